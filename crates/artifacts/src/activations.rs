@@ -1,0 +1,293 @@
+use std::{path::Path, sync::Arc};
+
+use arrow::{
+    array::{Array, ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray, UInt64Array},
+    datatypes::{DataType, Field, Float32Type, Schema, UInt64Type},
+};
+use parquet::{
+    arrow::{ArrowWriter, ProjectionMask},
+    basic::Compression,
+    file::properties::EnabledStatistics,
+};
+
+use crate::{
+    atomic::AtomicFile,
+    error::{ArtifactError, Result},
+    rows::HeadId,
+    run::RunId,
+    schema::{table_metadata, vector},
+    tables::{TableMetadata, open, origin, properties},
+};
+
+/// Which heads a part holds and how long its vectors are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActivationShape {
+    /// Heads in column order: by layer, then head.
+    pub heads: Vec<HeadId>,
+    /// Length of one head's column.
+    pub head_dim: usize,
+    /// Length of the representation.
+    pub d: usize,
+}
+
+/// Rows of `activations/part-NNNNN.parquet`, column by column, each row-major.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ActivationBatch {
+    /// Position of each image in the data set, `[n]`.
+    pub image_index: Vec<u64>,
+    /// `1/(σ|r|)`, `[n]`.
+    pub inv_scale: Vec<f32>,
+    /// `m/(σ|r|)`, `[n]`.
+    pub mean_scale: Vec<f32>,
+    /// `1/|r|`, `[n]`.
+    pub inv_norm: Vec<f32>,
+    /// `r`, not normalised, `[n, d]`; empty if it was not asked for.
+    pub representation: Vec<f32>,
+    /// `z/(σ|r|)` of each head in the order asked for, each `[n, head_dim]`.
+    pub heads: Vec<Vec<f32>>,
+}
+
+impl ActivationBatch {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.image_index.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.image_index.is_empty()
+    }
+
+    /// Adds the rows of another batch of the same columns.
+    pub fn append(&mut self, mut other: Self) {
+        self.image_index.append(&mut other.image_index);
+        self.inv_scale.append(&mut other.inv_scale);
+        self.mean_scale.append(&mut other.mean_scale);
+        self.inv_norm.append(&mut other.inv_norm);
+        self.representation.append(&mut other.representation);
+        if self.heads.is_empty() {
+            self.heads = other.heads;
+        } else {
+            for (mine, mut theirs) in self.heads.iter_mut().zip(other.heads) {
+                mine.append(&mut theirs);
+            }
+        }
+    }
+}
+
+/// Column name of a head, `L23.H7`.
+pub fn head_column(head: HeadId) -> String {
+    head.to_string()
+}
+
+fn parse_head(column: &str) -> Option<HeadId> {
+    let (layer, head) = column.strip_prefix('L')?.split_once(".H")?;
+    Some(HeadId { layer: layer.parse().ok()?, head: head.parse().ok()? })
+}
+
+/// Schema of an activation part.
+pub fn activation_schema(shape: &ActivationShape) -> Schema {
+    let mut fields = vec![
+        Field::new("model", DataType::Utf8, false),
+        Field::new("dataset", DataType::Utf8, false),
+        Field::new("image_index", DataType::UInt64, false),
+        Field::new("inv_scale", DataType::Float32, false),
+        Field::new("mean_scale", DataType::Float32, false),
+        Field::new("inv_norm", DataType::Float32, false),
+        vector("representation", DataType::Float32, shape.d),
+    ];
+    fields.extend(shape.heads.iter().map(|&head| vector(&head_column(head), DataType::Float32, shape.head_dim)));
+    Schema::new(fields)
+}
+
+/// Streams one part to disk; it appears under its name only with [`PartWriter::commit`].
+#[derive(Debug)]
+pub struct PartWriter {
+    run: RunId,
+    schema: Arc<Schema>,
+    writer: ArrowWriter<AtomicFile>,
+}
+
+impl PartWriter {
+    /// Opens a part.
+    pub fn create(path: &Path, run: &RunId, fingerprint: &str, shape: &ActivationShape) -> Result<Self> {
+        let schema = Arc::new(activation_schema(shape));
+        // Float32 activations are close to random bits: zstd saved 12 % and doubled the read time, so they are stored
+        // plain. One row group a part makes one head one contiguous read.
+        let properties = properties(&schema, &table_metadata(run, fingerprint))
+            .set_compression(Compression::UNCOMPRESSED)
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_max_row_group_row_count(None)
+            .build();
+        let writer = ArrowWriter::try_new(AtomicFile::create(path)?, Arc::clone(&schema), Some(properties))
+            .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source })?;
+        Ok(Self { run: run.clone(), schema, writer })
+    }
+
+    /// Adds rows.
+    pub fn write(&mut self, batch: ActivationBatch) -> Result<()> {
+        let path = self.writer.inner().target().to_owned();
+        let rows = batch.len();
+        let constant = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value; rows])) };
+        let number = |values: Vec<f32>| -> ArrayRef { Arc::new(Float32Array::from(values)) };
+        let mut columns = vec![
+            constant(self.run.model()),
+            constant(self.run.dataset()),
+            Arc::new(UInt64Array::from(batch.image_index)) as ArrayRef,
+            number(batch.inv_scale),
+            number(batch.mean_scale),
+            number(batch.inv_norm),
+        ];
+        for (values, field) in
+            std::iter::once(batch.representation).chain(batch.heads).zip(self.schema.fields().iter().skip(6))
+        {
+            columns.push(list_column(&path, field, values)?);
+        }
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)
+            .map_err(|source| ArtifactError::Arrow { path: path.clone(), source })?;
+        self.writer.write(&batch).map_err(|source| ArtifactError::Parquet { path, source })
+    }
+
+    /// Makes the part visible.
+    pub fn commit(self) -> Result<()> {
+        let path = self.writer.inner().target().to_owned();
+        let file = self.writer.into_inner().map_err(|source| ArtifactError::Parquet { path, source })?;
+        Ok(file.commit()?)
+    }
+}
+
+fn list_column(path: &Path, field: &Field, values: Vec<f32>) -> Result<ArrayRef> {
+    let DataType::FixedSizeList(item, length) = field.data_type() else {
+        return Err(ArtifactError::ColumnType {
+            path: path.to_owned(),
+            column: field.name().clone(),
+            found: field.data_type().to_string(),
+            expected: "FixedSizeList<Float32>".to_owned(),
+        });
+    };
+    let list = FixedSizeListArray::try_new(Arc::clone(item), *length, Arc::new(Float32Array::from(values)), None)
+        .map_err(|source| ArtifactError::Arrow { path: path.to_owned(), source })?;
+    Ok(Arc::new(list))
+}
+
+/// Fingerprint of a committed part, none if it is not there. A part that cannot be read is an error.
+pub fn part_fingerprint(path: &Path) -> Result<Option<String>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    PartReader::open(path).map(|part| Some(part.metadata.fingerprint))
+}
+
+/// Reads columns of one committed part.
+#[derive(Debug, Clone)]
+pub struct PartReader {
+    path: std::path::PathBuf,
+    metadata: TableMetadata,
+    shape: ActivationShape,
+}
+
+impl PartReader {
+    /// Reads the footer and the schema.
+    pub fn open(path: &Path) -> Result<Self> {
+        let builder = open(path)?;
+        let metadata = origin(path, builder.metadata())?;
+        let length = |field: &Field| match field.data_type() {
+            DataType::FixedSizeList(_, length) => Some(*length as usize),
+            _ => None,
+        };
+        let mut shape = ActivationShape { heads: Vec::new(), head_dim: 0, d: 0 };
+        for field in builder.schema().fields() {
+            if field.name() == "representation" {
+                shape.d = length(field).unwrap_or(0);
+            } else if let Some(head) = parse_head(field.name()) {
+                shape.heads.push(head);
+                shape.head_dim = length(field).unwrap_or(0);
+            }
+        }
+        Ok(Self { path: path.to_owned(), metadata, shape })
+    }
+
+    /// Origin and number of rows.
+    pub fn metadata(&self) -> &TableMetadata {
+        &self.metadata
+    }
+
+    /// Heads and lengths.
+    pub fn shape(&self) -> &ActivationShape {
+        &self.shape
+    }
+
+    /// Reads the scalars and the columns of `heads`, and the representation if wanted; nothing else is touched on disk.
+    pub fn read(&self, heads: &[HeadId], representation: bool) -> Result<ActivationBatch> {
+        let mut wanted =
+            vec!["image_index".to_owned(), "inv_scale".to_owned(), "mean_scale".to_owned(), "inv_norm".to_owned()];
+        if representation {
+            wanted.push("representation".to_owned());
+        }
+        wanted.extend(heads.iter().map(|&head| head_column(head)));
+        let builder = open(&self.path)?;
+        let mask = ProjectionMask::columns(builder.parquet_schema(), wanted.iter().map(String::as_str));
+        let reader = builder
+            .with_projection(mask)
+            .with_batch_size(self.metadata.rows.max(1) as usize)
+            .build()
+            .map_err(|source| ArtifactError::Parquet { path: self.path.clone(), source })?;
+        let mut all = ActivationBatch::default();
+        for batch in reader {
+            let batch = batch.map_err(|source| ArtifactError::Arrow { path: self.path.clone(), source })?;
+            let mut part = ActivationBatch {
+                image_index: self
+                    .primitive::<UInt64Type>(&batch, "image_index")?,
+                inv_scale: self.primitive::<Float32Type>(&batch, "inv_scale")?,
+                mean_scale: self.primitive::<Float32Type>(&batch, "mean_scale")?,
+                inv_norm: self.primitive::<Float32Type>(&batch, "inv_norm")?,
+                ..ActivationBatch::default()
+            };
+            if representation {
+                part.representation = self.list(&batch, "representation")?;
+            }
+            for &head in heads {
+                part.heads.push(self.list(&batch, &head_column(head))?);
+            }
+            all.append(part);
+        }
+        Ok(all)
+    }
+
+    fn column<'batch>(&self, batch: &'batch RecordBatch, name: &str) -> Result<&'batch ArrayRef> {
+        batch
+            .column_by_name(name)
+            .ok_or_else(|| ArtifactError::NoColumn { path: self.path.clone(), column: name.to_owned() })
+    }
+
+    fn primitive<T: arrow::datatypes::ArrowPrimitiveType>(
+        &self,
+        batch: &RecordBatch,
+        name: &str,
+    ) -> Result<Vec<T::Native>> {
+        let column = self.column(batch, name)?;
+        let values = column
+            .as_any()
+            .downcast_ref::<arrow::array::PrimitiveArray<T>>()
+            .ok_or_else(|| self.wrong_type(name, column, &T::DATA_TYPE.to_string()))?;
+        Ok(values.values().to_vec())
+    }
+
+    fn list(&self, batch: &RecordBatch, name: &str) -> Result<Vec<f32>> {
+        let column = self.column(batch, name)?;
+        let wrong = || self.wrong_type(name, column, "FixedSizeList<Float32>");
+        let list = column.as_any().downcast_ref::<FixedSizeListArray>().ok_or_else(wrong)?;
+        let values = list.values().as_any().downcast_ref::<Float32Array>().ok_or_else(wrong)?;
+        let length = list.value_length() as usize;
+        Ok(values.values()[list.offset() * length..(list.offset() + list.len()) * length].to_vec())
+    }
+
+    fn wrong_type(&self, name: &str, column: &ArrayRef, expected: &str) -> ArtifactError {
+        ArtifactError::ColumnType {
+            path: self.path.clone(),
+            column: name.to_owned(),
+            found: column.data_type().to_string(),
+            expected: expected.to_owned(),
+        }
+    }
+}

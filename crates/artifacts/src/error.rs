@@ -1,0 +1,105 @@
+use std::path::PathBuf;
+
+/// What can go wrong with a file of a run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArtifactError {
+    /// The operating system refused; the source names the path and the call.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A Parquet file could not be read or written.
+    #[error("`{path}` is not a readable headspan table (delete it to have its stage run again)")]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What the Parquet library said.
+        #[source]
+        source: parquet::errors::ParquetError,
+    },
+    /// Columns could not be built or read.
+    #[error("columns of `{path}` do not fit")]
+    Arrow {
+        /// The file.
+        path: PathBuf,
+        /// What Arrow said.
+        #[source]
+        source: arrow::error::ArrowError,
+    },
+    /// Rows could not be converted to or from columns.
+    #[error("rows of `{path}` do not fit the schema of table `{table}`")]
+    Rows {
+        /// The file.
+        path: PathBuf,
+        /// The table's name.
+        table: &'static str,
+        /// What the conversion said.
+        #[source]
+        source: Box<serde_arrow::Error>,
+    },
+    /// A table was written by another schema version.
+    #[error("`{path}` has schema version {found}, this headspan reads {expected}: run its stage again")]
+    SchemaVersion {
+        /// The file.
+        path: PathBuf,
+        /// The version in the file, `none` if it carries none.
+        found: String,
+        /// The version that this program writes.
+        expected: u32,
+    },
+    /// A column is not there.
+    #[error("`{path}` has no column `{column}`")]
+    NoColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column's name.
+        column: String,
+    },
+    /// A column has another type than the schema says.
+    #[error("column `{column}` of `{path}` has type {found}, expected {expected}")]
+    ColumnType {
+        /// The file.
+        path: PathBuf,
+        /// The column's name.
+        column: String,
+        /// The type in the file.
+        found: String,
+        /// The type of the schema.
+        expected: String,
+    },
+    /// A table with vectors was to be written without a row, so the vectors' length is unknown.
+    #[error("no rows for `{path}`: a table of vectors cannot be empty")]
+    NoRows {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A JSON record of a run could not be read or written.
+    #[error("`{path}` is not a valid record (delete it to have its stage run again)")]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What the JSON library said.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A name that would leave the run directory or break a file system.
+    #[error("{what} name `{name}` is not usable as a folder: use letters, digits, `.`, `_` and `-`")]
+    Name {
+        /// `model` or `dataset`.
+        what: &'static str,
+        /// The name given.
+        name: String,
+    },
+    /// Another process works on the same run.
+    #[error(
+        "another headspan (process {owner}) works on `{path}`: wait for it, or use another --runs or --dataset"
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// Process id of the holder as it wrote it, `unknown` where it could not be read.
+        owner: String,
+    },
+}
+
+/// Result with [`ArtifactError`].
+pub type Result<T, E = ArtifactError> = std::result::Result<T, E>;

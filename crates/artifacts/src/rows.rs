@@ -1,0 +1,221 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::schema::Table;
+
+/// One attention head of a model, both counted from 0 as in the papers. Displayed as `L23.H7`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct HeadId {
+    /// Block, 0 the first.
+    pub layer: u32,
+    /// Head inside the block, 0 the first.
+    pub head: u32,
+}
+
+impl fmt::Display for HeadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "L{}.H{}", self.layer, self.head)
+    }
+}
+
+/// A row type of one of the small tables; the columns `model` and `dataset` come from the run.
+pub trait Row: Serialize + DeserializeOwned {
+    /// The table that holds such rows.
+    const TABLE: Table;
+
+    /// Lengths of the row's fixed-size vectors, in the order of the schema; every row of a table has the same.
+    fn vector_lengths(&self) -> Vec<usize> {
+        Vec::new()
+    }
+}
+
+/// Whether an image of the data set could be decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageStatus {
+    /// Decoded and extracted.
+    Ok,
+    /// Left out; `error` says why.
+    Skipped,
+}
+
+/// One image of the data set (`images.parquet`), in data set order, skipped ones included.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRow {
+    /// Position in the data set, from 0, after `sample` and `limit`.
+    pub image_index: u64,
+    /// Path below the data set's folder with `/`, or key in a tar or Parquet shard.
+    pub image_id: String,
+    /// Class identifier of the data set (the subfolder, the manifest's value), if it has classes.
+    pub class_id: Option<String>,
+    /// Position of the class in the class file.
+    pub class_index: Option<u32>,
+    /// Width of the original in pixels, 0 if unknown.
+    pub width: u32,
+    /// Height of the original in pixels, 0 if unknown.
+    pub height: u32,
+    /// Whether it was extracted.
+    pub status: ImageStatus,
+    /// Why it was skipped.
+    pub error: Option<String>,
+}
+
+impl Row for ImageRow {
+    const TABLE: Table = Table::Images;
+}
+
+/// Folded readout matrix of one head (`readout.parquet`, design section 1).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReadoutRow {
+    /// Block.
+    pub layer: u32,
+    /// Head.
+    pub head: u32,
+    /// `B[l,h]`, shape `[d, head_dim + 3]`, row-major: `c = B u`.
+    pub readout: Vec<f32>,
+    /// Length of the joint embedding.
+    pub d: u32,
+    /// Width of a head.
+    pub head_dim: u32,
+}
+
+impl Row for ReadoutRow {
+    const TABLE: Table = Table::Readout;
+
+    fn vector_lengths(&self) -> Vec<usize> {
+        vec![self.readout.len()]
+    }
+}
+
+/// Moments of `u` of one head over the extracted images (`moments.parquet`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MomentsRow {
+    /// Block.
+    pub layer: u32,
+    /// Head.
+    pub head: u32,
+    /// Number of images.
+    pub n: u64,
+    /// Mean of `u`, shape `[head_dim + 3]`.
+    pub mean: Vec<f64>,
+    /// Mean of `u uᵀ` (not centred), shape `[head_dim + 3, head_dim + 3]`, row-major.
+    pub second_moment: Vec<f64>,
+}
+
+impl Row for MomentsRow {
+    const TABLE: Table = Table::Moments;
+
+    fn vector_lengths(&self) -> Vec<usize> {
+        vec![self.mean.len(), self.second_moment.len()]
+    }
+}
+
+/// One description of the pool (`texts.parquet`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TextRow {
+    /// Position in the pool, from 0.
+    pub text_index: u32,
+    /// The description.
+    pub text: String,
+    /// Property category of a tagged pool.
+    pub category: Option<String>,
+    /// Text feature of unit norm, shape `[d]`.
+    pub embedding: Vec<f32>,
+}
+
+impl Row for TextRow {
+    const TABLE: Table = Table::Texts;
+
+    fn vector_lengths(&self) -> Vec<usize> {
+        vec![self.embedding.len()]
+    }
+}
+
+/// One picked text of one head (`textspan.parquet`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TextspanRow {
+    /// Block.
+    pub layer: u32,
+    /// Head.
+    pub head: u32,
+    /// Order of the pick, from 0.
+    pub rank: u32,
+    /// Position of the text in the pool.
+    pub text_index: u32,
+    /// The description.
+    pub text: String,
+    /// Its category, if the pool is tagged.
+    pub category: Option<String>,
+    /// Standard deviation (n − 1) of the head's remaining output along the text when it was picked.
+    pub std: f64,
+    /// Share of the head's total variance that the pick removed, 0 to 1.
+    pub variance_share: f64,
+    /// Sum of the shares up to and including this pick.
+    pub cumulative_share: f64,
+}
+
+impl Row for TextspanRow {
+    const TABLE: Table = Table::Textspan;
+}
+
+/// Property label of one head by one labeller (`labels.parquet`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LabelRow {
+    /// Block.
+    pub layer: u32,
+    /// Head.
+    pub head: u32,
+    /// `lexicon`, `openai` or `import`.
+    pub labeller: String,
+    /// The property; none if the head could not be labelled, then `description` says why.
+    pub property: Option<String>,
+    /// A sentence on the label: ties, low agreement, the reason for no label.
+    pub description: Option<String>,
+    /// For each of the head's first k texts, whether it is consistent with the property (null: not judged).
+    pub consistent: Vec<Option<bool>>,
+    /// How firmly the labeller stands behind the property, 0 to 1: the property's share of weight (lexicon), the judges'
+    /// agreement (openai).
+    pub agreement: Option<f64>,
+    /// SHA-256 of the prompts used, hexadecimal.
+    pub prompt_sha256: Option<String>,
+    /// Model that answered, judges after a `;`.
+    pub llm_model: Option<String>,
+    /// Tokens sent for this head.
+    pub tokens_in: u64,
+    /// Tokens received for this head.
+    pub tokens_out: u64,
+}
+
+impl Row for LabelRow {
+    const TABLE: Table = Table::Labels;
+}
+
+/// One figure (`metrics.parquet`), tidy: one value a row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetricRow {
+    /// Labeller whose labels were scored.
+    pub labeller: String,
+    /// Name of the metric, e.g. `entanglement_repeated`.
+    pub metric: String,
+    /// `model`, `layer`, `head` or `property`.
+    pub scope: String,
+    /// Block, for the scopes layer and head.
+    pub layer: Option<u32>,
+    /// Head, for the scope head.
+    pub head: Option<u32>,
+    /// Folded property, for the scope property.
+    pub property: Option<String>,
+    /// The figure; none where it is undefined (no labelled head).
+    pub value: Option<f64>,
+    /// Lower end of the bootstrap interval.
+    pub ci_low: Option<f64>,
+    /// Upper end of the bootstrap interval.
+    pub ci_high: Option<f64>,
+    /// Number of heads (or texts) behind the figure.
+    pub n: u64,
+}
+
+impl Row for MetricRow {
+    const TABLE: Table = Table::Metrics;
+}

@@ -1,0 +1,166 @@
+use std::{collections::BTreeMap, fs::File, path::Path, sync::Arc};
+
+use arrow::{
+    array::{ArrayRef, RecordBatch, StringArray},
+    datatypes::{DataType, Schema},
+};
+use parquet::{
+    arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
+    basic::{Compression, ZstdLevel},
+    file::{
+        metadata::{KeyValue, ParquetMetaData},
+        properties::{WriterProperties, WriterPropertiesBuilder},
+    },
+    schema::types::ColumnPath,
+};
+
+use crate::{
+    atomic::AtomicFile,
+    error::{ArtifactError, Result},
+    rows::Row,
+    run::RunId,
+    schema::{SCHEMA_VERSION, keys, table_metadata, table_schema},
+};
+
+/// What a table's footer says of its origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableMetadata {
+    /// Schema version.
+    pub schema_version: u32,
+    /// Fingerprint of the stage that wrote it.
+    pub fingerprint: String,
+    /// Model id.
+    pub model: String,
+    /// Data set name.
+    pub dataset: String,
+    /// Number of rows.
+    pub rows: u64,
+}
+
+/// Writer properties of every table: origin in the footer, and no dictionary and no statistics on vector columns, which
+/// cost 2 to 7 times the writing time and half again the size for nothing.
+pub(crate) fn properties(schema: &Schema, metadata: &BTreeMap<String, String>) -> WriterPropertiesBuilder {
+    let pairs = metadata.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
+    let mut builder = WriterProperties::builder().set_key_value_metadata(Some(pairs));
+    for field in schema.fields() {
+        if let DataType::FixedSizeList(item, _) = field.data_type() {
+            let path = ColumnPath::new(vec![field.name().clone(), "list".to_owned(), item.name().clone()]);
+            builder = builder
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_statistics_enabled(path, parquet::file::properties::EnabledStatistics::None);
+        }
+    }
+    builder
+}
+
+/// Writes a whole table atomically; `model` and `dataset` are filled in from `run`.
+pub fn write_rows<R: Row>(path: &Path, run: &RunId, fingerprint: &str, rows: &[R]) -> Result<()> {
+    let lengths = rows.first().map(Row::vector_lengths).unwrap_or_default();
+    let has_vectors = matches!(
+        R::TABLE,
+        crate::schema::Table::Readout | crate::schema::Table::Moments | crate::schema::Table::Texts
+    );
+    if has_vectors && rows.is_empty() {
+        return Err(ArtifactError::NoRows { path: path.to_owned() });
+    }
+    let schema = Arc::new(table_schema(R::TABLE, &lengths));
+    let own_fields: Vec<_> = schema.fields().iter().skip(2).cloned().collect();
+    let own = serde_arrow::to_record_batch(&own_fields, &rows).map_err(|source| ArtifactError::Rows {
+        path: path.to_owned(),
+        table: R::TABLE.name(),
+        source: Box::new(source),
+    })?;
+    let constant = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value; rows.len()])) };
+    let mut columns = vec![constant(run.model()), constant(run.dataset())];
+    columns.extend(own.columns().iter().cloned());
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns)
+        .map_err(|source| ArtifactError::Arrow { path: path.to_owned(), source })?;
+
+    let properties = properties(&schema, &table_metadata(run, fingerprint))
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .build();
+    let parquet = |source| ArtifactError::Parquet { path: path.to_owned(), source };
+    let mut writer =
+        ArrowWriter::try_new(AtomicFile::create(path)?, schema, Some(properties)).map_err(parquet)?;
+    writer.write(&batch).map_err(parquet)?;
+    Ok(writer.into_inner().map_err(parquet)?.commit()?)
+}
+
+/// Reads a whole table, after checking its schema version and columns.
+pub fn read_rows<R: Row>(path: &Path) -> Result<Vec<R>> {
+    let builder = open(path)?;
+    origin(path, builder.metadata())?;
+    // Types are checked by name against the schema that this program writes; vector lengths are the file's own.
+    for field in table_schema(R::TABLE, &[1, 1]).fields() {
+        let found = builder.schema().field_with_name(field.name()).map_err(|_absent| ArtifactError::NoColumn {
+            path: path.to_owned(),
+            column: field.name().clone(),
+        })?;
+        if !same_kind(found.data_type(), field.data_type()) {
+            return Err(ArtifactError::ColumnType {
+                path: path.to_owned(),
+                column: field.name().clone(),
+                found: found.data_type().to_string(),
+                expected: field.data_type().to_string(),
+            });
+        }
+    }
+    let reader = builder.build().map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source })?;
+    let mut rows = Vec::new();
+    for batch in reader {
+        let batch = batch.map_err(|source| ArtifactError::Arrow { path: path.to_owned(), source })?;
+        let mut some: Vec<R> = serde_arrow::from_record_batch(&batch).map_err(|source| ArtifactError::Rows {
+            path: path.to_owned(),
+            table: R::TABLE.name(),
+            source: Box::new(source),
+        })?;
+        rows.append(&mut some);
+    }
+    Ok(rows)
+}
+
+/// Reads only a table's footer.
+pub fn read_metadata(path: &Path) -> Result<TableMetadata> {
+    let builder = open(path)?;
+    origin(path, builder.metadata())
+}
+
+pub(crate) fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
+    let file = fs_err::File::open(path)?.into_parts().0;
+    ParquetRecordBatchReaderBuilder::try_new(file)
+        .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source })
+}
+
+pub(crate) fn origin(path: &Path, metadata: &ParquetMetaData) -> Result<TableMetadata> {
+    let file = metadata.file_metadata();
+    let value = |key: &str| {
+        file.key_value_metadata()
+            .and_then(|pairs| pairs.iter().find(|pair| pair.key == key))
+            .and_then(|pair| pair.value.clone())
+    };
+    let version = value(keys::SCHEMA_VERSION);
+    let schema_version = version.as_deref().and_then(|version| version.parse::<u32>().ok());
+    if schema_version != Some(SCHEMA_VERSION) {
+        return Err(ArtifactError::SchemaVersion {
+            path: path.to_owned(),
+            found: version.unwrap_or_else(|| "none".to_owned()),
+            expected: SCHEMA_VERSION,
+        });
+    }
+    Ok(TableMetadata {
+        schema_version: SCHEMA_VERSION,
+        fingerprint: value(keys::FINGERPRINT).unwrap_or_default(),
+        model: value(keys::MODEL).unwrap_or_default(),
+        dataset: value(keys::DATASET).unwrap_or_default(),
+        rows: file.num_rows().unsigned_abs(),
+    })
+}
+
+/// Equal types, where fixed-size lists of any length are alike.
+pub(crate) fn same_kind(one: &DataType, other: &DataType) -> bool {
+    match (one, other) {
+        (DataType::FixedSizeList(one, _), DataType::FixedSizeList(other, _))
+        | (DataType::List(one), DataType::List(other)) => one.data_type() == other.data_type(),
+        _ => one == other,
+    }
+}

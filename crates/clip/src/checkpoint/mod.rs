@@ -1,0 +1,185 @@
+//! From the files of a checkpoint to modules with weights.
+
+mod expected;
+mod huggingface;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use burn::tensor::{DType, Device};
+use burn_store::{
+    FloatCastAdapter, ModuleAdapter, ModuleSnapshot, ModuleStore, PyTorchToBurnAdapter, PytorchStore, SafetensorsStore,
+    burn_pack::Tensor as StoredTensor,
+};
+
+pub(crate) use huggingface::config as huggingface_config;
+
+use crate::{
+    config::ClipConfig,
+    error::{ClipError, Result},
+    model::Clip,
+};
+
+const CONFIG_NAMES: &[&str] = &["open_clip_config.json", "config.json"];
+const WEIGHT_NAMES: &[&str] = &[
+    "open_clip_model.safetensors",
+    "model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "pytorch_model.bin",
+    "open_clip_model.pt",
+    "model.pt",
+];
+const TOKENIZER_NAMES: &[&str] = &["tokenizer.json"];
+
+/// The three files of a checkpoint folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointFiles {
+    /// `open_clip_config.json`, or the `config.json` of Hugging Face transformers.
+    pub config: PathBuf,
+    /// Weights.
+    pub weights: PathBuf,
+    /// `tokenizer.json`.
+    pub tokenizer: PathBuf,
+}
+
+impl CheckpointFiles {
+    /// Finds the files in a folder, the first name that exists of each kind.
+    pub fn find(folder: &Path) -> Result<Self> {
+        let find = |what: &'static str, expected: &'static [&'static str]| {
+            expected
+                .iter()
+                .map(|name| folder.join(name))
+                .find(|path| path.is_file())
+                .ok_or_else(|| ClipError::MissingFile { folder: folder.to_owned(), what, expected })
+        };
+        Ok(Self {
+            config: find("configuration", CONFIG_NAMES)?,
+            weights: find("weights", WEIGHT_NAMES)?,
+            tokenizer: find("tokenizer", TOKENIZER_NAMES)?,
+        })
+    }
+}
+
+/// How the tensors of a file are named and stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckpointLayout {
+    /// OpenCLIP's and OpenAI's names, fused `in_proj`.
+    OpenClip,
+    /// `CLIPModel` of Hugging Face transformers, split q, k and v.
+    HuggingFace,
+}
+
+/// An opened weights file; tensors are read when they are put into a module.
+pub struct Checkpoint {
+    path: PathBuf,
+    layout: CheckpointLayout,
+    /// Under OpenCLIP's names and in its layout, whatever the file's.
+    tensors: BTreeMap<String, StoredTensor>,
+}
+
+impl Checkpoint {
+    /// Opens safetensors (`.safetensors`) or PyTorch (`.bin`, `.pt`, `.pth`) weights in any float type.
+    pub fn open(path: &Path) -> Result<Self> {
+        // Reading the folder's entry first gives the operating system's own message for a file that is not there.
+        fs_err::metadata(path)?;
+        let stored = if path.extension().is_some_and(|extension| extension == "safetensors") {
+            SafetensorsStore::from_file(path)
+                .get_all_tensors()
+                .map_err(|source| ClipError::Safetensors { path: path.to_owned(), source })?
+                .clone()
+        } else {
+            PytorchStore::from_file(path)
+                .get_all_tensors()
+                .map_err(|source| ClipError::Pytorch { path: path.to_owned(), source })?
+                .clone()
+        };
+        let stored: BTreeMap<String, StoredTensor> =
+            stored.into_iter().map(|(name, tensor)| (plain_name(&name).to_owned(), tensor)).collect();
+        let layout = if stored.keys().any(|name| name.starts_with("vision_model.")) {
+            CheckpointLayout::HuggingFace
+        } else {
+            CheckpointLayout::OpenClip
+        };
+        let tensors = match layout {
+            CheckpointLayout::OpenClip => stored,
+            CheckpointLayout::HuggingFace => huggingface::to_open_clip(path, stored)?,
+        };
+        Ok(Self { path: path.to_owned(), layout, tensors })
+    }
+
+    /// How the file's tensors are named.
+    pub fn layout(&self) -> CheckpointLayout {
+        self.layout
+    }
+
+    /// Makes the modules of `config` and fills them, as float32. A tensor that is missing, extra or misshapen is an error:
+    /// nothing is ever drawn at random in its place.
+    pub fn load(&self, config: &ClipConfig, device: &Device) -> Result<Clip> {
+        let expected = expected::tensors(config);
+        let mut problems = Vec::new();
+        for (name, shape) in &expected {
+            match self.tensors.get(name) {
+                None => problems.push(format!("  `{name}` is missing, the configuration expects {shape:?}")),
+                Some(tensor) if tensor.shape.as_slice() != shape.as_slice() => problems.push(format!(
+                    "  `{name}` has shape {:?}, the configuration expects {shape:?}",
+                    tensor.shape.as_slice()
+                )),
+                Some(_) => {}
+            }
+        }
+        let extra = self.tensors.iter().filter(|(name, _)| !expected.contains_key(*name) && !expected::is_buffer(name));
+        problems.extend(extra.map(|(name, tensor)| {
+            format!("  `{name}` of shape {:?} has no place in this architecture", tensor.shape.as_slice())
+        }));
+        if !problems.is_empty() {
+            return Err(self.misfit(problems));
+        }
+        let tensors = expected
+            .keys()
+            .filter_map(|name| self.tensors.get(name).map(|tensor| module_tensor(name, tensor.clone())))
+            .collect();
+        let mut model = config.init(device);
+        let adapter = PyTorchToBurnAdapter.chain(FloatCastAdapter::to(DType::F32));
+        let result = model.apply(tensors, None, Some(Box::new(adapter)), false);
+        // The shapes were checked above, so what remains are unreadable bytes and a module that drifted from the table.
+        let mut problems: Vec<String> = result.errors.iter().map(|error| format!("  {error}")).collect();
+        problems.extend(result.missing.iter().map(|(name, _)| format!("  `{name}` was not filled")));
+        problems.extend(result.unused.iter().map(|name| format!("  `{name}` found no module")));
+        if problems.is_empty() { Ok(model) } else { Err(self.misfit(problems)) }
+    }
+
+    fn misfit(&self, mut problems: Vec<String>) -> ClipError {
+        const SHOWN: usize = 12;
+        let hidden = problems.len().saturating_sub(SHOWN);
+        problems.truncate(SHOWN);
+        if hidden > 0 {
+            problems.push(format!("  and {hidden} more"));
+        }
+        ClipError::Tensors { path: self.path.clone(), problems }
+    }
+}
+
+/// Training checkpoints nest the weights and prefix them for data-parallel training.
+fn plain_name(name: &str) -> &str {
+    let name = name.strip_prefix("state_dict.").unwrap_or(name);
+    name.strip_prefix("module.").unwrap_or(name)
+}
+
+/// OpenCLIP's name to our module's. Norms and linear layers are left to Burn's PyTorch adapter; the rest of the names are
+/// the same by choice.
+fn module_tensor(name: &str, mut tensor: StoredTensor) -> StoredTensor {
+    let renamed = name
+        .replace("attn.in_proj_weight", "attn.in_proj.weight")
+        .replace("attn.in_proj_bias", "attn.in_proj.bias")
+        .replace("conv1.weight", "conv1");
+    let top_level = renamed.starts_with("visual.") || renamed == "logit_scale";
+    tensor.name = if top_level { renamed } else { format!("text.{renamed}") };
+    if tensor.name == "logit_scale" {
+        // A scalar in PyTorch; Burn has no rank 0.
+        tensor.shape = [1].into();
+    }
+    tensor
+}

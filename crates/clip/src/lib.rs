@@ -1,0 +1,31 @@
+//! CLIP vision transformers on Burn, seen head by head.
+//!
+//! - [`ClipConfig`] reads `open_clip_config.json` (or the `config.json` of Hugging Face transformers) and
+//!   [`ClipConfig::init`] makes the Burn modules; [`Checkpoint`] fills them from safetensors or PyTorch files and names
+//!   every tensor that is missing, extra or misshapen.
+//! - [`VisionTower::trace`] is the forward pass in head space (design section 1): per requested layer the class token's
+//!   `z`, and what the three scalars need; no tensor `[tokens, heads, d]` exists anywhere.
+//! - [`Readout`] folds `W_O`, `ln_post` and the output projection into one matrix per head, so that the contribution of a
+//!   head is `c = B u`.
+//! - [`Tokenizer`] and [`Preprocess`] turn texts and image files into what OpenCLIP would feed the model.
+
+mod checkpoint;
+mod config;
+mod device;
+mod error;
+//mod image;
+mod model;
+mod readout;
+mod tokenizer;
+
+pub use checkpoint::{Checkpoint, CheckpointFiles, CheckpointLayout};
+pub use config::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig};
+pub use device::{DeviceChoice, DeviceDescription, available_devices, open_device};
+pub use error::{ClipError, Result};
+//pub use image::{DecodeLimits, ImageError, Preprocess, RgbImage8, decode_rgb, probe_dimensions};
+pub use model::{
+    Attention, Clip, HeadScalars, HeadTrace, HostTrace, Mlp, ResidualBlock, TextTower, TokenTrace, TraceRequest,
+    Transformer, TransformerConfig, VisionTower,
+};
+pub use readout::{Readout, ReadoutFolder};
+pub use tokenizer::{TokenBatch, Tokenizer};

@@ -1,0 +1,13 @@
+//! The towers as Burn modules, and the trace of the image tower.
+
+mod clip;
+mod text;
+mod trace;
+mod transformer;
+mod vision;
+
+pub use clip::Clip;
+pub use text::TextTower;
+pub use trace::{HeadScalars, HeadTrace, HostTrace, TokenTrace, TraceRequest};
+pub use transformer::{Attention, Mlp, ResidualBlock, Transformer, TransformerConfig};
+pub use vision::VisionTower;

@@ -1,0 +1,125 @@
+use std::path::{Path, PathBuf};
+
+use crate::error::{ClipError, Result};
+
+const START: &str = "<|startoftext|>";
+const END: &str = "<|endoftext|>";
+
+/// CLIP's tokenizer from a model's `tokenizer.json`.
+#[derive(Debug)]
+pub struct Tokenizer {
+    path: PathBuf,
+    inner: tokenizers::Tokenizer,
+    start: u32,
+    end: u32,
+    context_length: usize,
+    vocab_size: usize,
+}
+
+/// Token ids of some texts, padded at the end to the longest of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenBatch {
+    ids: Vec<i32>,
+    ends: Vec<usize>,
+    length: usize,
+}
+
+impl TokenBatch {
+    /// Pads rows of ids. The end token is the first of the highest id, as OpenCLIP finds it (`argmax`).
+    ///
+    /// # Panics
+    /// If there is no row, or an empty one.
+    pub fn new(rows: &[Vec<u32>]) -> Self {
+        let ends: Vec<usize> = rows.iter().map(|row| first_maximum(row)).collect();
+        // Rows from PyTorch come padded to the context length; only what stands up to the end token can matter.
+        let length = ends.iter().max().map_or(0, |end| end + 1);
+        assert!(length > 0, "a batch of texts must not be empty");
+        let ids = rows
+            .iter()
+            .flat_map(|row| (0..length).map(move |i| row.get(i).map_or(0, |id| *id as i32)))
+            .collect();
+        Self { ids, ends, length }
+    }
+
+    /// Ids, `[texts, length]` row-major, zero after a text's end.
+    pub fn ids(&self) -> &[i32] {
+        &self.ids
+    }
+
+    /// Position of each text's end token.
+    pub fn ends(&self) -> &[usize] {
+        &self.ends
+    }
+
+    /// Number of texts.
+    pub fn texts(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Tokens of the longest text.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+}
+
+fn first_maximum(row: &[u32]) -> usize {
+    let mut best = 0;
+    for (position, id) in row.iter().enumerate() {
+        if *id > row[best] {
+            best = position;
+        }
+    }
+    best
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer.json`. `context_length` and `vocab_size` are the model's.
+    pub fn read(path: &Path, context_length: usize, vocab_size: usize) -> Result<Self> {
+        let mut inner = tokenizers::Tokenizer::from_file(path)
+            .map_err(|source| ClipError::Tokenizer { path: path.to_owned(), source })?;
+        // Truncation and padding of the file are for other programs; ours keep the end token.
+        inner.with_padding(None);
+        inner
+            .with_truncation(None)
+            .map_err(|source| ClipError::Tokenizer { path: path.to_owned(), source })?;
+        let special = |token: &'static str| {
+            inner.token_to_id(token).ok_or_else(|| ClipError::NoSpecialToken { path: path.to_owned(), token })
+        };
+        let (start, end) = (special(START)?, special(END)?);
+        Ok(Self { path: path.to_owned(), inner, start, end, context_length, vocab_size })
+    }
+
+    /// Start token, the text's tokens, end token; truncated to the context length with the end token kept. The flag says
+    /// whether something was cut off.
+    pub fn encode(&self, text: &str) -> Result<(Vec<u32>, bool)> {
+        let encoding = self
+            .inner
+            .encode(text, false)
+            .map_err(|source| ClipError::Tokenizer { path: self.path.clone(), source })?;
+        let own = encoding.get_ids();
+        let kept = own.len().min(self.context_length - 2);
+        let mut ids = Vec::with_capacity(kept + 2);
+        ids.push(self.start);
+        ids.extend_from_slice(&own[..kept]);
+        ids.push(self.end);
+        match ids.iter().find(|id| **id as usize >= self.vocab_size) {
+            Some(&id) => {
+                Err(ClipError::TokenOutOfVocabulary { text: text.to_owned(), id, vocabulary: self.vocab_size })
+            }
+            None => Ok((ids, kept < own.len())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_the_first_highest_id_and_padding_is_dropped() {
+        let batch = TokenBatch::new(&[vec![5, 1, 9, 0, 0, 0], vec![5, 1, 2, 9, 0, 9]]);
+        assert_eq!(batch.ends(), [2, 3]);
+        assert_eq!(batch.length(), 4);
+        assert_eq!(batch.ids(), [5, 1, 9, 0, 5, 1, 2, 9]);
+    }
+}

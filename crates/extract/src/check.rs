@@ -1,0 +1,140 @@
+use headspan_artifacts::ImageStatus;
+use headspan_clip::{Clip, HostTrace, Readout, ReadoutFolder, TraceRequest};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    decode::{BatchJob, decode},
+    engine::ImagesJob,
+    error::{ExtractError, Result},
+    parts::PartPlan,
+};
+
+/// Images of the check; a few are enough to show a dropped term or a wrong kernel.
+const IMAGES: u64 = 8;
+/// How far to look for images that can be decoded.
+const SEARCHED: u64 = 64;
+
+/// What a run measured about itself on its first images, as error over the largest absolute value.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CheckFigures {
+    /// Images that were checked.
+    pub images: u64,
+    /// Sum of all components against `r/|r|`.
+    pub identity_error: f64,
+    /// GPU against CPU, none on a CPU.
+    pub probe_error: Option<f64>,
+}
+
+/// Checks the sum identity, and on a GPU the first images against the CPU. None if the first images cannot be decoded.
+pub(crate) fn check_first_batch(
+    job: &ImagesJob<'_>,
+    plan: &PartPlan,
+    todo: &[u64],
+    folder: &ReadoutFolder,
+    layers: &[usize],
+) -> Result<Option<CheckFigures>> {
+    let Some(pixels) = first_pixels(job, plan, todo) else { return Ok(None) };
+    let request = TraceRequest {
+        layers: (0..job.config.vision.layers).collect(),
+        residual_components: true,
+        token_layers: Vec::new(),
+    };
+    let trace = job.trace(job.model, job.device, pixels.clone(), &request)?;
+    let identity_error = identity_error(job.model, folder, &folder.readouts(layers)?, &trace)?;
+    within("sum identity", identity_error, job.settings.identity_tolerance)?;
+    let probe_error = match job.cpu_model {
+        None => None,
+        Some(cpu_model) => {
+            let cpu = burn::tensor::Device::flex();
+            let reference = job.trace(cpu_model, &cpu, pixels, &request)?;
+            let error = probe_error(&trace, &reference);
+            within("CPU probe", error, job.settings.probe_tolerance)?;
+            Some(error)
+        }
+    };
+    Ok(Some(CheckFigures { images: trace.scalars.len() as u64, identity_error, probe_error }))
+}
+
+/// Written so that a NaN does not pass.
+fn within(check: &'static str, error: f64, tolerance: f64) -> Result<()> {
+    if error <= tolerance { Ok(()) } else { Err(ExtractError::Check { check, error, tolerance }) }
+}
+
+fn first_pixels(job: &ImagesJob<'_>, plan: &PartPlan, todo: &[u64]) -> Option<Vec<f32>> {
+    let first = plan.images_of(*todo.first()?).start;
+    let mut images = first..first;
+    while images.end < job.dataset.len() && images.end < first + SEARCHED {
+        images.end = (images.end + IMAGES).min(job.dataset.len());
+        let batch = BatchJob { part: todo[0], images: images.clone() };
+        let decoded = decode(batch, job.dataset, &job.preprocess(), &job.limits());
+        if decoded.rows.iter().any(|row| row.status == ImageStatus::Ok) {
+            return Some(decoded.pixels);
+        }
+        images.start = images.end;
+    }
+    None
+}
+
+/// Sum over all heads of all layers and the MLP-side components, against `r/|r|`: extracted layers through their readouts,
+/// which are what is stored, the others through the plain output projection.
+fn identity_error(model: &Clip, folder: &ReadoutFolder, readouts: &[Readout], trace: &HostTrace) -> Result<f64> {
+    let images = trace.scalars.len();
+    let heads = trace.heads.len() / model.visual.layers();
+    let head_dim = trace.heads[0].len() / images;
+    let d = trace.representation.len() / images;
+    let (mut worst, mut largest) = (0.0_f64, 0.0_f64);
+    for image in 0..images {
+        let (inv_scale, mean_scale, inv_norm) = trace.scalars[image];
+        let scalars = [f64::from(inv_scale), f64::from(mean_scale), f64::from(inv_norm)];
+        let mut sum = vec![0.0_f64; d];
+        let mut add = |terms: &[f64]| sum.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+        let row = |layer: usize, head: usize| &trace.heads[layer * heads + head][image * head_dim..][..head_dim];
+        for readout in readouts {
+            let mut u = row(readout.layer, readout.head).to_vec();
+            u.extend([inv_scale, mean_scale, inv_norm]);
+            let terms: Vec<f64> = readout.contribution(&u).into_iter().map(f64::from).collect();
+            add(&terms);
+        }
+        for layer in (0..model.visual.layers()).filter(|layer| !readouts.iter().any(|r| r.layer == *layer)) {
+            let scaled: Vec<f32> = (0..heads).flat_map(|head| row(layer, head).iter().copied()).collect();
+            add(&folder.attention_contribution(layer, &scaled, scalars)?);
+        }
+        for component in &trace.residual_components {
+            let width = component.len() / images;
+            add(&folder.component_contribution(&component[image * width..][..width], scalars));
+        }
+        for (sum, r) in sum.iter().zip(&trace.representation[image * d..][..d]) {
+            let expected = f64::from(*r) * scalars[2];
+            // `max` would hide a NaN.
+            worst = if (sum - expected).abs() <= worst { worst } else { (sum - expected).abs() };
+            largest = largest.max(expected.abs());
+        }
+    }
+    Ok(worst / largest)
+}
+
+/// Largest difference of anything stored, over the largest value of its kind.
+fn probe_error(trace: &HostTrace, reference: &HostTrace) -> f64 {
+    let mut worst = relative_error(&trace.representation, &reference.representation);
+    for (head, expected) in trace.heads.iter().zip(&reference.heads) {
+        worst = larger(worst, relative_error(head, expected));
+    }
+    let scalars = |trace: &HostTrace, pick: fn(&(f32, f32, f32)) -> f32| -> Vec<f32> {
+        trace.scalars.iter().map(pick).collect()
+    };
+    for pick in [|s: &(f32, f32, f32)| s.0, |s: &(f32, f32, f32)| s.2] {
+        worst = larger(worst, relative_error(&scalars(trace, pick), &scalars(reference, pick)));
+    }
+    worst
+}
+
+fn relative_error(values: &[f32], expected: &[f32]) -> f64 {
+    let largest = expected.iter().map(|x| f64::from(x.abs())).fold(0.0, f64::max);
+    let worst = values.iter().zip(expected).map(|(x, y)| f64::from((x - y).abs())).fold(0.0, larger);
+    worst / largest
+}
+
+/// The larger of two, NaN if the second is.
+fn larger(one: f64, other: f64) -> f64 {
+    if other <= one { one } else { other }
+}

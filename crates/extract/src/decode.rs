@@ -1,0 +1,89 @@
+use std::ops::Range;
+
+use headspan_artifacts::{ImageRow, ImageStatus};
+use headspan_clip::{DecodeLimits, Preprocess, decode_rgb, probe_dimensions};
+use rayon::prelude::*;
+
+use crate::dataset::Dataset;
+
+/// Images of one forward pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BatchJob {
+    pub(crate) part: u64,
+    pub(crate) images: Range<u64>,
+}
+
+/// Decoded images of one batch: rows for every image, pixels for the good ones.
+#[derive(Debug)]
+pub(crate) struct DecodedBatch {
+    pub(crate) job: BatchJob,
+    pub(crate) rows: Vec<ImageRow>,
+    /// `[good images, 3, side, side]`.
+    pub(crate) pixels: Vec<f32>,
+}
+
+impl DecodedBatch {
+    /// Number of images with pixels.
+    pub(crate) fn good(&self) -> usize {
+        self.rows.iter().filter(|row| row.status == ImageStatus::Ok).count()
+    }
+}
+
+/// Decodes and preprocesses a batch on the threads of the current rayon pool.
+pub(crate) fn decode(job: BatchJob, dataset: &Dataset, preprocess: &Preprocess, limits: &DecodeLimits) -> DecodedBatch {
+    let length = 3 * preprocess.size * preprocess.size;
+    let decoded: Vec<(ImageRow, Option<Vec<f32>>)> =
+        job.images.clone().into_par_iter().map(|index| decode_one(index, dataset, preprocess, limits)).collect();
+    let mut rows = Vec::with_capacity(decoded.len());
+    let mut pixels = Vec::with_capacity(decoded.len() * length);
+    for (row, image) in decoded {
+        rows.push(row);
+        if let Some(image) = image {
+            pixels.extend_from_slice(&image);
+        }
+    }
+    DecodedBatch { job, rows, pixels }
+}
+
+fn decode_one(
+    index: u64,
+    dataset: &Dataset,
+    preprocess: &Preprocess,
+    limits: &DecodeLimits,
+) -> (ImageRow, Option<Vec<f32>>) {
+    let item = dataset.item(index);
+    let mut row = ImageRow {
+        image_index: index,
+        image_id: item.id.to_string(),
+        class_id: item.class_id.map(|class| class.to_string()),
+        class_index: item.class_index,
+        width: 0,
+        height: 0,
+        status: ImageStatus::Ok,
+        error: None,
+    };
+    let mut skip = |row: &mut ImageRow, error: &dyn std::fmt::Display| {
+        row.status = ImageStatus::Skipped;
+        row.error = Some(error.to_string());
+    };
+    let bytes = match dataset.read(index) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            skip(&mut row, &error);
+            return (row, None);
+        }
+    };
+    match decode_rgb(&bytes, limits) {
+        Ok(image) => {
+            (row.width, row.height) = (image.width, image.height);
+            let mut pixels = vec![0.0; 3 * preprocess.size * preprocess.size];
+            preprocess.apply(&image, &mut pixels);
+            (row, Some(pixels))
+        }
+        Err(error) => {
+            (row.width, row.height) = probe_dimensions(&bytes).unwrap_or_default();
+            skip(&mut row, &error);
+            (row, None)
+        }
+    }
+}

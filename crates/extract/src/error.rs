@@ -1,0 +1,76 @@
+use headspan_artifacts::ArtifactError;
+use headspan_clip::ClipError;
+
+use crate::{dataset::DatasetError, pool::PoolError};
+
+/// What stops an extraction. A bad image does not, unless the run is strict.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExtractError {
+    /// The data set could not be listed.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// The description pool could not be read.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The model failed.
+    #[error(transparent)]
+    Clip(#[from] ClipError),
+    /// A file of the run could not be read or written.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// A bad image in a strict run.
+    #[error("image `{image_id}`: {message} (`--strict` makes a bad image fatal; without it the image is recorded and skipped)")]
+    BadImage {
+        /// The image.
+        image_id: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// No image of the data set could be used.
+    #[error("none of the {images} images could be decoded; the first error: {first}")]
+    NothingDecoded {
+        /// Images of the data set.
+        images: u64,
+        /// Why the first was skipped.
+        first: String,
+    },
+    /// The run's own check failed.
+    #[error(
+        "the {check} check failed on the first batch: error {error:.2e} of the largest value, tolerance {tolerance:.0e}. \
+         The numbers of this device cannot be trusted; try `--device cpu`, and report this with the output of `headspan doctor`"
+    )]
+    Check {
+        /// `sum identity` or `CPU probe`.
+        check: &'static str,
+        /// Error over the largest absolute value.
+        error: f64,
+        /// What was allowed.
+        tolerance: f64,
+    },
+    /// A layer selection that the model does not have.
+    #[error("layers `{selection}`: {why}")]
+    Layers {
+        /// As it was given.
+        selection: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Not all parts are there.
+    #[error("{missing} of {total} activation parts are missing; run the remaining shards, then `headspan extract --merge`")]
+    PartsMissing {
+        /// Parts that are not there.
+        missing: u64,
+        /// All parts.
+        total: u64,
+    },
+    /// A worker thread could not be started.
+    #[error("could not start worker threads: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+    /// A worker ended without a result.
+    #[error("a worker stopped before its work was done; the parts that were committed are safe, run the same command again")]
+    WorkerStopped,
+}
+
+/// Result with [`ExtractError`].
+pub type Result<T, E = ExtractError> = std::result::Result<T, E>;

@@ -1,0 +1,30 @@
+//! Stage 1 of headspan: data sets and description pools to head activations, moments and text embeddings.
+//!
+//! - [`Dataset`] lists images of a folder, a manifest, tar shards or Parquet shards and reads their bytes;
+//! - [`extract_images`] decodes on all cores ahead of the device, runs the traced forward pass and commits one activation
+//!   part after another, so that a killed run loses at most one; [`finish_images`] then derives the image table, the
+//!   readouts and the moments from the committed parts alone;
+//! - [`embed_texts`] embeds a [`Pool`] of descriptions.
+
+mod check;
+mod dataset;
+mod decode;
+mod engine;
+mod error;
+mod finish;
+mod moments;
+mod parts;
+mod pool;
+mod settings;
+mod texts;
+
+pub use check::CheckFigures;
+pub use dataset::{ClassList, Dataset, DatasetError, DatasetKind, DatasetSettings, Item, ReadError, Sample};
+pub use engine::{ImagesJob, ImagesSummary, Progress, extract_images};
+pub use error::{ExtractError, Result};
+pub use finish::{FinishSummary, finish_images};
+pub use moments::moments_of_parts;
+pub use parts::{PartPlan, PartStatus};
+pub use pool::{Pool, PoolEntry, PoolError};
+pub use settings::{ImagesSettings, LayerSelection, Shard, TextsSettings};
+pub use texts::{EmbeddedTexts, embed_texts};

@@ -1,0 +1,210 @@
+use std::{fmt, str::FromStr};
+
+use headspan_clip::DecodeLimits;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ExtractError, Result};
+
+/// Which blocks' heads are extracted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "LayersText", into = "String")]
+pub enum LayerSelection {
+    /// The last so many blocks.
+    Last(usize),
+    /// Every block.
+    All,
+    /// These blocks, counted from 0.
+    List(Vec<usize>),
+}
+
+/// A selection as configuration files write it: `"last:4"`, `"all"`, `"8,9"` or `[8, 9]`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum LayersText {
+    Text(String),
+    List(Vec<usize>),
+}
+
+impl TryFrom<LayersText> for LayerSelection {
+    type Error = ExtractError;
+
+    fn try_from(text: LayersText) -> Result<Self> {
+        match text {
+            LayersText::Text(text) => text.parse(),
+            LayersText::List(list) => Ok(Self::List(list)),
+        }
+    }
+}
+
+impl From<LayerSelection> for String {
+    fn from(selection: LayerSelection) -> Self {
+        selection.to_string()
+    }
+}
+
+impl Default for LayerSelection {
+    fn default() -> Self {
+        Self::Last(4)
+    }
+}
+
+impl fmt::Display for LayerSelection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Last(count) => write!(f, "last:{count}"),
+            Self::All => f.write_str("all"),
+            Self::List(list) => {
+                let numbers: Vec<String> = list.iter().map(ToString::to_string).collect();
+                f.write_str(&numbers.join(","))
+            }
+        }
+    }
+}
+
+impl FromStr for LayerSelection {
+    type Err = ExtractError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong =
+            || ExtractError::Layers { selection: text.to_owned(), why: "expected `last:4`, `all` or `8,9,10`".into() };
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        if let Some(count) = text.strip_prefix("last:") {
+            return count.parse().map(Self::Last).map_err(|_not_a_number| wrong());
+        }
+        let list: Result<Vec<usize>, _> = text.split(',').map(|number| number.trim().parse()).collect();
+        list.map(Self::List).map_err(|_not_a_number| wrong())
+    }
+}
+
+impl LayerSelection {
+    /// The blocks of a model with `layers` blocks, ascending.
+    pub fn resolve(&self, layers: usize) -> Result<Vec<usize>> {
+        let wrong = |why: String| ExtractError::Layers { selection: self.to_string(), why };
+        let mut chosen = match self {
+            Self::All => (0..layers).collect(),
+            Self::Last(0) => return Err(wrong("at least one layer is needed".into())),
+            Self::Last(count) if *count > layers => {
+                return Err(wrong(format!("the model has only {layers} layers")));
+            }
+            Self::Last(count) => (layers - count..layers).collect(),
+            Self::List(list) => list.clone(),
+        };
+        chosen.sort_unstable();
+        chosen.dedup();
+        match chosen.last() {
+            None => Err(wrong("at least one layer is needed".into())),
+            Some(last) if *last >= layers => Err(wrong(format!("the model has layers 0 to {}", layers - 1))),
+            Some(_) => Ok(chosen),
+        }
+    }
+}
+
+/// One of several processes that share a run (job arrays): parts whose number leaves the rest `index` by `count`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// From 0.
+    pub index: u64,
+    /// How many processes.
+    pub count: u64,
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a shard: expected `i/n` with 0 <= i < n, for example `0/8`");
+        let (index, count) = text.split_once('/').ok_or_else(wrong)?;
+        let shard = Self {
+            index: index.parse().map_err(|_not_a_number| wrong())?,
+            count: count.parse().map_err(|_not_a_number| wrong())?,
+        };
+        if shard.index < shard.count { Ok(shard) } else { Err(wrong()) }
+    }
+}
+
+/// How images are extracted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ImagesSettings {
+    /// Blocks whose heads are kept.
+    pub layers: LayerSelection,
+    /// Images of one forward pass; 0 lets headspan choose (16 on the CPU, 128 on a GPU).
+    pub batch_size: usize,
+    /// Images of one activation part, the unit that a killed run can lose.
+    pub part_rows: u64,
+    /// A bad image stops the run.
+    pub strict: bool,
+    /// Forward passes at once; 0 lets headspan choose (one per core on the CPU, 1 on a GPU).
+    pub workers: usize,
+    /// Threads that decode; 0 takes one per core.
+    pub decode_threads: usize,
+    /// Most pixels of an image before it counts as a decompression bomb.
+    pub max_pixels: u64,
+    /// Largest error of the sum identity on the first batch, over the largest value. Float32 rounding through 24 blocks
+    /// stays below 1e-5; a dropped term shows as 1e-3 or more.
+    pub identity_tolerance: f64,
+    /// Largest difference between a GPU and the CPU on the first batch, over the largest value. Float32 with another order
+    /// of summation stays below 1e-4; products in TF32 or float16 exceed 1e-3.
+    pub probe_tolerance: f64,
+}
+
+impl Default for ImagesSettings {
+    fn default() -> Self {
+        Self {
+            layers: LayerSelection::default(),
+            batch_size: 0,
+            part_rows: 1024,
+            strict: false,
+            workers: 0,
+            decode_threads: 0,
+            max_pixels: DecodeLimits::default().max_pixels,
+            identity_tolerance: 5e-5,
+            probe_tolerance: 5e-4,
+        }
+    }
+}
+
+/// How texts are embedded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TextsSettings {
+    /// Texts of one forward pass; 0 lets headspan choose.
+    pub batch_size: usize,
+}
+
+impl Default for TextsSettings {
+    fn default() -> Self {
+        Self { batch_size: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selections_resolve_against_the_model() -> Result<()> {
+        assert_eq!("last:4".parse::<LayerSelection>()?.resolve(12)?, [8, 9, 10, 11]);
+        assert_eq!("all".parse::<LayerSelection>()?.resolve(3)?, [0, 1, 2]);
+        assert_eq!("9, 3,9".parse::<LayerSelection>()?.resolve(12)?, [3, 9]);
+        Ok(())
+    }
+
+    #[test]
+    fn wrong_selections_say_what_is_wrong() {
+        for (text, part) in [("last:13", "only 12 layers"), ("12", "0 to 11"), ("last:0", "at least one")] {
+            let message = text.parse::<LayerSelection>().and_then(|s| s.resolve(12)).map_err(|e| e.to_string());
+            assert!(message.as_ref().is_err_and(|m| m.contains(part)), "{message:?}");
+        }
+        assert!("first:2".parse::<LayerSelection>().is_err());
+    }
+
+    #[test]
+    fn shards_are_counted_from_zero() {
+        assert_eq!("7/8".parse::<Shard>(), Ok(Shard { index: 7, count: 8 }));
+        assert!("8/8".parse::<Shard>().is_err());
+        assert!("1".parse::<Shard>().is_err());
+    }
+}

@@ -1,0 +1,99 @@
+use burn::tensor::Device;
+use headspan_artifacts::TextRow;
+use headspan_clip::{Clip, ClipError, TokenBatch, Tokenizer};
+use rayon::prelude::*;
+
+use crate::{engine::Progress, error::Result, pool::Pool, settings::TextsSettings};
+
+/// Texts of one forward pass if nothing is configured.
+const BATCH: usize = 64;
+
+/// Embedded descriptions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmbeddedTexts {
+    /// One row per description in pool order.
+    pub rows: Vec<TextRow>,
+    /// Indices of descriptions longer than the context, whose end was cut off.
+    pub truncated: Vec<u32>,
+}
+
+/// Embeds a pool in batches of similar length, to unit norm. `on_cpu` runs one batch per core, each on a thread of its own.
+pub fn embed_texts(
+    model: &Clip,
+    device: &Device,
+    on_cpu: bool,
+    tokenizer: &Tokenizer,
+    pool: &Pool,
+    settings: &TextsSettings,
+    progress: Progress<'_>,
+) -> Result<EmbeddedTexts> {
+    let mut tokens = Vec::with_capacity(pool.entries.len());
+    let mut truncated = Vec::new();
+    for (index, entry) in pool.entries.iter().enumerate() {
+        let (ids, cut) = tokenizer.encode(&entry.text)?;
+        if cut {
+            truncated.push(index as u32);
+        }
+        tokens.push(ids);
+    }
+    // Short texts beside short texts: a batch costs what its longest text costs. Sorting is stable, so batches are the
+    // same in every run.
+    let mut order: Vec<usize> = (0..tokens.len()).collect();
+    order.sort_by_key(|index| tokens[*index].len());
+    let size = if settings.batch_size == 0 { BATCH } else { settings.batch_size };
+    let done = std::sync::atomic::AtomicU64::new(0);
+    let embed = |batch: &[usize]| -> Result<Vec<(usize, Vec<f32>)>> {
+        let ids: Vec<Vec<u32>> = batch.iter().map(|index| tokens[*index].clone()).collect();
+        let features = model.text.encode(&TokenBatch::new(&ids), device);
+        let [_, d] = features.dims();
+        let read = |error: String| ClipError::Device { doing: "reading text features back", message: error };
+        let values = features
+            .try_into_data()
+            .map_err(|error| read(format!("{error:?}")))?
+            .try_into_vec::<f32>()
+            .map_err(|error| read(format!("{error:?}")))?;
+        let so_far = done.fetch_add(batch.len() as u64, std::sync::atomic::Ordering::Relaxed) + batch.len() as u64;
+        progress(so_far, tokens.len() as u64);
+        Ok(batch.iter().zip(values.chunks_exact(d)).map(|(index, row)| (*index, unit(row))).collect())
+    };
+    let batches: Vec<&[usize]> = order.chunks(size).collect();
+    let embedded: Vec<Vec<(usize, Vec<f32>)>> = if on_cpu {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let pools: Vec<rayon::ThreadPool> = (0..cores)
+            .map(|_| rayon::ThreadPoolBuilder::new().num_threads(1).build())
+            .collect::<Result<_, _>>()?;
+        let workers = rayon::ThreadPoolBuilder::new().num_threads(cores).build()?;
+        workers.install(|| {
+            batches
+                .par_iter()
+                .with_max_len(1)
+                .map(|batch| {
+                    let own = &pools[rayon::current_thread_index().unwrap_or(0) % cores];
+                    own.install(|| embed(batch))
+                })
+                .collect::<Result<_>>()
+        })?
+    } else {
+        batches.into_iter().map(embed).collect::<Result<_>>()?
+    };
+    let mut rows: Vec<TextRow> = pool
+        .entries
+        .iter()
+        .enumerate()
+        .map(|(index, entry)| TextRow {
+            text_index: index as u32,
+            text: entry.text.clone(),
+            category: entry.category.clone(),
+            embedding: Vec::new(),
+        })
+        .collect();
+    for (index, embedding) in embedded.into_iter().flatten() {
+        rows[index].embedding = embedding;
+    }
+    Ok(EmbeddedTexts { rows, truncated })
+}
+
+fn unit(row: &[f32]) -> Vec<f32> {
+    let norm = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+    row.iter().map(|x| (f64::from(*x) / norm) as f32).collect()
+}
