@@ -1,7 +1,7 @@
 //! The English indefinite article, by sound as far as spelling tells it.
 
 /// Beginnings that are spelt with a vowel and spoken with a consonant ("a uniform", "a one-way street").
-const CONSONANT_SOUND: [&str; 10] = ["uni", "use", "usu", "uti", "ura", "ukulele", "eu", "ewe", "one", "once"];
+const CONSONANT_SOUND: [&str; 11] = ["uni", "usb", "use", "usu", "uti", "ura", "ukulele", "eu", "ewe", "one", "once"];
 /// Beginnings with "uni" that are nevertheless spoken with a vowel ("an uninhabited island").
 const VOWEL_SOUND_OF_UN: [&str; 4] = ["unid", "unim", "unin", "unil"];
 /// Beginnings that are spelt with a consonant and spoken with a vowel ("an hourglass", "an 8").
@@ -32,10 +32,23 @@ mod tests {
 
     #[test]
     fn articles_follow_the_sound() {
-        for word in ["orange", "umbrella", "hourglass", "X-ray", "F", "S-shaped curve", "8", "uninhabited island", "eight"] {
+        for word in
+            ["orange", "umbrella", "hourglass", "X-ray", "F", "S-shaped curve", "8", "uninhabited island", "eight"]
+        {
             assert_eq!(indefinite(word), "an", "{word}");
         }
-        for word in ["red", "uniform", "ukulele", "European city", "one-way street", "used car", "B", "U-turn", "horse"] {
+        for word in [
+            "red",
+            "uniform",
+            "ukulele",
+            "European city",
+            "one-way street",
+            "used car",
+            "USB stick",
+            "B",
+            "U-turn",
+            "horse",
+        ] {
             assert_eq!(indefinite(word), "a", "{word}");
         }
     }

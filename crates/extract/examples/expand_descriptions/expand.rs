@@ -78,9 +78,9 @@ fn expand_group(group: &Group, shared: &Words, used: &mut BTreeSet<String>) -> s
     if let Some((list, _)) = vocabulary.iter().find(|(_, words)| words.is_empty() || words.contains(&String::new())) {
         return Err(Fault::EmptyWord { list: (*list).to_owned() });
     }
-    let texts = without(combinations(&templates, &vocabulary), &group.skip)?;
+    let texts = combinations(&templates, &vocabulary);
     texts.iter().try_for_each(|text| tidy(text))?;
-    sample(texts, group.limit)
+    sample(&texts, &group.skip, group.limit)
 }
 
 fn find<'a>(group: &'a Group, shared: &'a Words, name: &str) -> Option<&'a [String]> {
@@ -105,13 +105,6 @@ fn combinations(templates: &[Template], vocabulary: &[(&str, &[String])]) -> Vec
     texts
 }
 
-fn without(texts: Vec<String>, skip: &[String]) -> std::result::Result<Vec<String>, Fault> {
-    if let Some(skip) = skip.iter().find(|skip| !texts.iter().any(|text| text.contains(*skip))) {
-        return Err(Fault::UnusedSkip { skip: skip.clone() });
-    }
-    Ok(texts.into_iter().filter(|text| !skip.iter().any(|skip| text.contains(skip))).collect())
-}
-
 fn tidy(text: &str) -> std::result::Result<(), Fault> {
     let words = text.split(' ').count();
     if text.split(' ').any(str::is_empty) || text.ends_with('.') {
@@ -123,18 +116,27 @@ fn tidy(text: &str) -> std::result::Result<(), Fault> {
     Ok(())
 }
 
-/// Takes `limit` texts by a fixed stride, in their order. The stride is near the golden section of the number of texts,
-/// which spreads the slow lists, and coprime to it, so that the words of the fastest list come equally often.
-fn sample(texts: Vec<String>, limit: Option<usize>) -> std::result::Result<Vec<String>, Fault> {
-    let available = texts.len();
-    let Some(limit) = limit else { return Ok(texts) };
+/// Takes the first `limit` texts that are not to be skipped on a walk with a fixed stride, and gives them in their order.
+/// The stride is near the golden section of the number of texts, which spreads the slow lists, and coprime to it, so that
+/// the words of the fastest list come equally often (skipped ones apart).
+fn sample(texts: &[String], skip: &[String], limit: Option<usize>) -> std::result::Result<Vec<String>, Fault> {
+    if let Some(skip) = skip.iter().find(|skip| !texts.iter().any(|text| text.contains(*skip))) {
+        return Err(Fault::UnusedSkip { skip: skip.clone() });
+    }
+    let count = texts.len();
+    let golden = count * 618 / 1000;
+    let stride = (golden..golden + count).find(|stride| coprime(*stride, count)).unwrap_or(1);
+    let mut walk: Vec<usize> = (0..count)
+        .map(|step| step * stride % count)
+        .filter(|index| !skip.iter().any(|skip| texts[*index].contains(skip)))
+        .collect();
+    let (available, limit) = (walk.len(), limit.unwrap_or(walk.len()));
     if limit == 0 || limit > available {
         return Err(Fault::Limit { limit, available });
     }
-    let golden = available * 618 / 1000;
-    let stride = (golden..).find(|stride| coprime(*stride, available)).unwrap_or(1);
-    let taken: BTreeSet<usize> = (0..limit).map(|index| index * stride % available).collect();
-    Ok(texts.into_iter().enumerate().filter(|(index, _)| taken.contains(index)).map(|(_, text)| text).collect())
+    walk.truncate(limit);
+    walk.sort_unstable();
+    Ok(walk.into_iter().map(|index| texts[index].clone()).collect())
 }
 
 fn coprime(a: usize, b: usize) -> bool {

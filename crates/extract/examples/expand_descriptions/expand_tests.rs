@@ -52,9 +52,21 @@ fn sampling_has_no_repetition_at_any_size() {
     for available in 1..60 {
         for limit in 1..=available {
             let all: Vec<String> = (0..available).map(|index| index.to_string()).collect();
-            assert_eq!(sample(all, Some(limit)).unwrap().len(), limit, "{limit} of {available}");
+            assert_eq!(sample(&all, &[], Some(limit)).unwrap().len(), limit, "{limit} of {available}");
         }
     }
+}
+
+#[test]
+fn skipped_texts_are_replaced_by_others() {
+    let all: Vec<String> = (0..9).map(|index| format!("text{index}")).collect();
+    let skip = ["text3".to_owned(), "text5".to_owned()];
+    for limit in 1..=7 {
+        let taken = sample(&all, &skip, Some(limit)).unwrap();
+        assert_eq!(taken.len(), limit);
+        assert!(taken.is_sorted() && !taken.iter().any(|text| skip.contains(text)), "{taken:?}");
+    }
+    assert_eq!(sample(&all, &skip, Some(8)), Err(Fault::Limit { limit: 8, available: 7 }));
 }
 
 #[test]

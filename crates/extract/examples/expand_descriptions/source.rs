@@ -41,7 +41,7 @@ pub(crate) struct Group {
     pub(crate) words: Words,
     /// How many of the combinations to take; all if absent.
     pub(crate) limit: Option<usize>,
-    /// Texts that contain one of these are left out before `limit` is applied.
+    /// Texts that contain one of these do not count towards `limit` and are left out.
     #[serde(default)]
     pub(crate) skip: Vec<String>,
 }

@@ -1,0 +1,224 @@
+//! The command line: what can be typed, and how flags become layers of the configuration.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use headspan_clip::DeviceChoice;
+use headspan_extract::{LayerSelection, Shard};
+
+use crate::settings::Labeller;
+
+const AFTER_HELP: &str = "\
+Typical use:
+  headspan run-all ViT-L-14 --images imagenet/val          both ViT-L/14 models, all stages
+  headspan run-all --checkpoint my-clip --images photos    a checkpoint folder of your own
+  headspan status                                          what is done, stale or missing
+  headspan compare                                         scores of all models side by side
+
+Every stage is skipped when its artifacts already fit the settings, so the same command continues a run that was
+interrupted. Data goes to stdout, progress and logs to stderr. Exit codes: 0 done (skipped images are counted in the
+summary), 1 failed, 2 wrong usage.";
+
+/// What each attention head of a CLIP model looks at, and how cleanly.
+#[derive(Debug, Parser)]
+#[command(name = "headspan", version, about, long_about = None, after_help = AFTER_HELP, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// More on stderr; twice for everything
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+
+    /// Only warnings and errors on stderr
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run every stage for one or more models: extract, textspan, label, metrics
+    #[command(after_help = RUN_ALL_HELP)]
+    RunAll {
+        /// Model ids or architectures (`headspan models`); none with --checkpoint takes the folder's name
+        models: Vec<String>,
+        #[command(flatten)]
+        pipeline: PipelineArgs,
+    },
+    /// Stage 1: images and texts to head activations, moments and text embeddings
+    Extract {
+        /// Model ids or architectures
+        models: Vec<String>,
+        #[command(flatten)]
+        pipeline: PipelineArgs,
+        /// Extract only every n-th part, beginning with part i (job arrays)
+        #[arg(long, value_name = "I/N")]
+        shard: Option<Shard>,
+        /// Only join the parts that the shards of a job array committed
+        #[arg(long, conflicts_with = "shard")]
+        merge: bool,
+    },
+    /// Stage 2: the texts that span each head's output (TEXTSPAN)
+    Textspan {
+        /// Model ids or architectures
+        models: Vec<String>,
+        #[command(flatten)]
+        pipeline: PipelineArgs,
+    },
+    /// Stage 3: a property label for every head
+    Label {
+        /// Model ids or architectures
+        models: Vec<String>,
+        #[command(flatten)]
+        pipeline: PipelineArgs,
+        /// Print the prompts and the estimated tokens, ask nobody
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Stage 4: entanglement, association and concept consistency
+    Metrics {
+        /// Model ids or architectures
+        models: Vec<String>,
+        #[command(flatten)]
+        pipeline: PipelineArgs,
+        /// Score the labels of this file (columns model, layer, head, property) instead, without activations
+        #[arg(long, value_name = "FILE")]
+        labels: Option<PathBuf>,
+    },
+    /// Stages of every run: done, stale, partial or missing, with rows, bytes and time
+    Status {
+        #[command(flatten)]
+        pipeline: PipelineArgs,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// What run-all would do, with estimated bytes
+    Plan {
+        /// Model ids or architectures
+        models: Vec<String>,
+        #[command(flatten)]
+        pipeline: PipelineArgs,
+    },
+    /// Scores of all models of a data set: a table, comparison.parquet and an HTML report
+    Compare {
+        #[command(flatten)]
+        pipeline: PipelineArgs,
+        /// Where the report goes; default: RUNS/DATASET/comparison.html
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+    },
+    /// Download weights, configuration and tokenizer of models, or the published description pool
+    Fetch {
+        /// Model ids or architectures, or `descriptions` for the published pool
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// The models that are known by id
+    Models {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Dense contributions of chosen heads to Parquet or .npy
+    Export(ExportArgs),
+    /// Devices, versions, memory, and what is fetched
+    Doctor,
+    /// Check a configuration and print what it resolves to
+    Config {
+        #[command(flatten)]
+        pipeline: PipelineArgs,
+    },
+}
+
+const RUN_ALL_HELP: &str = "\
+Examples:
+  headspan run-all ViT-B-32_openai --images imagenet/val --dataset imagenet-val
+  headspan run-all --checkpoint runs/my-clip --images photos --texts my-pool.txt --limit 5000
+  headspan run-all --config configs/sweeps/six-models.toml
+
+Settings come from, weakest first: built-in defaults, configs/default.toml, configs/models/<id>.toml, --config FILE, the
+environment (HEADSPAN__TEXTSPAN__RANK=60), flags. A setting that changes reruns exactly the stages that read it.
+Artifacts go to RUNS/DATASET/MODEL/ as Parquet; read them with Polars, pandas or DuckDB.";
+
+/// Flags of every pipeline command; each overrides one setting.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct PipelineArgs {
+    /// Folder of all runs [setting: runs; default: runs]
+    #[arg(long, value_name = "DIR", help_heading = "Where")]
+    pub(crate) runs: Option<PathBuf>,
+    /// Name of the data set, the folder below RUNS [setting: dataset; default: images]
+    #[arg(long, value_name = "NAME", help_heading = "Where")]
+    pub(crate) dataset: Option<String>,
+    /// Folder with configuration layers [default: configs]
+    #[arg(long, value_name = "DIR", default_value = "configs", help_heading = "Where")]
+    pub(crate) configs: PathBuf,
+    /// A further configuration file, such as a sweep; may be given several times
+    #[arg(long, value_name = "FILE", help_heading = "Where")]
+    pub(crate) config: Vec<PathBuf>,
+
+    /// Checkpoint folder: open_clip_config.json, open_clip_model.safetensors, tokenizer.json [setting: checkpoint]
+    #[arg(long, value_name = "DIR", help_heading = "Model and data")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// Images: a folder, a CSV or Parquet manifest, tar shards, or Parquet with image bytes [setting: data.path]
+    #[arg(long, value_name = "PATH", help_heading = "Model and data")]
+    pub(crate) images: Option<PathBuf>,
+    /// File with one class a line; gives class_index [setting: data.classes]
+    #[arg(long, value_name = "FILE", help_heading = "Model and data")]
+    pub(crate) classes: Option<PathBuf>,
+    /// At most so many images [setting: data.limit]
+    #[arg(long, value_name = "N", help_heading = "Model and data")]
+    pub(crate) limit: Option<u64>,
+    /// Descriptions: one a line, or columns text and category; `built-in` is our tagged pool [setting: texts.file]
+    #[arg(long, value_name = "FILE", help_heading = "Model and data")]
+    pub(crate) texts: Option<PathBuf>,
+    /// cpu, wgpu, cuda or auto [setting: device]
+    #[arg(long, value_name = "DEVICE", help_heading = "Model and data")]
+    pub(crate) device: Option<DeviceChoice>,
+
+    /// Layers whose heads are kept: last:4, all, or a list such as 8,9 [setting: images.layers]
+    #[arg(long, value_name = "LAYERS", help_heading = "Stages")]
+    pub(crate) layers: Option<LayerSelection>,
+    /// Images of one forward pass [setting: images.batch_size]
+    #[arg(long, value_name = "N", help_heading = "Stages")]
+    pub(crate) batch_size: Option<u64>,
+    /// A bad image stops the run [setting: images.strict]
+    #[arg(long, help_heading = "Stages")]
+    pub(crate) strict: bool,
+    /// Texts of a head [setting: textspan.texts]
+    #[arg(long, value_name = "K", help_heading = "Stages")]
+    pub(crate) k: Option<u64>,
+    /// Rank that texts are projected to [setting: textspan.rank]
+    #[arg(long, value_name = "RANK", help_heading = "Stages")]
+    pub(crate) rank: Option<u64>,
+    /// Who labels the heads [setting: label.labeller]
+    #[arg(long, value_name = "LABELLER", help_heading = "Stages")]
+    pub(crate) labeller: Option<Labeller>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+    /// Model id
+    #[arg(long)]
+    pub(crate) model: String,
+    /// Block of the head, from 0; may be given several times, with as many --head
+    #[arg(long, required = true)]
+    pub(crate) layer: Vec<u32>,
+    /// Head of the block, from 0
+    #[arg(long, required = true)]
+    pub(crate) head: Vec<u32>,
+    /// Parquet or .npy by the ending
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Format, if the ending does not tell
+    #[arg(long)]
+    pub(crate) format: Option<ExportFormat>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    Parquet,
+    Npy,
+}

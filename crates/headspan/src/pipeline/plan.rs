@@ -1,0 +1,89 @@
+use std::{
+    collections::BTreeMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Result;
+use headspan_artifacts::{Fingerprint, RunDirectory, Stage, StageRecord, StageState};
+use serde_json::Value;
+
+/// Versions of the stages: raise one when its results change for the same inputs.
+const fn version(stage: Stage) -> u32 {
+    match stage {
+        Stage::Images | Stage::Texts | Stage::Textspan | Stage::Label | Stage::Metrics => 1,
+    }
+}
+
+/// Tables that a stage leaves.
+pub(crate) const fn tables(stage: Stage) -> &'static [&'static str] {
+    match stage {
+        Stage::Images => &["images", "readout", "moments"],
+        Stage::Texts => &["texts", "categories"],
+        Stage::Textspan => &["textspan"],
+        Stage::Label => &["labels"],
+        Stage::Metrics => &["metrics"],
+    }
+}
+
+/// What a stage is about to do: its slice of the configuration, its inputs, and the fingerprint of both.
+#[derive(Debug, Clone)]
+pub(crate) struct StagePlan {
+    pub(crate) stage: Stage,
+    config: Value,
+    inputs: BTreeMap<String, String>,
+    pub(crate) fingerprint: Fingerprint,
+}
+
+/// What a stage did.
+#[derive(Debug, Clone)]
+pub(crate) struct StageResult {
+    pub(crate) rows: u64,
+    pub(crate) seconds: f64,
+    pub(crate) figures: BTreeMap<String, Value>,
+}
+
+impl StagePlan {
+    pub(crate) fn new(stage: Stage, config: Value, inputs: BTreeMap<String, String>) -> Self {
+        let mut builder = Fingerprint::builder(stage.name(), version(stage)).config(&config);
+        for (name, hash) in &inputs {
+            builder = builder.input(name, hash);
+        }
+        Self { stage, config, inputs, fingerprint: builder.finish() }
+    }
+
+    /// Whether the artifacts already carry this fingerprint.
+    pub(crate) fn state(&self, run: &RunDirectory) -> Result<StageState> {
+        let Some(record) = run.record(self.stage)? else { return Ok(StageState::Missing) };
+        let whole = tables(self.stage).iter().all(|table| run.table(table).is_file());
+        Ok(match (whole, record.fingerprint == self.fingerprint.as_str()) {
+            (true, true) => StageState::Done,
+            (true, false) => StageState::Stale,
+            (false, _) => StageState::Missing,
+        })
+    }
+
+    /// Leaves the record that says the stage is done; to be called last.
+    pub(crate) fn commit(&self, run: &RunDirectory, result: &StageResult) -> Result<()> {
+        let mut bytes = 0;
+        let mut paths: Vec<_> = tables(self.stage).iter().map(|table| run.table(table)).collect();
+        if self.stage == Stage::Images {
+            paths.extend(run.parts()?);
+        }
+        for path in paths {
+            bytes += fs_err::metadata(&path)?.len();
+        }
+        run.commit(&StageRecord {
+            stage: self.stage,
+            headspan: env!("CARGO_PKG_VERSION").to_owned(),
+            fingerprint: self.fingerprint.to_string(),
+            config: self.config.clone(),
+            inputs: self.inputs.clone(),
+            rows: result.rows,
+            bytes,
+            seconds: result.seconds,
+            finished_at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+            figures: result.figures.clone(),
+        })?;
+        Ok(())
+    }
+}

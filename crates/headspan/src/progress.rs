@@ -1,0 +1,128 @@
+//! Progress on stderr: a bar on a terminal, plain lines elsewhere.
+
+use std::{
+    io::IsTerminal,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How often a plain line is written.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Progress of one piece of work. Made once per piece; shared by the threads that do it.
+pub(crate) struct Reporter {
+    label: String,
+    unit: &'static str,
+    display: Display,
+}
+
+enum Display {
+    Bar(ProgressBar),
+    Lines(Mutex<Lines>),
+    Silent,
+}
+
+struct Lines {
+    started: Instant,
+    next: Instant,
+}
+
+impl Reporter {
+    /// `unit` is a plural, such as `images`.
+    pub(crate) fn new(label: &str, unit: &'static str, quiet: bool) -> Self {
+        let display = if quiet {
+            Display::Silent
+        } else if std::io::stderr().is_terminal() {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8));
+            // A template that does not parse is a bug that the first test on a terminal shows; the plain bar serves too.
+            let template = "{prefix:>32} {bar:24} {human_pos}/{human_len} {msg} {per_sec}, {eta} left";
+            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            bar.set_style(style);
+            bar.set_prefix(label.to_owned());
+            bar.set_message(unit);
+            Display::Bar(bar)
+        } else {
+            let now = Instant::now();
+            Display::Lines(Mutex::new(Lines { started: now, next: now + LINE_EVERY }))
+        };
+        Self { label: label.to_owned(), unit, display }
+    }
+
+    /// Says how far the work is.
+    pub(crate) fn report(&self, done: u64, total: u64) {
+        match &self.display {
+            Display::Silent => {}
+            Display::Bar(bar) => {
+                bar.set_length(total);
+                bar.set_position(done);
+            }
+            Display::Lines(lines) => {
+                let Ok(mut lines) = lines.lock() else { return };
+                let now = Instant::now();
+                if now < lines.next {
+                    return;
+                }
+                lines.next = now + LINE_EVERY;
+                let seconds = lines.started.elapsed().as_secs_f64();
+                let rate = done as f64 / seconds;
+                let left = if rate > 0.0 { (total.saturating_sub(done)) as f64 / rate } else { 0.0 };
+                tracing::info!(
+                    "{}: {done} of {total} {}, {rate:.1}/s, {} left",
+                    self.label,
+                    self.unit,
+                    duration(left)
+                );
+            }
+        }
+    }
+}
+
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        if let Display::Bar(bar) = &self.display {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// `1 h 02 min`, `3 min 20 s`, `4.2 s`.
+pub(crate) fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..10 => format!("{seconds:.1} s"),
+        10..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+/// `4.2 MB`; powers of 1000.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1000.0;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_short() {
+        assert_eq!(duration(4.21), "4.2 s");
+        assert_eq!(duration(200.0), "3 min 20 s");
+        assert_eq!(duration(3720.0), "1 h 02 min");
+        assert_eq!(bytes(999), "999 B");
+        assert_eq!(bytes(4_200_000), "4.2 MB");
+    }
+}
