@@ -13,7 +13,7 @@ mod checkpoint;
 mod config;
 mod device;
 mod error;
-//mod image;
+mod image;
 mod model;
 mod readout;
 mod tokenizer;
@@ -22,7 +22,7 @@ pub use checkpoint::{Checkpoint, CheckpointFiles, CheckpointLayout};
 pub use config::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig};
 pub use device::{DeviceChoice, DeviceDescription, available_devices, open_device};
 pub use error::{ClipError, Result};
-//pub use image::{DecodeLimits, ImageError, Preprocess, RgbImage8, decode_rgb, probe_dimensions};
+pub use image::{DecodeLimits, ImageError, Preprocess, RgbImage8, decode_rgb, probe_dimensions};
 pub use model::{
     Attention, Clip, HeadScalars, HeadTrace, HostTrace, Mlp, ResidualBlock, TextTower, TokenTrace, TraceRequest,
     Transformer, TransformerConfig, VisionTower,

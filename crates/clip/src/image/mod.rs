@@ -1,0 +1,10 @@
+//! Image files to the pixels that OpenCLIP would feed the model.
+
+mod decode;
+mod error;
+mod preprocess;
+mod resample;
+
+pub use decode::{DecodeLimits, RgbImage8, decode_rgb, probe_dimensions};
+pub use error::ImageError;
+pub use preprocess::Preprocess;

@@ -1,0 +1,174 @@
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use headspan_artifacts::{MetricRow, RunDirectory, RunId, Stage, read_rows};
+
+use crate::{
+    cli::PipelineArgs,
+    commands::{UsageError, choices, print, settings},
+    models::{ModelChoice, ModelSource},
+    pipeline::{self, Outcome, Pipeline, RunReport, StageReport, Wanted},
+    progress::duration,
+    settings::Settings,
+};
+
+/// Runs stages of the models, one model after another. A model that fails does not stop the others; the command fails at
+/// the end.
+pub(crate) fn run(names: &[String], arguments: &PipelineArgs, wanted: Wanted, quiet: bool) -> Result<()> {
+    let common = settings(arguments, None)?;
+    let chosen = choices(names, &common)?;
+    let mut reports = Vec::new();
+    let mut failures = Vec::new();
+    for choice in &chosen {
+        let own = settings(arguments, Some(&choice.id))?;
+        match Pipeline::new(&own, quiet).run(choice, wanted) {
+            Ok(report) => {
+                tell(&report);
+                reports.push(report);
+            }
+            Err(error) if chosen.len() == 1 => return Err(error),
+            Err(error) => {
+                tracing::error!("{}: {error:#}", choice.id);
+                failures.push(choice.id.clone());
+            }
+        }
+    }
+    if matches!(wanted, Wanted::All | Wanted::Only(Stage::Metrics)) && !reports.is_empty() {
+        print(&summary(&reports)?)?;
+    }
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        anyhow::bail!("{} of {} models failed: {}", failures.len(), chosen.len(), failures.join(", "))
+    }
+}
+
+/// Runs one later stage: of the models named, else of every run of the data set.
+pub(crate) fn stage(names: &[String], arguments: &PipelineArgs, stage: Stage, quiet: bool) -> Result<()> {
+    if !names.is_empty() || arguments.checkpoint.is_some() {
+        let own = settings(arguments, None)?;
+        // A run's folder is enough: a model of one's own has no id among the known ones.
+        if let Some(choices) = existing(names, &own)? {
+            return each(&choices, arguments, stage, quiet);
+        }
+        return run(names, arguments, Wanted::Only(stage), quiet);
+    }
+    let common = settings(arguments, None)?;
+    let runs = RunDirectory::list(&common.runs, Some(&common.dataset))?;
+    if runs.is_empty() {
+        anyhow::bail!("no runs in `{}/{}`: run `headspan extract` first", common.runs.display(), common.dataset);
+    }
+    let found: Vec<ModelChoice> = runs.iter().map(|run| by_folder(run.id().model())).collect();
+    each(&found, arguments, stage, quiet)
+}
+
+fn each(choices: &[ModelChoice], arguments: &PipelineArgs, stage: Stage, quiet: bool) -> Result<()> {
+    let mut reports = Vec::new();
+    for choice in choices {
+        let own = settings(arguments, Some(&choice.id))?;
+        let report = Pipeline::new(&own, quiet).run(choice, Wanted::Only(stage))?;
+        tell(&report);
+        reports.push(report);
+    }
+    if stage == Stage::Metrics { print(&summary(&reports)?) } else { Ok(()) }
+}
+
+/// Later stages need no weights, so a run is found by its folder alone.
+fn by_folder(id: &str) -> ModelChoice {
+    ModelChoice { id: id.to_owned(), source: ModelSource::Folder(std::path::PathBuf::new()) }
+}
+
+fn existing(names: &[String], settings: &Settings) -> Result<Option<Vec<ModelChoice>>> {
+    let runs = RunDirectory::list(&settings.runs, Some(&settings.dataset))?;
+    let all = !names.is_empty() && names.iter().all(|name| runs.iter().any(|run| run.id().model() == name));
+    Ok(all.then(|| names.iter().map(|name| by_folder(name)).collect()))
+}
+
+/// Prints the prompts of every model asked for.
+pub(crate) fn dry_run(names: &[String], arguments: &PipelineArgs) -> Result<()> {
+    let own = settings(arguments, None)?;
+    let runs = RunDirectory::list(&own.runs, Some(&own.dataset))?;
+    let wanted: Vec<&RunDirectory> =
+        runs.iter().filter(|run| names.is_empty() || names.iter().any(|name| name == run.id().model())).collect();
+    if wanted.is_empty() {
+        return Err(UsageError(format!("no such run in `{}/{}`", own.runs.display(), own.dataset)).into());
+    }
+    for run in wanted {
+        print(&pipeline::dry_run(&own, run)?)?;
+    }
+    Ok(())
+}
+
+/// Scores a file of labels without any activations.
+pub(crate) fn score_file(file: &Path, arguments: &PipelineArgs) -> Result<()> {
+    let own = settings(arguments, None)?;
+    let runs = pipeline::score_imported(&own, file)?;
+    let reports: Vec<RunReport> = runs
+        .into_iter()
+        .map(|run| RunReport { run, stages: vec![StageReport::up_to_date(Stage::Metrics)] })
+        .collect();
+    print(&summary(&reports)?)
+}
+
+fn tell(report: &RunReport) {
+    for stage in &report.stages {
+        let outcome = match stage.outcome {
+            Outcome::UpToDate => "up to date".to_owned(),
+            Outcome::Partial => "partial".to_owned(),
+            Outcome::Done { rows, seconds } => format!("{rows} rows in {}", duration(seconds)),
+        };
+        tracing::info!("{} {}: {outcome}", report.run.id().model(), stage.stage);
+        for note in &stage.notes {
+            tracing::info!("  {note}");
+        }
+    }
+    tracing::info!("artifacts in {}", report.run.path().display());
+}
+
+/// The default scores of the runs, one line a model and labeller.
+fn summary(reports: &[RunReport]) -> Result<String> {
+    let mut table = Table::new();
+    table.load_preset(UTF8_HORIZONTAL_ONLY);
+    table.set_header(["model", "labeller", "heads", "properties", "entanglement ↓", "association ↑"]);
+    for report in reports {
+        let rows: Vec<MetricRow> = read_rows(&report.run.table("metrics"))?;
+        let mut labellers: Vec<&str> = rows.iter().map(|row| row.labeller.as_str()).collect();
+        labellers.dedup();
+        for labeller in labellers {
+            let find = |metric: &str| {
+                rows.iter().find(|row| row.labeller == labeller && row.scope == "model" && row.metric == metric)
+            };
+            let count = |metric: &str| {
+                find(metric).and_then(|row| row.value).map_or_else(|| "n/a".to_owned(), |value| format!("{value:.0}"))
+            };
+            table.add_row([
+                Cell::new(report.run.id().model()),
+                Cell::new(labeller),
+                Cell::new(count("heads")).set_alignment(CellAlignment::Right),
+                Cell::new(count("distinct_properties")).set_alignment(CellAlignment::Right),
+                Cell::new(interval(find("entanglement_repeated"))).set_alignment(CellAlignment::Right),
+                Cell::new(interval(find("association_associated_heads"))).set_alignment(CellAlignment::Right),
+            ]);
+        }
+    }
+    Ok(table.to_string())
+}
+
+/// `0.437 (0.312–0.562)`, or `n/a`.
+pub(crate) fn interval(row: Option<&MetricRow>) -> String {
+    let Some(value) = row.and_then(|row| row.value) else { return "n/a".to_owned() };
+    match row.and_then(|row| Some((row.ci_low?, row.ci_high?))) {
+        Some((low, high)) => format!("{value:.3} ({low:.3}–{high:.3})"),
+        None => format!("{value:.3}"),
+    }
+}
+
+/// The run of one model, which must exist.
+pub(crate) fn existing_run(own: &Settings, model: &str) -> Result<RunDirectory> {
+    let id = RunId::new(&own.dataset, model)?;
+    let run = RunDirectory::at(&own.runs, &id);
+    fs_err::metadata(run.path())
+        .with_context(|| format!("no run of `{model}` over `{}` in `{}`", own.dataset, own.runs.display()))?;
+    Ok(run)
+}

@@ -1,0 +1,170 @@
+use std::{collections::BTreeMap, time::Instant};
+
+use anyhow::{Context, Result};
+use headspan_artifacts::{RunDirectory, Stage, StageState};
+use headspan_extract::{
+    CheckFigures, Dataset, ExtractError, FinishSummary, ImagesJob, ImagesSummary, PartPlan, Shard, extract_images,
+    finish_images,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    pipeline::{
+        model::LoadedModel,
+        plan::{StagePlan, StageResult},
+        run::StageReport,
+    },
+    progress::{Reporter, duration},
+    settings::Settings,
+};
+
+/// Slice of the configuration that the stage reads. Device, batch size and threads are not in it: results do not depend on
+/// them beyond rounding.
+pub(crate) fn slice(settings: &Settings) -> Value {
+    json!({
+        "layers": settings.images.layers,
+        "part_rows": settings.images.part_rows,
+        "max_pixels": settings.images.max_pixels,
+    })
+}
+
+/// Lists the data set and says what is odd about it.
+pub(crate) fn open_dataset(settings: &Settings) -> Result<Dataset> {
+    if settings.data.path.as_os_str().is_empty() {
+        anyhow::bail!("no images: give --images PATH, or `path` in section [data] of a configuration file");
+    }
+    let dataset = Dataset::open(&settings.data)?;
+    for warning in dataset.warnings() {
+        tracing::warn!("{warning}");
+    }
+    Ok(dataset)
+}
+
+/// What the stage will do.
+pub(crate) fn plan(settings: &Settings, model: &LoadedModel<'_>, dataset: &Dataset) -> StagePlan {
+    let inputs = BTreeMap::from([
+        ("checkpoint".to_owned(), model.files().checkpoint_hash.clone()),
+        ("dataset".to_owned(), dataset.fingerprint()),
+    ]);
+    StagePlan::new(Stage::Images, slice(settings), inputs)
+}
+
+/// How the stage is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// All parts, then the tables.
+    Whole,
+    /// The parts of one shard; the tables too if they were the last.
+    Shard(Shard),
+    /// Only the tables.
+    Merge,
+}
+
+pub(crate) fn run(
+    settings: &Settings,
+    model: &LoadedModel<'_>,
+    dataset: &Dataset,
+    run: &RunDirectory,
+    plan: &StagePlan,
+    mode: Mode,
+    quiet: bool,
+) -> Result<StageReport> {
+    if plan.state(run)? == StageState::Done {
+        return Ok(StageReport::up_to_date(Stage::Images));
+    }
+    let loaded = model.get()?;
+    let started = Instant::now();
+    let reporter = Reporter::new(&format!("{} images", run.id().model()), "images", quiet);
+    let progress = |done, total| reporter.report(done, total);
+    let job = ImagesJob {
+        model: &loaded.model,
+        cpu_model: loaded.cpu_model.as_ref(),
+        config: &model.files().config,
+        device: &loaded.device,
+        dataset,
+        run,
+        fingerprint: plan.fingerprint.as_str(),
+        settings: &settings.images,
+        shard: match mode {
+            Mode::Shard(shard) => Some(shard),
+            Mode::Whole | Mode::Merge => None,
+        },
+        progress: &progress,
+    };
+    if run.record(Stage::Images)?.is_some() {
+        // The tables of other settings must not be taken for these while the parts change under them.
+        run.forget(Stage::Images)?;
+    }
+    let summary = if mode == Mode::Merge { None } else { Some(extract_images(&job)?) };
+    drop(reporter);
+    let finished = match finish_images(&job) {
+        Ok(finished) => finished,
+        Err(ExtractError::PartsMissing { missing, total }) if matches!(mode, Mode::Shard(_)) => {
+            return Ok(StageReport::partial(Stage::Images, format!("{} of {total} parts are there", total - missing)));
+        }
+        Err(error) => return Err(error).context(format!("model `{}`", run.id().model())),
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    let result = StageResult {
+        rows: finished.images,
+        seconds,
+        figures: figures(summary.as_ref(), &finished, loaded.kind.to_string()),
+    };
+    plan.commit(run, &result)?;
+    Ok(StageReport::done(Stage::Images, finished.images, seconds, notes(summary.as_ref(), &finished)))
+}
+
+/// Parts that are committed, for `plan` and `status`.
+pub(crate) fn parts(settings: &Settings, dataset: &Dataset) -> PartPlan {
+    PartPlan { images: dataset.len(), rows: settings.images.part_rows }
+}
+
+fn figures(summary: Option<&ImagesSummary>, finished: &FinishSummary, device: String) -> BTreeMap<String, Value> {
+    let mut figures = BTreeMap::from([
+        ("device".to_owned(), json!(device)),
+        ("images".to_owned(), json!(finished.images)),
+        ("skipped".to_owned(), json!(finished.skipped)),
+        ("heads".to_owned(), json!(finished.heads)),
+    ]);
+    if let Some(summary) = summary {
+        figures.insert("parts".to_owned(), json!(summary.parts));
+        figures.insert("parts_found".to_owned(), json!(summary.parts_found));
+        figures.insert("parts_committed".to_owned(), json!(summary.parts_committed));
+        if summary.seconds > 0.0 {
+            let rate = (summary.extracted + summary.skipped) as f64 / summary.seconds;
+            figures.insert("images_per_second".to_owned(), json!(rate));
+        }
+        if let Some(CheckFigures { images, identity_error, probe_error }) = summary.checks {
+            figures.insert("checked_images".to_owned(), json!(images));
+            figures.insert("identity_error".to_owned(), json!(identity_error));
+            figures.insert("probe_error".to_owned(), json!(probe_error));
+        }
+    }
+    figures
+}
+
+fn notes(summary: Option<&ImagesSummary>, finished: &FinishSummary) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(summary) = summary {
+        if summary.parts_found > 0 {
+            notes.push(format!("continued: {} of {} parts were there", summary.parts_found, summary.parts));
+        }
+        if summary.seconds > 0.0 {
+            let images = summary.extracted + summary.skipped;
+            notes.push(format!(
+                "{images} images in {}, {:.1} a second",
+                duration(summary.seconds),
+                images as f64 / summary.seconds
+            ));
+        }
+        if let Some(checks) = summary.checks {
+            let probe = checks.probe_error.map(|error| format!(", CPU probe {error:.1e}")).unwrap_or_default();
+            notes.push(format!("sum identity {:.1e} of the largest value{probe}", checks.identity_error));
+        }
+    }
+    if finished.skipped > 0 {
+        notes.push(format!("skipped {} of {} images (see images.parquet):", finished.skipped, finished.images));
+        notes.extend(finished.examples.iter().map(|(id, error)| format!("  {id}: {error}")));
+    }
+    notes
+}

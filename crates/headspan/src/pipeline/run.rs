@@ -1,0 +1,180 @@
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+use headspan_artifacts::{RunDirectory, RunId, Stage};
+use headspan_extract::{Dataset, Shard};
+use serde_json::Value;
+
+use crate::{
+    models::ModelChoice,
+    pipeline::{
+        images::{self, Mode},
+        label, metrics,
+        model::{LoadedModel, ModelFiles},
+        texts::{self, Pools},
+        textspan,
+    },
+    settings::Settings,
+};
+
+/// What a command asks of the pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Every stage.
+    All,
+    /// Stage 1, or one shard of it.
+    Extract(Option<Shard>),
+    /// Joins committed parts.
+    Merge,
+    /// One later stage.
+    Only(Stage),
+}
+
+/// What became of a stage.
+#[derive(Debug, Clone)]
+pub(crate) struct StageReport {
+    pub(crate) stage: Stage,
+    pub(crate) outcome: Outcome,
+    /// Lines for the reader.
+    pub(crate) notes: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Outcome {
+    /// The artifacts fitted already.
+    UpToDate,
+    /// A shard is done, others are missing.
+    Partial,
+    /// It ran.
+    Done { rows: u64, seconds: f64 },
+}
+
+impl StageReport {
+    pub(crate) fn up_to_date(stage: Stage) -> Self {
+        Self { stage, outcome: Outcome::UpToDate, notes: Vec::new() }
+    }
+
+    pub(crate) fn partial(stage: Stage, note: String) -> Self {
+        Self { stage, outcome: Outcome::Partial, notes: vec![note] }
+    }
+
+    pub(crate) fn done(stage: Stage, rows: u64, seconds: f64, notes: Vec<String>) -> Self {
+        Self { stage, outcome: Outcome::Done { rows, seconds }, notes }
+    }
+}
+
+/// What became of a model's run.
+#[derive(Debug)]
+pub(crate) struct RunReport {
+    pub(crate) run: RunDirectory,
+    pub(crate) stages: Vec<StageReport>,
+}
+
+/// Slice of the configuration that a stage reads, as it is written into its record.
+pub(crate) fn config_slice(stage: Stage, settings: &Settings) -> Value {
+    match stage {
+        Stage::Images => images::slice(settings),
+        Stage::Texts => texts::slice(),
+        Stage::Textspan => textspan::slice(settings),
+        Stage::Label => label::slice(settings),
+        Stage::Metrics => metrics::slice(settings),
+    }
+}
+
+/// Runs stages of one model after another; what all models share is read once.
+pub(crate) struct Pipeline<'a> {
+    settings: &'a Settings,
+    quiet: bool,
+    dataset: Option<Dataset>,
+    pools: Option<Pools>,
+}
+
+impl<'a> Pipeline<'a> {
+    pub(crate) fn new(settings: &'a Settings, quiet: bool) -> Self {
+        Self { settings, quiet, dataset: None, pools: None }
+    }
+
+    pub(crate) fn run(&mut self, choice: &ModelChoice, wanted: Wanted) -> Result<RunReport> {
+        let settings = self.settings;
+        let id = RunId::new(&settings.dataset, &choice.id)?;
+        let mut stages = Vec::new();
+        let needs_model = !matches!(wanted, Wanted::Only(_));
+        if needs_model {
+            // Everything that can be wrong with the inputs is found before a folder is made.
+            if self.dataset.is_none() {
+                self.dataset = Some(images::open_dataset(settings)?);
+            }
+            if self.pools.is_none() {
+                self.pools = Some(Pools::read(settings)?);
+            }
+        }
+        let files = if needs_model { Some(ModelFiles::open(choice)?) } else { None };
+        let run = RunDirectory::create(&settings.runs, &id)?;
+        let _lock = match wanted {
+            Wanted::Extract(Some(shard)) => Held::Shard(run.lock_shard(shard.index, shard.count)?),
+            _ => {
+                let lock = run.lock()?;
+                run.sweep_temporary()?;
+                Held::Run(lock)
+            }
+        };
+        if let (Some(files), Some(dataset), Some(pools)) = (&files, &self.dataset, &self.pools) {
+            let model = LoadedModel::new(files, settings.device);
+            let mode = match wanted {
+                Wanted::Extract(Some(shard)) => Mode::Shard(shard),
+                Wanted::Merge => Mode::Merge,
+                _ => Mode::Whole,
+            };
+            let plan = images::plan(settings, &model, dataset);
+            stages.push(images::run(settings, &model, dataset, &run, &plan, mode, self.quiet)?);
+            if matches!(mode, Mode::Whole | Mode::Merge) {
+                let plan = texts::plan(&model, pools);
+                stages.push(texts::run(settings, &model, pools, &run, &plan, self.quiet)?);
+            }
+        }
+        for stage in [Stage::Textspan, Stage::Label, Stage::Metrics] {
+            if wanted == Wanted::All || wanted == Wanted::Only(stage) {
+                stages.push(self.later_stage(stage, &run)?);
+            }
+        }
+        Ok(RunReport { run, stages })
+    }
+
+    fn later_stage(&self, stage: Stage, run: &RunDirectory) -> Result<StageReport> {
+        let inputs = input_fingerprints(stage, run)?;
+        match stage {
+            Stage::Textspan => textspan::run(self.settings, run, inputs, self.quiet),
+            Stage::Label => label::run(self.settings, run, inputs, self.quiet),
+            Stage::Metrics => metrics::run(self.settings, run, inputs),
+            Stage::Images | Stage::Texts => bail!("`{stage}` is part of `headspan extract`"),
+        }
+    }
+}
+
+/// Kept only so that dropping it at the end frees the run.
+enum Held {
+    Run(#[expect(dead_code, reason = "held for its drop")] headspan_artifacts::RunLock),
+    Shard(
+        #[expect(dead_code, reason = "held for its drop")]
+        (headspan_artifacts::RunLock, headspan_artifacts::RunLock),
+    ),
+}
+
+/// Fingerprints of the stages before, as their records give them.
+pub(crate) fn input_fingerprints(stage: Stage, run: &RunDirectory) -> Result<BTreeMap<String, String>> {
+    let mut inputs = BTreeMap::new();
+    for input in stage.inputs() {
+        let Some(record) = run.record(*input)? else {
+            let command = match input {
+                Stage::Images | Stage::Texts => "extract",
+                other => other.name(),
+            };
+            bail!(
+                "stage `{stage}` of `{}` needs the tables of `{input}`, which are not there: run `headspan {command}` or `headspan run-all` first",
+                run.path().display()
+            );
+        };
+        inputs.insert(input.name().to_owned(), record.fingerprint);
+    }
+    Ok(inputs)
+}

@@ -1,0 +1,71 @@
+use faer::{Accum, Mat, MatRef, Par, Side, linalg::matmul::matmul};
+
+use crate::{error::TextspanError, moments::HeadMoments};
+
+/// Singular directions of a head's outputs below this share of the largest (in squared singular values, 1e-6 in singular
+/// values) are rounding of the float32 activations, not output. The published code keeps a fixed 80 of them, of which a
+/// 64-wide head has none beyond 67: from there on its picks depend on noise.
+pub(crate) const RANK_TOLERANCE: f64 = 1e-12;
+
+/// The space of a head's outputs: its top right singular vectors, not centred, and the covariance in them.
+pub(crate) struct Subspace {
+    /// Orthonormal directions as columns, `[d, rank]`.
+    pub(crate) directions: Mat<f64>,
+    /// `F` with `F Fᵀ` the covariance in these directions, `[rank, rank]`.
+    pub(crate) covariance_root: Mat<f64>,
+    /// Trace of the covariance in all of `d`.
+    pub(crate) total_variance: f64,
+}
+
+impl Subspace {
+    /// From the readout `B` `[d, m]` row-major. `B = QR` reduces everything to `m × m`.
+    pub(crate) fn new(readout: &[f32], d: usize, moments: &HeadMoments, rank: usize) -> Result<Self, TextspanError> {
+        let m = moments.mean.len();
+        let readout = Mat::from_fn(d, m, |i, j| f64::from(readout[i * m + j]));
+        let qr = readout.qr();
+        let q = qr.compute_thin_Q();
+        let r = qr.thin_R().to_owned();
+        let (vectors, values) = eigen(congruent(r.as_ref(), moments.second()).as_ref())?;
+        let largest = values.first().copied().unwrap_or(0.0);
+        let numerical = values.iter().take_while(|value| **value > RANK_TOLERANCE * largest).count();
+        let rank = rank.min(numerical);
+        let kept = vectors.subcols(0, rank);
+        let covariance = congruent(r.as_ref(), moments.covariance().as_ref());
+        let inside = congruent(kept.transpose(), covariance.as_ref());
+        let (axes, variances) = eigen(inside.as_ref())?;
+        Ok(Self {
+            directions: product(q.as_ref(), kept),
+            covariance_root: Mat::from_fn(rank, rank, |i, j| axes[(i, j)] * variances[j].max(0.0).sqrt()),
+            total_variance: (0..covariance.nrows()).map(|i| covariance[(i, i)]).sum(),
+        })
+    }
+
+    pub(crate) fn rank(&self) -> usize {
+        self.directions.ncols()
+    }
+}
+
+/// Product on one thread, so that the result does not depend on the machine.
+pub(crate) fn product(left: MatRef<'_, f64>, right: MatRef<'_, f64>) -> Mat<f64> {
+    let mut out = Mat::zeros(left.nrows(), right.ncols());
+    matmul(out.as_mut(), Accum::Replace, left, right, 1.0, Par::Seq);
+    out
+}
+
+/// `A S Aᵀ`.
+fn congruent(a: MatRef<'_, f64>, s: MatRef<'_, f64>) -> Mat<f64> {
+    let left = product(a, s);
+    product(left.as_ref(), a.transpose())
+}
+
+/// Eigenvectors as columns and eigenvalues, largest first.
+fn eigen(symmetric: MatRef<'_, f64>) -> Result<(Mat<f64>, Vec<f64>), TextspanError> {
+    let n = symmetric.nrows();
+    // Rounding makes the halves differ; the solver reads one of them.
+    let even = Mat::from_fn(n, n, |i, j| 0.5 * (symmetric[(i, j)] + symmetric[(j, i)]));
+    let decomposition =
+        even.self_adjoint_eigen(Side::Lower).map_err(|_no_convergence| TextspanError::NoConvergence)?;
+    let values: Vec<f64> = (0..n).rev().map(|i| decomposition.S()[i]).collect();
+    let vectors = Mat::from_fn(n, n, |i, j| decomposition.U()[(i, n - 1 - j)]);
+    Ok((vectors, values))
+}
