@@ -1,1 +1,14 @@
-//! x
+//! Stage 3 of headspan: a property for every head, and which of its texts speak for it.
+//!
+//! - [`lexicon`] reads the property off the categories of the head's texts: offline, deterministic, the default;
+//! - [`openai`] asks a language model behind any OpenAI-compatible endpoint for a label and judges for each text;
+//! - [`import`] takes labels from a file, such as published ones.
+
+mod heads;
+pub mod import;
+pub mod lexicon;
+pub mod openai;
+
+pub use heads::{HeadTexts, heads_of};
+pub use lexicon::{Categories, CategoriesError, LexiconSettings};
+pub use openai::OpenAiSettings;

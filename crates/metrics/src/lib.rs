@@ -1,1 +1,34 @@
-//! x
+//! Stage 4 of headspan: how cleanly heads specialise. Definitions, formulas and a worked example are in `docs/metrics.md`.
+//!
+//! ```
+//! use headspan_artifacts::LabelRow;
+//! use headspan_metrics::{PropertyFrequencies, Settings, Synonyms, score};
+//!
+//! let head = |head: u32, property: &str, consistent: usize| LabelRow {
+//!     layer: 11, head, labeller: "lexicon".into(), property: Some(property.into()), description: None,
+//!     consistent: (0..5).map(|text| Some(text < consistent)).collect(), agreement: None,
+//!     prompt_sha256: None, llm_model: None, tokens_in: 0, tokens_out: 0,
+//! };
+//! let labels = [head(0, "colors", 5), head(1, "Color", 2), head(2, "animals", 3)];
+//! let synonyms = Synonyms::default();
+//! let pooled = PropertyFrequencies::of(&labels, &synonyms);
+//! let rows = score(&labels, &pooled, &Settings::default(), &synonyms);
+//! let value = |metric: &str| rows.iter().find(|row| row.metric == metric && row.scope == "model").and_then(|row| row.value);
+//! assert_eq!(value("entanglement_repeated"), Some(1.0 / 3.0)); // `Color` repeats `colors`
+//! assert_eq!(value("association_associated_heads"), Some(2.0 / 3.0)); // 5 and 3 of 5 texts, not 2
+//! ```
+
+mod association;
+mod bootstrap;
+mod compare;
+mod concepts;
+mod entanglement;
+mod fold;
+mod score;
+mod settings;
+
+pub use compare::{Comparison, ComparisonError, compare};
+pub use entanglement::{pairwise, repeated, repeated_prefix, shared_heads};
+pub use fold::{Synonyms, SynonymsError};
+pub use score::{PropertyFrequencies, score};
+pub use settings::Settings;

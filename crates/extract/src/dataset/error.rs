@@ -1,0 +1,131 @@
+use std::path::PathBuf;
+
+/// Why a data set cannot be listed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatasetError {
+    /// The operating system refused; the source names the path.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// No image was found.
+    #[error("`{path}` holds no image (looked for {endings} and shards)")]
+    Empty {
+        /// The path given.
+        path: PathBuf,
+        /// The endings looked for.
+        endings: String,
+    },
+    /// A file that is no data set.
+    #[error("`{path}` is not a data set: expected a folder of images, a .csv or .parquet manifest, or .tar or .parquet shards")]
+    UnknownKind {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Two images with one id.
+    #[error("`{path}` lists `{id}` twice; ids must be unique")]
+    Duplicate {
+        /// The data set.
+        path: PathBuf,
+        /// The id.
+        id: String,
+    },
+    /// A manifest or class file has a bad row.
+    #[error("`{path}`, row {row}: {message}")]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        row: u64,
+        /// What is wrong.
+        message: String,
+    },
+    /// A table has no such column.
+    #[error("`{path}` has no column `{column}`; it has {}", found.join(", "))]
+    NoColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column looked for.
+        column: String,
+        /// Its columns.
+        found: Vec<String>,
+    },
+    /// A column of a type that cannot hold what it should.
+    #[error("column `{column}` of `{path}` has type {found}, expected {expected}")]
+    ColumnType {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// Its type.
+        found: String,
+        /// What could be read.
+        expected: &'static str,
+    },
+    /// A CSV file that cannot be parsed.
+    #[error("`{path}`: {source}")]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// What the CSV library said, with the line.
+        source: csv::Error,
+    },
+    /// A Parquet file that cannot be read.
+    #[error("`{path}` is not a readable Parquet file: {source}")]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What the Parquet library said.
+        source: parquet::errors::ParquetError,
+    },
+    /// A tar shard that ends early or is not a tar.
+    #[error("shard `{path}` is damaged after {images} images, at byte {offset}: {source}")]
+    Shard {
+        /// The shard.
+        path: PathBuf,
+        /// Images listed until there.
+        images: usize,
+        /// Where.
+        offset: u64,
+        /// What the tar library said.
+        source: std::io::Error,
+    },
+    /// An image's class is not in the class file.
+    #[error("image `{id}` is of class `{class}`, which `{path}` does not list")]
+    UnknownClass {
+        /// The image.
+        id: String,
+        /// Its class.
+        class: String,
+        /// The class file.
+        path: String,
+    },
+}
+
+/// Why one image's bytes cannot be read; it concerns no other image.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The operating system refused.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The file is larger than any image should be.
+    #[error("the file has {bytes} bytes, more than the limit of {limit}")]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A row of a Parquet shard cannot be read.
+    #[error("the Parquet row cannot be read: {message}")]
+    Parquet {
+        /// What the library said.
+        message: String,
+    },
+    /// A row without bytes.
+    #[error("the row holds no image bytes")]
+    NoBytes,
+    /// A location that does not belong to the data set: a bug.
+    #[error("the image's location does not fit its data set")]
+    Location,
+}

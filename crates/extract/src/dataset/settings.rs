@@ -1,0 +1,89 @@
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Format of a data set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DatasetKind {
+    /// By looking at the path.
+    #[default]
+    Auto,
+    /// A folder: class per subfolder, or flat.
+    Folder,
+    /// A CSV or Parquet table of paths and classes.
+    Manifest,
+    /// WebDataset tar shards.
+    Webdataset,
+    /// Parquet shards with image bytes, as Hugging Face stores them.
+    Parquet,
+}
+
+impl DatasetKind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Folder => "folder",
+            Self::Manifest => "manifest",
+            Self::Webdataset => "webdataset",
+            Self::Parquet => "parquet",
+        }
+    }
+}
+
+/// A random subset that is the same in every run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// Number of images.
+    pub count: u64,
+    /// Seed of the draw.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+/// Where images come from and which of them count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DatasetSettings {
+    /// Folder, manifest, shard, folder of shards, or a pattern such as `shard-{000..099}.tar`.
+    pub path: PathBuf,
+    /// Its format.
+    pub kind: DatasetKind,
+    /// Class file: one `class` or `class,name` a line; the line's position is the class's index.
+    pub classes: Option<PathBuf>,
+    /// Folder that a manifest's paths are relative to; the manifest's own folder if none.
+    pub root: Option<PathBuf>,
+    /// Column of paths in a manifest.
+    pub path_column: String,
+    /// Column of classes in a manifest.
+    pub class_column: String,
+    /// Column of images in Parquet shards.
+    pub image_column: String,
+    /// Column of class numbers in Parquet shards.
+    pub label_column: String,
+    /// A random subset.
+    pub sample: Option<Sample>,
+    /// At most so many images, after sampling.
+    pub limit: Option<u64>,
+    /// Files larger than this many bytes are not read.
+    pub max_file_bytes: u64,
+}
+
+impl Default for DatasetSettings {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::new(),
+            kind: DatasetKind::Auto,
+            classes: None,
+            root: None,
+            path_column: "path".to_owned(),
+            class_column: "class".to_owned(),
+            image_column: "image".to_owned(),
+            label_column: "label".to_owned(),
+            sample: None,
+            limit: None,
+            max_file_bytes: 512 << 20,
+        }
+    }
+}

@@ -1,0 +1,234 @@
+use std::{collections::HashMap, path::{Path, PathBuf}};
+
+use arrow::{array::{Array, AsArray}, datatypes::DataType};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+/// Why a pool of descriptions cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// The operating system refused; the source names the path.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A line without a description.
+    #[error("`{path}`, line {line}: an empty description; remove the line")]
+    EmptyLine {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+    },
+    /// A description that stands twice.
+    #[error("`{path}`, line {line}: {text:?} already stands in line {first}; remove one of them")]
+    Duplicate {
+        /// The file.
+        path: PathBuf,
+        /// Line of the second.
+        line: usize,
+        /// Line of the first.
+        first: usize,
+        /// The description.
+        text: String,
+    },
+    /// Bytes that are not UTF-8.
+    #[error("`{path}`, line {line}: not UTF-8")]
+    Encoding {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+    },
+    /// No description at all.
+    #[error("`{path}` holds no description")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A table without the column of texts.
+    #[error("`{path}` has no column `text`; a tagged pool has the columns text and category")]
+    NoTextColumn {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A CSV file that cannot be parsed.
+    #[error("`{path}`: {source}")]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// What the CSV library said, with the line.
+        source: csv::Error,
+    },
+    /// A Parquet file that cannot be read.
+    #[error("`{path}` is not a readable Parquet pool: {message}")]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What the library said.
+        message: String,
+    },
+}
+
+/// One description.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolEntry {
+    /// The text.
+    pub text: String,
+    /// Its property category, if the pool is tagged.
+    pub category: Option<String>,
+}
+
+/// Descriptions in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// The descriptions.
+    pub entries: Vec<PoolEntry>,
+}
+
+impl Pool {
+    /// Reads a pool: `.csv`, `.tsv` and `.parquet` with columns `text` and, if tagged, `category`; anything else is one
+    /// description a line. Empty lines and duplicates are errors, because both shift what `text_index` means.
+    pub fn read(path: &Path) -> Result<Self, PoolError> {
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
+        if ending == "parquet" {
+            return Self::collect(path, parquet_entries(path)?, 1);
+        }
+        let bytes = fs_err::read(path)?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| PoolError::Encoding {
+            path: path.to_owned(),
+            line: bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1,
+        })?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        match ending.as_str() {
+            "csv" => Self::parse_table(path, text, b','),
+            "tsv" => Self::parse_table(path, text, b'\t'),
+            _ => {
+                let entries = text.lines().map(|line| PoolEntry { text: line.trim().to_owned(), category: None });
+                Self::collect(path, entries.collect(), 1)
+            }
+        }
+    }
+
+    /// Parses the text of a CSV pool; `path` names it in errors.
+    pub fn parse_csv(path: &Path, text: &str) -> Result<Self, PoolError> {
+        Self::parse_table(path, text, b',')
+    }
+
+    fn parse_table(path: &Path, text: &str, delimiter: u8) -> Result<Self, PoolError> {
+        let failed = |source| PoolError::Csv { path: path.to_owned(), source };
+        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(text.as_bytes());
+        let headers = reader.headers().map_err(failed)?.clone();
+        let position = |name: &str| headers.iter().position(|header| header.trim() == name);
+        let text_at = position("text").ok_or_else(|| PoolError::NoTextColumn { path: path.to_owned() })?;
+        let category_at = position("category");
+        let mut entries = Vec::new();
+        for record in reader.records() {
+            let record = record.map_err(failed)?;
+            let field = |at: usize| record.get(at).unwrap_or_default().trim().to_owned();
+            let category = category_at.map(field).filter(|category| !category.is_empty());
+            entries.push(PoolEntry { text: field(text_at), category });
+        }
+        Self::collect(path, entries, 2)
+    }
+
+    fn collect(path: &Path, entries: Vec<PoolEntry>, first_line: usize) -> Result<Self, PoolError> {
+        if entries.is_empty() {
+            return Err(PoolError::Empty { path: path.to_owned() });
+        }
+        let mut seen: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
+        for (position, entry) in entries.iter().enumerate() {
+            let line = position + first_line;
+            if entry.text.is_empty() {
+                return Err(PoolError::EmptyLine { path: path.to_owned(), line });
+            }
+            if let Some(first) = seen.insert(&entry.text, line) {
+                return Err(PoolError::Duplicate { path: path.to_owned(), line, first, text: entry.text.clone() });
+            }
+        }
+        Ok(Self { entries })
+    }
+
+    /// Hash of texts and categories in order.
+    pub fn fingerprint(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for entry in &self.entries {
+            for part in [entry.text.as_str(), entry.category.as_deref().unwrap_or("\0")] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(part.as_bytes());
+            }
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
+fn parquet_entries(path: &Path) -> Result<Vec<PoolEntry>, PoolError> {
+    let failed = |message: String| PoolError::Parquet { path: path.to_owned(), message };
+    let file = fs_err::File::open(path)?.into_parts().0;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(|builder| builder.build())
+        .map_err(|error| failed(error.to_string()))?;
+    let mut entries = Vec::new();
+    for batch in reader {
+        let batch = batch.map_err(|error| failed(error.to_string()))?;
+        let strings = |name: &str| {
+            batch
+                .column_by_name(name)
+                .map(|column| arrow::compute::cast(column, &DataType::Utf8).map_err(|error| failed(error.to_string())))
+                .transpose()
+        };
+        let text = strings("text")?.ok_or_else(|| PoolError::NoTextColumn { path: path.to_owned() })?;
+        let category = strings("category")?;
+        let text = text.as_string::<i32>();
+        for row in 0..text.len() {
+            let category = category.as_ref().map(|column| column.as_string::<i32>());
+            entries.push(PoolEntry {
+                text: if text.is_valid(row) { text.value(row).trim().to_owned() } else { String::new() },
+                category: category.filter(|column| column.is_valid(row)).map(|column| column.value(row).to_owned()),
+            });
+        }
+    }
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(name: &str, bytes: &[u8]) -> Result<Pool, PoolError> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join(name);
+        fs_err::write(&path, bytes)?;
+        Pool::read(&path)
+    }
+
+    #[test]
+    fn plain_pools_take_a_line_each_with_or_without_a_final_newline() -> Result<(), PoolError> {
+        let one = read("pool.txt", b"\xef\xbb\xbfA red door\r\nTwo cats")?;
+        let two = read("pool.txt", b"A red door\nTwo cats\n")?;
+        assert_eq!(one, two);
+        assert_eq!(one.entries[1].text, "Two cats");
+        Ok(())
+    }
+
+    #[test]
+    fn tagged_pools_have_categories() -> Result<(), PoolError> {
+        let pool = read("pool.csv", b"text,category\n\"A red, wide door\",colors\nTwo cats,counting\n")?;
+        assert_eq!(pool.entries[0].text, "A red, wide door");
+        assert_eq!(pool.entries[1].category.as_deref(), Some("counting"));
+        Ok(())
+    }
+
+    #[test]
+    fn bad_lines_are_named() {
+        let cases: [(&str, &[u8], &str); 5] = [
+            ("a.txt", b"one\n\nthree\n", "line 2: an empty description"),
+            ("b.txt", b"one\ntwo\none\n", "line 3: \"one\" already stands in line 1"),
+            ("c.txt", b"one\n\xff\n", "line 2: not UTF-8"),
+            ("d.txt", b"", "holds no description"),
+            ("e.csv", b"description\none\n", "no column `text`"),
+        ];
+        for (name, bytes, expected) in cases {
+            let message = read(name, bytes).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(message.contains(expected), "{name}: {message}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+use crate::openai::prompts::PromptError;
+
+/// What stops labelling. A malformed answer does not: its head is recorded without a property.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenAiError {
+    /// The prompts could not be read.
+    #[error(transparent)]
+    Prompts(#[from] PromptError),
+    /// The key is not there.
+    #[error("the endpoint needs a key: set the environment variable `{variable}` (or `api_key_env` in section [label.openai])")]
+    NoKey {
+        /// The variable looked for.
+        variable: String,
+    },
+    /// The cache could not be read or written.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The HTTP client could not be made.
+    #[error("the HTTP client could not be made: {0}")]
+    Client(reqwest::Error),
+    /// A ceiling was reached.
+    #[error("the ceiling of {limit} {what} is reached ({spent} spent, {requests} requests); answers so far are kept: raise `{key}` in section [label.openai] and run the same command to continue")]
+    Ceiling {
+        /// `tokens` or `USD`.
+        what: &'static str,
+        /// Its setting.
+        key: &'static str,
+        /// The ceiling.
+        limit: f64,
+        /// What was spent in this run.
+        spent: f64,
+        /// Requests of this run.
+        requests: u64,
+    },
+    /// The endpoint refused for good.
+    #[error("`{url}` refused the request with status {status}: {message}")]
+    Refused {
+        /// Where.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// What the endpoint said.
+        message: String,
+    },
+    /// Every try failed.
+    #[error("`{url}` did not answer in {tries} tries; the last: {message}. Answers so far are kept: run the same command to continue")]
+    GaveUp {
+        /// Where.
+        url: String,
+        /// How often it was asked.
+        tries: u32,
+        /// What the last try gave.
+        message: String,
+    },
+}

@@ -1,0 +1,90 @@
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// Endpoint of the default `base_url`, which needs a key.
+pub(crate) const OPENAI: &str = "https://api.openai.com/v1";
+
+/// How a language model is asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OpenAiSettings {
+    /// Endpoint, up to and without `/chat/completions`.
+    pub base_url: String,
+    /// Model that labels.
+    pub model: String,
+    /// Models that judge; the labelling model if empty. A majority decides.
+    pub judges: Vec<String>,
+    /// Environment variable that holds the key; other endpoints than OpenAI's do without.
+    pub api_key_env: String,
+    /// Texts of a head, `k`.
+    pub texts: usize,
+    /// Folder with `label.toml` and `judge.toml`; the built-in prompts if none.
+    pub prompts: Option<PathBuf>,
+    /// Requests at once.
+    pub concurrency: usize,
+    /// Further tries after 429, 5xx, a timeout or a cut connection.
+    pub max_retries: u32,
+    /// Further tries after a malformed answer.
+    pub max_reasks: u32,
+    /// First wait before another try, doubled each time, in milliseconds; `Retry-After` has precedence.
+    pub backoff_ms: u64,
+    /// Longest wait for an answer, in seconds.
+    pub timeout_secs: f64,
+    /// Sampling temperature.
+    pub temperature: f32,
+    /// Most tokens, sent and received, of one run; 0 for no ceiling.
+    pub max_tokens: u64,
+    /// Most money of one run in USD, by the prices below; 0 for no ceiling.
+    pub max_cost: f64,
+    /// USD for a million tokens sent.
+    pub price_in: f64,
+    /// USD for a million tokens received.
+    pub price_out: f64,
+}
+
+impl Default for OpenAiSettings {
+    fn default() -> Self {
+        Self {
+            base_url: OPENAI.to_owned(),
+            model: "gpt-4o-mini".to_owned(),
+            judges: Vec::new(),
+            api_key_env: "OPENAI_API_KEY".to_owned(),
+            texts: 5,
+            prompts: None,
+            concurrency: 4,
+            max_retries: 6,
+            max_reasks: 2,
+            backoff_ms: 500,
+            timeout_secs: 60.0,
+            temperature: 0.0,
+            max_tokens: 2_000_000,
+            max_cost: 0.0,
+            price_in: 0.0,
+            price_out: 0.0,
+        }
+    }
+}
+
+impl OpenAiSettings {
+    /// Models that judge.
+    pub(crate) fn judge_models(&self) -> Vec<&str> {
+        if self.judges.is_empty() {
+            vec![&self.model]
+        } else {
+            self.judges.iter().map(String::as_str).collect()
+        }
+    }
+}
+
+/// The slice of the settings that decides the answers; retries, ceilings and prices are not in it.
+pub fn slice(settings: &OpenAiSettings) -> Value {
+    json!({
+        "base_url": settings.base_url,
+        "model": settings.model,
+        "judges": settings.judge_models(),
+        "texts": settings.texts,
+        "temperature": settings.temperature,
+    })
+}
