@@ -62,7 +62,7 @@ fn decode_one(
         status: ImageStatus::Ok,
         error: None,
     };
-    let mut skip = |row: &mut ImageRow, error: &dyn std::fmt::Display| {
+    let skip = |row: &mut ImageRow, error: &dyn std::fmt::Display| {
         row.status = ImageStatus::Skipped;
         row.error = Some(error.to_string());
     };

@@ -166,4 +166,23 @@ impl Comparison {
         let (low, high) = (number("ci_low")?.get(row), number("ci_high")?.get(row));
         Some((number("value")?.get(row)?, low.zip(high)))
     }
+
+    /// Values of a text column of the figures.
+    pub fn text(&self, column: &str) -> Vec<String> {
+        strings(&self.figures, column)
+    }
+
+    /// Rows of [`Comparison::properties`]: labeller, property, model, heads.
+    pub fn property_rows(&self) -> Vec<(String, String, String, u64)> {
+        let heads = self.properties.column("heads").ok().and_then(|column| column.u64().ok());
+        let heads: Vec<u64> = heads.map(|heads| heads.iter().flatten().collect()).unwrap_or_default();
+        let text = |column: &str| strings(&self.properties, column);
+        let names = text("labeller").into_iter().zip(text("property")).zip(text("model"));
+        names.zip(heads).map(|(((labeller, property), model), heads)| (labeller, property, model, heads)).collect()
+    }
+}
+
+fn strings(frame: &DataFrame, column: &str) -> Vec<String> {
+    let column = frame.column(column).ok().and_then(|column| column.str().ok());
+    column.map(|column| column.iter().map(|text| text.unwrap_or_default().to_owned()).collect()).unwrap_or_default()
 }

@@ -10,6 +10,8 @@ mod plan;
 mod run;
 mod status;
 
+pub(crate) use compare::labellers;
+
 use std::{
     io::{self, Write},
     path::Path,

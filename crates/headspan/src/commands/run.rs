@@ -129,7 +129,7 @@ fn tell(report: &RunReport) {
 /// The default scores of the runs, one line a model and labeller.
 fn summary(reports: &[RunReport]) -> Result<String> {
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY);
+    table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(["model", "labeller", "heads", "properties", "entanglement ↓", "association ↑"]);
     for report in reports {
         let rows: Vec<MetricRow> = read_rows(&report.run.table("metrics"))?;

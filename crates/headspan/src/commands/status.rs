@@ -109,7 +109,7 @@ fn to_table(all: &[(Vec<StageStatus>, RunDirectory)], own: &Settings) -> String 
         return format!("no runs in `{}`", own.runs.display());
     }
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY);
+    table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(["dataset", "model", "stage", "state", "rows", "bytes", "time", ""]);
     for (statuses, run) in all {
         for (line, status) in statuses.iter().enumerate() {

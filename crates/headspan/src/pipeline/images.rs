@@ -96,7 +96,6 @@ pub(crate) fn run(
         run.forget(Stage::Images)?;
     }
     let summary = if mode == Mode::Merge { None } else { Some(extract_images(&job)?) };
-    drop(reporter);
     let finished = match finish_images(&job) {
         Ok(finished) => finished,
         Err(ExtractError::PartsMissing { missing, total }) if matches!(mode, Mode::Shard(_)) => {

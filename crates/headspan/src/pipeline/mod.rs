@@ -11,7 +11,7 @@ mod textspan;
 
 pub(crate) use images::open_dataset;
 pub(crate) use label::dry_run;
-pub(crate) use metrics::score_imported;
+pub(crate) use metrics::{score_imported, synonyms};
 pub(crate) use model::{LoadedModel, ModelFiles};
-pub(crate) use plan::{StagePlan, StageResult, tables};
-pub(crate) use run::{Pipeline, RunReport, StageReport, Wanted, config_slice};
+pub(crate) use plan::tables;
+pub(crate) use run::{Outcome, Pipeline, PlannedStages, RunReport, StageReport, Wanted, config_slice};

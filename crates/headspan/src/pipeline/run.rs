@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
-use headspan_artifacts::{RunDirectory, RunId, Stage};
-use headspan_extract::{Dataset, Shard};
+use headspan_artifacts::{RunDirectory, RunId, Stage, StageState};
+use headspan_extract::{Dataset, PartStatus, Shard};
 use serde_json::Value;
 
 use crate::{
@@ -177,4 +177,47 @@ pub(crate) fn input_fingerprints(stage: Stage, run: &RunDirectory) -> Result<BTr
         inputs.insert(input.name().to_owned(), record.fingerprint);
     }
     Ok(inputs)
+}
+
+/// States of all stages as `run-all` would find them, and how far the images are.
+pub(crate) struct PlannedStages {
+    pub(crate) states: Vec<(Stage, StageState)>,
+    pub(crate) parts: PartStatus,
+    pub(crate) descriptions: u64,
+}
+
+impl PlannedStages {
+    pub(crate) fn new(
+        settings: &Settings,
+        model: &LoadedModel<'_>,
+        dataset: &Dataset,
+        run: &RunDirectory,
+    ) -> Result<Self> {
+        let pools = Pools::read(settings)?;
+        let images = images::plan(settings, model, dataset);
+        let parts = images::parts(settings, dataset).status(run, images.fingerprint.as_str());
+        let mut state = images.state(run)?;
+        if state != StageState::Done && parts.done > 0 {
+            state = StageState::Partial;
+        }
+        let mut states = vec![(Stage::Images, state), (Stage::Texts, texts::plan(model, &pools).state(run)?)];
+        for stage in [Stage::Textspan, Stage::Label, Stage::Metrics] {
+            // A stage after one that runs can only run itself.
+            let blocked = states.iter().any(|(before, state)| {
+                stage.inputs().contains(before) && *state != StageState::Done
+            });
+            let record = run.record(stage)?;
+            let state = match record {
+                None => StageState::Missing,
+                Some(record) if !blocked && record.config == config_slice(stage, settings) => {
+                    let inputs = input_fingerprints(stage, run)?;
+                    let same = inputs.iter().all(|(name, hash)| record.inputs.get(name) == Some(hash));
+                    if same { StageState::Done } else { StageState::Stale }
+                }
+                Some(_) => StageState::Stale,
+            };
+            states.push((stage, state));
+        }
+        Ok(Self { states, parts, descriptions: pools.descriptions.entries.len() as u64 })
+    }
 }

@@ -10,7 +10,7 @@ use headspan_label::{LexiconSettings, OpenAiSettings};
 use headspan_metrics::Settings as MetricsSettings;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use layers::{Layers, LayersError};
+pub(crate) use layers::Layers;
 
 /// Name that stands for the pool built into the program.
 pub(crate) const BUILT_IN: &str = "built-in";

@@ -1,0 +1,28 @@
+use anyhow::Result;
+use headspan_clip::available_devices;
+use sysinfo::System;
+
+use crate::{commands::print, hub, models::known_models, progress::bytes};
+
+/// Prints what headspan finds on this machine.
+pub(crate) fn doctor() -> Result<()> {
+    let system = System::new_all();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let settings = hub::settings();
+    let mut lines = vec![
+        format!("headspan   {}", env!("CARGO_PKG_VERSION")),
+        format!("system     {} {}", std::env::consts::OS, std::env::consts::ARCH),
+        format!("cores      {cores}"),
+        format!("memory     {} of {} free", bytes(system.available_memory()), bytes(system.total_memory())),
+        format!("hub        {}", settings.endpoint),
+        format!("cache      {}", settings.cache.display()),
+    ];
+    for device in available_devices() {
+        lines.push(format!("device     {} ({})", device.kind, device.name));
+    }
+    for model in known_models()? {
+        let state = if hub::cached_files(&model).is_ok() { "fetched" } else { "not fetched" };
+        lines.push(format!("model      {} {state}", model.id));
+    }
+    print(&lines.join("\n"))
+}

@@ -1,0 +1,184 @@
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, Result, bail};
+use arrow::{
+    array::{ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray, UInt32Array, UInt64Array},
+    datatypes::{DataType, Field, Schema},
+};
+use headspan_artifacts::{AtomicFile, HeadId, ImageRow, PartReader, ReadoutRow, RunDirectory, head_column, read_rows};
+use headspan_clip::Readout;
+use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
+use rayon::prelude::*;
+
+use crate::{
+    cli::{ExportArgs, ExportFormat},
+    commands::{UsageError, run::existing_run, settings},
+};
+
+/// Writes the dense contributions of chosen heads to `r/|r|`, part by part.
+pub(crate) fn export(arguments: &ExportArgs) -> Result<()> {
+    if arguments.layer.len() != arguments.head.len() {
+        return Err(UsageError("give as many --layer as --head".to_owned()).into());
+    }
+    let heads: Vec<HeadId> = arguments
+        .layer
+        .iter()
+        .zip(&arguments.head)
+        .map(|(layer, head)| HeadId { layer: *layer, head: *head })
+        .collect();
+    let own = settings(&arguments.pipeline, None)?;
+    let run = existing_run(&own, &arguments.model)?;
+    let readouts = readouts(&run, &heads)?;
+    match format(arguments)? {
+        ExportFormat::Parquet => to_parquet(&run, &readouts, &arguments.out),
+        ExportFormat::Npy => to_npy(&run, &readouts, &arguments.out),
+    }
+}
+
+fn format(arguments: &ExportArgs) -> Result<ExportFormat> {
+    let ending = arguments.out.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    match (arguments.format, ending) {
+        (Some(format), _) => Ok(format),
+        (None, "parquet") => Ok(ExportFormat::Parquet),
+        (None, "npy") => Ok(ExportFormat::Npy),
+        _ => Err(UsageError(format!("`{}`: end in .parquet or .npy, or give --format", arguments.out.display())).into()),
+    }
+}
+
+fn readouts(run: &RunDirectory, heads: &[HeadId]) -> Result<Vec<Readout>> {
+    let rows: Vec<ReadoutRow> = read_rows(&run.table("readout"))
+        .with_context(|| format!("`{}` has no finished extraction", run.path().display()))?;
+    heads
+        .iter()
+        .map(|head| {
+            let row = rows.iter().find(|row| row.layer == head.layer && row.head == head.head);
+            let row = row.with_context(|| {
+                let first = rows.first().map(|row| HeadId { layer: row.layer, head: row.head });
+                let last = rows.last().map(|row| HeadId { layer: row.layer, head: row.head });
+                let range = first.zip(last).map(|(first, last)| format!("{first} to {last}")).unwrap_or_default();
+                format!("head {head} was not extracted; the run has {range}")
+            })?;
+            Ok(Readout {
+                layer: row.layer as usize,
+                head: row.head as usize,
+                d: row.d as usize,
+                head_dim: row.head_dim as usize,
+                matrix: row.readout.clone(),
+            })
+        })
+        .collect()
+}
+
+/// Contributions of one part: image indices, and per head `[n, d]`.
+fn contributions(path: &PathBuf, readouts: &[Readout]) -> Result<(Vec<u64>, Vec<Vec<f32>>)> {
+    let heads: Vec<HeadId> =
+        readouts.iter().map(|r| HeadId { layer: r.layer as u32, head: r.head as u32 }).collect();
+    let batch = PartReader::open(path)?.read(&heads, false)?;
+    let dense = readouts
+        .iter()
+        .zip(&batch.heads)
+        .map(|(readout, z)| {
+            (0..batch.len())
+                .into_par_iter()
+                .flat_map_iter(|image| {
+                    let mut u = z[image * readout.head_dim..][..readout.head_dim].to_vec();
+                    u.extend([batch.inv_scale[image], batch.mean_scale[image], batch.inv_norm[image]]);
+                    readout.contribution(&u)
+                })
+                .collect()
+        })
+        .collect();
+    Ok((batch.image_index, dense))
+}
+
+fn to_parquet(run: &RunDirectory, readouts: &[Readout], out: &Path) -> Result<()> {
+    let images: Vec<ImageRow> = read_rows(&run.table("images"))?;
+    let d = readouts.first().map_or(0, |readout| readout.d);
+    let item = Arc::new(Field::new("item", DataType::Float32, false));
+    let mut fields = vec![
+        Field::new("image_index", DataType::UInt64, false),
+        Field::new("image_id", DataType::Utf8, false),
+        Field::new("activation", DataType::FixedSizeList(Arc::clone(&item), d as i32), false),
+    ];
+    if readouts.len() > 1 {
+        fields.push(Field::new("layer", DataType::UInt32, false));
+        fields.push(Field::new("head", DataType::UInt32, false));
+    }
+    let schema = Arc::new(Schema::new(fields));
+    let properties = WriterProperties::builder().set_compression(Compression::UNCOMPRESSED).set_dictionary_enabled(false);
+    let mut writer = ArrowWriter::try_new(AtomicFile::create(out)?, Arc::clone(&schema), Some(properties.build()))?;
+    for part in run.parts()? {
+        let (indices, dense) = contributions(&part, readouts)?;
+        let ids: Vec<&str> = indices.iter().map(|index| images[*index as usize].image_id.as_str()).collect();
+        for (readout, values) in readouts.iter().zip(dense) {
+            let list =
+                FixedSizeListArray::try_new(Arc::clone(&item), d as i32, Arc::new(Float32Array::from(values)), None)?;
+            let mut columns: Vec<ArrayRef> = vec![
+                Arc::new(UInt64Array::from(indices.clone())),
+                Arc::new(StringArray::from(ids.clone())),
+                Arc::new(list),
+            ];
+            if readouts.len() > 1 {
+                columns.push(Arc::new(UInt32Array::from(vec![readout.layer as u32; indices.len()])));
+                columns.push(Arc::new(UInt32Array::from(vec![readout.head as u32; indices.len()])));
+            }
+            writer.write(&RecordBatch::try_new(Arc::clone(&schema), columns)?)?;
+        }
+    }
+    Ok(writer.into_inner()?.commit()?)
+}
+
+/// `[n, d]` for one head, `[heads, n, d]` for several; little-endian float32.
+fn to_npy(run: &RunDirectory, readouts: &[Readout], out: &Path) -> Result<()> {
+    let parts = run.parts()?;
+    let mut rows = 0;
+    for part in &parts {
+        rows += PartReader::open(part)?.metadata().rows;
+    }
+    let Some(first) = readouts.first() else { bail!("no head was named") };
+    let shape = match readouts.len() {
+        1 => format!("({rows}, {})", first.d),
+        heads => format!("({heads}, {rows}, {})", first.d),
+    };
+    let mut file = AtomicFile::create(out)?;
+    file.write_all(&npy_header(&shape))?;
+    for readout in readouts {
+        tracing::debug!("writing {}", head_column(HeadId { layer: readout.layer as u32, head: readout.head as u32 }));
+        for part in &parts {
+            let (_, dense) = contributions(part, std::slice::from_ref(readout))?;
+            for value in dense.iter().flatten() {
+                file.write_all(&value.to_le_bytes())?;
+            }
+        }
+    }
+    Ok(file.commit()?)
+}
+
+/// Version 1.0 of the format: magic, length, a Python literal padded to a multiple of 64.
+fn npy_header(shape: &str) -> Vec<u8> {
+    let mut text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
+    let unpadded = 10 + text.len() + 1;
+    text.push_str(&" ".repeat(unpadded.next_multiple_of(64) - unpadded));
+    text.push('\n');
+    let mut header = b"\x93NUMPY\x01\x00".to_vec();
+    header.extend((text.len() as u16).to_le_bytes());
+    header.extend(text.as_bytes());
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn npy_headers_are_padded() {
+        let header = npy_header("(3, 4)");
+        assert_eq!(header.len() % 64, 0);
+        assert!(header.ends_with(b"\n"));
+        assert_eq!(usize::from(header[8]) + 256 * usize::from(header[9]) + 10, header.len());
+    }
+}

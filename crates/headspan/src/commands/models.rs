@@ -1,0 +1,45 @@
+use anyhow::Result;
+use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
+use serde_json::json;
+
+use crate::{
+    commands::{print, print_json},
+    hub,
+    models::known_models,
+};
+
+/// Lists the known models and whether their files are here.
+pub(crate) fn models(as_json: bool) -> Result<()> {
+    let models = known_models()?;
+    if as_json {
+        let rows: Vec<_> = models
+            .iter()
+            .map(|model| {
+                json!({
+                    "id": model.id,
+                    "architecture": model.architecture,
+                    "repository": model.repository,
+                    "activation": model.activation,
+                    "layers": model.layers,
+                    "heads": model.heads,
+                    "fetched": hub::cached_files(model).is_ok(),
+                })
+            })
+            .collect();
+        return print_json(&json!({ "models": rows }));
+    }
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.set_header(["id", "repository", "activation", "layers × heads", "fetched"]);
+    for model in &models {
+        let fetched = if hub::cached_files(model).is_ok() { "yes" } else { "no" };
+        table.add_row([
+            model.id.clone(),
+            model.repository.clone(),
+            model.activation.clone(),
+            format!("{} × {}", model.layers, model.heads),
+            fetched.to_owned(),
+        ]);
+    }
+    print(&table.to_string())
+}

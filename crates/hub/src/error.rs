@@ -1,0 +1,66 @@
+use std::path::PathBuf;
+
+/// Why a file could not be fetched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HubError {
+    /// The operating system refused; the source names the path.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The HTTP client could not be made.
+    #[error("the HTTP client could not be made: {0}")]
+    Client(reqwest::Error),
+    /// No such file.
+    #[error("`{url}` does not exist (status 404): wrong repository, revision or file")]
+    NotFound {
+        /// The address.
+        url: String,
+    },
+    /// Not allowed.
+    #[error("`{url}` is not open to you (status {status}): accept its terms on the hub and set HF_TOKEN")]
+    Forbidden {
+        /// The address.
+        url: String,
+        /// HTTP status.
+        status: u16,
+    },
+    /// Another refusal.
+    #[error("`{url}` answered with status {status}")]
+    Status {
+        /// The address.
+        url: String,
+        /// HTTP status.
+        status: u16,
+    },
+    /// Every try failed.
+    #[error(
+        "`{url}` could not be fetched in {tries} tries; the last: {message}. What was received is kept: run the same \
+         command to continue. Without a network, put the file into a folder yourself and use --checkpoint FOLDER"
+    )]
+    GaveUp {
+        /// The address.
+        url: String,
+        /// How often it was tried.
+        tries: u32,
+        /// What the last try gave.
+        message: String,
+    },
+    /// The bytes are not those that the hub states.
+    #[error("`{url}` arrived damaged twice: {what} is {found}, expected {expected}; nothing was kept")]
+    Damaged {
+        /// The address.
+        url: String,
+        /// `SHA-256` or `size`.
+        what: &'static str,
+        /// What arrived.
+        found: String,
+        /// What should have.
+        expected: String,
+    },
+    /// Another process fetches the same file.
+    #[error("another process is fetching `{path}`: wait for it")]
+    Busy {
+        /// The unfinished file.
+        path: PathBuf,
+    },
+}
