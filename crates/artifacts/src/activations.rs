@@ -226,7 +226,12 @@ impl PartReader {
         }
         wanted.extend(heads.iter().map(|&head| head_column(head)));
         let builder = open(&self.path)?;
-        let mask = ProjectionMask::columns(builder.parquet_schema(), wanted.iter().map(String::as_str));
+        // By position: head names have a dot, which a mask by name would take for nesting.
+        let roots: Vec<usize> = wanted
+            .iter()
+            .filter_map(|name| builder.schema().fields().iter().position(|field| field.name() == name))
+            .collect();
+        let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
         let reader = builder
             .with_projection(mask)
             .with_batch_size(self.metadata.rows.max(1) as usize)

@@ -21,7 +21,12 @@ impl AtomicFile {
     pub fn create(target: &Path) -> io::Result<Self> {
         let folder = folder_of(target);
         fs::create_dir_all(folder)?;
-        let file = tempfile::Builder::new().prefix(".headspan-").suffix(".tmp").tempfile_in(folder)?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".headspan-").suffix(".tmp");
+        // Artifacts are shared between people of a group box; a temporary file's own mode would hide them.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let file = builder.tempfile_in(folder)?;
         Ok(Self { target: target.to_owned(), writer: BufWriter::with_capacity(1 << 20, file) })
     }
 

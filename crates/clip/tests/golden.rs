@@ -78,7 +78,7 @@ impl Case {
 fn cases() -> Result<Vec<Case>, Box<dyn Error>> {
     let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/model");
     let mut cases = Vec::new();
-    for name in ["gelu", "quick-gelu"].into_iter().filter(|n| own.join(n).exists()) {
+    for name in ["gelu", "quick-gelu"] {
         cases.push(Case::load(own.join(name), "open_clip_model.safetensors")?);
     }
     match std::env::var_os("HEADSPAN_SHARED") {

@@ -182,7 +182,7 @@ fn run_pipeline(
             scope.spawn(move || forward_batches(job, &request, &decoded, &to_disk));
         }
         drop((decoded, to_disk));
-        commit_parts(job, plan, todo, layers, &traced, summary, total)
+        commit_parts(job, plan, todo, layers, traced, summary, total)
     })
 }
 
@@ -277,13 +277,14 @@ fn to_activations(trace: HostTrace, rows: &mut [ImageRow]) -> ActivationBatch {
     }
 }
 
-/// Puts the batches of each part in order and commits a part when it is whole.
+/// Puts the batches of each part in order and commits a part when it is whole. Takes the receiver: dropping it on an error is
+/// what ends the other threads.
 fn commit_parts(
     job: &ImagesJob<'_>,
     plan: &PartPlan,
     todo: &[u64],
     layers: &[usize],
-    traced: &Receiver<Result<TracedBatch>>,
+    traced: Receiver<Result<TracedBatch>>,
     summary: &mut ImagesSummary,
     total: u64,
 ) -> Result<()> {

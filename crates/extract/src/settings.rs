@@ -85,10 +85,8 @@ impl LayerSelection {
         let mut chosen = match self {
             Self::All => (0..layers).collect(),
             Self::Last(0) => return Err(wrong("at least one layer is needed".into())),
-            Self::Last(count) if *count > layers => {
-                return Err(wrong(format!("the model has only {layers} layers")));
-            }
-            Self::Last(count) => (layers - count..layers).collect(),
+            // A model with fewer blocks gives all it has: the default must fit every model.
+            Self::Last(count) => (layers.saturating_sub(*count)..layers).collect(),
             Self::List(list) => list.clone(),
         };
         chosen.sort_unstable();
@@ -188,13 +186,14 @@ mod tests {
     fn selections_resolve_against_the_model() -> Result<()> {
         assert_eq!("last:4".parse::<LayerSelection>()?.resolve(12)?, [8, 9, 10, 11]);
         assert_eq!("all".parse::<LayerSelection>()?.resolve(3)?, [0, 1, 2]);
+        assert_eq!("last:4".parse::<LayerSelection>()?.resolve(3)?, [0, 1, 2]);
         assert_eq!("9, 3,9".parse::<LayerSelection>()?.resolve(12)?, [3, 9]);
         Ok(())
     }
 
     #[test]
     fn wrong_selections_say_what_is_wrong() {
-        for (text, part) in [("last:13", "only 12 layers"), ("12", "0 to 11"), ("last:0", "at least one")] {
+        for (text, part) in [("12", "0 to 11"), ("last:0", "at least one")] {
             let message = text.parse::<LayerSelection>().and_then(|s| s.resolve(12)).map_err(|e| e.to_string());
             assert!(message.as_ref().is_err_and(|m| m.contains(part)), "{message:?}");
         }

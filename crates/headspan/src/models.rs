@@ -28,8 +28,6 @@ pub(crate) struct KnownModel {
     pub(crate) layers: usize,
     /// Heads of a block.
     pub(crate) heads: usize,
-    /// Size of the weights in bytes, for `plan`.
-    pub(crate) weight_bytes: u64,
 }
 
 const FILES: [(&str, &str); 6] = [

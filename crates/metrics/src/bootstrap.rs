@@ -3,7 +3,9 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::settings::Settings;
 
-/// Percentile interval of a figure over heads drawn with replacement. The draw depends on the seed and on nothing else.
+/// Percentile interval of a share over heads drawn with replacement, centred on the share itself: a resample holds some
+/// heads twice, which repeats their properties and shifts every figure of entanglement upwards. For a mean the shift is
+/// nought but for the draw. The draw depends on the seed and on nothing else.
 pub(crate) fn interval<T: Clone>(
     heads: &[T],
     settings: &Settings,
@@ -20,10 +22,13 @@ pub(crate) fn interval<T: Clone>(
         resample.extend((0..heads.len()).map(|_| heads[random.random_range(0..heads.len())].clone()));
         values.extend(figure(&resample));
     }
+    let value = figure(heads)?;
+    let shift = value - values.iter().sum::<f64>() / values.len() as f64;
     values.sort_by(f64::total_cmp);
     let outside = (1.0 - settings.confidence) / 2.0;
     let at = |share: f64| values.get(((values.len().max(1) - 1) as f64 * share).round() as usize).copied();
-    Some((at(outside)?, at(1.0 - outside)?))
+    let centred = |bound: f64| (bound + shift).clamp(0.0, 1.0);
+    Some((centred(at(outside)?).min(value), centred(at(1.0 - outside)?).max(value)))
 }
 
 /// Mean and standard deviation of a figure over labels drawn at random from `pool`, for `heads` heads.

@@ -1,0 +1,129 @@
+//! Every layout and type in which weights are stored gives the same features, and a checkpoint that does not fit says how.
+
+use std::{error::Error, path::{Path, PathBuf}};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use headspan_clip::{Checkpoint, CheckpointFiles, CheckpointLayout, ClipConfig};
+use safetensors::SafeTensors;
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+fn data() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/model/quick-gelu")
+}
+
+/// Image features of the case's images, with the weights of one file.
+fn features(config: &ClipConfig, weights: &Path) -> Result<(Vec<f32>, CheckpointLayout), Box<dyn Error>> {
+    let checkpoint = Checkpoint::open(weights)?;
+    let layout = checkpoint.layout();
+    let model = checkpoint.load(config, &Device::flex())?;
+    let bytes = fs_err::read(data().join("case.safetensors"))?;
+    let case = SafeTensors::deserialize(&bytes)?;
+    let view = case.tensor("images")?;
+    let pixels: Vec<f32> =
+        view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let shape: [usize; 4] = view.shape().try_into()?;
+    let images: Tensor<4> = Tensor::from_data(TensorData::new(pixels, shape), &Device::flex());
+    let features = model.visual.encode(images).into_data().try_into_vec::<f32>().map_err(|e| format!("{e:?}"))?;
+    Ok((features, layout))
+}
+
+fn relative(found: &[f32], expected: &[f32]) -> f32 {
+    let largest = expected.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+    found.iter().zip(expected).fold(0.0_f32, |most, (x, y)| most.max((x - y).abs())) / largest
+}
+
+#[test]
+fn every_format_holds_the_same_model() -> Outcome {
+    let config = ClipConfig::read(&data().join("open_clip_config.json"))?;
+    let (expected, _) = features(&config, &data().join("open_clip_model.safetensors"))?;
+    // float16 keeps 11 bits and bfloat16 8: through three blocks their rounding of the weights grows to a few of their
+    // units, 2^-11 and 2^-8. The other files hold the same float32 numbers.
+    for (file, tolerance) in
+        [("half.safetensors", 4e-3), ("bfloat16.safetensors", 3e-2), ("weights.bin", 0.0), ("training.pt", 0.0)]
+    {
+        let (found, layout) = features(&config, &data().join(file)).map_err(|error| format!("{file}: {error}"))?;
+        assert_eq!(layout, CheckpointLayout::OpenClip);
+        let error = relative(&found, &expected);
+        assert!(error <= tolerance, "{file} is off by {error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn hugging_face_checkpoints_are_fused_and_transposed() -> Outcome {
+    let config = ClipConfig::read(&data().join("open_clip_config.json"))?;
+    let (expected, _) = features(&config, &data().join("open_clip_model.safetensors"))?;
+    let theirs = ClipConfig::read(&data().join("huggingface.json"))?;
+    assert_eq!(theirs, config, "both configurations describe one architecture");
+    let (found, layout) = features(&theirs, &data().join("huggingface.safetensors"))?;
+    assert_eq!(layout, CheckpointLayout::HuggingFace);
+    assert_eq!(found, expected);
+    Ok(())
+}
+
+fn load_error(config: &ClipConfig, weights: &Path) -> String {
+    match Checkpoint::open(weights).and_then(|checkpoint| checkpoint.load(config, &Device::flex())) {
+        Ok(_) => String::new(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn a_checkpoint_that_does_not_fit_names_tensor_and_shapes() -> Outcome {
+    let mut config = ClipConfig::read(&data().join("open_clip_config.json"))?;
+    let weights = data().join("open_clip_model.safetensors");
+    config.vision.mlp_width = 32;
+    let message = load_error(&config, &weights);
+    let line = "`visual.transformer.resblocks.0.mlp.c_fc.weight` has shape [64, 16], the configuration expects [32, 16]";
+    assert!(message.contains(line), "{message}");
+    config.vision.mlp_width = 64;
+    config.vision.layers = 4;
+    assert!(load_error(&config, &weights).contains("`visual.transformer.resblocks.3.ln_1.weight` is missing"));
+    config.vision.layers = 2;
+    let message = load_error(&config, &weights);
+    assert!(message.contains("`visual.transformer.resblocks.2.ln_1.bias` of shape [16] has no place"), "{message}");
+    Ok(())
+}
+
+#[test]
+fn a_truncated_file_says_so() -> Outcome {
+    let config = ClipConfig::read(&data().join("open_clip_config.json"))?;
+    let folder = tempfile::tempdir()?;
+    for name in ["open_clip_model.safetensors", "weights.bin"] {
+        let bytes = fs_err::read(data().join(name))?;
+        for share in [0, 10, 50, 99] {
+            let path = folder.path().join(name);
+            fs_err::write(&path, &bytes[..bytes.len() * share / 100])?;
+            let message = load_error(&config, &path);
+            assert!(message.contains(name), "{name} cut to {share} %: {message:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_folder_without_a_file_says_which() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let message = CheckpointFiles::find(folder.path()).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(message.contains("no configuration") && message.contains("open_clip_config.json"), "{message}");
+    Ok(())
+}
+
+#[test]
+fn architectures_that_are_not_supported_are_named() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("open_clip_config.json");
+    for (vision, expected) in [
+        (r#""layers": [3, 4, 6, 3], "width": 64, "image_size": 224, "patch_size": 32"#, "a ResNet"),
+        (r#""timm_model_name": "vit_base", "layers": 2, "width": 64, "image_size": 32, "patch_size": 8"#, "timm"),
+        (r#""attentional_pool": true, "layers": 2, "width": 64, "image_size": 32, "patch_size": 8"#, "attentional_pool"),
+        (r#""layers": 2, "width": 64, "image_size": 33, "patch_size": 8"#, "not a multiple of patch_size"),
+    ] {
+        let text = format!(r#"{{"model_cfg": {{"embed_dim": 8, "vision_cfg": {{{vision}}}, "text_cfg": {{"heads": 8}}}}}}"#);
+        fs_err::write(&path, text)?;
+        let message = ClipConfig::read(&path).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(message.contains(expected), "{message}");
+    }
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! The real binary on real bytes: a tiny random checkpoint, generated images, every stage.
+
+mod bad_input;
+mod config;
+mod kill;
+mod pipeline;
+mod support;
