@@ -241,8 +241,7 @@ impl PartReader {
         for batch in reader {
             let batch = batch.map_err(|source| ArtifactError::Arrow { path: self.path.clone(), source })?;
             let mut part = ActivationBatch {
-                image_index: self
-                    .primitive::<UInt64Type>(&batch, "image_index")?,
+                image_index: self.primitive::<UInt64Type>(&batch, "image_index")?,
                 inv_scale: self.primitive::<Float32Type>(&batch, "inv_scale")?,
                 mean_scale: self.primitive::<Float32Type>(&batch, "mean_scale")?,
                 inv_norm: self.primitive::<Float32Type>(&batch, "inv_norm")?,

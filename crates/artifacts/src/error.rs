@@ -90,9 +90,7 @@ pub enum ArtifactError {
         name: String,
     },
     /// Another process works on the same run.
-    #[error(
-        "another headspan (process {owner}) works on `{path}`: wait for it, or use another --runs or --dataset"
-    )]
+    #[error("another headspan (process {owner}) works on `{path}`: wait for it, or use another --runs or --dataset")]
     Locked {
         /// The lock file.
         path: PathBuf,

@@ -33,9 +33,7 @@ pub use activations::{
 pub use atomic::{AtomicFile, write_atomic};
 pub use error::{ArtifactError, Result};
 pub use fingerprint::{Fingerprint, FingerprintBuilder, hash_file};
-pub use rows::{
-    HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, ReadoutRow, Row, TextRow, TextspanRow,
-};
+pub use rows::{HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, ReadoutRow, Row, TextRow, TextspanRow};
 pub use run::{RunDirectory, RunId, RunLock};
 pub use schema::{SCHEMA_VERSION, Table, table_metadata, table_schema};
 pub use stage::{Stage, StageRecord, StageState};

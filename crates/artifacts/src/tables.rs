@@ -56,10 +56,8 @@ pub(crate) fn properties(schema: &Schema, metadata: &BTreeMap<String, String>) -
 /// Writes a whole table atomically; `model` and `dataset` are filled in from `run`.
 pub fn write_rows<R: Row>(path: &Path, run: &RunId, fingerprint: &str, rows: &[R]) -> Result<()> {
     let lengths = rows.first().map(Row::vector_lengths).unwrap_or_default();
-    let has_vectors = matches!(
-        R::TABLE,
-        crate::schema::Table::Readout | crate::schema::Table::Moments | crate::schema::Table::Texts
-    );
+    let has_vectors =
+        matches!(R::TABLE, crate::schema::Table::Readout | crate::schema::Table::Moments | crate::schema::Table::Texts);
     if has_vectors && rows.is_empty() {
         return Err(ArtifactError::NoRows { path: path.to_owned() });
     }
@@ -80,8 +78,7 @@ pub fn write_rows<R: Row>(path: &Path, run: &RunId, fingerprint: &str, rows: &[R
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .build();
     let parquet = |source| ArtifactError::Parquet { path: path.to_owned(), source };
-    let mut writer =
-        ArrowWriter::try_new(AtomicFile::create(path)?, schema, Some(properties)).map_err(parquet)?;
+    let mut writer = ArrowWriter::try_new(AtomicFile::create(path)?, schema, Some(properties)).map_err(parquet)?;
     writer.write(&batch).map_err(parquet)?;
     Ok(writer.into_inner().map_err(parquet)?.commit()?)
 }
@@ -92,10 +89,10 @@ pub fn read_rows<R: Row>(path: &Path) -> Result<Vec<R>> {
     origin(path, builder.metadata())?;
     // Types are checked by name against the schema that this program writes; vector lengths are the file's own.
     for field in table_schema(R::TABLE, &[1, 1]).fields() {
-        let found = builder.schema().field_with_name(field.name()).map_err(|_absent| ArtifactError::NoColumn {
-            path: path.to_owned(),
-            column: field.name().clone(),
-        })?;
+        let found = builder
+            .schema()
+            .field_with_name(field.name())
+            .map_err(|_absent| ArtifactError::NoColumn { path: path.to_owned(), column: field.name().clone() })?;
         if !same_kind(found.data_type(), field.data_type()) {
             return Err(ArtifactError::ColumnType {
                 path: path.to_owned(),

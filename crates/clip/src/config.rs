@@ -270,7 +270,10 @@ impl ClipConfig {
             ));
         }
         if vision.head_width == 0 || !vision.width.is_multiple_of(vision.head_width) {
-            return wrong(format!("vision width {} is not a multiple of head_width {}", vision.width, vision.head_width));
+            return wrong(format!(
+                "vision width {} is not a multiple of head_width {}",
+                vision.width, vision.head_width
+            ));
         }
         if self.text.heads == 0 || !self.text.width.is_multiple_of(self.text.heads) {
             return wrong(format!("text width {} is not a multiple of heads {}", self.text.width, self.text.heads));
@@ -289,9 +292,8 @@ fn refuse_unknown(
     known: &[&str],
 ) -> Result<()> {
     for (key, value) in keys {
-        let harmless = HARMLESS
-            .iter()
-            .any(|(name, only)| name == key && only.is_none_or(|only| value.to_string() == only));
+        let harmless =
+            HARMLESS.iter().any(|(name, only)| name == key && only.is_none_or(|only| value.to_string() == only));
         if !known.contains(&key.as_str()) && !harmless {
             return Err(ClipError::Unsupported {
                 path: path.to_owned(),

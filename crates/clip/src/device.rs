@@ -105,7 +105,9 @@ fn open_listed(
     });
     match opened {
         Ok(Some(device)) => Ok((device, choice)),
-        Ok(None) => Err(missing("no such device was found; `headspan doctor` lists what is there, `--device cpu` works everywhere")),
+        Ok(None) => Err(missing(
+            "no such device was found; `headspan doctor` lists what is there, `--device cpu` works everywhere",
+        )),
         Err(_panic) => Err(missing("its driver failed at the first operation; `--device cpu` works everywhere")),
     }
 }

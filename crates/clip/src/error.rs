@@ -94,7 +94,9 @@ pub enum ClipError {
         token: &'static str,
     },
     /// A tokenizer yields ids that the model has no embedding for.
-    #[error("text {text:?} has token id {id}, the model's vocabulary has {vocabulary}: tokenizer and weights do not match")]
+    #[error(
+        "text {text:?} has token id {id}, the model's vocabulary has {vocabulary}: tokenizer and weights do not match"
+    )]
     TokenOutOfVocabulary {
         /// The text.
         text: String,

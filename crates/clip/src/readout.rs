@@ -141,8 +141,7 @@ impl ReadoutFolder {
     /// Contribution of a whole attention layer of one image to `r/|r|`, `[d]`: `z` is that of all heads, already scaled by
     /// `1/(σ|r|)`, `[heads·head_dim]`. The sum of its heads' contributions, by another way.
     pub fn attention_contribution(&self, layer: usize, z: &[f32], scalars: [f64; 3]) -> Result<Vec<f64>> {
-        let (weight, bias) =
-            self.output.get(layer).ok_or(ClipError::NoLayer { layer, last: self.layers - 1 })?;
+        let (weight, bias) = self.output.get(layer).ok_or(ClipError::NoLayer { layer, last: self.layers - 1 })?;
         let mut output = vec![0.0_f64; self.width];
         for (z, row) in z.iter().zip(weight.chunks_exact(self.width)) {
             for (sum, w) in output.iter_mut().zip(row) {
@@ -162,9 +161,7 @@ impl ReadoutFolder {
         row_product(component, &self.weighted_projection, self.d)
             .into_iter()
             .zip(self.weight_readout.iter().zip(&self.bias_readout))
-            .map(|(own, (weight, bias))| {
-                own * scalars[0] - share * weight * scalars[1] + share * bias * scalars[2]
-            })
+            .map(|(own, (weight, bias))| own * scalars[0] - share * weight * scalars[1] + share * bias * scalars[2])
             .collect()
     }
 }

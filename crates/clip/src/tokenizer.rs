@@ -34,10 +34,7 @@ impl TokenBatch {
         // Rows from PyTorch come padded to the context length; only what stands up to the end token can matter.
         let length = ends.iter().max().map_or(0, |end| end + 1);
         assert!(length > 0, "a batch of texts must not be empty");
-        let ids = rows
-            .iter()
-            .flat_map(|row| (0..length).map(move |i| row.get(i).map_or(0, |id| *id as i32)))
-            .collect();
+        let ids = rows.iter().flat_map(|row| (0..length).map(move |i| row.get(i).map_or(0, |id| *id as i32))).collect();
         Self { ids, ends, length }
     }
 
@@ -79,9 +76,7 @@ impl Tokenizer {
             .map_err(|source| ClipError::Tokenizer { path: path.to_owned(), source })?;
         // Truncation and padding of the file are for other programs; ours keep the end token.
         inner.with_padding(None);
-        inner
-            .with_truncation(None)
-            .map_err(|source| ClipError::Tokenizer { path: path.to_owned(), source })?;
+        inner.with_truncation(None).map_err(|source| ClipError::Tokenizer { path: path.to_owned(), source })?;
         let special = |token: &'static str| {
             inner.token_to_id(token).ok_or_else(|| ClipError::NoSpecialToken { path: path.to_owned(), token })
         };

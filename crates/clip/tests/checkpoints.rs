@@ -1,6 +1,9 @@
 //! Every layout and type in which weights are stored gives the same features, and a checkpoint that does not fit says how.
 
-use std::{error::Error, path::{Path, PathBuf}};
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use headspan_clip::{Checkpoint, CheckpointFiles, CheckpointLayout, ClipConfig};
@@ -20,8 +23,7 @@ fn features(config: &ClipConfig, weights: &Path) -> Result<(Vec<f32>, Checkpoint
     let bytes = fs_err::read(data().join("case.safetensors"))?;
     let case = SafeTensors::deserialize(&bytes)?;
     let view = case.tensor("images")?;
-    let pixels: Vec<f32> =
-        view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let pixels: Vec<f32> = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
     let shape: [usize; 4] = view.shape().try_into()?;
     let images: Tensor<4> = Tensor::from_data(TensorData::new(pixels, shape), &Device::flex());
     let features = model.visual.encode(images).into_data().try_into_vec::<f32>().map_err(|e| format!("{e:?}"))?;
@@ -75,7 +77,8 @@ fn a_checkpoint_that_does_not_fit_names_tensor_and_shapes() -> Outcome {
     let weights = data().join("open_clip_model.safetensors");
     config.vision.mlp_width = 32;
     let message = load_error(&config, &weights);
-    let line = "`visual.transformer.resblocks.0.mlp.c_fc.weight` has shape [64, 16], the configuration expects [32, 16]";
+    let line =
+        "`visual.transformer.resblocks.0.mlp.c_fc.weight` has shape [64, 16], the configuration expects [32, 16]";
     assert!(message.contains(line), "{message}");
     config.vision.mlp_width = 64;
     config.vision.layers = 4;
@@ -117,10 +120,14 @@ fn architectures_that_are_not_supported_are_named() -> Outcome {
     for (vision, expected) in [
         (r#""layers": [3, 4, 6, 3], "width": 64, "image_size": 224, "patch_size": 32"#, "a ResNet"),
         (r#""timm_model_name": "vit_base", "layers": 2, "width": 64, "image_size": 32, "patch_size": 8"#, "timm"),
-        (r#""attentional_pool": true, "layers": 2, "width": 64, "image_size": 32, "patch_size": 8"#, "attentional_pool"),
+        (
+            r#""attentional_pool": true, "layers": 2, "width": 64, "image_size": 32, "patch_size": 8"#,
+            "attentional_pool",
+        ),
         (r#""layers": 2, "width": 64, "image_size": 33, "patch_size": 8"#, "not a multiple of patch_size"),
     ] {
-        let text = format!(r#"{{"model_cfg": {{"embed_dim": 8, "vision_cfg": {{{vision}}}, "text_cfg": {{"heads": 8}}}}}}"#);
+        let text =
+            format!(r#"{{"model_cfg": {{"embed_dim": 8, "vision_cfg": {{{vision}}}, "text_cfg": {{"heads": 8}}}}}}"#);
         fs_err::write(&path, text)?;
         let message = ClipConfig::read(&path).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(message.contains(expected), "{message}");

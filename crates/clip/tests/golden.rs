@@ -57,7 +57,11 @@ impl Case {
     }
 
     fn everything(&self) -> TraceRequest {
-        TraceRequest { layers: (0..self.config.vision.layers).collect(), residual_components: true, token_layers: vec![] }
+        TraceRequest {
+            layers: (0..self.config.vision.layers).collect(),
+            residual_components: true,
+            token_layers: vec![],
+        }
     }
 
     fn assert_close(&self, what: &str, found: &[f32], expected: &[f32]) {
@@ -162,9 +166,8 @@ fn mlp_components_agree_with_pytorch_and_everything_sums_to_the_representation()
                 let terms = folder.attention_contribution(layer, &z, scalars)?;
                 let stride = attention.values.len() / images / case.config.vision.layers;
                 let start = image * stride * case.config.vision.layers + layer * stride;
-                let heads_sum: Vec<f32> = (0..d)
-                    .map(|i| attention.values[start..start + stride].iter().skip(i).step_by(d).sum())
-                    .collect();
+                let heads_sum: Vec<f32> =
+                    (0..d).map(|i| attention.values[start..start + stride].iter().skip(i).step_by(d).sum()).collect();
                 let terms_f32: Vec<f32> = terms.iter().map(|term| *term as f32).collect();
                 case.assert_within("sum of a layer's heads", &terms_f32, &heads_sum, 2e-5);
                 sum.iter_mut().zip(&terms).for_each(|(sum, term)| *sum += term);

@@ -119,9 +119,8 @@ fn probe_error(trace: &HostTrace, reference: &HostTrace) -> f64 {
     for (head, expected) in trace.heads.iter().zip(&reference.heads) {
         worst = larger(worst, relative_error(head, expected));
     }
-    let scalars = |trace: &HostTrace, pick: fn(&(f32, f32, f32)) -> f32| -> Vec<f32> {
-        trace.scalars.iter().map(pick).collect()
-    };
+    let scalars =
+        |trace: &HostTrace, pick: fn(&(f32, f32, f32)) -> f32| -> Vec<f32> { trace.scalars.iter().map(pick).collect() };
     for pick in [|s: &(f32, f32, f32)| s.0, |s: &(f32, f32, f32)| s.2] {
         worst = larger(worst, relative_error(&scalars(trace, pick), &scalars(reference, pick)));
     }

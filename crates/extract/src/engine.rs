@@ -224,11 +224,8 @@ fn forward_batches(
         }
     };
     for batch in decoded {
-        let result = if job.on_cpu() {
-            pool.install(|| forward(job, request, batch))
-        } else {
-            forward(job, request, batch)
-        };
+        let result =
+            if job.on_cpu() { pool.install(|| forward(job, request, batch)) } else { forward(job, request, batch) };
         let failed = result.is_err();
         if to_disk.send(result).is_err() || failed {
             return;

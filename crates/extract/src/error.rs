@@ -20,7 +20,9 @@ pub enum ExtractError {
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
     /// A bad image in a strict run.
-    #[error("image `{image_id}`: {message} (`--strict` makes a bad image fatal; without it the image is recorded and skipped)")]
+    #[error(
+        "image `{image_id}`: {message} (`--strict` makes a bad image fatal; without it the image is recorded and skipped)"
+    )]
     BadImage {
         /// The image.
         image_id: String,
@@ -57,7 +59,9 @@ pub enum ExtractError {
         why: String,
     },
     /// Not all parts are there.
-    #[error("{missing} of {total} activation parts are missing; run the remaining shards, then `headspan extract --merge`")]
+    #[error(
+        "{missing} of {total} activation parts are missing; run the remaining shards, then `headspan extract --merge`"
+    )]
     PartsMissing {
         /// Parts that are not there.
         missing: u64,
@@ -68,7 +72,9 @@ pub enum ExtractError {
     #[error("could not start worker threads: {0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),
     /// A worker ended without a result.
-    #[error("a worker stopped before its work was done; the parts that were committed are safe, run the same command again")]
+    #[error(
+        "a worker stopped before its work was done; the parts that were committed are safe, run the same command again"
+    )]
     WorkerStopped,
 }
 

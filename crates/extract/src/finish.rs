@@ -33,11 +33,8 @@ pub fn finish_images(job: &ImagesJob<'_>) -> Result<FinishSummary> {
         rows.append(&mut read_rows(&job.run.part_images(part))?);
     }
     let skipped: Vec<&ImageRow> = rows.iter().filter(|row| row.status == ImageStatus::Skipped).collect();
-    let examples: Vec<(String, String)> = skipped
-        .iter()
-        .take(3)
-        .map(|row| (row.image_id.clone(), row.error.clone().unwrap_or_default()))
-        .collect();
+    let examples: Vec<(String, String)> =
+        skipped.iter().take(3).map(|row| (row.image_id.clone(), row.error.clone().unwrap_or_default())).collect();
     if skipped.len() == rows.len() {
         let first = examples.first().map(|(id, error)| format!("`{id}`: {error}")).unwrap_or_default();
         return Err(ExtractError::NothingDecoded { images: rows.len() as u64, first });

@@ -74,8 +74,7 @@ mod tests {
         let plan = PartPlan { images: 2500, rows: 1000 };
         let ranges: Vec<_> = (0..plan.parts()).map(|part| plan.images_of(part)).collect();
         assert_eq!(ranges, [0..1000, 1000..2000, 2000..2500]);
-        let mut seen: Vec<u64> =
-            (0..2).flat_map(|index| plan.of_shard(Some(Shard { index, count: 2 }))).collect();
+        let mut seen: Vec<u64> = (0..2).flat_map(|index| plan.of_shard(Some(Shard { index, count: 2 }))).collect();
         seen.sort_unstable();
         assert_eq!(seen, plan.of_shard(None));
     }

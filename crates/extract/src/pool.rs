@@ -1,6 +1,12 @@
-use std::{collections::HashMap, path::{Path, PathBuf}};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
-use arrow::{array::{Array, AsArray}, datatypes::DataType};
+use arrow::{
+    array::{Array, AsArray},
+    datatypes::DataType,
+};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// Why a pool of descriptions cannot be used.

@@ -59,9 +59,8 @@ pub fn embed_texts(
     let batches: Vec<&[usize]> = order.chunks(size).collect();
     let embedded: Vec<Vec<(usize, Vec<f32>)>> = if on_cpu {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let pools: Vec<rayon::ThreadPool> = (0..cores)
-            .map(|_| rayon::ThreadPoolBuilder::new().num_threads(1).build())
-            .collect::<Result<_, _>>()?;
+        let pools: Vec<rayon::ThreadPool> =
+            (0..cores).map(|_| rayon::ThreadPoolBuilder::new().num_threads(1).build()).collect::<Result<_, _>>()?;
         let workers = rayon::ThreadPoolBuilder::new().num_threads(cores).build()?;
         workers.install(|| {
             batches

@@ -9,8 +9,7 @@ use headspan_hub::{HubError, HubSettings, cached, fetch_file, fetch_url, install
 use crate::{models::KnownModel, progress::Reporter};
 
 /// The published description pool (MIT licence), as fetched by `headspan fetch descriptions`.
-const POOL_URL: &str =
-    "https://raw.githubusercontent.com/yossigandelsman/clip_text_span/main/text_descriptions/image_descriptions_general.txt";
+const POOL_URL: &str = "https://raw.githubusercontent.com/yossigandelsman/clip_text_span/main/text_descriptions/image_descriptions_general.txt";
 pub(crate) const POOL_FILE: &str = "data/image_descriptions_general.txt";
 
 pub(crate) fn settings() -> HubSettings {
@@ -21,9 +20,7 @@ pub(crate) fn settings() -> HubSettings {
 pub(crate) fn cached_files(model: &KnownModel) -> Result<CheckpointFiles> {
     let settings = settings();
     let find = |file: &str| cached(&settings, &model.repository, &model.revision, file);
-    let found = find(&model.config)
-        .zip(model.weights.iter().find_map(|name| find(name)))
-        .zip(find(&model.tokenizer));
+    let found = find(&model.config).zip(model.weights.iter().find_map(|name| find(name))).zip(find(&model.tokenizer));
     let Some(((config, weights), tokenizer)) = found else {
         bail!(
             "`{}` is not fetched: run `headspan fetch {}`, or give --checkpoint DIR (looked in `{}`)",

@@ -52,7 +52,9 @@ const FILES: [(&str, &str); 6] = [
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ModelError {
     /// Not an id, not an architecture.
-    #[error("unknown model `{name}`: known are {known} (an architecture's name alone means all its models; for a checkpoint of your own use --checkpoint)")]
+    #[error(
+        "unknown model `{name}`: known are {known} (an architecture's name alone means all its models; for a checkpoint of your own use --checkpoint)"
+    )]
     Unknown {
         /// The name.
         name: String,

@@ -68,12 +68,7 @@ impl Reporter {
                 let seconds = lines.started.elapsed().as_secs_f64();
                 let rate = done as f64 / seconds;
                 let left = if rate > 0.0 { (total.saturating_sub(done)) as f64 / rate } else { 0.0 };
-                tracing::info!(
-                    "{}: {done} of {total} {}, {rate:.1}/s, {} left",
-                    self.label,
-                    self.unit,
-                    duration(left)
-                );
+                tracing::info!("{}: {done} of {total} {}, {rate:.1}/s, {} left", self.label, self.unit, duration(left));
             }
         }
     }

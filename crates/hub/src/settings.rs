@@ -40,9 +40,8 @@ mod tests {
     use super::*;
 
     fn cache(variables: &[(&str, &str)]) -> PathBuf {
-        let lookup = |name: &str| {
-            variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned())
-        };
+        let lookup =
+            |name: &str| variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned());
         HubSettings::from_env(lookup).cache
     }
 

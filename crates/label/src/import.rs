@@ -109,9 +109,8 @@ fn label(path: &Path, row: usize, record: &Record) -> Result<(String, LabelRow),
         value: value(column).to_owned(),
         expected,
     };
-    let number = |column: &'static str| {
-        value(column).parse::<u32>().map_err(|_not_a_number| wrong(column, "a number from 0"))
-    };
+    let number =
+        |column: &'static str| value(column).parse::<u32>().map_err(|_not_a_number| wrong(column, "a number from 0"));
     let model = value("model");
     if model.is_empty() {
         return Err(wrong("model", "a model id"));

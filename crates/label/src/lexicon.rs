@@ -31,7 +31,9 @@ impl Default for LexiconSettings {
 #[non_exhaustive]
 pub enum CategoriesError {
     /// The pool is untagged and there is nothing to tag it by.
-    #[error("the pool has no categories, and there are no category prompts to find them by: set `categories` in section [texts]")]
+    #[error(
+        "the pool has no categories, and there are no category prompts to find them by: set `categories` in section [texts]"
+    )]
     NoPrompts,
     /// A prompt without a category.
     #[error("category prompt {text:?} has no category")]
@@ -64,10 +66,8 @@ impl Categories {
     pub fn from_embeddings(texts: &[TextRow], prompts: &[TextRow]) -> Result<Self, CategoriesError> {
         let mut means: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
         for prompt in prompts {
-            let category = prompt
-                .category
-                .as_deref()
-                .ok_or_else(|| CategoriesError::NoCategory { text: prompt.text.clone() })?;
+            let category =
+                prompt.category.as_deref().ok_or_else(|| CategoriesError::NoCategory { text: prompt.text.clone() })?;
             let mean = means.entry(category).or_insert_with(|| vec![0.0; prompt.embedding.len()]);
             mean.iter_mut().zip(&prompt.embedding).for_each(|(sum, x)| *sum += f64::from(*x));
         }

@@ -43,11 +43,7 @@ const COLUMNS: [&str; 10] =
 
 /// Joins the metrics of runs. The labels of all of them make the null: properties are redrawn from their frequencies pooled
 /// over the compared models.
-pub fn compare(
-    runs: &[RunDirectory],
-    settings: &Settings,
-    synonyms: &Synonyms,
-) -> Result<Comparison, ComparisonError> {
+pub fn compare(runs: &[RunDirectory], settings: &Settings, synonyms: &Synonyms) -> Result<Comparison, ComparisonError> {
     let mut labels: Vec<(&RunDirectory, Vec<LabelRow>)> = Vec::new();
     for run in runs {
         labels.push((run, read_rows(&run.table("labels"))?));
@@ -155,8 +151,7 @@ impl Comparison {
     pub fn figure(&self, model: &str, labeller: &str, metric: &str) -> Option<(f64, Option<(f64, f64)>)> {
         let text = |name: &str| self.figures.column(name).ok().and_then(|column| column.str().ok());
         let number = |name: &str| self.figures.column(name).ok().and_then(|column| column.f64().ok());
-        let (models, labellers, metrics, scopes) =
-            (text("model")?, text("labeller")?, text("metric")?, text("scope")?);
+        let (models, labellers, metrics, scopes) = (text("model")?, text("labeller")?, text("metric")?, text("scope")?);
         let row = (0..self.figures.height()).find(|row| {
             models.get(*row) == Some(model)
                 && labellers.get(*row) == Some(labeller)

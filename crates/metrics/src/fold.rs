@@ -69,8 +69,7 @@ impl Synonyms {
 
 /// Lower case; everything but letters and digits is a space; runs of spaces are one; the last word loses its plural.
 fn normal_form(property: &str) -> String {
-    let spaced: String =
-        property.to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
+    let spaced: String = property.to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
     let mut words: Vec<String> = spaced.split_whitespace().map(str::to_owned).collect();
     if let Some(last) = words.last_mut() {
         *last = singular(last);

@@ -33,9 +33,7 @@ impl HeadMoments {
     pub(crate) fn covariance(&self) -> Mat<f64> {
         let unbiased = self.n as f64 / (self.n as f64 - 1.0);
         let second = self.second();
-        Mat::from_fn(self.mean.len(), self.mean.len(), |i, j| {
-            unbiased * (second[(i, j)] - self.mean[i] * self.mean[j])
-        })
+        Mat::from_fn(self.mean.len(), self.mean.len(), |i, j| unbiased * (second[(i, j)] - self.mean[i] * self.mean[j]))
     }
 }
 

@@ -166,8 +166,7 @@ fn dot(one: &[f64], other: &[f64]) -> f64 {
     const LANES: usize = 8;
     let mut sums = [0.0; LANES];
     let (one_chunks, other_chunks) = (one.chunks_exact(LANES), other.chunks_exact(LANES));
-    let tail: f64 =
-        one_chunks.remainder().iter().zip(other_chunks.remainder()).map(|(x, y)| x * y).sum();
+    let tail: f64 = one_chunks.remainder().iter().zip(other_chunks.remainder()).map(|(x, y)| x * y).sum();
     for (x, y) in one_chunks.zip(other_chunks) {
         for lane in 0..LANES {
             sums[lane] += x[lane] * y[lane];

@@ -63,8 +63,7 @@ fn eigen(symmetric: MatRef<'_, f64>) -> Result<(Mat<f64>, Vec<f64>), TextspanErr
     let n = symmetric.nrows();
     // Rounding makes the halves differ; the solver reads one of them.
     let even = Mat::from_fn(n, n, |i, j| 0.5 * (symmetric[(i, j)] + symmetric[(j, i)]));
-    let decomposition =
-        even.self_adjoint_eigen(Side::Lower).map_err(|_no_convergence| TextspanError::NoConvergence)?;
+    let decomposition = even.self_adjoint_eigen(Side::Lower).map_err(|_no_convergence| TextspanError::NoConvergence)?;
     let values: Vec<f64> = (0..n).rev().map(|i| decomposition.S()[i]).collect();
     let vectors = Mat::from_fn(n, n, |i, j| decomposition.U()[(i, n - 1 - j)]);
     Ok((vectors, values))

@@ -112,17 +112,14 @@ fn within(width: u32, height: u32, limits: &DecodeLimits) -> Result<(), ImageErr
 }
 
 fn jpeg(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage8, ImageError> {
-    let corrupt = |error: zune_jpeg::errors::DecodeErrors| ImageError::Corrupt {
-        format: "JPEG",
-        message: error.to_string(),
-    };
+    let corrupt =
+        |error: zune_jpeg::errors::DecodeErrors| ImageError::Corrupt { format: "JPEG", message: error.to_string() };
     let options = DecoderOptions::default().set_max_width(usize::from(u16::MAX)).set_max_height(usize::from(u16::MAX));
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(corrupt)?;
-    let info = decoder.info().ok_or_else(|| ImageError::Corrupt {
-        format: "JPEG",
-        message: "it has no frame header".to_owned(),
-    })?;
+    let info = decoder
+        .info()
+        .ok_or_else(|| ImageError::Corrupt { format: "JPEG", message: "it has no frame header".to_owned() })?;
     let (width, height) = (u32::from(info.width), u32::from(info.height));
     within(width, height, limits)?;
     if !has_end_of_image(bytes) {
@@ -177,9 +174,7 @@ fn png(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage8, ImageError> {
     decoder.set_limits(png::Limits { bytes: usize::MAX });
     decoder.set_transformations(Transformations::EXPAND);
     let mut reader = decoder.read_info().map_err(png_error)?;
-    let size = reader
-        .output_buffer_size()
-        .ok_or(ImageError::TooLarge { width, height, limit: limits.max_pixels })?;
+    let size = reader.output_buffer_size().ok_or(ImageError::TooLarge { width, height, limit: limits.max_pixels })?;
     let mut buffer = vec![0; size];
     let frame = reader.next_frame(&mut buffer).map_err(png_error)?;
     let wide = frame.bit_depth == png::BitDepth::Sixteen;
@@ -199,7 +194,10 @@ fn png(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage8, ImageError> {
             pixels.flat_map(|pixel| [sample(pixel, 0), sample(pixel, 1), sample(pixel, 2)]).collect()
         }
         ColorType::Indexed => {
-            return Err(ImageError::Unsupported { format: "PNG", what: "a palette that cannot be looked up".to_owned() });
+            return Err(ImageError::Unsupported {
+                format: "PNG",
+                what: "a palette that cannot be looked up".to_owned(),
+            });
         }
     };
     Ok(RgbImage8 { width: frame.width, height: frame.height, data })
@@ -225,9 +223,7 @@ fn webp(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage8, ImageError> {
     let (width, height) = decoder.dimensions();
     within(width, height, limits)?;
     let channels = if decoder.has_alpha() { 4 } else { 3 };
-    let size = decoder
-        .output_buffer_size()
-        .ok_or(ImageError::TooLarge { width, height, limit: limits.max_pixels })?;
+    let size = decoder.output_buffer_size().ok_or(ImageError::TooLarge { width, height, limit: limits.max_pixels })?;
     let mut buffer = vec![0; size];
     if decoder.is_animated() {
         decoder.read_frame(&mut buffer).map_err(failed)?;

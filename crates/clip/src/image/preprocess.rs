@@ -17,11 +17,8 @@ impl Preprocess {
         let (width, height) = (image.width as usize, image.height as usize);
         // torchvision: the long side is `int(size * long / short)`.
         let long = |long: usize, short: usize| ((self.size * long) as f64 / short as f64) as usize;
-        let (new_width, new_height) = if width <= height {
-            (self.size, long(height, width))
-        } else {
-            (long(width, height), self.size)
-        };
+        let (new_width, new_height) =
+            if width <= height { (self.size, long(height, width)) } else { (long(width, height), self.size) };
         let left = half(new_width - self.size);
         let top = half(new_height - self.size);
         resize(image, (new_width, new_height), left..left + self.size, top..top + self.size)

@@ -59,8 +59,7 @@ impl TextTower {
             residual = block.forward(residual, Some(&mask));
         }
         let [_, _, width] = residual.dims();
-        let rows: Vec<i32> =
-            tokens.ends().iter().enumerate().map(|(text, end)| (text * length + end) as i32).collect();
+        let rows: Vec<i32> = tokens.ends().iter().enumerate().map(|(text, end)| (text * length + end) as i32).collect();
         let rows: Tensor<1, Int> = Tensor::from_data(TensorData::new(rows, [texts]), device);
         let ends = residual.reshape([texts * length, width]).select(0, rows);
         self.ln_final.forward(ends).matmul(self.text_projection.val())

@@ -92,10 +92,9 @@ impl HeadTrace {
         for component in self.residual_components {
             transaction = transaction.register(component);
         }
-        let read = transaction.try_execute().map_err(|error| ClipError::Device {
-            doing: "reading the trace back",
-            message: error.to_string(),
-        })?;
+        let read = transaction
+            .try_execute()
+            .map_err(|error| ClipError::Device { doing: "reading the trace back", message: error.to_string() })?;
         let mut read = read.into_iter().map(floats);
         let mut next = || {
             read.next().unwrap_or(Err(ClipError::Device {
@@ -106,9 +105,7 @@ impl HeadTrace {
         let residual = next()?;
         let representation = next()?;
         let scalars: Vec<HeadScalars> = (0..batch)
-            .map(|i| {
-                HeadScalars::new(&residual[i * width..][..width], &representation[i * d..][..d], norm_epsilon)
-            })
+            .map(|i| HeadScalars::new(&residual[i * width..][..width], &representation[i * d..][..d], norm_epsilon))
             .collect();
         let mut heads = Vec::new();
         for shape in shapes {
@@ -119,10 +116,7 @@ impl HeadTrace {
             residual_components.push(component);
         }
         Ok(HostTrace {
-            scalars: scalars
-                .iter()
-                .map(|s| (s.inv_scale as f32, s.mean_scale as f32, s.inv_norm as f32))
-                .collect(),
+            scalars: scalars.iter().map(|s| (s.inv_scale as f32, s.mean_scale as f32, s.inv_norm as f32)).collect(),
             representation,
             heads,
             residual_components,
@@ -132,10 +126,8 @@ impl HeadTrace {
 }
 
 fn floats(data: TensorData) -> Result<Vec<f32>> {
-    data.try_into_vec::<f32>().map_err(|error| ClipError::Device {
-        doing: "reading the trace back",
-        message: format!("{error:?}"),
-    })
+    data.try_into_vec::<f32>()
+        .map_err(|error| ClipError::Device { doing: "reading the trace back", message: format!("{error:?}") })
 }
 
 /// `[batch, heads, head_dim]` to one `[batch, head_dim]` per head, each row scaled by its image's `1/(σ|r|)`.

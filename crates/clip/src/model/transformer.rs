@@ -159,11 +159,7 @@ impl Attention {
 }
 
 fn thirds(fused: Tensor<3>, width: usize) -> [Tensor<3>; 3] {
-    [
-        fused.clone().narrow(2, 0, width),
-        fused.clone().narrow(2, width, width),
-        fused.narrow(2, 2 * width, width),
-    ]
+    [fused.clone().narrow(2, 0, width), fused.clone().narrow(2, width, width), fused.narrow(2, 2 * width, width)]
 }
 
 /// Two layers with GELU between.

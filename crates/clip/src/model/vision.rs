@@ -97,11 +97,7 @@ impl VisionTower {
                 trace.z.push((layer, class_query(heads.z.clone())));
             }
             if request.token_layers.contains(&layer) {
-                trace.tokens.push(TokenTrace {
-                    layer,
-                    attention: class_query(heads.attention),
-                    values: heads.values,
-                });
+                trace.tokens.push(TokenTrace { layer, attention: class_query(heads.attention), values: heads.values });
             }
             if layer == last {
                 residual = residual.narrow(1, 0, 1);

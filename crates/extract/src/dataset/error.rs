@@ -16,7 +16,9 @@ pub enum DatasetError {
         endings: String,
     },
     /// A file that is no data set.
-    #[error("`{path}` is not a data set: expected a folder of images, a .csv or .parquet manifest, or .tar or .parquet shards")]
+    #[error(
+        "`{path}` is not a data set: expected a folder of images, a .csv or .parquet manifest, or .tar or .parquet shards"
+    )]
     UnknownKind {
         /// The file.
         path: PathBuf,

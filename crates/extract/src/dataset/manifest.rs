@@ -33,7 +33,8 @@ fn entry(
     class: Option<String>,
 ) -> Result<Entry, DatasetError> {
     // Row 1 is the header.
-    let wrong = |message: &str| DatasetError::Row { path: manifest.to_owned(), row: position + 2, message: message.into() };
+    let wrong =
+        |message: &str| DatasetError::Row { path: manifest.to_owned(), row: position + 2, message: message.into() };
     if id.is_empty() {
         return Err(wrong("an empty path"));
     }

@@ -35,9 +35,16 @@ pub struct Item<'a> {
 pub(crate) enum Location {
     File(PathBuf),
     /// Bytes of a file that holds several: shard number, offset, length.
-    Span { shard: u32, offset: u64, length: u64 },
+    Span {
+        shard: u32,
+        offset: u64,
+        length: u64,
+    },
     /// Row of a Parquet file: shard number, row.
-    Row { shard: u32, row: u64 },
+    Row {
+        shard: u32,
+        row: u64,
+    },
 }
 
 /// An image before sampling: what a format's reader finds.
@@ -229,7 +236,11 @@ impl Dataset {
             ));
         }
         if with_class > 0 && with_class < self.entries.len() {
-            self.warnings.push(format!("{} of {} images have no class", self.entries.len() - with_class, self.entries.len()));
+            self.warnings.push(format!(
+                "{} of {} images have no class",
+                self.entries.len() - with_class,
+                self.entries.len()
+            ));
         }
     }
 }

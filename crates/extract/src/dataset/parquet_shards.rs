@@ -176,14 +176,13 @@ fn labels(
     let mut labels = Vec::new();
     for batch in reader {
         let batch = batch.map_err(|source| failed(source.into()))?;
-        let numbers = arrow::compute::cast(batch.column(0), &DataType::Int64).map_err(|_no_cast| {
-            DatasetError::ColumnType {
+        let numbers =
+            arrow::compute::cast(batch.column(0), &DataType::Int64).map_err(|_no_cast| DatasetError::ColumnType {
                 path: path.to_owned(),
                 column: column.to_owned(),
                 found: found.clone(),
                 expected: "class numbers",
-            }
-        })?;
+            })?;
         let numbers = numbers.as_primitive::<Int64Type>();
         // Hugging Face writes −1 where a label is withheld.
         labels.extend(numbers.iter().map(|number| number.and_then(|number| u32::try_from(number).ok())));

@@ -71,11 +71,7 @@ fn table(runs: &[RunDirectory], comparison: &Comparison) -> String {
 pub(crate) fn labellers(comparison: &Comparison, model: &str) -> Vec<String> {
     let column = |name: &str| comparison.text(name);
     let (models, labellers) = (column("model"), column("labeller"));
-    let found: BTreeSet<String> = models
-        .into_iter()
-        .zip(labellers)
-        .filter(|(own, _)| own == model)
-        .map(|(_, labeller)| labeller)
-        .collect();
+    let found: BTreeSet<String> =
+        models.into_iter().zip(labellers).filter(|(own, _)| own == model).map(|(_, labeller)| labeller).collect();
     found.into_iter().collect()
 }

@@ -45,7 +45,9 @@ fn format(arguments: &ExportArgs) -> Result<ExportFormat> {
         (Some(format), _) => Ok(format),
         (None, "parquet") => Ok(ExportFormat::Parquet),
         (None, "npy") => Ok(ExportFormat::Npy),
-        _ => Err(UsageError(format!("`{}`: end in .parquet or .npy, or give --format", arguments.out.display())).into()),
+        _ => {
+            Err(UsageError(format!("`{}`: end in .parquet or .npy, or give --format", arguments.out.display())).into())
+        }
     }
 }
 
@@ -75,8 +77,7 @@ fn readouts(run: &RunDirectory, heads: &[HeadId]) -> Result<Vec<Readout>> {
 
 /// Contributions of one part: image indices, and per head `[n, d]`.
 fn contributions(path: &PathBuf, readouts: &[Readout]) -> Result<(Vec<u64>, Vec<Vec<f32>>)> {
-    let heads: Vec<HeadId> =
-        readouts.iter().map(|r| HeadId { layer: r.layer as u32, head: r.head as u32 }).collect();
+    let heads: Vec<HeadId> = readouts.iter().map(|r| HeadId { layer: r.layer as u32, head: r.head as u32 }).collect();
     let batch = PartReader::open(path)?.read(&heads, false)?;
     let dense = readouts
         .iter()
@@ -109,7 +110,8 @@ fn to_parquet(run: &RunDirectory, readouts: &[Readout], out: &Path) -> Result<()
         fields.push(Field::new("head", DataType::UInt32, false));
     }
     let schema = Arc::new(Schema::new(fields));
-    let properties = WriterProperties::builder().set_compression(Compression::UNCOMPRESSED).set_dictionary_enabled(false);
+    let properties =
+        WriterProperties::builder().set_compression(Compression::UNCOMPRESSED).set_dictionary_enabled(false);
     let mut writer = ArrowWriter::try_new(AtomicFile::create(out)?, Arc::clone(&schema), Some(properties.build()))?;
     for part in run.parts()? {
         let (indices, dense) = contributions(&part, readouts)?;

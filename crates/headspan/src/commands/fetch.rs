@@ -1,6 +1,10 @@
 use anyhow::Result;
 
-use crate::{commands::{UsageError, print}, hub, models::resolve};
+use crate::{
+    commands::{UsageError, print},
+    hub,
+    models::resolve,
+};
 
 /// Fetches what is named and prints where it is.
 pub(crate) fn fetch(names: &[String], quiet: bool) -> Result<()> {

@@ -40,9 +40,13 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
             let wanted = if merge { Wanted::Merge } else { Wanted::Extract(shard) };
             run::run(&models, &pipeline, wanted, quiet)
         }
-        Command::Textspan { models, pipeline } => run::stage(&models, &pipeline, headspan_artifacts::Stage::Textspan, quiet),
+        Command::Textspan { models, pipeline } => {
+            run::stage(&models, &pipeline, headspan_artifacts::Stage::Textspan, quiet)
+        }
         Command::Label { models, pipeline, dry_run: true } => run::dry_run(&models, &pipeline),
-        Command::Label { models, pipeline, .. } => run::stage(&models, &pipeline, headspan_artifacts::Stage::Label, quiet),
+        Command::Label { models, pipeline, .. } => {
+            run::stage(&models, &pipeline, headspan_artifacts::Stage::Label, quiet)
+        }
         Command::Metrics { pipeline, labels: Some(file), .. } => run::score_file(&file, &pipeline),
         Command::Metrics { models, pipeline, .. } => {
             run::stage(&models, &pipeline, headspan_artifacts::Stage::Metrics, quiet)

@@ -104,10 +104,8 @@ pub(crate) fn dry_run(names: &[String], arguments: &PipelineArgs) -> Result<()> 
 pub(crate) fn score_file(file: &Path, arguments: &PipelineArgs) -> Result<()> {
     let own = settings(arguments, None)?;
     let runs = pipeline::score_imported(&own, file)?;
-    let reports: Vec<RunReport> = runs
-        .into_iter()
-        .map(|run| RunReport { run, stages: vec![StageReport::up_to_date(Stage::Metrics)] })
-        .collect();
+    let reports: Vec<RunReport> =
+        runs.into_iter().map(|run| RunReport { run, stages: vec![StageReport::up_to_date(Stage::Metrics)] }).collect();
     print(&summary(&reports)?)
 }
 

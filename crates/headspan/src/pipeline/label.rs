@@ -109,8 +109,7 @@ fn import_file(settings: &Settings) -> Result<&Path> {
 
 fn imported(settings: &Settings, run: &RunDirectory) -> Result<Vec<LabelRow>> {
     let file = import_file(settings)?;
-    let rows: Vec<LabelRow> =
-        import::read(file, Some(run.id().model()))?.into_iter().map(|(_, row)| row).collect();
+    let rows: Vec<LabelRow> = import::read(file, Some(run.id().model()))?.into_iter().map(|(_, row)| row).collect();
     if rows.is_empty() {
         bail!("`{}` has no labels of model `{}`", file.display(), run.id().model());
     }

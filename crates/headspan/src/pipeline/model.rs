@@ -6,8 +6,8 @@ use headspan_artifacts::{Fingerprint, hash_file};
 use headspan_clip::{Checkpoint, CheckpointFiles, Clip, ClipConfig, DeviceChoice, Tokenizer, open_device};
 
 use crate::{
-    models::{ModelChoice, ModelSource},
     hub,
+    models::{ModelChoice, ModelSource},
 };
 
 /// The files of a model and what they say, without its weights in memory.

@@ -155,8 +155,7 @@ impl<'a> Pipeline<'a> {
 enum Held {
     Run(#[expect(dead_code, reason = "held for its drop")] headspan_artifacts::RunLock),
     Shard(
-        #[expect(dead_code, reason = "held for its drop")]
-        (headspan_artifacts::RunLock, headspan_artifacts::RunLock),
+        #[expect(dead_code, reason = "held for its drop")] (headspan_artifacts::RunLock, headspan_artifacts::RunLock),
     ),
 }
 
@@ -203,9 +202,8 @@ impl PlannedStages {
         let mut states = vec![(Stage::Images, state), (Stage::Texts, texts::plan(model, &pools).state(run)?)];
         for stage in [Stage::Textspan, Stage::Label, Stage::Metrics] {
             // A stage after one that runs can only run itself.
-            let blocked = states.iter().any(|(before, state)| {
-                stage.inputs().contains(before) && *state != StageState::Done
-            });
+            let blocked =
+                states.iter().any(|(before, state)| stage.inputs().contains(before) && *state != StageState::Done);
             let record = run.record(stage)?;
             let state = match record {
                 None => StageState::Missing,

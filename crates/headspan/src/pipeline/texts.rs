@@ -74,9 +74,7 @@ pub(crate) fn run(
     let progress = |done, total| reporter.report(done, total);
     let texts = TextsSettings { batch_size: settings.texts.batch_size };
     let on_cpu = loaded.kind == DeviceChoice::Cpu;
-    let embed = |pool: &Pool| {
-        embed_texts(&loaded.model, &loaded.device, on_cpu, &tokenizer, pool, &texts, &progress)
-    };
+    let embed = |pool: &Pool| embed_texts(&loaded.model, &loaded.device, on_cpu, &tokenizer, pool, &texts, &progress);
     let descriptions = embed(&pools.descriptions)?;
     let categories = embed(&pools.categories)?;
     drop(reporter);

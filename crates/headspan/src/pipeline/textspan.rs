@@ -83,11 +83,8 @@ fn one_head(
     settings: &SpanSettings,
 ) -> Result<(Vec<TextspanRow>, usize)> {
     let head = HeadId { layer: readout.layer, head: readout.head };
-    let moments = HeadMoments {
-        n: moments.n,
-        mean: moments.mean.clone(),
-        second_moment: moments.second_moment.clone(),
-    };
+    let moments =
+        HeadMoments { n: moments.n, mean: moments.mean.clone(), second_moment: moments.second_moment.clone() };
     let basis = textspan(&readout.readout, &moments, pool, settings).with_context(|| format!("head {head}"))?;
     let rows = basis
         .picks

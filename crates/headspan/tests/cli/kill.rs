@@ -25,7 +25,11 @@ fn a_killed_run_continues_to_the_same_bytes() -> Outcome {
         child.kill()?;
         child.wait()?;
         for (path, modified) in &seen {
-            assert_eq!(&fs::metadata::<&std::path::PathBuf>(path)?.modified()?, modified, "a committed part was repeated");
+            assert_eq!(
+                &fs::metadata::<&std::path::PathBuf>(path)?.modified()?,
+                modified,
+                "a committed part was repeated"
+            );
         }
         seen.clear();
         let folder = world.run_folder("killed").join("activations");

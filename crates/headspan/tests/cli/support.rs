@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 /// Words of the test tokenizer; the model has 64 token ids.
-const WORDS: [&str; 16] =
-    ["a", "red", "blue", "green", "cat", "dog", "bird", "two", "three", "of", "photo", "the", "big", "small", "sky", "tree"];
+const WORDS: [&str; 16] = [
+    "a", "red", "blue", "green", "cat", "dog", "bird", "two", "three", "of", "photo", "the", "big", "small", "sky",
+    "tree",
+];
 
 pub(crate) struct World {
     folder: tempfile::TempDir,
@@ -89,7 +91,11 @@ impl World {
     }
 
     /// `status --json` of the only run: state by stage.
-    pub(crate) fn states(&self, runs: &str, flags: &[&str]) -> Result<BTreeMap<String, String>, Box<dyn std::error::Error>> {
+    pub(crate) fn states(
+        &self,
+        runs: &str,
+        flags: &[&str],
+    ) -> Result<BTreeMap<String, String>, Box<dyn std::error::Error>> {
         let output = self.command("status", runs).arg("--json").args(flags).output()?;
         let value: Value = serde_json::from_slice(&output.stdout)?;
         let stages = value["runs"][0]["stages"].as_array().ok_or("no run")?;

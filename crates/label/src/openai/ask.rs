@@ -1,4 +1,8 @@
-use std::{path::Path, sync::atomic::{AtomicBool, Ordering}, time::Duration};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use async_openai::{
     config::{Config, OpenAIConfig},
@@ -67,7 +71,10 @@ pub(crate) struct Asker<'a> {
 enum Try {
     Answered(Answer),
     /// Worth another try, after the wait that the endpoint asked for.
-    Again { message: String, wait: Option<Duration> },
+    Again {
+        message: String,
+        wait: Option<Duration>,
+    },
     /// The endpoint does not know schemas.
     NoSchema,
 }
@@ -181,10 +188,13 @@ impl<'a> Asker<'a> {
             Ok(body) => body,
             Err(error) => return again(describe(&error)),
         };
-        if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT || status.is_server_error() {
+        if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT || status.is_server_error()
+        {
             return Ok(Try::Again { message: format!("status {status}: {}", error_message(&body)), wait });
         }
-        if status == StatusCode::BAD_REQUEST && request.get("response_format").is_some() && body.contains("response_format")
+        if status == StatusCode::BAD_REQUEST
+            && request.get("response_format").is_some()
+            && body.contains("response_format")
         {
             return Ok(Try::NoSchema);
         }

@@ -20,8 +20,7 @@ impl Budget {
     pub(crate) fn check(&self, settings: &OpenAiSettings) -> Result<(), OpenAiError> {
         let spent = self.read();
         let tokens = spent.tokens_in + spent.tokens_out;
-        let cost =
-            (spent.tokens_in as f64 * settings.price_in + spent.tokens_out as f64 * settings.price_out) / 1e6;
+        let cost = (spent.tokens_in as f64 * settings.price_in + spent.tokens_out as f64 * settings.price_out) / 1e6;
         let ceiling = |what, key, limit, amount| OpenAiError::Ceiling {
             what,
             key,

@@ -8,7 +8,9 @@ pub enum OpenAiError {
     #[error(transparent)]
     Prompts(#[from] PromptError),
     /// The key is not there.
-    #[error("the endpoint needs a key: set the environment variable `{variable}` (or `api_key_env` in section [label.openai])")]
+    #[error(
+        "the endpoint needs a key: set the environment variable `{variable}` (or `api_key_env` in section [label.openai])"
+    )]
     NoKey {
         /// The variable looked for.
         variable: String,
@@ -20,7 +22,9 @@ pub enum OpenAiError {
     #[error("the HTTP client could not be made: {0}")]
     Client(reqwest::Error),
     /// A ceiling was reached.
-    #[error("the ceiling of {limit} {what} is reached ({spent} spent, {requests} requests); answers so far are kept: raise `{key}` in section [label.openai] and run the same command to continue")]
+    #[error(
+        "the ceiling of {limit} {what} is reached ({spent} spent, {requests} requests); answers so far are kept: raise `{key}` in section [label.openai] and run the same command to continue"
+    )]
     Ceiling {
         /// `tokens` or `USD`.
         what: &'static str,
@@ -44,7 +48,9 @@ pub enum OpenAiError {
         message: String,
     },
     /// Every try failed.
-    #[error("`{url}` did not answer in {tries} tries; the last: {message}. Answers so far are kept: run the same command to continue")]
+    #[error(
+        "`{url}` did not answer in {tries} tries; the last: {message}. Answers so far are kept: run the same command to continue"
+    )]
     GaveUp {
         /// Where.
         url: String,

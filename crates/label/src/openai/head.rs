@@ -90,7 +90,11 @@ async fn judge(
             split.push(format!("text {number}: {yes} yes, {no} no"));
         }
         if votes.len() < judges.len() {
-            split.push(format!("text {number}: {} of {} judges gave no valid answer", judges.len() - votes.len(), judges.len()));
+            split.push(format!(
+                "text {number}: {} of {} judges gave no valid answer",
+                judges.len() - votes.len(),
+                judges.len()
+            ));
         }
     }
     if !shares.is_empty() {

@@ -116,9 +116,7 @@ impl Prompts {
     }
 
     pub(crate) fn judge(&self, text: &str, property: &str) -> Conversation {
-        let fill = |text: &str, property: &str| {
-            self.judge.user.replace("{property}", property).replace("{text}", text)
-        };
+        let fill = |text: &str, property: &str| self.judge.user.replace("{property}", property).replace("{text}", text);
         Conversation {
             system: self.judge.system.clone(),
             examples: self
@@ -184,7 +182,8 @@ impl DryRun {
             }
             if dry.shown.is_empty() {
                 dry.shown.push((format!("label {} with {}", head.head, settings.model), label));
-                dry.shown.extend(judge.map(|judge| (format!("judge its first text with {}", judges.join(", ")), judge)));
+                dry.shown
+                    .extend(judge.map(|judge| (format!("judge its first text with {}", judges.join(", ")), judge)));
             }
         }
         dry

@@ -70,11 +70,7 @@ impl Default for OpenAiSettings {
 impl OpenAiSettings {
     /// Models that judge.
     pub(crate) fn judge_models(&self) -> Vec<&str> {
-        if self.judges.is_empty() {
-            vec![&self.model]
-        } else {
-            self.judges.iter().map(String::as_str).collect()
-        }
+        if self.judges.is_empty() { vec![&self.model] } else { self.judges.iter().map(String::as_str).collect() }
     }
 }
 

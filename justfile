@@ -1,0 +1,31 @@
+# Thin aliases; `headspan --help` says more.
+set positional-arguments
+
+headspan := "cargo run --release --quiet --"
+
+# Every stage for models or an architecture: just run-all ViT-L-14 --images imagenet/val
+run-all *arguments:
+    {{headspan}} run-all "$@"
+
+# The six models of the paper: just sweep --images imagenet/val
+sweep *arguments:
+    {{headspan}} run-all --config configs/sweeps/six-models.toml "$@"
+
+status *arguments:
+    {{headspan}} status "$@"
+
+compare *arguments:
+    {{headspan}} compare "$@"
+
+test:
+    cargo test --release --workspace
+
+bench:
+    cargo bench --workspace
+
+# What CI checks beside the tests
+lint:
+    cargo fmt --all --check
+    cargo clippy --release --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
+    cargo deny check bans licenses sources
