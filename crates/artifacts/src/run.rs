@@ -177,7 +177,7 @@ impl RunDirectory {
             for entry in fs::read_dir(&folder)? {
                 let path = entry?.path();
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                if name.starts_with(".headspan-") && name.ends_with(".tmp") {
+                if name.starts_with(".headspan-") && path.extension().is_some_and(|ending| ending == "tmp") {
                     fs::remove_file(&path)?;
                 }
             }

@@ -10,7 +10,7 @@ use crate::{
 
 /// OpenAI's normalisation, the default where a configuration gives none (OpenCLIP's `OPENAI_DATASET_MEAN`/`STD`).
 const OPENAI_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-const OPENAI_STD: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+const OPENAI_STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
 /// Everything that fixes the architecture of a CLIP model, as `open_clip_config.json` gives it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -27,7 +27,7 @@ pub struct ClipConfig {
     pub preprocess: PreprocessConfig,
 }
 
-/// Image tower: a ViT with a class token, `ln_pre`, `ln_post` and a projection without bias.
+/// Image tower: a `ViT` with a class token, `ln_pre`, `ln_post` and a projection without bias.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct VisionConfig {
     /// Side of the square input in pixels.
@@ -293,7 +293,7 @@ fn refuse_unknown(
 ) -> Result<()> {
     for (key, value) in keys {
         let harmless =
-            HARMLESS.iter().any(|(name, only)| name == key && only.is_none_or(|only| value.to_string() == only));
+            HARMLESS.iter().any(|(name, only)| name == key && only.is_none_or(|only| *value.to_string() == *only));
         if !known.contains(&key.as_str()) && !harmless {
             return Err(ClipError::Unsupported {
                 path: path.to_owned(),

@@ -4,7 +4,10 @@
 //! relative rounding of about 1e-6; 1e-5 of the largest value leaves room for another order of summation and none for a
 //! dropped bias, mean or share, which show as 1e-3 and more.
 
-use std::{error::Error, path::PathBuf};
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use headspan_clip::{Checkpoint, Clip, ClipConfig, HostTrace, ReadoutFolder, TokenBatch, TraceRequest};
@@ -28,7 +31,7 @@ struct Expected {
 }
 
 impl Case {
-    fn load(folder: PathBuf, weights: &str) -> Result<Self, Box<dyn Error>> {
+    fn load(folder: &Path, weights: &str) -> Result<Self, Box<dyn Error>> {
         let config = ClipConfig::read(&folder.join("open_clip_config.json"))?;
         let model = Checkpoint::open(&folder.join(weights))?.load(&config, &Device::flex())?;
         let bytes = fs_err::read(folder.join("case.safetensors"))?;
@@ -79,17 +82,18 @@ impl Case {
 }
 
 /// Our own cases, and those of the shared fixtures where they are.
+#[expect(clippy::print_stderr, reason = "a part that is skipped says so")]
 fn cases() -> Result<Vec<Case>, Box<dyn Error>> {
     let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/model");
     let mut cases = Vec::new();
     for name in ["gelu", "quick-gelu"] {
-        cases.push(Case::load(own.join(name), "open_clip_model.safetensors")?);
+        cases.push(Case::load(&own.join(name), "open_clip_model.safetensors")?);
     }
     match std::env::var_os("HEADSPAN_SHARED") {
         Some(shared) => {
             for name in ["random-gelu", "random-quick-gelu"] {
                 let folder = PathBuf::from(&shared).join("fixtures").join(name);
-                cases.push(Case::load(folder, "open_clip_model.safetensors")?);
+                cases.push(Case::load(&folder, "open_clip_model.safetensors")?);
             }
         }
         None => eprintln!("skipped the shared fixtures: HEADSPAN_SHARED is not set"),
@@ -199,8 +203,7 @@ fn per_token_contributions_agree_with_pytorch() -> Outcome {
         for (layer, traced) in trace.tokens.into_iter().enumerate() {
             let attention = traced.attention.into_data().try_into_vec::<f32>().map_err(|e| format!("{e:?}"))?;
             let values = traced.values.into_data().try_into_vec::<f32>().map_err(|e| format!("{e:?}"))?;
-            for image in 0..count {
-                let (inv_scale, mean_scale, inv_norm) = scalars[image];
+            for (image, &(inv_scale, mean_scale, inv_norm)) in scalars.iter().enumerate().take(count) {
                 for token in 0..tokens {
                     for head in 0..heads {
                         let at = (image * heads + head) * tokens + token;

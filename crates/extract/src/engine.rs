@@ -76,7 +76,7 @@ impl ImagesJob<'_> {
     }
 
     pub(crate) fn limits(&self) -> DecodeLimits {
-        DecodeLimits { max_pixels: self.settings.max_pixels, ..DecodeLimits::default() }
+        DecodeLimits { max_pixels: self.settings.max_pixels }
     }
 
     pub(crate) fn layers(&self) -> Result<Vec<usize>> {
@@ -239,12 +239,12 @@ fn forward(job: &ImagesJob<'_>, request: &TraceRequest, batch: DecodedBatch) -> 
     }
     let trace = job.trace(job.model, job.device, batch.pixels, request)?;
     let mut rows = batch.rows;
-    let activations = to_activations(trace, &mut rows);
+    let activations = to_activations(&trace, &mut rows);
     Ok(TracedBatch { job: batch.job, rows, activations })
 }
 
 /// Rows of the good images; an image whose numbers are not finite becomes a skipped one.
-fn to_activations(trace: HostTrace, rows: &mut [ImageRow]) -> ActivationBatch {
+fn to_activations(trace: &HostTrace, rows: &mut [ImageRow]) -> ActivationBatch {
     let images = trace.scalars.len();
     let mut good = Vec::with_capacity(images);
     let decoded = rows.iter_mut().filter(|row| row.status == ImageStatus::Ok);

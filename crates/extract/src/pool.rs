@@ -101,7 +101,7 @@ impl Pool {
         let bytes = fs_err::read(path)?;
         let text = std::str::from_utf8(&bytes).map_err(|error| PoolError::Encoding {
             path: path.to_owned(),
-            line: bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1,
+            line: bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count(),
         })?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         match ending.as_str() {

@@ -165,17 +165,11 @@ impl Default for ImagesSettings {
 }
 
 /// How texts are embedded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TextsSettings {
     /// Texts of one forward pass; 0 lets headspan choose.
     pub batch_size: usize,
-}
-
-impl Default for TextsSettings {
-    fn default() -> Self {
-        Self { batch_size: 0 }
-    }
 }
 
 #[cfg(test)]

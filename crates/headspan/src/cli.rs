@@ -157,13 +157,13 @@ pub(crate) struct PipelineArgs {
     #[arg(long, value_name = "FILE", help_heading = "Where")]
     pub(crate) config: Vec<PathBuf>,
 
-    /// Checkpoint folder: open_clip_config.json, open_clip_model.safetensors, tokenizer.json [setting: checkpoint]
+    /// Checkpoint folder: `open_clip_config.json`, `open_clip_model.safetensors`, tokenizer.json [setting: checkpoint]
     #[arg(long, value_name = "DIR", help_heading = "Model and data")]
     pub(crate) checkpoint: Option<PathBuf>,
     /// Images: a folder, a CSV or Parquet manifest, tar shards, or Parquet with image bytes [setting: data.path]
     #[arg(long, value_name = "PATH", help_heading = "Model and data")]
     pub(crate) images: Option<PathBuf>,
-    /// File with one class a line; gives class_index [setting: data.classes]
+    /// File with one class a line; gives `class_index` [setting: data.classes]
     #[arg(long, value_name = "FILE", help_heading = "Model and data")]
     pub(crate) classes: Option<PathBuf>,
     /// At most so many images [setting: data.limit]
@@ -179,7 +179,7 @@ pub(crate) struct PipelineArgs {
     /// Layers whose heads are kept: last:4, all, or a list such as 8,9 [setting: images.layers]
     #[arg(long, value_name = "LAYERS", help_heading = "Stages")]
     pub(crate) layers: Option<LayerSelection>,
-    /// Images of one forward pass [setting: images.batch_size]
+    /// Images of one forward pass [setting: `images.batch_size`]
     #[arg(long, value_name = "N", help_heading = "Stages")]
     pub(crate) batch_size: Option<u64>,
     /// A bad image stops the run [setting: images.strict]

@@ -76,7 +76,9 @@ impl Categories {
         }
         for mean in means.values_mut() {
             let norm = mean.iter().map(|x| x * x).sum::<f64>().sqrt();
-            mean.iter_mut().for_each(|x| *x /= norm);
+            for x in mean.iter_mut() {
+                *x /= norm;
+            }
         }
         let mut nearest = Vec::with_capacity(texts.len());
         for text in texts {

@@ -41,7 +41,7 @@ impl PropertyFrequencies {
 #[derive(Debug, Clone)]
 struct Head {
     layer: u32,
-    head: u32,
+    index: u32,
     property: String,
     consistency: Option<HeadConsistency>,
 }
@@ -83,7 +83,7 @@ fn labelled_heads(rows: &[&LabelRow], settings: &Settings, synonyms: &Synonyms) 
         .filter_map(|row| {
             Some(Head {
                 layer: row.layer,
-                head: row.head,
+                index: row.head,
                 property: synonyms.fold(row.property.as_deref()?),
                 consistency: HeadConsistency::of(row, settings.texts),
             })
@@ -125,7 +125,7 @@ fn score_labeller(
         sheet.association(&scope, &of_property);
     }
     for head in &heads {
-        let scope = Scope { layer: Some(head.layer), head: Some(head.head), property: Some(head.property.clone()) };
+        let scope = Scope { layer: Some(head.layer), head: Some(head.index), property: Some(head.property.clone()) };
         let judged = head.consistency.map_or(0, |consistency| consistency.judged);
         sheet.plain(&scope, "ccs", head.consistency.map(|consistency| consistency.consistent as f64), judged);
         sheet.plain(&scope, "association_mean_consistency", head.consistency.map(HeadConsistency::share), judged);

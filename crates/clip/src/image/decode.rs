@@ -96,7 +96,7 @@ pub fn probe_dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
         }
         Format::Png => {
             let mut decoder = png::Decoder::new(Cursor::new(bytes));
-            decoder.read_header_info().ok().map(|info| info.size())
+            decoder.read_header_info().ok().map(png::Info::size)
         }
         Format::WebP => image_webp::WebPDecoder::new(Cursor::new(bytes)).ok().map(|decoder| decoder.dimensions()),
     }))
@@ -203,6 +203,7 @@ fn png(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage8, ImageError> {
     Ok(RgbImage8 { width: frame.width, height: frame.height, data })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 fn png_error(error: png::DecodingError) -> ImageError {
     match &error {
         png::DecodingError::IoError(source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {

@@ -257,10 +257,9 @@ fn guess(path: &Path) -> Result<DatasetKind, DatasetError> {
     }
     if path.is_file() {
         return match ending(path).as_str() {
-            "csv" | "tsv" => Ok(DatasetKind::Manifest),
             "tar" => Ok(DatasetKind::Webdataset),
             "parquet" if parquet_shards::has_image_bytes(path)? => Ok(DatasetKind::Parquet),
-            "parquet" => Ok(DatasetKind::Manifest),
+            "csv" | "tsv" | "parquet" => Ok(DatasetKind::Manifest),
             _ => Err(DatasetError::UnknownKind { path: path.to_owned() }),
         };
     }

@@ -19,7 +19,7 @@ const CACHED_GROUPS: usize = 4;
 
 /// Parquet files with image bytes, read one row group at a time.
 pub(crate) struct Shards {
-    shards: Vec<Shard>,
+    files: Vec<Shard>,
     column: String,
     cache: Mutex<Vec<(u32, usize, Arc<ArrayRef>)>>,
 }
@@ -32,7 +32,7 @@ struct Shard {
 
 impl Shards {
     pub(super) fn read(&self, shard: u32, row: u64) -> Result<Vec<u8>, ReadError> {
-        let file = self.shards.get(shard as usize).ok_or(ReadError::Location)?;
+        let file = self.files.get(shard as usize).ok_or(ReadError::Location)?;
         let group = file.starts.partition_point(|start| *start <= row).saturating_sub(1);
         let column = self.group(shard, group)?;
         let at = (row - file.starts[group]) as usize;
@@ -48,7 +48,7 @@ impl Shards {
         if let Some((_, _, column)) = cache.iter().find(|(s, g, _)| *s == shard && *g == group) {
             return Ok(Arc::clone(column));
         }
-        let path = &self.shards[shard as usize].path;
+        let path = &self.files[shard as usize].path;
         let file = fs_err::File::open(path)?.into_parts().0;
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| failed(error.to_string()))?;
         let mask = ProjectionMask::columns(builder.parquet_schema(), [self.column.as_str()]);
@@ -142,7 +142,7 @@ pub(super) fn list(settings: &DatasetSettings) -> Result<Listing, DatasetError> 
         }));
         shards.push(Shard { path, starts });
     }
-    let shards = Shards { shards, column: settings.image_column.clone(), cache: Mutex::new(Vec::new()) };
+    let shards = Shards { files: shards, column: settings.image_column.clone(), cache: Mutex::new(Vec::new()) };
     Ok(Listing { entries, source: Source::Parquet(shards), classes })
 }
 

@@ -93,7 +93,7 @@ fn list_shard(path: &Path, shard: u32, file: &File, entries: &mut Vec<Entry>) ->
                 bytes: length,
                 location: Location::Span { shard, offset: start, length },
             });
-        } else if name.ends_with(".cls") {
+        } else if Path::new(&name).extension().is_some_and(|ending| ending == "cls") {
             let mut class = String::new();
             member.read_to_string(&mut class).map_err(|source| damaged(source, entries.len() - first, start))?;
             classes.insert(key, class.trim().to_owned());

@@ -1,8 +1,4 @@
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io::Write, path::Path, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use arrow::{
@@ -76,7 +72,7 @@ fn readouts(run: &RunDirectory, heads: &[HeadId]) -> Result<Vec<Readout>> {
 }
 
 /// Contributions of one part: image indices, and per head `[n, d]`.
-fn contributions(path: &PathBuf, readouts: &[Readout]) -> Result<(Vec<u64>, Vec<Vec<f32>>)> {
+fn contributions(path: &Path, readouts: &[Readout]) -> Result<(Vec<u64>, Vec<Vec<f32>>)> {
     let heads: Vec<HeadId> = readouts.iter().map(|r| HeadId { layer: r.layer as u32, head: r.head as u32 }).collect();
     let batch = PartReader::open(path)?.read(&heads, false)?;
     let dense = readouts

@@ -91,7 +91,7 @@ pub(crate) fn settings(arguments: &PipelineArgs, model: Option<&str>) -> Result<
         .flag("images.strict", arguments.strict.then_some(true))?
         .flag("textspan.texts", arguments.k)?
         .flag("textspan.rank", arguments.rank)?
-        .flag("label.labeller", arguments.labeller.map(|labeller| labeller.name()))?
+        .flag("label.labeller", arguments.labeller.map(super::settings::Labeller::name))?
         .settings()?;
     Ok(settings)
 }

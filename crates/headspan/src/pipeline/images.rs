@@ -107,7 +107,7 @@ pub(crate) fn run(
     let result = StageResult {
         rows: finished.images,
         seconds,
-        figures: figures(summary.as_ref(), &finished, loaded.kind.to_string()),
+        figures: figures(summary.as_ref(), &finished, &loaded.kind.to_string()),
     };
     plan.commit(run, &result)?;
     Ok(StageReport::done(Stage::Images, finished.images, seconds, notes(summary.as_ref(), &finished)))
@@ -118,7 +118,7 @@ pub(crate) fn parts(settings: &Settings, dataset: &Dataset) -> PartPlan {
     PartPlan { images: dataset.len(), rows: settings.images.part_rows }
 }
 
-fn figures(summary: Option<&ImagesSummary>, finished: &FinishSummary, device: String) -> BTreeMap<String, Value> {
+fn figures(summary: Option<&ImagesSummary>, finished: &FinishSummary, device: &str) -> BTreeMap<String, Value> {
     let mut figures = BTreeMap::from([
         ("device".to_owned(), json!(device)),
         ("images".to_owned(), json!(finished.images)),

@@ -110,13 +110,14 @@ impl<'a> Pipeline<'a> {
         }
         let files = if needs_model { Some(ModelFiles::open(choice)?) } else { None };
         let run = RunDirectory::create(&settings.runs, &id)?;
-        let _lock = match wanted {
-            Wanted::Extract(Some(shard)) => Held::Shard(run.lock_shard(shard.index, shard.count)?),
-            _ => {
-                let lock = run.lock()?;
-                run.sweep_temporary()?;
-                Held::Run(lock)
-            }
+        // Held until the end of this function.
+        let _locks = if let Wanted::Extract(Some(shard)) = wanted {
+            let (shared, own) = run.lock_shard(shard.index, shard.count)?;
+            vec![shared, own]
+        } else {
+            let lock = run.lock()?;
+            run.sweep_temporary()?;
+            vec![lock]
         };
         if let (Some(files), Some(dataset), Some(pools)) = (&files, &self.dataset, &self.pools) {
             let model = LoadedModel::new(files, settings.device);
@@ -149,14 +150,6 @@ impl<'a> Pipeline<'a> {
             Stage::Images | Stage::Texts => bail!("`{stage}` is part of `headspan extract`"),
         }
     }
-}
-
-/// Kept only so that dropping it at the end frees the run.
-enum Held {
-    Run(#[expect(dead_code, reason = "held for its drop")] headspan_artifacts::RunLock),
-    Shard(
-        #[expect(dead_code, reason = "held for its drop")] (headspan_artifacts::RunLock, headspan_artifacts::RunLock),
-    ),
 }
 
 /// Fingerprints of the stages before, as their records give them.

@@ -115,7 +115,7 @@ pub(crate) fn stderr_of(output: &Output, code: i32) -> String {
 pub(crate) fn picture(number: u32) -> image::RgbImage {
     image::RgbImage::from_fn(40, 30, |x, y| {
         let wave = (x * (number % 7 + 1) + y * (number % 5 + 2)) % 256;
-        let block = if (x / 8 + y / 6 + number) % 3 == 0 { 200 } else { 40 };
+        let block = if (x / 8 + y / 6 + number).is_multiple_of(3) { 200 } else { 40 };
         image::Rgb([wave as u8, block as u8, ((number * 37) % 256) as u8])
     })
 }

@@ -1,0 +1,127 @@
+//! Tables: their schemas as they are promised to readers, round trips, and files that do not fit.
+
+use headspan_artifacts::{
+    ActivationBatch, ActivationShape, HeadId, ImageRow, ImageStatus, LabelRow, MomentsRow, PartReader, PartWriter,
+    RunDirectory, RunId, Table, TextRow, activation_schema, read_metadata, read_rows, table_schema, write_rows,
+};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn run() -> Result<(tempfile::TempDir, RunDirectory), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let run = RunDirectory::create(folder.path(), &RunId::new("photos", "ViT-B-32_openai")?)?;
+    Ok((folder, run))
+}
+
+#[test]
+fn schemas_are_what_readers_were_promised() {
+    let mut text = String::new();
+    let mut add = |name: &str, schema: &arrow::datatypes::Schema| {
+        text.push_str(&format!("{name}\n"));
+        for field in schema.fields() {
+            let null = if field.is_nullable() { " nullable" } else { "" };
+            text.push_str(&format!("  {}: {}{null}\n", field.name(), field.data_type()));
+        }
+    };
+    for table in Table::ALL {
+        add(table.name(), &table_schema(table, &[6, 36]));
+    }
+    let heads = vec![HeadId { layer: 11, head: 0 }, HeadId { layer: 11, head: 1 }];
+    add("activations", &activation_schema(&ActivationShape { heads, head_dim: 64, d: 512 }));
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn rows_come_back_as_they_went() -> Outcome {
+    let (_folder, run) = run()?;
+    let images = [ImageStatus::Ok, ImageStatus::Skipped].map(|status| ImageRow {
+        image_index: 7,
+        image_id: "n01/a.jpg".to_owned(),
+        class_id: Some("n01".to_owned()),
+        class_index: None,
+        width: 500,
+        height: 375,
+        status,
+        error: (status == ImageStatus::Skipped).then(|| "truncated JPEG".to_owned()),
+    });
+    write_rows(&run.table("images"), run.id(), "f00d", &images)?;
+    assert_eq!(read_rows::<ImageRow>(&run.table("images"))?, images);
+    let labels = [LabelRow {
+        layer: 11,
+        head: 3,
+        labeller: "openai".to_owned(),
+        property: None,
+        description: Some("why".to_owned()),
+        consistent: vec![Some(true), None, Some(false)],
+        agreement: Some(0.75),
+        prompt_sha256: None,
+        llm_model: None,
+        tokens_in: 12,
+        tokens_out: 3,
+    }];
+    write_rows(&run.table("labels"), run.id(), "f00d", &labels)?;
+    assert_eq!(read_rows::<LabelRow>(&run.table("labels"))?, labels);
+    let moments =
+        [MomentsRow { layer: 0, head: 1, n: 3, mean: vec![0.1, 0.2], second_moment: vec![1.0, 2.0, 2.0, 5.0] }];
+    write_rows(&run.table("moments"), run.id(), "f00d", &moments)?;
+    assert_eq!(read_rows::<MomentsRow>(&run.table("moments"))?, moments);
+    let metadata = read_metadata(&run.table("moments"))?;
+    assert_eq!((metadata.fingerprint.as_str(), metadata.rows), ("f00d", 1));
+    assert_eq!((metadata.model.as_str(), metadata.dataset.as_str()), ("ViT-B-32_openai", "photos"));
+    Ok(())
+}
+
+#[test]
+fn the_same_rows_give_the_same_bytes() -> Outcome {
+    let (_folder, run) = run()?;
+    let rows = [TextRow { text_index: 0, text: "A red door".to_owned(), category: None, embedding: vec![0.6, 0.8] }];
+    write_rows(&run.table("one"), run.id(), "f00d", &rows)?;
+    write_rows(&run.table("two"), run.id(), "f00d", &rows)?;
+    assert_eq!(fs_err::read(run.table("one"))?, fs_err::read(run.table("two"))?);
+    Ok(())
+}
+
+#[test]
+fn one_head_is_read_alone() -> Outcome {
+    let (_folder, run) = run()?;
+    let heads = vec![HeadId { layer: 10, head: 1 }, HeadId { layer: 11, head: 0 }];
+    let shape = ActivationShape { heads: heads.clone(), head_dim: 2, d: 3 };
+    let batch = ActivationBatch {
+        image_index: vec![4, 5],
+        inv_scale: vec![0.1, 0.2],
+        mean_scale: vec![0.3, 0.4],
+        inv_norm: vec![0.5, 0.6],
+        representation: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+        heads: vec![vec![1.0, 2.0, 3.0, 4.0], vec![5.0, 6.0, 7.0, 8.0]],
+    };
+    let mut writer = PartWriter::create(&run.part(0), run.id(), "f00d", &shape)?;
+    assert!(!run.part(0).exists(), "a part is not there before it is committed");
+    writer.write(batch.clone())?;
+    writer.write(batch.clone())?;
+    writer.commit()?;
+    let part = PartReader::open(&run.part(0))?;
+    assert_eq!((part.shape(), part.metadata().rows), (&shape, 4));
+    let one = part.read(&heads[1..], false)?;
+    assert_eq!(one.heads, [[batch.heads[1].clone(), batch.heads[1].clone()].concat()]);
+    assert_eq!((one.image_index, one.representation.len()), (vec![4, 5, 4, 5], 0));
+    let missing = part.read(&[HeadId { layer: 3, head: 3 }], false).err().map(|error| error.to_string());
+    assert!(missing.is_some_and(|message| message.contains("no column `L3.H3`")));
+    Ok(())
+}
+
+#[test]
+fn files_that_do_not_fit_say_how() -> Outcome {
+    let (_folder, run) = run()?;
+    let path = run.table("texts");
+    fs_err::write(&path, b"PAR1 not really")?;
+    let message =
+        |path: &std::path::Path| read_rows::<TextRow>(path).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(message(&path).contains("not a readable headspan table"));
+    let rows: [TextRow; 0] = [];
+    let empty = write_rows(&path, run.id(), "f00d", &rows).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(empty.contains("cannot be empty"), "{empty}");
+    let images: [ImageRow; 0] = [];
+    write_rows(&path, run.id(), "f00d", &images)?;
+    assert!(message(&path).contains("no column `text_index`"), "{}", message(&path));
+    Ok(())
+}

@@ -1,0 +1,265 @@
+//! The labeller against a server on loopback that speaks the chat completions protocol, well and badly.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use headspan_artifacts::{HeadId, LabelRow, TextspanRow};
+use headspan_label::{
+    HeadTexts, OpenAiSettings,
+    openai::{self, OpenAiError, Prompts},
+};
+use serde_json::{Value, json};
+
+/// What the server does with the next request; when the list is empty it answers well.
+#[derive(Debug, Clone)]
+enum Act {
+    Status(u16, Option<&'static str>),
+    Content(&'static str),
+    NotJson,
+    Slow(Duration),
+    Cut,
+    RefuseSchema,
+}
+
+#[derive(Default)]
+struct Server {
+    acts: Mutex<VecDeque<Act>>,
+    requests: Mutex<Vec<Value>>,
+}
+
+impl Server {
+    async fn start(acts: &[Act]) -> (Arc<Self>, OpenAiSettings) {
+        let server = Arc::new(Self { acts: Mutex::new(acts.iter().cloned().collect()), ..Self::default() });
+        let app = Router::new().route("/v1/chat/completions", post(answer)).with_state(Arc::clone(&server));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let settings = OpenAiSettings {
+            base_url: format!("http://{address}/v1"),
+            model: "labeller".to_owned(),
+            api_key_env: "HEADSPAN_TEST_KEY_THAT_IS_NOT_SET".to_owned(),
+            concurrency: 1,
+            max_retries: 2,
+            max_reasks: 1,
+            backoff_ms: 1,
+            timeout_secs: 0.3,
+            ..OpenAiSettings::default()
+        };
+        (server, settings)
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.lock().expect("no panic before").len()
+    }
+}
+
+fn completion(content: &str) -> Value {
+    json!({
+        "id": "1", "object": "chat.completion", "created": 0, "model": "labeller",
+        "choices": [{ "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": content } }],
+        "usage": { "prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110 },
+    })
+}
+
+async fn answer(State(server): State<Arc<Server>>, Json(request): Json<Value>) -> Response {
+    let question = request["messages"].as_array().and_then(|messages| messages.last()).cloned().unwrap_or_default();
+    let question = question["content"].as_str().unwrap_or_default().to_owned();
+    let (model, schema) = (request["model"].clone(), request.get("response_format").is_some());
+    server.requests.lock().expect("no panic before").push(request);
+    let act = server.acts.lock().expect("no panic before").pop_front();
+    match act {
+        Some(Act::Status(status, retry_after)) => {
+            let mut response = (StatusCode::from_u16(status).expect("a status"), "no").into_response();
+            if let Some(seconds) = retry_after {
+                response.headers_mut().insert("retry-after", seconds.parse().expect("a header"));
+            }
+            return response;
+        }
+        Some(Act::Content(content)) => return Json(completion(content)).into_response(),
+        Some(Act::NotJson) => return "<html>".into_response(),
+        Some(Act::Slow(time)) => tokio::time::sleep(time).await,
+        Some(Act::Cut) => {
+            let broken = futures::stream::iter([Ok("{\"id\""), Err(std::io::Error::other("cut"))]);
+            return Body::from_stream(broken).into_response();
+        }
+        Some(Act::RefuseSchema) if schema => {
+            let error = json!({ "error": { "message": "response_format is not supported" } });
+            return (StatusCode::BAD_REQUEST, Json(error)).into_response();
+        }
+        Some(Act::RefuseSchema) | None => {}
+    }
+    // A good answer: labels are `colors`; a judge says yes to what is red, and `strict` judges never do.
+    let content = if question.starts_with("Property:") {
+        json!({ "consistent": question.contains("red") && model != "strict" }).to_string()
+    } else {
+        json!({ "property": "colors" }).to_string()
+    };
+    Json(completion(&content)).into_response()
+}
+
+fn heads(count: u32) -> Vec<HeadTexts> {
+    (0..count)
+        .map(|head| HeadTexts {
+            head: HeadId { layer: 3, head },
+            texts: ["a red door", "a red cat", "a blue cat"]
+                .iter()
+                .enumerate()
+                .map(|(rank, text)| TextspanRow {
+                    layer: 3,
+                    head,
+                    rank: rank as u32,
+                    text_index: rank as u32,
+                    text: format!("{text} {head}"),
+                    category: None,
+                    std: 1.0,
+                    variance_share: 0.1,
+                    cumulative_share: 0.1,
+                })
+                .collect(),
+        })
+        .collect()
+}
+
+async fn label(
+    settings: &OpenAiSettings,
+    heads: &[HeadTexts],
+    cache: &std::path::Path,
+) -> Result<Vec<LabelRow>, OpenAiError> {
+    // Only the first of the tests finds none installed.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let prompts = Prompts::load(settings).expect("the built-in prompts");
+    openai::label(heads, settings, &prompts, cache, &|_, _| {}).await
+}
+
+#[tokio::test]
+async fn a_head_is_labelled_and_judged_and_a_rerun_asks_nobody() {
+    let (server, settings) = Server::start(&[]).await;
+    let cache = tempfile::tempdir().expect("a folder");
+    let rows = label(&settings, &heads(2), cache.path()).await.expect("labels");
+    assert_eq!(rows[0].property.as_deref(), Some("colors"));
+    assert_eq!(rows[0].consistent, [Some(true), Some(true), Some(false)]);
+    assert_eq!((rows[0].tokens_in, rows[0].tokens_out), (400, 40));
+    assert_eq!(server.requests(), 2 * (1 + 3));
+    let again = label(&settings, &heads(2), cache.path()).await.expect("labels");
+    assert_eq!(again, rows);
+    assert_eq!(server.requests(), 8, "every answer was kept");
+}
+
+#[tokio::test]
+async fn passing_failures_are_tried_again() {
+    for act in [
+        Act::Status(429, Some("0.05")),
+        Act::Status(500, None),
+        Act::Slow(Duration::from_millis(900)),
+        Act::Cut,
+        Act::NotJson,
+    ] {
+        let (server, settings) = Server::start(std::slice::from_ref(&act)).await;
+        let cache = tempfile::tempdir().expect("a folder");
+        let started = Instant::now();
+        let rows = label(&settings, &heads(1), cache.path()).await.unwrap_or_else(|error| panic!("{act:?}: {error}"));
+        assert_eq!(rows[0].property.as_deref(), Some("colors"), "{act:?}");
+        assert_eq!(server.requests(), 5, "one more than needed after {act:?}");
+        if matches!(act, Act::Status(429, _)) {
+            assert!(started.elapsed() >= Duration::from_millis(50), "Retry-After is waited for");
+        }
+    }
+}
+
+#[tokio::test]
+async fn tries_are_bounded_and_a_refusal_is_final() {
+    let (server, settings) = Server::start(&vec![Act::Status(503, None); 20]).await;
+    let cache = tempfile::tempdir().expect("a folder");
+    let message = label(&settings, &heads(1), cache.path()).await.expect_err("gave up").to_string();
+    assert!(message.contains("3 tries") && message.contains("503"), "{message}");
+    assert_eq!(server.requests(), 3);
+    let (server, settings) = Server::start(&[Act::Status(401, None)]).await;
+    let message = label(&settings, &heads(1), cache.path()).await.expect_err("refused").to_string();
+    assert!(message.contains("401"), "{message}");
+    assert_eq!(server.requests(), 1);
+}
+
+#[tokio::test]
+async fn malformed_answers_are_asked_again_then_recorded() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let (server, settings) = Server::start(&[Act::Content("I think it is about colors.")]).await;
+    let rows = label(&settings, &heads(1), cache.path()).await.expect("labels");
+    assert_eq!(rows[0].property.as_deref(), Some("colors"));
+    assert_eq!(server.requests(), 5);
+    let other = tempfile::tempdir().expect("a folder");
+    let bad = [Act::Content("{\"name\": \"colors\"}"), Act::Content("colors")];
+    let (server, settings) = Server::start(&bad).await;
+    let rows = label(&settings, &heads(1), other.path()).await.expect("a row without a label");
+    assert_eq!(rows[0].property, None);
+    assert!(rows[0].description.as_ref().is_some_and(|text| text.contains("malformed") && text.contains("colors")));
+    assert_eq!(server.requests(), 2, "no judge is asked about a head without a label");
+}
+
+#[tokio::test]
+async fn an_endpoint_without_schemas_is_asked_without() {
+    let (server, settings) = Server::start(&[Act::RefuseSchema]).await;
+    let cache = tempfile::tempdir().expect("a folder");
+    let rows = label(&settings, &heads(1), cache.path()).await.expect("labels");
+    assert_eq!(rows[0].property.as_deref(), Some("colors"));
+    let requests = server.requests.lock().expect("no panic before");
+    let with_schema = requests.iter().filter(|request| request.get("response_format").is_some()).count();
+    assert_eq!((requests.len(), with_schema), (5, 1));
+}
+
+#[tokio::test]
+async fn judges_vote_and_their_disagreement_is_kept() {
+    let (_server, mut settings) = Server::start(&[]).await;
+    settings.judges = vec!["labeller".to_owned(), "strict".to_owned()];
+    let cache = tempfile::tempdir().expect("a folder");
+    let rows = label(&settings, &heads(1), cache.path()).await.expect("labels");
+    assert_eq!(rows[0].consistent, [None, None, Some(false)], "a tie decides nothing");
+    assert!(rows[0].description.as_ref().is_some_and(|text| text.contains("1 yes, 1 no")));
+    settings.judges.push("third".to_owned());
+    let rows = label(&settings, &heads(1), cache.path()).await.expect("labels");
+    assert_eq!(rows[0].consistent, [Some(true), Some(true), Some(false)]);
+}
+
+#[tokio::test]
+async fn a_ceiling_stops_and_a_rerun_continues() {
+    let (server, mut settings) = Server::start(&[]).await;
+    settings.max_tokens = 500;
+    let cache = tempfile::tempdir().expect("a folder");
+    let message = label(&settings, &heads(3), cache.path()).await.expect_err("too dear").to_string();
+    assert!(message.contains("max_tokens") && message.contains("continue"), "{message}");
+    let spent = server.requests();
+    assert_eq!(spent, 5, "110 tokens each, checked before every request");
+    settings.max_tokens = 0;
+    assert_eq!(label(&settings, &heads(3), cache.path()).await.expect("labels").len(), 3);
+    assert_eq!(server.requests(), 12, "answers before the ceiling are not asked for again");
+}
+
+#[tokio::test]
+async fn openai_itself_needs_a_key() {
+    let settings =
+        OpenAiSettings { api_key_env: "HEADSPAN_TEST_KEY_THAT_IS_NOT_SET".to_owned(), ..OpenAiSettings::default() };
+    let cache = tempfile::tempdir().expect("a folder");
+    let message = label(&settings, &heads(1), cache.path()).await.expect_err("no key").to_string();
+    assert!(message.contains("HEADSPAN_TEST_KEY_THAT_IS_NOT_SET"), "{message}");
+}
+
+#[test]
+fn a_dry_run_shows_the_prompts_and_counts() {
+    let settings = OpenAiSettings::default();
+    let prompts = Prompts::load(&settings).expect("the built-in prompts");
+    let dry = openai::dry_run(&heads(2), &settings, &prompts);
+    assert_eq!(dry.requests(), 8);
+    let text = dry.to_string();
+    assert!(text.contains("a red door 0") && text.contains("counting") && text.contains("8 requests"), "{text}");
+    assert!(dry.tokens() > 500);
+}
