@@ -1,4 +1,4 @@
-//! TEXTSPAN of heads of ViT-L/14 geometry: d = 768, head_dim 64, 3,498 texts, k = 60.
+//! TEXTSPAN of heads of ViT-L/14 geometry: d = 768, `head_dim` 64, 3,498 texts, k = 60.
 
 use divan::{Bencher, black_box};
 use headspan_textspan::{HeadMoments, Settings, TextPool, textspan};
