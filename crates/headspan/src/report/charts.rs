@@ -7,8 +7,9 @@ pub(crate) struct Bar {
     pub(crate) interval: Option<(f64, f64)>,
 }
 
-const WIDTH: f64 = 640.0;
-const LABEL: f64 = 250.0;
+const WIDTH: f64 = 720.0;
+/// Room for the longest of the six ids with its labeller.
+const LABEL: f64 = 300.0;
 const ROW: f64 = 28.0;
 
 /// Horizontal bars from 0 to 1 with whiskers. Numbers are printed, so that colour carries nothing alone.

@@ -68,6 +68,10 @@ fn chart(runs: &[RunDirectory], comparison: &Comparison, metric: &str, title: &s
             });
         }
     }
+    // Imported labels have no judgements: a chart of nothing says nothing.
+    if rows.iter().all(|row| row.value.is_none()) {
+        return html! {};
+    }
     bars(title, &rows)
 }
 
