@@ -32,19 +32,16 @@ pub fn pairwise<P: Ord + Copy>(properties: &[P]) -> Option<f64> {
     (heads > 1).then(|| pairs as f64 / (heads * (heads - 1)) as f64)
 }
 
-/// As the authors' released helper counts: a head is repeated when an earlier head has the same label, or one of the two
-/// labels is a prefix of the other (so `Location` and `Locations`; by accident `Art` and `Artwork` too). Labels as they
-/// were given, in lower case.
+/// As the authors' released helper counts: a head is repeated when an earlier head, itself repeated or not, has the same
+/// label, or one of the two labels is a prefix of the other (so `Location` and `Locations`; by accident `Art` and
+/// `Artwork` too). Labels as they were given, in lower case.
 pub fn repeated_prefix(labels: &[String]) -> Option<f64> {
-    let mut seen: Vec<&String> = Vec::new();
-    let mut repeated = 0_u64;
-    for label in labels {
-        if seen.iter().any(|earlier| earlier.starts_with(label.as_str()) || label.starts_with(earlier.as_str())) {
-            repeated += 1;
-        } else {
-            seen.push(label);
-        }
-    }
+    let repeats = |(index, label): &(usize, &String)| {
+        labels[..*index]
+            .iter()
+            .any(|earlier| earlier.starts_with(label.as_str()) || label.starts_with(earlier.as_str()))
+    };
+    let repeated = labels.iter().enumerate().filter(repeats).count();
     (!labels.is_empty()).then(|| repeated as f64 / labels.len() as f64)
 }
 
@@ -58,6 +55,12 @@ mod tests {
         assert_eq!(repeated(&heads), Some(3.0 / 8.0));
         assert_eq!(shared_heads(&heads), Some(5.0 / 8.0));
         assert_eq!(pairwise(&heads), Some(8.0 / 56.0));
+    }
+
+    #[test]
+    fn prefixes_count_against_every_earlier_head() {
+        let labels = ["colors", "color", "colorpalette", "art"].map(str::to_owned);
+        assert_eq!(repeated_prefix(&labels), Some(2.0 / 4.0), "`color` repeats `colors`, and `colorpalette` `color`");
     }
 
     #[test]
