@@ -15,9 +15,9 @@ Typical use:
   headspan status                                          what is done, stale or missing
   headspan compare                                         scores of all models side by side
 
-Every stage is skipped when its artifacts already fit the settings, so the same command continues a run that was
-interrupted. Data goes to stdout, progress and logs to stderr. Exit codes: 0 done (skipped images are counted in the
-summary), 1 failed, 2 wrong usage.";
+Every stage is skipped when its artifacts already fit the settings, so the same command
+continues a run that was interrupted. Data goes to stdout, progress and logs to stderr.
+Exit codes: 0 done (skipped images are counted in the summary), 1 failed, 2 wrong usage.";
 
 /// What each attention head of a CLIP model looks at, and how cleanly.
 #[derive(Debug, Parser)]
@@ -137,8 +137,9 @@ Examples:
   headspan run-all --checkpoint runs/my-clip --images photos --texts my-pool.txt --limit 5000
   headspan run-all --config configs/sweeps/six-models.toml
 
-Settings come from, weakest first: built-in defaults, configs/default.toml, configs/models/<id>.toml, --config FILE, the
-environment (HEADSPAN__TEXTSPAN__RANK=60), flags. A setting that changes reruns exactly the stages that read it.
+Settings come from, weakest first: built-in defaults, configs/default.toml,
+configs/models/<id>.toml, --config FILE, the environment (HEADSPAN__TEXTSPAN__RANK=60), flags.
+A setting that changes reruns exactly the stages that read it.
 Artifacts go to RUNS/DATASET/MODEL/ as Parquet; read them with Polars, pandas or DuckDB.";
 
 /// Flags of every pipeline command; each overrides one setting.
@@ -150,7 +151,7 @@ pub(crate) struct PipelineArgs {
     /// Name of the data set, the folder below RUNS [setting: dataset; default: images]
     #[arg(long, value_name = "NAME", help_heading = "Where")]
     pub(crate) dataset: Option<String>,
-    /// Folder with configuration layers [default: configs]
+    /// Folder with configuration layers
     #[arg(long, value_name = "DIR", default_value = "configs", help_heading = "Where")]
     pub(crate) configs: PathBuf,
     /// A further configuration file, such as a sweep; may be given several times

@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use headspan_artifacts::{ArtifactError, LabelRow, RunDirectory, read_rows};
 use polars::prelude::*;
@@ -50,7 +53,7 @@ pub fn compare(runs: &[RunDirectory], settings: &Settings, synonyms: &Synonyms) 
     }
     let paths: Vec<PathBuf> = runs.iter().map(|run| run.table("metrics")).collect();
     let failed = |source| ComparisonError::Polars { paths: paths.clone(), source };
-    let own = own_figures(&paths).map_err(failed)?;
+    let own = own_figures(&paths)?;
     let pooled = pooled_figures(&labels, settings, synonyms).map_err(failed)?;
     let figures = own
         .vstack(&pooled)
@@ -60,22 +63,33 @@ pub fn compare(runs: &[RunDirectory], settings: &Settings, synonyms: &Synonyms) 
 }
 
 /// Figures of the models and layers as their own metrics stages wrote them, without their own nulls.
-fn own_figures(paths: &[PathBuf]) -> PolarsResult<DataFrame> {
-    let mut frames = Vec::new();
+fn own_figures(paths: &[PathBuf]) -> Result<DataFrame, ComparisonError> {
+    let mut all: Option<DataFrame> = None;
     for path in paths {
-        let path = PlRefPath::try_from_path(path)?;
-        frames.push(LazyFrame::scan_parquet(path, ScanArgsParquet::default())?);
+        let failed = |source| ComparisonError::Polars { paths: vec![path.clone()], source };
+        let file = fs_err::File::open(path).map_err(ArtifactError::from)?;
+        let frame = ParquetReader::new(file.into_file()).finish().map_err(failed)?;
+        let shown = kept_rows(&frame).and_then(|kept| frame.filter(&kept)?.select(COLUMNS)).map_err(failed)?;
+        all = Some(match all {
+            None => shown,
+            Some(above) => above.vstack(&shown).map_err(failed)?,
+        });
     }
-    let own = |metric: &str, ending: &str| col("metric").neq(lit(format!("{metric}{ending}")));
-    let without_null = ENTANGLEMENT_METRICS
+    Ok(all.unwrap_or_default())
+}
+
+/// The rows of the scopes model and layer that are not of the model's own null.
+fn kept_rows(frame: &DataFrame) -> PolarsResult<BooleanChunked> {
+    let null: BTreeSet<String> = ENTANGLEMENT_METRICS
         .iter()
-        .flat_map(|metric| NULL_ENDINGS.iter().map(|ending| own(metric, ending)))
-        .fold(lit(true), Expr::and);
-    concat(frames, UnionArgs::default())?
-        .filter(col("scope").eq(lit("model")).or(col("scope").eq(lit("layer"))))
-        .filter(without_null)
-        .select(COLUMNS.map(col))
-        .collect()
+        .flat_map(|metric| NULL_ENDINGS.iter().map(move |ending| format!("{metric}{ending}")))
+        .collect();
+    let scopes = frame.column("scope")?.str()?.iter();
+    let metrics = frame.column("metric")?.str()?.iter();
+    let keep = |(scope, metric): (Option<&str>, Option<&str>)| {
+        matches!(scope, Some("model" | "layer")) && metric.is_some_and(|metric| !null.contains(metric))
+    };
+    Ok(scopes.zip(metrics).map(keep).collect())
 }
 
 fn pooled_figures(

@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod config;
+mod fetch;
 mod kill;
 mod pipeline;
+mod snapshots;
 mod support;

@@ -1,0 +1,104 @@
+//! What a person reads: stdout, stderr and exit code of the commands, as snapshots.
+
+use std::process::Command;
+
+use crate::support::{Outcome, World};
+
+/// Runs a command and writes down all that it says, with what changes from run to run (folders, times, rates, versions)
+/// replaced by names.
+fn transcript(world: &World, mut command: Command) -> Result<String, Box<dyn std::error::Error>> {
+    let output = command.env("NO_COLOR", "1").env("COLUMNS", "110").output()?;
+    let text = format!(
+        "exit code: {}\n--- stdout ---\n{}--- stderr ---\n{}",
+        output.status.code().ok_or("ended by a signal")?,
+        String::from_utf8(output.stdout)?,
+        String::from_utf8(output.stderr)?
+    );
+    let folder = world.path("");
+    Ok(text.replace(folder.to_str().ok_or("a folder in UTF-8")?, "[world]/"))
+}
+
+/// Compares with `snapshots/cli__snapshots__NAME.snap`.
+fn compare(name: &str, text: &str) {
+    // Tables are as wide as their widest cell, so lines and gaps are cut to one width as well.
+    insta::with_settings!({ filters => [
+        (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "[time]"),
+        (r"\b\d+(\.\d+)? (µs|ms|s|min|h)\b", "[duration]"),
+        (r"\b\d+(\.\d+)? a second", "[rate]"),
+        (r"\b\d+(\.\d+)? (B|kB|MB)\b", "[bytes]"),
+        (r"\d\.\d+e-\d+", "[error]"),
+        (r"process \d+", "process [pid]"),
+        (r"─{2,}", "──"),
+        (r"═{2,}", "══"),
+        (r"(\S) {3,}", "$1   "),
+    ] }, { insta::assert_snapshot!(name, text) });
+}
+
+#[test]
+fn help() -> Outcome {
+    let world = World::new(0)?;
+    for (name, arguments) in [("help", &["--help"][..]), ("help_run_all", &["run-all", "--help"])] {
+        let mut command = world.bare();
+        command.args(arguments);
+        compare(name, &transcript(&world, command)?);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_models_and_wrong_usage() -> Outcome {
+    let world = World::new(0)?;
+    for (name, arguments) in [
+        ("models", &["models"][..]),
+        ("unknown_model", &["run-all", "RN50", "--images", "images"]),
+        ("unknown_flag", &["run-all", "--imags", "images"]),
+        ("no_command", &[]),
+    ] {
+        let mut command = world.bare();
+        command.args(arguments);
+        compare(name, &transcript(&world, command)?);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_run_from_plan_to_comparison() -> Outcome {
+    let world = World::new(6)?;
+    fs_err::write(world.path("images/even/cut.png"), b"\x89PNG\r\n\x1a\n")?;
+    let mut plan = world.run_all("runs");
+    plan = renamed(&world, &plan, "plan");
+    compare("plan", &transcript(&world, plan)?);
+    compare("run_all", &transcript(&world, world.run_all("runs"))?);
+    compare("run_all_again", &transcript(&world, world.run_all("runs"))?);
+    compare("status", &transcript(&world, renamed(&world, &world.run_all("runs"), "status"))?);
+    compare("compare", &transcript(&world, world.command("compare", "runs"))?);
+    compare(
+        "strict",
+        &transcript(&world, {
+            let mut strict = world.run_all("strict");
+            strict.arg("--strict");
+            strict
+        })?,
+    );
+    Ok(())
+}
+
+/// The same flags under another command.
+fn renamed(world: &World, command: &Command, name: &str) -> Command {
+    let mut other = world.bare();
+    other.arg(name).args(command.get_args().skip(1));
+    other
+}
+
+#[test]
+fn settings_that_are_wrong() -> Outcome {
+    let world = World::new(1)?;
+    fs_err::write(world.path("sweep.toml"), "[textspan]\nrnk = 60\n")?;
+    let mut command = world.run_all("runs");
+    command.arg("--config").arg(world.path("sweep.toml"));
+    compare("unknown_key", &transcript(&world, command)?);
+    let mut command = world.run_all("runs");
+    command.env("HEADSPAN__TEXTSPAN__RNK", "60");
+    compare("unknown_variable", &transcript(&world, command)?);
+    Ok(())
+}
