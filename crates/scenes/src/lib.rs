@@ -1,0 +1,20 @@
+//! A rendered world whose truth is known: small scenes with independent attributes, captions, masks and classes.
+//!
+//! [`World::scene`] gives the scene of an index; [`write_dataset`] writes many as any data set that `headspan extract`
+//! reads; [`descriptions`] is the pool that TEXTSPAN picks from, with its property categories.
+
+mod attributes;
+mod caption;
+mod dataset;
+mod draw;
+mod sheet;
+mod words;
+mod world;
+
+pub use attributes::{
+    Attribute, Attributes, Background, Count, Glyph, Home, Hue, Kind, Pattern, Position, Size, Style, Time, Weather,
+};
+pub use dataset::{DatasetFiles, DatasetFormat, SceneError, write_dataset};
+pub use sheet::contact_sheet;
+pub use words::{Description, categories, descriptions};
+pub use world::{Combinations, Scene, World, is_unseen};

@@ -1,0 +1,161 @@
+//! Which scenes there are: attributes drawn from a seed and an index.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    attributes::{
+        Attribute, Attributes, Background, Count, Glyph, Hue, Kind, Pattern, Position, Size, Style, Time, Weather,
+    },
+    caption::{caption, full_caption},
+    draw::render,
+};
+
+/// Which combinations of kind and colour are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Combinations {
+    /// Every combination.
+    All,
+    /// Those that training sees: nine in ten.
+    #[default]
+    Seen,
+    /// Those that training never sees: one in ten, each kind and each colour among them.
+    Unseen,
+}
+
+/// A world of scenes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct World {
+    /// Seed of everything.
+    pub seed: u64,
+    /// Height and width of the pictures in pixels, 32 to 512.
+    pub pixels: u32,
+    /// Combinations of kind and colour.
+    pub combinations: Combinations,
+    /// Chance, 0 to 1, that the background is of the kind's own side whatever else would be drawn; 0 is independence.
+    pub correlation: f32,
+    /// Captions with random subsets of the attributes, per scene.
+    pub captions: u32,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self { seed: 0, pixels: 64, combinations: Combinations::Seen, correlation: 0.0, captions: 4 }
+    }
+}
+
+/// A rendered scene and all that is true of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scene {
+    /// Index in its world.
+    pub index: u64,
+    /// What it shows.
+    pub attributes: Attributes,
+    /// Height and width in pixels.
+    pub pixels: u32,
+    /// RGB, rows from the top, 3 bytes a pixel.
+    pub image: Vec<u8>,
+    /// 255 where an object is, 0 elsewhere, between at its edges; one byte a pixel.
+    pub mask: Vec<u8>,
+    /// Captions that mention random subsets of the attributes.
+    pub captions: Vec<String>,
+    /// A caption that mentions every attribute that can be seen.
+    pub full_caption: String,
+}
+
+/// Whether training never sees this combination. Each kind lacks one colour, and each colour is lacked by a kind.
+pub fn is_unseen(kind: Kind, hue: Hue) -> bool {
+    (kind.index() * 3 + 1) % Hue::ALL.len() == hue.index()
+}
+
+impl World {
+    /// The scene of an index. Depends on nothing but the world and the index.
+    pub fn scene(&self, index: u64) -> Scene {
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        random.set_stream(index);
+        let attributes = self.attributes(&mut random);
+        let captions = (0..self.captions).map(|_| caption(&attributes, &mut random)).collect();
+        let full_caption = full_caption(&attributes);
+        let (image, mask) = render(&attributes, self.pixels, &mut random);
+        Scene { index, attributes, pixels: self.pixels, image, mask, captions, full_caption }
+    }
+
+    fn attributes(&self, random: &mut ChaCha8Rng) -> Attributes {
+        let (kind, hue) = loop {
+            let (kind, hue) = (Kind::draw(random), Hue::draw(random));
+            match self.combinations {
+                Combinations::Seen if is_unseen(kind, hue) => {}
+                Combinations::Unseen if !is_unseen(kind, hue) => {}
+                _ => break (kind, hue),
+            }
+        };
+        let bound = random.random::<f32>() < self.correlation;
+        let background = loop {
+            let background = Background::draw(random);
+            if !bound || background.home() == kind.home() {
+                break background;
+            }
+        };
+        Attributes {
+            kind,
+            hue,
+            pattern: Pattern::draw(random),
+            count: Count::draw(random),
+            size: Size::draw(random),
+            position: Position::draw(random),
+            background,
+            weather: Weather::draw(random),
+            time: Time::draw(random),
+            // Half of the pictures are photo-like, or the colours would hardly be seen.
+            style: if random.random::<f32>() < 0.4 { Style::Photo } else { Style::draw(random) },
+            glyph: if random.random::<f32>() < 0.5 { Glyph::None } else { Glyph::draw(random) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_and_colour_has_an_unseen_combination() {
+        let unseen: Vec<(Kind, Hue)> = Kind::ALL
+            .iter()
+            .flat_map(|kind| Hue::ALL.iter().map(|hue| (*kind, *hue)))
+            .filter(|(kind, hue)| is_unseen(*kind, *hue))
+            .collect();
+        assert_eq!(unseen.len(), Kind::ALL.len());
+        assert_eq!(unseen.iter().map(|(_, hue)| *hue).collect::<BTreeSet<_>>().len(), Hue::ALL.len());
+    }
+
+    #[test]
+    fn held_out_combinations_are_held_out() {
+        let world = |combinations| World { combinations, pixels: 32, ..World::default() };
+        for index in 0..300 {
+            let seen = world(Combinations::Seen).scene(index).attributes;
+            assert!(!is_unseen(seen.kind, seen.hue));
+            let unseen = world(Combinations::Unseen).scene(index).attributes;
+            assert!(is_unseen(unseen.kind, unseen.hue));
+        }
+    }
+
+    #[test]
+    fn attributes_are_independent_unless_told_otherwise() {
+        let at_home = |correlation| {
+            let world = World { correlation, pixels: 32, ..World::default() };
+            let home = |index: &u64| {
+                let attributes = world.scene(*index).attributes;
+                attributes.kind.home() == attributes.background.home()
+            };
+            (0..600).filter(home).count()
+        };
+        // Binomial with n = 600: a half is 300 with a standard deviation of 12, all is 600.
+        assert!((240..=360).contains(&at_home(0.0)));
+        assert_eq!(at_home(1.0), 600);
+    }
+}
