@@ -77,6 +77,12 @@ pub enum ClipError {
         /// What the reader said.
         message: String,
     },
+    /// Weights could not be put into a file.
+    #[error("the weights cannot be saved: {message}")]
+    Save {
+        /// What is wrong, with the tensor's name.
+        message: String,
+    },
     /// A tokenizer file could not be read or used.
     #[error("tokenizer `{path}`: {source}")]
     Tokenizer {

@@ -18,7 +18,7 @@ mod model;
 mod readout;
 mod tokenizer;
 
-pub use checkpoint::{Checkpoint, CheckpointFiles, CheckpointLayout};
+pub use checkpoint::{Checkpoint, CheckpointFiles, CheckpointLayout, SavedPrecision};
 pub use config::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig};
 pub use device::{DeviceChoice, DeviceDescription, available_devices, open_device};
 pub use error::{ClipError, Result};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use headspan_clip::DeviceChoice;
 use headspan_extract::{LayerSelection, Shard};
+use headspan_scenes::{Combinations, DatasetFormat};
 
 use crate::settings::Labeller;
 
@@ -122,6 +123,10 @@ pub(crate) enum Command {
     },
     /// Dense contributions of chosen heads to Parquet or .npy
     Export(ExportArgs),
+    /// Render scenes of the built-in world: images, captions, masks and all that is true of them
+    Scenes(ScenesArgs),
+    /// Train a small CLIP on the rendered world, or continue a training
+    Train(TrainArgs),
     /// Devices, versions, memory, and what is fetched
     Doctor,
     /// Check a configuration and print what it resolves to
@@ -222,4 +227,105 @@ pub(crate) struct ExportArgs {
 pub(crate) enum ExportFormat {
     Parquet,
     Npy,
+}
+
+/// Flags of `scenes`.
+#[derive(Debug, Args)]
+pub(crate) struct ScenesArgs {
+    /// Folder of the data set
+    #[arg(long, value_name = "DIR", conflicts_with = "sheet")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Number of scenes
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    pub(crate) scenes: u64,
+
+    /// How the images are stored
+    #[arg(long, value_enum, default_value_t = SceneFormat::Parquet)]
+    pub(crate) format: SceneFormat,
+
+    /// Seed of the world
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+
+    /// Height and width of a picture
+    #[arg(long, default_value_t = 64)]
+    pub(crate) pixels: u32,
+
+    /// Which pairs of kind and colour are drawn
+    #[arg(long, value_enum, default_value_t = ScenePairs::Seen)]
+    pub(crate) combinations: ScenePairs,
+
+    /// Share of scenes whose background is bound to the kind, as in Waterbirds
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub(crate) correlation: f32,
+
+    /// Captions of a scene, besides the full one
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) captions: u32,
+
+    /// Only draw the first 72 scenes on one picture
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sheet: Option<PathBuf>,
+}
+
+/// Formats of rendered scenes.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum SceneFormat {
+    /// A folder per kind
+    Folder,
+    /// `WebDataset` tar shards
+    Webdataset,
+    /// Parquet shards with image bytes
+    Parquet,
+}
+
+impl From<SceneFormat> for DatasetFormat {
+    fn from(format: SceneFormat) -> Self {
+        match format {
+            SceneFormat::Folder => Self::Folder,
+            SceneFormat::Webdataset => Self::Webdataset,
+            SceneFormat::Parquet => Self::Parquet,
+        }
+    }
+}
+
+/// Pairs of kind and colour.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ScenePairs {
+    /// All
+    All,
+    /// Those that training sees
+    Seen,
+    /// Those that training never sees
+    Unseen,
+}
+
+impl From<ScenePairs> for Combinations {
+    fn from(pairs: ScenePairs) -> Self {
+        match pairs {
+            ScenePairs::All => Self::All,
+            ScenePairs::Seen => Self::Seen,
+            ScenePairs::Unseen => Self::Unseen,
+        }
+    }
+}
+
+/// Flags of `train`.
+#[derive(Debug, Args)]
+pub(crate) struct TrainArgs {
+    /// Recipe (configs/train/); default: that of the demo model
+    pub(crate) recipe: Option<PathBuf>,
+
+    /// Folder of the checkpoint and of the finished model
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+
+    /// cpu, wgpu, cuda or auto
+    #[arg(long)]
+    pub(crate) device: Option<DeviceChoice>,
+
+    /// Fewer or more steps than the recipe has
+    #[arg(long, value_name = "N")]
+    pub(crate) steps: Option<u64>,
 }

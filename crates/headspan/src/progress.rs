@@ -27,6 +27,7 @@ enum Display {
 struct Lines {
     started: Instant,
     next: Instant,
+    remark: String,
 }
 
 impl Reporter {
@@ -45,9 +46,22 @@ impl Reporter {
             Display::Bar(bar)
         } else {
             let now = Instant::now();
-            Display::Lines(Mutex::new(Lines { started: now, next: now + LINE_EVERY }))
+            Display::Lines(Mutex::new(Lines { started: now, next: now + LINE_EVERY, remark: String::new() }))
         };
         Self { label: label.to_owned(), unit, display }
+    }
+
+    /// A figure to show beside the progress, such as the loss.
+    pub(crate) fn remark(&self, text: &str) {
+        match &self.display {
+            Display::Silent => {}
+            Display::Bar(bar) => bar.set_message(format!("{}, {text}", self.unit)),
+            Display::Lines(lines) => {
+                if let Ok(mut lines) = lines.lock() {
+                    lines.remark = format!(", {text}");
+                }
+            }
+        }
     }
 
     /// Says how far the work is.
@@ -68,7 +82,8 @@ impl Reporter {
                 let seconds = lines.started.elapsed().as_secs_f64();
                 let rate = done as f64 / seconds;
                 let left = if rate > 0.0 { (total.saturating_sub(done)) as f64 / rate } else { 0.0 };
-                tracing::info!("{}: {done} of {total} {}, {rate:.1}/s, {} left", self.label, self.unit, duration(left));
+                let (label, unit, left) = (&self.label, self.unit, duration(left));
+                tracing::info!("{label}: {done} of {total} {unit}, {rate:.1}/s, {left} left{}", lines.remark);
             }
         }
     }

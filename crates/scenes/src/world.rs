@@ -74,13 +74,25 @@ pub fn is_unseen(kind: Kind, hue: Hue) -> bool {
 impl World {
     /// The scene of an index. Depends on nothing but the world and the index.
     pub fn scene(&self, index: u64) -> Scene {
-        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
-        random.set_stream(index);
+        let mut random = self.random(index);
         let attributes = self.attributes(&mut random);
         let captions = (0..self.captions).map(|_| caption(&attributes, &mut random)).collect();
         let full_caption = full_caption(&attributes);
         let (image, mask) = render(&attributes, self.pixels, &mut random);
         Scene { index, attributes, pixels: self.pixels, image, mask, captions, full_caption }
+    }
+
+    /// The captions of a scene without its picture.
+    pub fn captions_of(&self, index: u64) -> Vec<String> {
+        let mut random = self.random(index);
+        let attributes = self.attributes(&mut random);
+        (0..self.captions).map(|_| caption(&attributes, &mut random)).collect()
+    }
+
+    fn random(&self, index: u64) -> ChaCha8Rng {
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        random.set_stream(index);
+        random
     }
 
     fn attributes(&self, random: &mut ChaCha8Rng) -> Attributes {

@@ -2,6 +2,7 @@
 
 mod expected;
 mod huggingface;
+mod save;
 
 use std::{
     collections::BTreeMap,
@@ -15,6 +16,7 @@ use burn_store::{
 };
 
 pub(crate) use huggingface::config as huggingface_config;
+pub use save::SavedPrecision;
 
 use crate::{
     config::ClipConfig,

@@ -8,7 +8,9 @@ mod fetch;
 mod models;
 mod plan;
 mod run;
+mod scenes;
 mod status;
+mod train;
 
 pub(crate) use compare::labellers;
 
@@ -57,6 +59,8 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Fetch { names } => fetch::fetch(&names, quiet),
         Command::Models { json } => models::models(json),
         Command::Export(arguments) => export::export(&arguments),
+        Command::Scenes(arguments) => scenes::scenes(&arguments),
+        Command::Train(arguments) => train::train(&arguments, quiet),
         Command::Doctor => doctor::doctor(),
         Command::Config { pipeline } => config::config(&pipeline),
     }

@@ -1,0 +1,18 @@
+//! Contrastive training of a small CLIP on the rendered world, with the very modules that `headspan-clip` decomposes.
+//!
+//! A [`Recipe`] fixes everything; a [`Trainer`] takes one step at a time, keeps a checkpoint that continues bit by bit on
+//! the same device, and ends with a checkpoint folder in OpenCLIP's layout.
+
+mod batch;
+mod checkpoint;
+mod curve;
+mod error;
+mod loss;
+mod recipe;
+mod trainer;
+mod vocabulary;
+
+pub use curve::CurvePoint;
+pub use error::{Result, TrainError};
+pub use recipe::{Architecture, Recipe};
+pub use trainer::Trainer;

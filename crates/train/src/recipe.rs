@@ -1,0 +1,191 @@
+use headspan_clip::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig};
+use headspan_scenes::World;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Result, TrainError};
+
+/// Everything that fixes a training: the same recipe on the same device gives the same weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Seed of the initial weights.
+    pub seed: u64,
+    /// Steps of the optimiser.
+    pub steps: u64,
+    /// Scenes of one step; every step sees new ones.
+    pub batch_size: usize,
+    /// Parts of a batch that go through the model side by side, a thread each: 1 on a GPU, the number of cores elsewhere.
+    /// The parts are summed in order, so the weights depend on it by rounding.
+    pub parts: usize,
+    /// Highest learning rate, reached at the end of the warm-up.
+    pub learning_rate: f64,
+    /// Steps over which the learning rate rises from zero; then it falls to zero along a cosine.
+    pub warmup_steps: u64,
+    /// AdamW's decay of the weights.
+    pub weight_decay: f32,
+    /// AdamW's second decay rate.
+    pub beta_2: f32,
+    /// Largest norm of one tensor's gradient.
+    pub clip_norm: f32,
+    /// Steps between two checkpoints.
+    pub checkpoint_steps: u64,
+    /// Most tokens of the tokenizer, its two special ones included.
+    pub vocabulary: usize,
+    /// The scenes. `pixels` is the model's image size.
+    pub world: World,
+    /// The towers.
+    pub model: Architecture,
+}
+
+/// Geometry of both towers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Architecture {
+    /// Length `d` of the joint embedding.
+    pub embed_dim: usize,
+    /// Side of a square patch in pixels.
+    pub patch_size: usize,
+    /// Blocks of the image tower.
+    pub layers: usize,
+    /// Width of its residual stream.
+    pub width: usize,
+    /// Width of one of its heads.
+    pub head_width: usize,
+    /// Blocks of the text tower.
+    pub text_layers: usize,
+    /// Width of its residual stream.
+    pub text_width: usize,
+    /// Heads of one of its blocks.
+    pub text_heads: usize,
+    /// Most tokens of a text.
+    pub context_length: usize,
+}
+
+impl Recipe {
+    /// Checks what no single field can say.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |key: &'static str, what: String| Err(TrainError::Recipe { key, what });
+        let model = &self.model;
+        if self.batch_size < 2 {
+            return wrong("batch_size", format!("{}; a contrast needs at least 2", self.batch_size));
+        }
+        if self.parts == 0 || !self.batch_size.is_multiple_of(self.parts) {
+            return wrong("parts", format!("{} does not divide batch_size {}", self.parts, self.batch_size));
+        }
+        if self.steps == 0 || self.warmup_steps >= self.steps {
+            return wrong("warmup_steps", format!("{} of {} steps", self.warmup_steps, self.steps));
+        }
+        if self.checkpoint_steps == 0 {
+            return wrong("checkpoint_steps", "0; at least 1".to_owned());
+        }
+        if model.patch_size == 0 || !(self.world.pixels as usize).is_multiple_of(model.patch_size) {
+            return wrong(
+                "model.patch_size",
+                format!("{} does not divide {} pixels", model.patch_size, self.world.pixels),
+            );
+        }
+        if model.head_width == 0 || !model.width.is_multiple_of(model.head_width) {
+            return wrong(
+                "model.head_width",
+                format!("{} does not divide the width {}", model.head_width, model.width),
+            );
+        }
+        if model.text_heads == 0 || !model.text_width.is_multiple_of(model.text_heads) {
+            return wrong("model.text_heads", format!("{} does not divide {}", model.text_heads, model.text_width));
+        }
+        if self.vocabulary < 300 {
+            return wrong("vocabulary", format!("{}; the bytes alone take 256", self.vocabulary));
+        }
+        Ok(())
+    }
+
+    /// The model's configuration with a tokenizer of so many tokens.
+    pub fn config(&self, vocab_size: usize) -> ClipConfig {
+        let model = &self.model;
+        ClipConfig {
+            embed_dim: model.embed_dim,
+            vision: VisionConfig {
+                image_size: self.world.pixels as usize,
+                patch_size: model.patch_size,
+                layers: model.layers,
+                width: model.width,
+                head_width: model.head_width,
+                mlp_width: 4 * model.width,
+                norm_epsilon: 1e-5,
+            },
+            text: TextConfig {
+                context_length: model.context_length,
+                vocab_size,
+                width: model.text_width,
+                heads: model.text_heads,
+                layers: model.text_layers,
+                mlp_width: 4 * model.text_width,
+                norm_epsilon: 1e-5,
+            },
+            quick_gelu: false,
+            preprocess: PreprocessConfig { mean: [0.5; 3], std: [0.5; 3] },
+        }
+    }
+
+    /// Learning rate of a step, counted from 0: linear warm-up, then half a cosine down to zero.
+    pub fn learning_rate(&self, step: u64) -> f64 {
+        if step < self.warmup_steps {
+            return self.learning_rate * (step + 1) as f64 / self.warmup_steps as f64;
+        }
+        let progress = (step - self.warmup_steps) as f64 / (self.steps - self.warmup_steps) as f64;
+        self.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
+    }
+}
+
+#[cfg(test)]
+impl Recipe {
+    /// A recipe for tests: seconds to train.
+    pub(crate) fn small() -> Self {
+        Self {
+            seed: 1,
+            steps: 6,
+            batch_size: 8,
+            parts: 2,
+            learning_rate: 1e-3,
+            warmup_steps: 2,
+            weight_decay: 0.01,
+            beta_2: 0.98,
+            clip_norm: 1.0,
+            checkpoint_steps: 2,
+            vocabulary: 700,
+            world: World { seed: 1, pixels: 32, ..World::default() },
+            model: Architecture {
+                embed_dim: 16,
+                patch_size: 16,
+                layers: 2,
+                width: 32,
+                head_width: 8,
+                text_layers: 1,
+                text_width: 32,
+                text_heads: 4,
+                context_length: 48,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_learning_rate_rises_and_falls() {
+        let recipe = Recipe { steps: 100, warmup_steps: 10, learning_rate: 1.0, ..Recipe::small() };
+        let rate = |step| recipe.learning_rate(step);
+        assert!((rate(0) - 0.1).abs() < 1e-12 && (rate(9) - 1.0).abs() < 1e-12 && (rate(10) - 1.0).abs() < 1e-12);
+        assert!((rate(55) - 0.5).abs() < 1e-12, "half way down the cosine");
+        assert!(rate(99) < 1e-3);
+    }
+
+    #[test]
+    fn a_recipe_that_contradicts_itself_says_where() {
+        let wrong = Recipe { parts: 3, ..Recipe::small() };
+        let message = wrong.check().err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(message, "the recipe's parts: 3 does not divide batch_size 8");
+    }
+}

@@ -1,0 +1,226 @@
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use burn::{
+    grad_clipping::GradientClippingConfig,
+    module::Module,
+    optim::{AdamWConfig, ModuleOptimizer},
+    tensor::{Device, Tensor},
+};
+use headspan_artifacts::write_atomic;
+use headspan_clip::{Clip, ClipConfig, SavedPrecision, Tokenizer};
+
+use crate::{
+    batch::Batch,
+    checkpoint::{Progress, Saved, difference, path_in},
+    curve::{self, CurvePoint},
+    error::{Result, TrainError},
+    loss::contrast,
+    recipe::Recipe,
+    vocabulary::tokenizer_json,
+};
+
+/// Steps between two points of the curve.
+const CURVE_STEPS: u64 = 10;
+
+/// A training that goes on step by step and continues from its last checkpoint.
+pub struct Trainer {
+    recipe: Recipe,
+    folder: PathBuf,
+    device: Device,
+    config: ClipConfig,
+    tokenizer: Tokenizer,
+    tokenizer_json: String,
+    model: Clip,
+    optimizer: ModuleOptimizer,
+    step: u64,
+    curve: Vec<CurvePoint>,
+    /// Seconds of earlier sittings.
+    before: f64,
+    started: Instant,
+}
+
+impl Trainer {
+    /// Begins a training in `folder`, or continues the one that its checkpoint holds. `device` is one without autodiff.
+    pub fn open(recipe: Recipe, folder: &Path, device: &Device) -> Result<Self> {
+        recipe.check()?;
+        fs_err::create_dir_all(folder)?;
+        let path = path_in(folder);
+        let saved = Saved::read(&path)?;
+        if let Some(key) = saved.as_ref().and_then(|saved| difference(&saved.progress.recipe, &recipe)) {
+            return Err(TrainError::OtherRecipe { path, key });
+        }
+        let device = device.clone().autodiff();
+        let (tokenizer_json, vocab_size) = match &saved {
+            Some(saved) => (saved.tokenizer.clone(), vocabulary_size(&saved.tokenizer, &path)?),
+            None => tokenizer_json(&recipe.world, recipe.vocabulary)?,
+        };
+        let tokenizer_path = folder.join("tokenizer.json");
+        write_atomic(&tokenizer_path, tokenizer_json.as_bytes())?;
+        let tokenizer = Tokenizer::read(&tokenizer_path, recipe.model.context_length, vocab_size)?;
+        let config = recipe.config(vocab_size);
+        let mut model = drawn(&config, recipe.seed, &device);
+        let mut optimizer = AdamWConfig::new()
+            .with_beta_2(recipe.beta_2)
+            .with_epsilon(1e-6)
+            .with_weight_decay(recipe.weight_decay)
+            .with_grad_clipping(Some(GradientClippingConfig::Norm(recipe.clip_norm)))
+            .init();
+        let (mut step, mut curve) = (0, Vec::new());
+        if let Some(saved) = saved {
+            model = model.load_record(saved.model);
+            optimizer = optimizer.load_record(saved.optimizer);
+            (step, curve) = (saved.progress.steps, saved.progress.curve);
+        }
+        let before = curve.last().map_or(0.0, |point: &CurvePoint| point.seconds);
+        let folder = folder.to_owned();
+        let started = Instant::now();
+        Ok(Self {
+            recipe,
+            folder,
+            device,
+            config,
+            tokenizer,
+            tokenizer_json,
+            model,
+            optimizer,
+            step,
+            curve,
+            before,
+            started,
+        })
+    }
+
+    /// Steps done.
+    pub fn steps_done(&self) -> u64 {
+        self.step
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Parameters of both towers.
+    pub fn parameters(&self) -> usize {
+        self.model.num_params()
+    }
+
+    /// The curve so far.
+    pub fn curve(&self) -> &[CurvePoint] {
+        &self.curve
+    }
+
+    /// One step of the optimiser; nothing when all are done. Saves a checkpoint where the recipe wants one. Returns a point
+    /// of the curve every few steps, since reading the loss makes a GPU wait.
+    pub fn advance(&mut self) -> Result<Option<CurvePoint>> {
+        if self.step >= self.recipe.steps {
+            return Ok(None);
+        }
+        let (step, count) = (self.step, self.recipe.batch_size);
+        let world = headspan_scenes::World { captions: 1, ..self.recipe.world };
+        let first = step * count as u64;
+        let rows = count / self.recipe.parts;
+        let render = |part: usize| {
+            let first = first + (part * rows) as u64;
+            Batch::render(&world, first, rows, &self.config, &self.tokenizer, &self.device)
+        };
+        let contrast = contrast(&self.model, self.recipe.parts, render, &self.device)?;
+        let learning_rate = self.recipe.learning_rate(step);
+        self.model = self.optimizer.step(learning_rate, self.model.clone(), contrast.gradients);
+        self.step += 1;
+        let mut shown = None;
+        if step.is_multiple_of(CURVE_STEPS) || self.step == self.recipe.steps {
+            let loss = scalar(contrast.loss, "the loss")?;
+            if !loss.is_finite() {
+                return Err(TrainError::Diverged { step, loss });
+            }
+            let point = CurvePoint {
+                step,
+                scenes: first + count as u64,
+                loss,
+                accuracy: accuracy(contrast.logits)?,
+                learning_rate,
+                scale: scalar(self.model.logit_scale.val().exp(), "the scale")?,
+                seconds: self.before + self.started.elapsed().as_secs_f64(),
+            };
+            self.curve.push(point);
+            shown = Some(point);
+        }
+        if self.step.is_multiple_of(self.recipe.checkpoint_steps) {
+            self.save()?;
+        }
+        Ok(shown)
+    }
+
+    /// Writes the checkpoint and the curve.
+    pub fn save(&self) -> Result<()> {
+        let saved = Saved {
+            progress: Progress { recipe: self.recipe.clone(), steps: self.step, curve: self.curve.clone() },
+            model: self.model.clone().into_record(),
+            optimizer: self.optimizer.to_record(),
+            tokenizer: self.tokenizer_json.clone(),
+        };
+        saved.write(&path_in(&self.folder))?;
+        curve::write(&self.folder.join("curve.parquet"), &self.curve)
+    }
+
+    /// Writes the model in OpenCLIP's layout (`open_clip_config.json`, `open_clip_model.safetensors` in float16 and
+    /// `tokenizer.json`) and the last checkpoint.
+    pub fn finish(&self) -> Result<()> {
+        self.save()?;
+        let config = format!("{:#}\n", self.config.to_open_clip());
+        write_atomic(&self.folder.join("open_clip_config.json"), config.as_bytes())?;
+        let weights = self.model.valid().to_open_clip(SavedPrecision::Float16)?;
+        Ok(write_atomic(&self.folder.join("open_clip_model.safetensors"), &weights)?)
+    }
+
+    /// The weights in float32, for a comparison bit by bit.
+    pub fn weights(&self) -> Result<Vec<u8>> {
+        Ok(self.model.valid().to_open_clip(SavedPrecision::Float32)?)
+    }
+}
+
+/// A model with weights drawn from a seed. Parameters are drawn at first use; reading them all at once, in the order of the
+/// module, fixes which draw is whose, and the lock keeps others in the process from the one generator that there is.
+fn drawn(config: &ClipConfig, seed: u64, device: &Device) -> Clip {
+    static DRAWING: Mutex<()> = Mutex::new(());
+    let _alone = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
+    device.seed(seed);
+    let model = config.init(device);
+    let _values = model.clone().into_record();
+    model
+}
+
+fn vocabulary_size(json: &str, path: &Path) -> Result<usize> {
+    json.parse::<tokenizers::Tokenizer>()
+        .map(|tokenizer| tokenizer.get_vocab_size(true))
+        .map_err(|source| TrainError::Checkpoint { path: path.to_owned(), message: source.to_string() })
+}
+
+fn scalar(tensor: Tensor<1>, what: &'static str) -> Result<f32> {
+    let values: Vec<f32> = tensor
+        .into_data()
+        .try_into_vec()
+        .map_err(|error| TrainError::Device { what, message: format!("{error:?}") })?;
+    values.first().copied().ok_or(TrainError::Device { what, message: "no value".to_owned() })
+}
+
+/// Share of rows whose largest value stands on the diagonal.
+fn accuracy(logits: Tensor<2>) -> Result<f32> {
+    let [count, _] = logits.dims();
+    let what = "the similarities";
+    let values: Vec<f32> = logits
+        .into_data()
+        .try_into_vec()
+        .map_err(|error| TrainError::Device { what, message: format!("{error:?}") })?;
+    let right = values
+        .chunks_exact(count)
+        .enumerate()
+        .filter(|(row, values)| values.iter().all(|value| *value <= values[*row]))
+        .count();
+    Ok(right as f32 / count as f32)
+}

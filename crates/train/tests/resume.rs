@@ -1,0 +1,64 @@
+//! A training that was interrupted ends with the weights of one that was not.
+
+use burn::tensor::Device;
+use headspan_train::{Recipe, TrainError, Trainer};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+const RECIPE: &str = r#"{
+    "seed": 1, "steps": 7, "batch_size": 8, "parts": 2, "learning_rate": 1e-3, "warmup_steps": 2, "weight_decay": 0.01,
+    "beta_2": 0.98, "clip_norm": 1.0, "checkpoint_steps": 2, "vocabulary": 700,
+    "world": { "seed": 1, "pixels": 32 },
+    "model": { "embed_dim": 16, "patch_size": 16, "layers": 2, "width": 32, "head_width": 8, "text_layers": 1,
+               "text_width": 32, "text_heads": 4, "context_length": 48 }
+}"#;
+
+fn recipe() -> Result<Recipe, serde_json::Error> {
+    serde_json::from_str(RECIPE)
+}
+
+/// Trains to the end and returns the weights in float32.
+fn finished(mut trainer: Trainer) -> Result<Vec<u8>, TrainError> {
+    let steps = trainer.recipe().steps;
+    while trainer.steps_done() < steps {
+        trainer.advance()?;
+    }
+    trainer.finish()?;
+    trainer.weights()
+}
+
+#[test]
+fn a_killed_training_ends_with_the_same_bits() -> Outcome {
+    let (device, folder) = (Device::flex(), tempfile::tempdir()?);
+    let whole = finished(Trainer::open(recipe()?, &folder.path().join("whole"), &device)?)?;
+    let own = folder.path().join("killed");
+    let mut trainer = Trainer::open(recipe()?, &own, &device)?;
+    let untrained = trainer.weights()?;
+    for _ in 0..5 {
+        trainer.advance()?;
+    }
+    // Dropped after five steps without a word: the checkpoint is of four.
+    drop(trainer);
+    let trainer = Trainer::open(recipe()?, &own, &device)?;
+    assert_eq!(trainer.steps_done(), 4);
+    assert!(finished(trainer)? == whole, "the weights differ");
+    assert!(untrained != whole, "nothing was learned");
+    for name in ["open_clip_config.json", "open_clip_model.safetensors", "tokenizer.json"] {
+        assert!(fs_err::read(own.join(name))? == fs_err::read(folder.path().join("whole").join(name))?, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn another_recipe_does_not_continue_a_training() -> Outcome {
+    let (device, folder) = (Device::flex(), tempfile::tempdir()?);
+    Trainer::open(recipe()?, folder.path(), &device)?.save()?;
+    let other = Recipe { learning_rate: 2e-3, ..recipe()? };
+    let message = Trainer::open(other, folder.path(), &device).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(message.contains("training.tar") && message.contains("learning_rate"), "{message}");
+    fs_err::write(folder.path().join("training.tar"), b"not a tar file")?;
+    let message =
+        Trainer::open(recipe()?, folder.path(), &device).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(message.contains("not a readable training checkpoint"), "{message}");
+    Ok(())
+}
