@@ -1,6 +1,6 @@
 use std::{fmt, panic, str::FromStr};
 
-use burn::tensor::{Device, DeviceType, TensorData};
+use burn::tensor::{Device, DeviceKind, DeviceType, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ClipError, Result};
@@ -64,17 +64,38 @@ pub fn available_devices() -> Vec<DeviceDescription> {
 fn listed(kind: DeviceChoice, device_type: DeviceType) -> Vec<DeviceDescription> {
     // Drivers that are half installed make the enumeration panic; then there is no such device.
     let devices = panic::catch_unwind(|| Device::enumerate(device_type).into_vec()).unwrap_or_default();
-    devices.into_iter().map(|device| DeviceDescription { kind, name: format!("{device:?}") }).collect()
+    let name = |device: &Device| {
+        let note = if is_software(device) { ", a software renderer: `auto` passes it over" } else { "" };
+        format!("{device:?}{note}")
+    };
+    devices.iter().map(|device| DeviceDescription { kind, name: name(device) }).collect()
+}
+
+/// Whether a graphics driver only imitates a GPU on the CPU (llvmpipe, WARP): right, and hundreds of times slower than the
+/// CPU backend.
+fn is_software(device: &Device) -> bool {
+    *device == Device::wgpu(DeviceKind::Cpu)
+}
+
+/// Devices of the graphics drivers, software renderers last.
+fn graphics_devices() -> Vec<Device> {
+    let mut devices = Device::enumerate(DeviceType::Wgpu).into_vec();
+    devices.sort_by_key(is_software);
+    devices
 }
 
 /// Opens a device and proves with one addition that it computes, since a GPU that is not there shows only then.
 pub fn open_device(choice: DeviceChoice) -> Result<(Device, DeviceChoice)> {
     match choice {
         DeviceChoice::Cpu => Ok((Device::flex(), DeviceChoice::Cpu)),
-        DeviceChoice::Wgpu => open_listed(DeviceChoice::Wgpu, || Device::enumerate(DeviceType::Wgpu).into_vec()),
+        DeviceChoice::Wgpu => open_listed(DeviceChoice::Wgpu, graphics_devices),
         DeviceChoice::Cuda => open_cuda(),
         DeviceChoice::Auto => Ok(open_cuda()
-            .or_else(|_no_cuda| open_device(DeviceChoice::Wgpu))
+            .or_else(|_no_cuda| {
+                open_listed(DeviceChoice::Wgpu, || {
+                    graphics_devices().into_iter().filter(|device| !is_software(device)).collect()
+                })
+            })
             .unwrap_or_else(|_no_gpu| (Device::flex(), DeviceChoice::Cpu))),
     }
 }

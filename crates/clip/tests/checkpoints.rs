@@ -64,6 +64,31 @@ fn hugging_face_checkpoints_are_fused_and_transposed() -> Outcome {
     Ok(())
 }
 
+#[test]
+fn hugging_face_preprocessing_is_read_beside_the_configuration() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let config = folder.path().join("config.json");
+    fs_err::copy(data().join("huggingface.json"), &config)?;
+    let beside = folder.path().join("preprocessor_config.json");
+    let side = ClipConfig::read(&config)?.vision.image_size;
+    let write = |size: usize, resample: u32| {
+        let text = format!(
+            r#"{{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25], "resample": {resample},
+                "size": {{"shortest_edge": {size}}}, "do_resize": true}}"#
+        );
+        fs_err::write(&beside, text)
+    };
+    write(side, 3)?;
+    let read = ClipConfig::read(&config)?.preprocess;
+    assert_eq!((read.mean, read.std), ([0.5; 3], [0.25; 3]));
+    for (size, resample, word) in [(side + 8, 3, "size"), (side, 2, "resample")] {
+        write(size, resample)?;
+        let message = ClipConfig::read(&config).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(message.contains("preprocessor_config.json") && message.contains(word), "{message}");
+    }
+    Ok(())
+}
+
 fn load_error(config: &ClipConfig, weights: &Path) -> String {
     match Checkpoint::open(weights).and_then(|checkpoint| checkpoint.load(config, &Device::flex())) {
         Ok(_) => String::new(),

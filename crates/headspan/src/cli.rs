@@ -127,6 +127,10 @@ pub(crate) enum Command {
     Scenes(ScenesArgs),
     /// Train a small CLIP on the rendered world, or continue a training
     Train(TrainArgs),
+    /// Zero-shot accuracy and retrieval of a model on rendered scenes that its training never saw
+    Evaluate(EvaluateArgs),
+    /// Hold a run over rendered scenes against what is true of them: ablation by property, explained variance by head
+    Truth(TruthArgs),
     /// Devices, versions, memory, and what is fetched
     Doctor,
     /// Check a configuration and print what it resolves to
@@ -328,4 +332,45 @@ pub(crate) struct TrainArgs {
     /// Fewer or more steps than the recipe has
     #[arg(long, value_name = "N")]
     pub(crate) steps: Option<u64>,
+}
+
+/// Flags of `evaluate`.
+#[derive(Debug, Args)]
+pub(crate) struct EvaluateArgs {
+    /// Checkpoint folder
+    pub(crate) checkpoint: PathBuf,
+
+    /// Scenes of each test, a multiple of 100
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    pub(crate) scenes: usize,
+
+    /// Seed of the world; not that of the training
+    #[arg(long, default_value_t = 77)]
+    pub(crate) seed: u64,
+
+    /// cpu, wgpu, cuda or auto
+    #[arg(long)]
+    pub(crate) device: Option<DeviceChoice>,
+
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of `truth`.
+#[derive(Debug, Args)]
+pub(crate) struct TruthArgs {
+    /// Model of the run
+    pub(crate) model: String,
+
+    /// Table of what is true: `scenes.parquet` of the data set
+    #[arg(long, value_name = "FILE")]
+    pub(crate) attributes: PathBuf,
+
+    /// Random sets of heads that a property's own are compared with
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) permutations: usize,
+
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
 }

@@ -26,9 +26,14 @@ mod entanglement;
 mod fold;
 mod score;
 mod settings;
+mod truth;
 
 pub use compare::{Comparison, ComparisonError, compare};
 pub use entanglement::{pairwise, repeated, repeated_prefix, shared_heads};
 pub use fold::{Synonyms, SynonymsError};
 pub use score::{PropertyFrequencies, score};
 pub use settings::Settings;
+pub use truth::{
+    Ablation, AblationRow, AblationSettings, AttributeTable, HeadVariance, Prompt, Responses, Specificity, TruthError,
+    ablate, explained_variance,
+};

@@ -3,7 +3,7 @@
 use rand::{Rng, RngExt};
 
 use crate::{
-    attributes::{Attributes, Count, Glyph, Style},
+    attributes::{Attribute, Attributes, Count, Glyph, Hue, Style, Time},
     words,
 };
 
@@ -42,8 +42,8 @@ pub(crate) fn full_caption(attributes: &Attributes) -> String {
 /// What a picture of this style shows.
 fn visible(attributes: &Attributes) -> Mentions {
     let mut visible = [true; Attributes::CATEGORIES];
-    visible[HUE] = attributes.shows_color();
-    visible[TIME] = attributes.shows_light();
+    visible[HUE] = attributes.shows(Hue::CATEGORY);
+    visible[TIME] = attributes.shows(Time::CATEGORY);
     visible[GLYPH] = attributes.glyph != Glyph::None;
     visible
 }
@@ -123,14 +123,13 @@ fn things(attributes: &Attributes, mentions: &Mentions, choose: &mut impl FnMut(
 }
 
 impl Attributes {
-    /// Whether the style leaves the colour of the objects to be seen.
-    pub fn shows_color(&self) -> bool {
-        !matches!(self.style, Style::Sketch | Style::Greyscale | Style::Inverted)
-    }
-
-    /// Whether the style leaves the time of day to be seen.
-    pub fn shows_light(&self) -> bool {
-        !matches!(self.style, Style::Sketch | Style::Inverted)
+    /// Whether the style leaves a category to be seen: a sketch has no colours, and neither it nor a negative shows the light.
+    pub fn shows(&self, category: &str) -> bool {
+        match category {
+            Hue::CATEGORY => !matches!(self.style, Style::Sketch | Style::Greyscale | Style::Inverted),
+            Time::CATEGORY => !matches!(self.style, Style::Sketch | Style::Inverted),
+            _ => true,
+        }
     }
 }
 
@@ -140,7 +139,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::attributes::{Background, Hue, Kind, Pattern, Position, Size, Time, Weather};
+    use crate::attributes::{Background, Kind, Pattern, Position, Size, Weather};
 
     const SCENE: Attributes = Attributes {
         kind: Kind::Boat,

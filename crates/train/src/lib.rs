@@ -7,6 +7,7 @@ mod batch;
 mod checkpoint;
 mod curve;
 mod error;
+mod evaluate;
 mod loss;
 mod recipe;
 mod trainer;
@@ -14,5 +15,6 @@ mod vocabulary;
 
 pub use curve::CurvePoint;
 pub use error::{Result, TrainError};
+pub use evaluate::{Evaluation, EvaluationSettings, Subject, ZeroShot};
 pub use recipe::{Architecture, Recipe};
 pub use trainer::Trainer;

@@ -172,10 +172,11 @@ pub(crate) fn config(path: &Path, value: serde_json::Value) -> Result<ClipConfig
     let vision_width = vision.hidden_size.unwrap_or(768);
     let vision_heads = vision.num_attention_heads.unwrap_or(12);
     let text_width = text.hidden_size.unwrap_or(512);
+    let image_size = vision.image_size.unwrap_or(224);
     Ok(ClipConfig {
         embed_dim: raw.projection_dim,
         vision: VisionConfig {
-            image_size: vision.image_size.unwrap_or(224),
+            image_size,
             patch_size: vision.patch_size.unwrap_or(32),
             layers: vision.num_hidden_layers.unwrap_or(12),
             width: vision_width,
@@ -193,6 +194,42 @@ pub(crate) fn config(path: &Path, value: serde_json::Value) -> Result<ClipConfig
             norm_epsilon: text.layer_norm_eps.unwrap_or(1e-5),
         },
         quick_gelu,
-        preprocess: PreprocessConfig::default(),
+        preprocess: preprocess(path, image_size)?,
     })
+}
+
+/// `preprocessor_config.json` as transformers stores it.
+#[derive(Deserialize)]
+struct RawPreprocessor {
+    image_mean: Option<[f32; 3]>,
+    image_std: Option<[f32; 3]>,
+    resample: Option<u32>,
+    size: Option<serde_json::Value>,
+}
+
+/// Pillow's number of the bicubic filter.
+const BICUBIC: u32 = 3;
+
+/// Normalisation from `preprocessor_config.json` beside the configuration; OpenAI's where there is none.
+fn preprocess(config: &Path, image_size: usize) -> Result<PreprocessConfig> {
+    let path = config.with_file_name("preprocessor_config.json");
+    let standard = PreprocessConfig::default();
+    if !path.is_file() {
+        return Ok(standard);
+    }
+    let text = fs_err::read_to_string(&path)?;
+    let raw: RawPreprocessor =
+        serde_json::from_str(&text).map_err(|source| ClipError::Config { path: path.clone(), source })?;
+    let refused = |what: String, why: &'static str| Err(ClipError::Unsupported { path: path.clone(), what, why });
+    if let Some(filter) = raw.resample.filter(|filter| *filter != BICUBIC) {
+        return refused(format!("resample = {filter}"), "the supported filter is 3, Pillow's bicubic");
+    }
+    // A number, `{"shortest_edge": 224}`, or height and width of an exact size.
+    if let Some(size) = &raw.size {
+        let side = size.as_u64().or_else(|| size.get("shortest_edge")?.as_u64());
+        if side != Some(image_size as u64) {
+            return refused(format!("size = {size}"), "the shortest side must become the model's image_size");
+        }
+    }
+    Ok(PreprocessConfig { mean: raw.image_mean.unwrap_or(standard.mean), std: raw.image_std.unwrap_or(standard.std) })
 }

@@ -131,13 +131,15 @@ pub(super) fn list(settings: &DatasetSettings) -> Result<Listing, DatasetError> 
             starts.push(starts.last().copied().unwrap_or(0) + group.num_rows().unsigned_abs());
         }
         let rows = starts.pop().unwrap_or(0);
+        // A shard that was written anew has another length; its rows' own lengths would cost reading it.
+        let bytes = fs_err::metadata(&path)?.len();
         let labels = labels(&path, builder, &settings.label_column)?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         entries.extend((0..rows).map(|row| Entry {
             id: format!("{name}/{row}"),
             class_id: None,
             class_index: labels.as_ref().and_then(|labels| labels[row as usize]),
-            bytes: 0,
+            bytes,
             location: Location::Row { shard: number as u32, row },
         }));
         shards.push(Shard { path, starts });

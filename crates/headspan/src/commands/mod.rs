@@ -3,6 +3,7 @@
 mod compare;
 mod config;
 mod doctor;
+mod evaluate;
 mod export;
 mod fetch;
 mod models;
@@ -11,6 +12,7 @@ mod run;
 mod scenes;
 mod status;
 mod train;
+mod truth;
 
 pub(crate) use compare::labellers;
 
@@ -61,6 +63,8 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Export(arguments) => export::export(&arguments),
         Command::Scenes(arguments) => scenes::scenes(&arguments),
         Command::Train(arguments) => train::train(&arguments, quiet),
+        Command::Evaluate(arguments) => evaluate::evaluate(&arguments),
+        Command::Truth(arguments) => truth::truth(&arguments),
         Command::Doctor => doctor::doctor(),
         Command::Config { pipeline } => config::config(&pipeline),
     }

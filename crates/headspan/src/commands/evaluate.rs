@@ -1,0 +1,67 @@
+use anyhow::Result;
+use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use headspan_clip::{Checkpoint, CheckpointFiles, ClipConfig, DeviceChoice, Tokenizer, open_device};
+use headspan_train::{Evaluation, EvaluationSettings, Subject};
+
+use crate::{
+    cli::EvaluateArgs,
+    commands::{UsageError, print, print_json},
+};
+
+/// Tries a model of the rendered world on scenes that its training never saw.
+pub(crate) fn evaluate(arguments: &EvaluateArgs) -> Result<()> {
+    if arguments.scenes == 0 || !arguments.scenes.is_multiple_of(100) {
+        return Err(UsageError(format!("--scenes {}: a multiple of 100", arguments.scenes)).into());
+    }
+    let files = CheckpointFiles::find(&arguments.checkpoint)?;
+    let config = ClipConfig::read(&files.config)?;
+    let tokenizer = Tokenizer::read(&files.tokenizer, config.text.context_length, config.text.vocab_size)?;
+    let (device, _kind) = open_device(arguments.device.unwrap_or(DeviceChoice::Auto))?;
+    let model = Checkpoint::open(&files.weights)?.load(&config, &device)?;
+    let subject = Subject { model: &model, config: &config, tokenizer: &tokenizer, device: &device };
+    let found = subject.evaluate(&EvaluationSettings { scenes: arguments.scenes, seed: arguments.seed })?;
+    if arguments.json { print_json(&json(&found)) } else { print(&table(&found)) }
+}
+
+fn table(found: &Evaluation) -> String {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.set_header(["zero-shot", "values", "chance", "seen pairs", "unseen pairs"]);
+    let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+    for row in &found.zero_shot {
+        table.add_row([
+            Cell::new(row.category),
+            right(row.values.to_string()),
+            right(percent(1.0 / row.values as f64)),
+            right(format!("{} of {}", percent(row.seen), row.seen_scenes)),
+            right(format!("{} of {}", percent(row.unseen), row.unseen_scenes)),
+        ]);
+    }
+    format!(
+        "{table}\nrecall@1 among 100 scenes, full captions: text to image {}, image to text {} ({} scenes)",
+        percent(found.text_to_image),
+        percent(found.image_to_text),
+        found.retrieval_scenes
+    )
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+fn json(found: &Evaluation) -> serde_json::Value {
+    let rows: Vec<serde_json::Value> = found
+        .zero_shot
+        .iter()
+        .map(|row| {
+            serde_json::json!({
+                "category": row.category, "values": row.values, "seen": row.seen, "seen_scenes": row.seen_scenes,
+                "unseen": row.unseen, "unseen_scenes": row.unseen_scenes,
+            })
+        })
+        .collect();
+    serde_json::json!({
+        "zero_shot": rows, "text_to_image": found.text_to_image, "image_to_text": found.image_to_text,
+        "retrieval_scenes": found.retrieval_scenes,
+    })
+}

@@ -1,0 +1,115 @@
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use headspan_artifacts::{HeadId, LabelRow, RunDirectory, read_rows};
+use headspan_metrics::{
+    Ablation, AblationSettings, AttributeTable, HeadVariance, Prompt, Responses, TruthError, ablate, explained_variance,
+};
+use headspan_scenes::{categories, descriptions};
+
+use crate::{
+    cli::TruthArgs,
+    commands::{print, run::existing_run, settings},
+    pipeline::synonyms,
+};
+
+/// Holds a run over rendered scenes against what is true of them: what ablation of a property's heads costs, and which
+/// attribute explains each head.
+pub(crate) fn truth(arguments: &TruthArgs) -> Result<()> {
+    let own = settings(&arguments.pipeline, None)?;
+    let run = existing_run(&own, &arguments.model)?;
+    let table = AttributeTable::read(&arguments.attributes, &categories())?;
+    let labels: Vec<LabelRow> = read_rows(&run.table("labels"))
+        .with_context(|| format!("`{}` has no labels yet: run `headspan run-all`", run.path().display()))?;
+    let responses = Responses::read(&run, &prompts())?;
+    if table.known(&responses.image_ids) == 0 {
+        let (path, images) = (arguments.attributes.clone(), responses.image_ids.len());
+        return Err(TruthError::NoImages { path, images }.into());
+    }
+    let settings = AblationSettings { permutations: arguments.permutations, ..AblationSettings::default() };
+    let synonyms = synonyms(&own)?;
+    let ablation = ablate(&responses, &table, &labels, &synonyms, &settings);
+    let variance = explained_variance(&run, &table)?;
+    print(&ablation_table(&ablation, &responses.heads))?;
+    print("")?;
+    print(&variance_table(&run, &variance, table.categories(), &labels))
+}
+
+fn prompts() -> Vec<Prompt> {
+    let prompt = |one: headspan_scenes::Description| Prompt {
+        category: one.category.to_owned(),
+        value: one.value.to_owned(),
+        text: one.text,
+    };
+    descriptions().into_iter().map(prompt).collect()
+}
+
+/// Points of accuracy lost: row a property whose heads were replaced by their means, column an attribute.
+fn ablation_table(ablation: &Ablation, heads: &[HeadId]) -> String {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY);
+    let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+    let tasks: Vec<&str> = ablation
+        .rows
+        .iter()
+        .take_while(|row| row.property == ablation.rows[0].property)
+        .map(|row| row.category.as_str())
+        .collect();
+    let ends = ["others", "p", "heads"];
+    table.set_header(["without"].into_iter().chain(tasks.iter().copied()).chain(ends));
+    let first: Vec<Cell> =
+        ablation.rows.iter().take(tasks.len()).map(|row| right(format!("{:.1}", 100.0 * row.before))).collect();
+    table.add_row(std::iter::once(Cell::new("nothing (accuracy, %)")).chain(first));
+    for (one, rows) in ablation.specificity.iter().zip(ablation.rows.chunks(tasks.len().max(1))) {
+        let mut cells = vec![Cell::new(&one.property)];
+        cells.extend(rows.iter().map(|row| {
+            let lost = format!("{:+.1}", 100.0 * (row.after - row.before));
+            right(if row.category == one.property { format!("[{lost}]") } else { lost })
+        }));
+        cells.push(right(format!("{:+.1}", -100.0 * one.others)));
+        cells.push(right(format!("{:.3}", one.p_value)));
+        let names: Vec<String> = one.heads.iter().map(|head| heads[*head].to_string()).collect();
+        cells.push(Cell::new(names.join(" ")));
+        table.add_row(cells);
+    }
+    format!("{table}\nall properties together, labels dealt anew: p = {:.3}", ablation.p_value)
+}
+
+/// The attribute that explains most of each head, beside its label.
+fn variance_table(run: &RunDirectory, variance: &[HeadVariance], categories: &[String], labels: &[LabelRow]) -> String {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.set_header(["head", "explained most by", "η²", "second", "η²", "label", "agreement"]);
+    let (mut clear, mut agreeing) = (0, 0);
+    let mut confusion: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for one in variance {
+        let mut order: Vec<usize> = (0..categories.len()).collect();
+        order.sort_by(|a, b| one.eta_squared[*b].total_cmp(&one.eta_squared[*a]));
+        let (best, second) = (order[0], order[1]);
+        let label = labels.iter().find(|label| label.layer == one.head.layer && label.head == one.head.head);
+        let property = label.and_then(|label| label.property.clone()).unwrap_or_else(|| "n/a".to_owned());
+        if one.eta_squared[best] >= 1.0 / 3.0 {
+            clear += 1;
+            agreeing += usize::from(property == categories[best]);
+            *confusion.entry((categories[best].clone(), property.clone())).or_default() += 1;
+        }
+        let share = |at: usize| Cell::new(format!("{:.3}", one.eta_squared[at])).set_alignment(CellAlignment::Right);
+        table.add_row([
+            Cell::new(one.head),
+            Cell::new(&categories[best]),
+            share(best),
+            Cell::new(&categories[second]),
+            share(second),
+            Cell::new(property),
+            Cell::new(label.and_then(|label| label.agreement).map_or("n/a".to_owned(), |share| format!("{share:.2}"))),
+        ]);
+    }
+    let pairs: Vec<String> =
+        confusion.iter().map(|((truth, label), count)| format!("  {truth} labelled {label}: {count}")).collect();
+    format!(
+        "{table}\n{}: of {clear} heads with an attribute that explains at least a third, {agreeing} are labelled with it\n{}",
+        run.id().model(),
+        pairs.join("\n")
+    )
+}

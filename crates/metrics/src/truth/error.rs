@@ -1,0 +1,43 @@
+use std::path::PathBuf;
+
+use headspan_artifacts::ArtifactError;
+use polars::error::PolarsError;
+
+/// Why a run cannot be held against the truth.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TruthError {
+    /// An artifact of the run.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The attribute table cannot be read.
+    #[error("attribute table `{path}`: {source}")]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// What Polars said.
+        source: PolarsError,
+    },
+    /// No image of the run is in the attribute table.
+    #[error("`{path}` knows none of the run's {images} images: its column image_id must hold the run's image ids")]
+    NoImages {
+        /// The attribute table.
+        path: PathBuf,
+        /// Images of the run.
+        images: usize,
+    },
+    /// A prompt that the run's pool does not have.
+    #[error("the run has no description {text:?}: run it with the world's own pool (descriptions.csv) as --texts")]
+    NoPrompt {
+        /// The prompt.
+        text: String,
+    },
+    /// A head without a readout or moments.
+    #[error("head {head} has no {what}: run `headspan extract` again")]
+    NoHead {
+        /// The head.
+        head: String,
+        /// What is missing.
+        what: &'static str,
+    },
+}

@@ -1,0 +1,13 @@
+//! What can be said of heads when the truth of every image is known: ablation and explained variance.
+
+mod ablation;
+mod attributes;
+mod error;
+mod responses;
+mod variance;
+
+pub use ablation::{Ablation, AblationRow, AblationSettings, Specificity, ablate};
+pub use attributes::AttributeTable;
+pub use error::TruthError;
+pub use responses::{Prompt, Responses};
+pub use variance::{HeadVariance, explained_variance};

@@ -1,0 +1,210 @@
+use burn::tensor::{Device, Tensor, TensorData};
+use headspan_clip::{Clip, ClipConfig, TokenBatch, Tokenizer};
+use headspan_scenes::{Attributes, Combinations, Scene, World, categories, descriptions};
+use rayon::prelude::*;
+
+use crate::{
+    batch::Batch,
+    error::{Result, TrainError},
+};
+
+/// Scenes of one forward pass.
+const BATCH: usize = 100;
+
+/// Scenes among which a caption must find its own.
+const CANDIDATES: usize = 100;
+
+/// What a model is tried on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EvaluationSettings {
+    /// Scenes of each test, a multiple of 100.
+    pub scenes: usize,
+    /// The world's seed: not that of the training.
+    pub seed: u64,
+}
+
+/// Zero-shot accuracy on one category.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ZeroShot {
+    /// Property category.
+    pub category: &'static str,
+    /// Values to choose from.
+    pub values: usize,
+    /// Scenes of combinations that training saw and whose value can be seen.
+    pub seen_scenes: usize,
+    /// Share classified right.
+    pub seen: f64,
+    /// Scenes of combinations of kind and colour that training never saw.
+    pub unseen_scenes: usize,
+    /// Share classified right.
+    pub unseen: f64,
+}
+
+/// How well a trained model knows the world.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// One entry a category.
+    pub zero_shot: Vec<ZeroShot>,
+    /// Share of full captions whose own scene is the nearest of 100 (text to image).
+    pub text_to_image: f64,
+    /// Share of scenes whose own full caption is the nearest of 100.
+    pub image_to_text: f64,
+    /// Scenes of the retrieval.
+    pub retrieval_scenes: usize,
+}
+
+/// A model and what it needs to read scenes and texts.
+pub struct Subject<'a> {
+    /// The model.
+    pub model: &'a Clip,
+    /// Its configuration.
+    pub config: &'a ClipConfig,
+    /// Its tokenizer.
+    pub tokenizer: &'a Tokenizer,
+    /// Where it runs.
+    pub device: &'a Device,
+}
+
+impl Subject<'_> {
+    /// Tries the model on scenes that training never saw.
+    pub fn evaluate(&self, settings: &EvaluationSettings) -> Result<Evaluation> {
+        let prompts = self.prompts()?;
+        let world = |combinations| World {
+            seed: settings.seed,
+            pixels: self.config.vision.image_size as u32,
+            combinations,
+            captions: 0,
+            ..World::default()
+        };
+        let (seen, unseen) = (world(Combinations::Seen), world(Combinations::Unseen));
+        let seen_counts = self.counts(&seen, settings.scenes, &prompts)?;
+        let unseen_counts = self.counts(&unseen, settings.scenes, &prompts)?;
+        let share = |(right, scenes): (usize, usize)| right as f64 / scenes.max(1) as f64;
+        let zero_shot = categories()
+            .iter()
+            .enumerate()
+            .map(|(at, category)| ZeroShot {
+                category,
+                values: prompts[at].len(),
+                seen_scenes: seen_counts[at].1,
+                seen: share(seen_counts[at]),
+                unseen_scenes: unseen_counts[at].1,
+                unseen: share(unseen_counts[at]),
+            })
+            .collect();
+        let (text_to_image, image_to_text) = self.retrieval(&seen, settings.scenes)?;
+        Ok(Evaluation { zero_shot, text_to_image, image_to_text, retrieval_scenes: settings.scenes })
+    }
+
+    /// Unit mean of each value's descriptions, by category.
+    fn prompts(&self) -> Result<Vec<Vec<(&'static str, Vec<f32>)>>> {
+        let all = descriptions();
+        let texts: Vec<&str> = all.iter().map(|one| one.text.as_str()).collect();
+        let embeddings = self.texts(&texts)?;
+        let mut prompts: Vec<Vec<(&'static str, Vec<f32>)>> = vec![Vec::new(); Attributes::CATEGORIES];
+        for (one, embedding) in all.iter().zip(embeddings) {
+            let at = categories().iter().position(|category| *category == one.category).unwrap_or_default();
+            match prompts[at].last_mut() {
+                Some((value, sum)) if *value == one.value => {
+                    sum.iter_mut().zip(&embedding).for_each(|(sum, x)| *sum += x);
+                }
+                _ => prompts[at].push((one.value, embedding)),
+            }
+        }
+        prompts.iter_mut().flatten().for_each(|(_, sum)| unit(sum));
+        Ok(prompts)
+    }
+
+    /// Right answers and scenes of each category.
+    fn counts(
+        &self,
+        world: &World,
+        scenes: usize,
+        prompts: &[Vec<(&'static str, Vec<f32>)>],
+    ) -> Result<Vec<(usize, usize)>> {
+        let mut counts = vec![(0, 0); prompts.len()];
+        for first in (0..scenes).step_by(BATCH) {
+            let drawn = drawn(world, first, BATCH.min(scenes - first));
+            let images = self.images(&drawn)?;
+            for (scene, image) in drawn.iter().zip(images) {
+                for (at, (category, value)) in scene.attributes.table().iter().enumerate() {
+                    if !scene.attributes.shows(category) {
+                        continue;
+                    }
+                    let score = |text: &Vec<f32>| product(text, &image);
+                    let best = prompts[at].iter().max_by(|one, other| score(&one.1).total_cmp(&score(&other.1)));
+                    counts[at].0 += usize::from(best.is_some_and(|(found, _)| found == value));
+                    counts[at].1 += 1;
+                }
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Recall at 1 of full captions among 100 scenes, and of scenes among 100 full captions.
+    fn retrieval(&self, world: &World, scenes: usize) -> Result<(f64, f64)> {
+        let (mut to_image, mut to_text) = (0_usize, 0_usize);
+        let groups = scenes / CANDIDATES;
+        for group in 0..groups {
+            let drawn = drawn(world, group * CANDIDATES, CANDIDATES);
+            let images = self.images(&drawn)?;
+            let captions: Vec<&str> = drawn.iter().map(|scene| scene.full_caption.as_str()).collect();
+            let texts = self.texts(&captions)?;
+            let nearest = |one: &[f32], all: &[Vec<f32>]| -> Option<usize> {
+                (0..all.len()).max_by(|a, b| product(one, &all[*a]).total_cmp(&product(one, &all[*b])))
+            };
+            to_image += texts.iter().enumerate().filter(|(at, text)| nearest(text, &images) == Some(*at)).count();
+            to_text += images.iter().enumerate().filter(|(at, image)| nearest(image, &texts) == Some(*at)).count();
+        }
+        let all = (groups * CANDIDATES).max(1) as f64;
+        Ok((to_image as f64 / all, to_text as f64 / all))
+    }
+
+    /// Unit image features.
+    fn images(&self, scenes: &[Scene]) -> Result<Vec<Vec<f32>>> {
+        let side = self.config.vision.image_size;
+        let values = Batch::values(scenes, self.config);
+        let pixels = Tensor::from_data(TensorData::new(values, [scenes.len(), 3, side, side]), self.device);
+        rows(self.model.visual.encode(pixels))
+    }
+
+    /// Unit text features.
+    fn texts(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+        let mut all = Vec::with_capacity(texts.len());
+        for some in texts.chunks(BATCH) {
+            let tokens: Vec<Vec<u32>> =
+                some.iter().map(|text| Ok(self.tokenizer.encode(text)?.0)).collect::<Result<_>>()?;
+            all.extend(rows(self.model.text.encode(&TokenBatch::new(&tokens), self.device))?);
+        }
+        Ok(all)
+    }
+}
+
+fn drawn(world: &World, first: usize, count: usize) -> Vec<Scene> {
+    (first..first + count).into_par_iter().map(|index| world.scene(index as u64)).collect()
+}
+
+fn rows(features: Tensor<2>) -> Result<Vec<Vec<f32>>> {
+    let [_, d] = features.dims();
+    let values: Vec<f32> = features
+        .into_data()
+        .try_into_vec()
+        .map_err(|error| TrainError::Device { what: "features", message: format!("{error:?}") })?;
+    Ok(values
+        .chunks_exact(d)
+        .map(|row| {
+            let mut row = row.to_vec();
+            unit(&mut row);
+            row
+        })
+        .collect())
+}
+
+fn unit(row: &mut [f32]) {
+    let norm = product(row, row).sqrt();
+    row.iter_mut().for_each(|x| *x /= norm);
+}
+
+fn product(one: &[f32], other: &[f32]) -> f32 {
+    one.iter().zip(other).map(|(x, y)| x * y).sum()
+}
