@@ -34,6 +34,6 @@ pub use fold::{Synonyms, SynonymsError};
 pub use score::{PropertyFrequencies, score};
 pub use settings::Settings;
 pub use truth::{
-    Ablation, AblationRow, AblationSettings, AttributeTable, HeadVariance, Prompt, Responses, Specificity, TruthError,
-    ablate, explained_variance,
+    Ablation, AblationRow, AblationSettings, AttributeTable, GroupAccuracy, HeadVariance, Prompt, Responses, Sides,
+    Specificity, TruthError, ablate, associated_heads, explained_variance, group_accuracy,
 };

@@ -4,9 +4,10 @@ use anyhow::{Context, Result};
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_artifacts::{HeadId, LabelRow, RunDirectory, read_rows};
 use headspan_metrics::{
-    Ablation, AblationSettings, AttributeTable, HeadVariance, Prompt, Responses, TruthError, ablate, explained_variance,
+    Ablation, AblationSettings, AttributeTable, GroupAccuracy, HeadVariance, Prompt, Responses, Sides, TruthError,
+    ablate, associated_heads, explained_variance, group_accuracy,
 };
-use headspan_scenes::{categories, descriptions};
+use headspan_scenes::{Attribute, Background, Home, Kind, categories, descriptions};
 
 use crate::{
     cli::TruthArgs,
@@ -31,9 +32,54 @@ pub(crate) fn truth(arguments: &TruthArgs) -> Result<()> {
     let synonyms = synonyms(&own)?;
     let ablation = ablate(&responses, &table, &labels, &synonyms, &settings);
     let variance = explained_variance(&run, &table)?;
+    let grounds = associated_heads(&responses.heads, Background::CATEGORY, &labels, &synonyms, &settings);
+    let groups = group_accuracy(&responses, &table, &KINDS, &GROUNDS, &grounds)?;
     print(&ablation_table(&ablation, &responses.heads))?;
     print("")?;
+    print(&group_table(&groups, &grounds, &responses.heads))?;
+    print("")?;
     print(&variance_table(&run, &variance, table.categories(), &labels))
+}
+
+/// Kinds by the side where a spurious correlation puts them.
+const KINDS: Sides<'static> = Sides { category: Kind::CATEGORY, side_of: &|value| side(Kind::ALL, value, Kind::home) };
+
+/// Backgrounds by side.
+const GROUNDS: Sides<'static> =
+    Sides { category: Background::CATEGORY, side_of: &|value| side(Background::ALL, value, Background::home) };
+
+fn side<A: Attribute>(all: &[A], value: &str, home: fn(A) -> Home) -> Option<String> {
+    let found = all.iter().find(|one| one.name() == value)?;
+    Some(match home(*found) {
+        Home::Water => "water".to_owned(),
+        Home::Land => "land".to_owned(),
+    })
+}
+
+/// Whether the object's side is told, by group, with and without the heads of the background.
+fn group_table(groups: &[GroupAccuracy], grounds: &[usize], heads: &[HeadId]) -> String {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.set_header(["object", "background", "images", "accuracy", "without background heads"]);
+    let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+    let percent = |share: f64| right(format!("{:.1} %", 100.0 * share));
+    for group in groups {
+        table.add_row([
+            Cell::new(&group.object),
+            Cell::new(&group.surroundings),
+            right(group.images.to_string()),
+            percent(group.before),
+            percent(group.after),
+        ]);
+    }
+    let worst = |share: fn(&GroupAccuracy) -> f64| groups.iter().map(share).fold(f64::INFINITY, f64::min);
+    let names: Vec<String> = grounds.iter().map(|head| heads[*head].to_string()).collect();
+    format!(
+        "{table}\nworst group {:.1} %, without {} {:.1} %",
+        100.0 * worst(|group| group.before),
+        if names.is_empty() { "any head (none is associated with backgrounds)".to_owned() } else { names.join(" ") },
+        100.0 * worst(|group| group.after)
+    )
 }
 
 fn prompts() -> Vec<Prompt> {

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, ops::Range};
 
-use headspan_artifacts::LabelRow;
+use headspan_artifacts::{HeadId, LabelRow};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -154,18 +154,27 @@ fn heads_by_task(
     synonyms: &Synonyms,
     settings: &AblationSettings,
 ) -> BTreeMap<usize, Vec<usize>> {
-    let mut found: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for label in labels {
+    let own = |task: &Task| associated_heads(&responses.heads, &task.category, labels, synonyms, settings);
+    tasks.iter().map(own).enumerate().filter(|(_, heads)| !heads.is_empty()).collect()
+}
+
+/// Heads, by position, that are labelled with a property and associated: enough of their texts are consistent with it.
+pub fn associated_heads(
+    heads: &[HeadId],
+    property: &str,
+    labels: &[LabelRow],
+    synonyms: &Synonyms,
+    settings: &AblationSettings,
+) -> Vec<usize> {
+    let wanted = synonyms.fold(property);
+    let fits = |label: &&LabelRow| {
         let consistent = label.consistent.iter().filter(|text| **text == Some(true)).count();
-        let Some(property) = label.property.as_deref().filter(|_| consistent >= settings.consistent) else { continue };
-        let property = synonyms.fold(property);
-        let task = tasks.iter().position(|task| synonyms.fold(&task.category) == property);
-        let head = responses.heads.iter().position(|head| head.layer == label.layer && head.head == label.head);
-        if let (Some(task), Some(head)) = (task, head) {
-            found.entry(task).or_default().push(head);
-        }
-    }
-    found
+        let own = label.property.as_deref().map(|own| synonyms.fold(own));
+        consistent >= settings.consistent && own.as_ref() == Some(&wanted)
+    };
+    let position =
+        |label: &LabelRow| heads.iter().position(|head| head.layer == label.layer && head.head == label.head);
+    labels.iter().filter(fits).filter_map(position).collect()
 }
 
 fn tasks(responses: &Responses, truth: &AttributeTable) -> Vec<Task> {

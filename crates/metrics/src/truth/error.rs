@@ -40,4 +40,10 @@ pub enum TruthError {
         /// What is missing.
         what: &'static str,
     },
+    /// A category that the attribute table or the prompts do not have.
+    #[error("there is no category `{category}` in the attribute table and the descriptions")]
+    NoCategory {
+        /// The category.
+        category: String,
+    },
 }

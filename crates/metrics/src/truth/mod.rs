@@ -3,11 +3,13 @@
 mod ablation;
 mod attributes;
 mod error;
+mod groups;
 mod responses;
 mod variance;
 
-pub use ablation::{Ablation, AblationRow, AblationSettings, Specificity, ablate};
+pub use ablation::{Ablation, AblationRow, AblationSettings, Specificity, ablate, associated_heads};
 pub use attributes::AttributeTable;
 pub use error::TruthError;
+pub use groups::{GroupAccuracy, Sides, group_accuracy};
 pub use responses::{Prompt, Responses};
 pub use variance::{HeadVariance, explained_variance};

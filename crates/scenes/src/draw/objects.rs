@@ -46,15 +46,15 @@ fn united(all: Option<Mask>, own: Option<Mask>) -> Option<Mask> {
 /// Half the side of one object. More objects are smaller each, or four large ones would not fit.
 fn radius(attributes: &Attributes) -> f32 {
     let alone = match attributes.size {
-        Size::Small => 10.0,
-        Size::Medium => 13.5,
-        Size::Large => 19.0,
+        Size::Small => 11.5,
+        Size::Medium => 15.5,
+        Size::Large => 20.0,
     };
     let share = match attributes.count {
         Count::One => 1.0,
-        Count::Two => 0.78,
-        Count::Three => 0.72,
-        Count::Four => 0.68,
+        Count::Two => 0.8,
+        Count::Three => 0.74,
+        Count::Four => 0.7,
     };
     alone * share
 }
