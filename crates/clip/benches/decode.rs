@@ -11,7 +11,7 @@ fn main() {
 
 fn file(name: &str) -> Vec<u8> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/preprocess/");
-    std::fs::read(format!("{folder}{name}")).expect("a file of the tests")
+    fs_err::read(format!("{folder}{name}")).expect("a file of the tests")
 }
 
 #[divan::bench(args = FILES)]

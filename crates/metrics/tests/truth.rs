@@ -20,7 +20,7 @@ fn world(folder: &Path) -> Result<(Responses, AttributeTable), Box<dyn std::erro
     let shapes: Vec<&str> = (0..IMAGES).map(|image| ["ball", "star"][shape(image)]).collect();
     let path = folder.join("attributes.parquet");
     let mut frame = df!("image_id" => &ids, "colors" => colours, "shapes" => shapes)?;
-    ParquetWriter::new(std::fs::File::create(&path)?).finish(&mut frame)?;
+    ParquetWriter::new(fs_err::File::create(&path)?).finish(&mut frame)?;
     let classes = [("colors", "red"), ("colors", "blue"), ("shapes", "ball"), ("shapes", "star")];
     let score = |image: usize| -> [f32; 4] {
         let mut row = [0.0; 4];
@@ -100,7 +100,9 @@ fn groups_are_by_the_sides_of_object_and_surroundings() -> Outcome {
     let sides = |category| Sides { category, side_of: &same };
     let groups = group_accuracy(&responses, &truth, &sides("shapes"), &sides("colors"), &[1])?;
     assert_eq!(groups.len(), 4);
-    assert!(groups.iter().all(|group| group.images == 10 && group.before == 1.0 && group.after == 0.0), "{groups:?}");
+    for group in &groups {
+        assert_eq!((group.images, group.before, group.after), (10, 1.0, 0.0), "{group:?}");
+    }
     let message = group_accuracy(&responses, &truth, &sides("sizes"), &sides("colors"), &[]).err();
     assert!(message.is_some_and(|error| error.to_string().contains("sizes")));
     Ok(())

@@ -151,7 +151,7 @@ pub struct Description {
 /// else.
 pub fn descriptions() -> Vec<Description> {
     let mut all = Vec::new();
-    let several = |noun: &str| [format!("a picture of {noun}"), format!("an image of {noun}"), format!("{noun}")];
+    let several = |noun: &str| [format!("a picture of {noun}"), format!("an image of {noun}"), noun.to_owned()];
     add(&mut all, |kind: Kind| {
         nouns(kind)
             .iter()

@@ -65,6 +65,9 @@ pub struct Subject<'a> {
     pub device: &'a Device,
 }
 
+/// Values of one category, each with the unit mean of its descriptions' features.
+type Prompts = Vec<(&'static str, Vec<f32>)>;
+
 impl Subject<'_> {
     /// Tries the model on scenes that training never saw.
     pub fn evaluate(&self, settings: &EvaluationSettings) -> Result<Evaluation> {
@@ -97,11 +100,11 @@ impl Subject<'_> {
     }
 
     /// Unit mean of each value's descriptions, by category.
-    fn prompts(&self) -> Result<Vec<Vec<(&'static str, Vec<f32>)>>> {
+    fn prompts(&self) -> Result<Vec<Prompts>> {
         let all = descriptions();
         let texts: Vec<&str> = all.iter().map(|one| one.text.as_str()).collect();
         let embeddings = self.texts(&texts)?;
-        let mut prompts: Vec<Vec<(&'static str, Vec<f32>)>> = vec![Vec::new(); Attributes::CATEGORIES];
+        let mut prompts: Vec<Prompts> = vec![Vec::new(); Attributes::CATEGORIES];
         for (one, embedding) in all.iter().zip(embeddings) {
             let at = categories().iter().position(|category| *category == one.category).unwrap_or_default();
             match prompts[at].last_mut() {
@@ -111,17 +114,14 @@ impl Subject<'_> {
                 _ => prompts[at].push((one.value, embedding)),
             }
         }
-        prompts.iter_mut().flatten().for_each(|(_, sum)| unit(sum));
+        for (_, sum) in prompts.iter_mut().flatten() {
+            unit(sum);
+        }
         Ok(prompts)
     }
 
     /// Right answers and scenes of each category.
-    fn counts(
-        &self,
-        world: &World,
-        scenes: usize,
-        prompts: &[Vec<(&'static str, Vec<f32>)>],
-    ) -> Result<Vec<(usize, usize)>> {
+    fn counts(&self, world: &World, scenes: usize, prompts: &[Prompts]) -> Result<Vec<(usize, usize)>> {
         let mut counts = vec![(0, 0); prompts.len()];
         for first in (0..scenes).step_by(BATCH) {
             let drawn = drawn(world, first, BATCH.min(scenes - first));
@@ -202,7 +202,9 @@ fn rows(features: Tensor<2>) -> Result<Vec<Vec<f32>>> {
 
 fn unit(row: &mut [f32]) {
     let norm = product(row, row).sqrt();
-    row.iter_mut().for_each(|x| *x /= norm);
+    for x in row.iter_mut() {
+        *x /= norm;
+    }
 }
 
 fn product(one: &[f32], other: &[f32]) -> f32 {

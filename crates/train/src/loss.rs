@@ -73,7 +73,9 @@ pub(crate) fn contrast(
             let pull = onto(part.images, toward_images) + onto(part.texts, toward_texts);
             Ok(GradientsParams::from_grads(pull.backward(), &part.replica))
         })?;
-        by_part.into_iter().for_each(|gradients| sum.accumulate(model, gradients));
+        for gradients in by_part {
+            sum.accumulate(model, gradients);
+        }
     }
     Ok(Contrast { loss, logits, gradients: sum.grads() })
 }

@@ -21,9 +21,9 @@ pub struct Recipe {
     pub learning_rate: f64,
     /// Steps over which the learning rate rises from zero; then it falls to zero along a cosine.
     pub warmup_steps: u64,
-    /// AdamW's decay of the weights.
+    /// `AdamW`'s decay of the weights.
     pub weight_decay: f32,
-    /// AdamW's second decay rate.
+    /// `AdamW`'s second decay rate.
     pub beta_2: f32,
     /// Largest norm of one tensor's gradient.
     pub clip_norm: f32,

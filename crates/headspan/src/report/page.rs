@@ -149,6 +149,7 @@ fn head_table(run: &RunDirectory) -> Result<Markup> {
     };
     Ok(html! {
         h2 { (run.id().model()) }
+        (layers(&labels))
         div.scroll { table {
             thead { tr { th { "head" } th { "property" } th { "labeller" } th.number { "agreement" } th { "first texts (variance)" } } }
             tbody {
@@ -164,4 +165,27 @@ fn head_table(run: &RunDirectory) -> Result<Markup> {
             }
         } }
     })
+}
+
+/// The properties of all heads by layer, one table a labeller: a row a layer, a column a head.
+fn layers(labels: &[LabelRow]) -> Markup {
+    let mut by_labeller: BTreeMap<&str, BTreeMap<u32, BTreeMap<u32, &str>>> = BTreeMap::new();
+    for label in labels {
+        let property = label.property.as_deref().unwrap_or("–");
+        by_labeller.entry(&label.labeller).or_default().entry(label.layer).or_default().insert(label.head, property);
+    }
+    html! {
+        @for (labeller, layers) in &by_labeller {
+            @let heads = layers.values().flat_map(|heads| heads.keys()).max().map_or(0, |head| head + 1);
+            p.note { "Properties by layer and head (" (labeller) ")." }
+            div.scroll { table {
+                thead { tr { th { "layer" } @for head in 0..heads { th { "H" (head) } } } }
+                tbody {
+                    @for (layer, properties) in layers {
+                        tr { td { "L" (layer) } @for head in 0..heads { td { (properties.get(&head).unwrap_or(&"")) } } }
+                    }
+                }
+            } }
+        }
+    }
 }

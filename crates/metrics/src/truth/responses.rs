@@ -109,7 +109,9 @@ fn class_embeddings(texts: &[TextRow], prompts: &[Prompt]) -> Result<Classes, Tr
     }
     for embedding in &mut embeddings {
         let norm = product(embedding, embedding).sqrt();
-        embedding.iter_mut().for_each(|x| *x /= norm);
+        for x in embedding.iter_mut() {
+            *x /= norm;
+        }
     }
     Ok((classes, embeddings))
 }

@@ -33,6 +33,7 @@ impl Canvas {
         placed.post_concat(self.to_pixels)
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "the path is made in the call")]
     pub(super) fn fill(&mut self, path: Option<Path>, color: Rgb, opacity: f32) {
         self.fill_placed(path.as_ref(), Transform::identity(), color, opacity, None);
     }

@@ -112,7 +112,7 @@ fn fish() -> Shape {
 fn star() -> Option<Path> {
     let corner = |index: usize| {
         let angle = index as f32 * std::f32::consts::PI / 5.0;
-        let radius = if index % 2 == 0 { 1.0 } else { 0.42 };
+        let radius = if index.is_multiple_of(2) { 1.0 } else { 0.42 };
         (radius * libm::sinf(angle), -radius * libm::cosf(angle))
     };
     polygon(&(0..10).map(corner).collect::<Vec<_>>())

@@ -47,7 +47,7 @@ fn sketch(image: &mut [u8], side: usize) {
                 - at(above, left)
                 - 2 * at(above, column)
                 - at(above, right);
-            let ink = (across.abs() + down.abs()) / 2;
+            let ink = i32::midpoint(across.abs(), down.abs());
             let paper = [250, 247, 238];
             for channel in 0..3 {
                 image[(row * side + column) * 3 + channel] = (paper[channel] - ink).clamp(24, 255) as u8;
