@@ -264,6 +264,10 @@ pub(crate) struct ScenesArgs {
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub(crate) correlation: f32,
 
+    /// Share of plain scenes: one large object, photo-like, by day, in clear weather, without pattern or sign
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub(crate) ease: f32,
+
     /// Captions of a scene, besides the full one
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub(crate) captions: u32,
@@ -347,6 +351,10 @@ pub(crate) struct EvaluateArgs {
     /// Seed of the world; not that of the training
     #[arg(long, default_value_t = 77)]
     pub(crate) seed: u64,
+
+    /// Share of plain scenes: one large object, photo-like, by day, in clear weather, without pattern or sign
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub(crate) ease: f32,
 
     /// cpu, wgpu, cuda or auto
     #[arg(long)]

@@ -37,13 +37,16 @@ pub struct World {
     pub combinations: Combinations,
     /// Chance, 0 to 1, that the background is of the kind's own side whatever else would be drawn; 0 is independence.
     pub correlation: f32,
+    /// Share of scenes, 0 to 1, that are as plain as can be: one large plain object, photo-like, by day, in clear weather,
+    /// without a sign. Only kind, colour, position and background vary. What a training begins with.
+    pub ease: f32,
     /// Captions with random subsets of the attributes, per scene.
     pub captions: u32,
 }
 
 impl Default for World {
     fn default() -> Self {
-        Self { seed: 0, pixels: 64, combinations: Combinations::Seen, correlation: 0.0, captions: 4 }
+        Self { seed: 0, pixels: 64, combinations: Combinations::Seen, correlation: 0.0, ease: 0.0, captions: 4 }
     }
 }
 
@@ -111,7 +114,8 @@ impl World {
                 break background;
             }
         };
-        Attributes {
+        let plain = self.ease > 0.0 && random.random::<f32>() < self.ease;
+        let drawn = Attributes {
             kind,
             hue,
             pattern: Pattern::draw(random),
@@ -124,6 +128,19 @@ impl World {
             // Half of the pictures are photo-like, or the colours would hardly be seen.
             style: if random.random::<f32>() < 0.4 { Style::Photo } else { Style::draw(random) },
             glyph: if random.random::<f32>() < 0.5 { Glyph::None } else { Glyph::draw(random) },
+        };
+        if !plain {
+            return drawn;
+        }
+        Attributes {
+            pattern: Pattern::Plain,
+            count: Count::One,
+            size: Size::Large,
+            weather: Weather::Clear,
+            time: Time::Day,
+            style: Style::Photo,
+            glyph: Glyph::None,
+            ..drawn
         }
     }
 }

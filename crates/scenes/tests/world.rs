@@ -7,7 +7,14 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 /// Hash of everything in 200 scenes of each of two worlds.
 fn hash_of_scenes() -> String {
     let mut hasher = blake3::Hasher::new();
-    let correlated = World { seed: 7, pixels: 96, correlation: 0.9, combinations: Combinations::All, captions: 2 };
+    let correlated = World {
+        seed: 7,
+        pixels: 96,
+        correlation: 0.9,
+        combinations: Combinations::All,
+        captions: 2,
+        ..World::default()
+    };
     for world in [World::default(), correlated] {
         for index in 0..200 {
             let scene = world.scene(index);

@@ -21,6 +21,8 @@ pub struct EvaluationSettings {
     pub scenes: usize,
     /// The world's seed: not that of the training.
     pub seed: u64,
+    /// Share of plain scenes, see [`World::ease`].
+    pub ease: f32,
 }
 
 /// Zero-shot accuracy on one category.
@@ -76,6 +78,7 @@ impl Subject<'_> {
             seed: settings.seed,
             pixels: self.config.vision.image_size as u32,
             combinations,
+            ease: settings.ease,
             captions: 0,
             ..World::default()
         };

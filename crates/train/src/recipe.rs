@@ -21,6 +21,9 @@ pub struct Recipe {
     pub learning_rate: f64,
     /// Steps over which the learning rate rises from zero; then it falls to zero along a cosine.
     pub warmup_steps: u64,
+    /// Steps over which the share of plain scenes falls from all to none. Without them a small model learns skies and colours
+    /// first and then stands still: shapes, hidden among ten other things that vary, pull too weakly.
+    pub easy_steps: u64,
     /// `AdamW`'s decay of the weights.
     pub weight_decay: f32,
     /// `AdamW`'s second decay rate.
@@ -127,6 +130,12 @@ impl Recipe {
         }
     }
 
+    /// The world of a step, counted from 0: plain scenes give way to all.
+    pub(crate) fn world_at(&self, step: u64) -> World {
+        let ease = if step < self.easy_steps { 1.0 - step as f32 / self.easy_steps as f32 } else { 0.0 };
+        World { ease, captions: 1, ..self.world }
+    }
+
     /// Learning rate of a step, counted from 0: linear warm-up, then half a cosine down to zero.
     pub fn learning_rate(&self, step: u64) -> f64 {
         if step < self.warmup_steps {
@@ -148,6 +157,7 @@ impl Recipe {
             parts: 2,
             learning_rate: 1e-3,
             warmup_steps: 2,
+            easy_steps: 3,
             weight_decay: 0.01,
             beta_2: 0.98,
             clip_norm: 1.0,

@@ -121,7 +121,7 @@ impl Trainer {
             return Ok(None);
         }
         let (step, count) = (self.step, self.recipe.batch_size);
-        let world = headspan_scenes::World { captions: 1, ..self.recipe.world };
+        let world = self.recipe.world_at(step);
         let first = step * count as u64;
         let rows = count / self.recipe.parts;
         let render = |part: usize| {

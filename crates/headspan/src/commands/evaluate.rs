@@ -19,7 +19,11 @@ pub(crate) fn evaluate(arguments: &EvaluateArgs) -> Result<()> {
     let (device, _kind) = open_device(arguments.device.unwrap_or(DeviceChoice::Auto))?;
     let model = Checkpoint::open(&files.weights)?.load(&config, &device)?;
     let subject = Subject { model: &model, config: &config, tokenizer: &tokenizer, device: &device };
-    let found = subject.evaluate(&EvaluationSettings { scenes: arguments.scenes, seed: arguments.seed })?;
+    let found = subject.evaluate(&EvaluationSettings {
+        scenes: arguments.scenes,
+        seed: arguments.seed,
+        ease: arguments.ease,
+    })?;
     if arguments.json { print_json(&json(&found)) } else { print(&table(&found)) }
 }
 

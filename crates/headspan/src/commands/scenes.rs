@@ -16,6 +16,7 @@ pub(crate) fn scenes(arguments: &ScenesArgs) -> Result<()> {
         pixels: arguments.pixels,
         combinations: arguments.combinations.into(),
         correlation: arguments.correlation,
+        ease: arguments.ease,
         captions: arguments.captions,
     };
     if !(0.0..=1.0).contains(&world.correlation) {

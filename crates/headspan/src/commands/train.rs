@@ -20,6 +20,7 @@ pub(crate) fn train(arguments: &TrainArgs, quiet: bool) -> Result<()> {
     if let Some(steps) = arguments.steps {
         recipe.steps = steps;
         recipe.warmup_steps = recipe.warmup_steps.min(steps / 10);
+        recipe.easy_steps = recipe.easy_steps.min(steps / 2);
     }
     let (device, kind) = open_device(arguments.device.unwrap_or(DeviceChoice::Auto))?;
     let mut trainer = Trainer::open(recipe, &arguments.out, &device)?;

@@ -5,5 +5,6 @@ mod config;
 mod fetch;
 mod kill;
 mod pipeline;
+mod scenes;
 mod snapshots;
 mod support;
