@@ -1,4 +1,4 @@
-"""Time the published TEXTSPAN loop per head in PyTorch, beside `cargo bench -p headspan-textspan`.
+"""Time the published TEXTSPAN loop per head in PyTorch, beside `cargo bench --workspace --bench textspan`.
 
 Usage: textspan_vs_published.py [--iterations 2]
 Random data of the published size: n = 50,000 images, d = 768, 3,498 texts. The loop runs a few of its 60 iterations and the
@@ -33,7 +33,7 @@ def main() -> None:
     published = svd + 60 * each
     print(f"published loop, one head: SVD {svd:.1f} s, {each:.2f} s an iteration, {published:.0f} s for k = 60 (extrapolated)")
     bench = subprocess.run(
-        ["cargo", "bench", "--quiet", "-p", "headspan-textspan"], capture_output=True, text=True, check=True
+        ["cargo", "bench", "--quiet", "--workspace", "--bench", "textspan"], capture_output=True, text=True, check=True
     ).stdout
     print(bench)
     median = re.search(r"one_head\s+[\d.]+ \S+\s+│ [\d.]+ \S+\s+│ ([\d.]+) (\S+)", bench)
