@@ -16,13 +16,38 @@ const NAME: &str = "lexicon";
 pub struct LexiconSettings {
     /// Texts of a head that count, `k`.
     pub texts: usize,
+    /// How much each of them counts.
+    pub weighting: Weighting,
     /// Share of the weight below which a label is reported as weak.
     pub minimum_agreement: f64,
 }
 
+/// How much a text of a head counts for its property.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weighting {
+    /// By the variance that its pick removed.
+    #[default]
+    VarianceShare,
+    /// Like every other.
+    Equal,
+    /// By the order of the picks: 1, 1/2, 1/3, …
+    ReciprocalRank,
+}
+
+impl Weighting {
+    fn of(self, row: &TextspanRow) -> f64 {
+        match self {
+            Self::VarianceShare => row.variance_share,
+            Self::Equal => 1.0,
+            Self::ReciprocalRank => 1.0 / f64::from(row.rank + 1),
+        }
+    }
+}
+
 impl Default for LexiconSettings {
     fn default() -> Self {
-        Self { texts: 5, minimum_agreement: 0.5 }
+        Self { texts: 5, weighting: Weighting::default(), minimum_agreement: 0.5 }
     }
 }
 
@@ -109,7 +134,7 @@ impl Categories {
     }
 }
 
-/// Labels every head with the category that carries most of its first texts, each weighted by its variance share; a text is
+/// Labels every head with the category that carries most of its first texts, weighted as the settings say; a text is
 /// consistent when it is of that category. Ties go to the first by name and are said, as is low agreement.
 pub fn label(heads: &[HeadTexts], categories: &Categories, settings: &LexiconSettings) -> Vec<LabelRow> {
     heads.iter().map(|head| label_head(head, categories, settings)).collect()
@@ -120,7 +145,7 @@ fn label_head(head: &HeadTexts, categories: &Categories, settings: &LexiconSetti
     let mut weights: BTreeMap<&str, f64> = BTreeMap::new();
     for row in texts {
         if let Some(category) = categories.of(row) {
-            *weights.entry(category).or_default() += row.variance_share;
+            *weights.entry(category).or_default() += settings.weighting.of(row);
         }
     }
     let total: f64 = weights.values().sum();
@@ -191,6 +216,19 @@ mod tests {
         assert_eq!(row.property.as_deref(), Some("animals"));
         assert_eq!(row.consistent, [Some(true), Some(false), Some(false), Some(false), Some(false)]);
         assert!(row.agreement.is_some_and(|agreement| (agreement - 0.5 / 0.85).abs() < 1e-12));
+    }
+
+    #[test]
+    fn the_weighting_can_change_the_label() {
+        let texts = [("animals", 0.1), ("colors", 0.1), ("colors", 0.1), ("food", 0.6), ("art", 0.05)];
+        let label = |weighting| {
+            let settings = LexiconSettings { weighting, ..LexiconSettings::default() };
+            label_head(&head(&texts), &Categories::Tagged, &settings).property
+        };
+        assert_eq!(label(Weighting::VarianceShare).as_deref(), Some("food"));
+        assert_eq!(label(Weighting::Equal).as_deref(), Some("colors"));
+        // 1 against 1/2 + 1/3.
+        assert_eq!(label(Weighting::ReciprocalRank).as_deref(), Some("animals"));
     }
 
     #[test]

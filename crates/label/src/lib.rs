@@ -10,5 +10,5 @@ pub mod lexicon;
 pub mod openai;
 
 pub use heads::{HeadTexts, heads_of};
-pub use lexicon::{Categories, CategoriesError, LexiconSettings};
+pub use lexicon::{Categories, CategoriesError, LexiconSettings, Weighting};
 pub use openai::OpenAiSettings;
