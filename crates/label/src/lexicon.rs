@@ -36,6 +36,18 @@ pub enum Weighting {
 }
 
 impl Weighting {
+    /// Every weighting.
+    pub const ALL: [Self; 3] = [Self::VarianceShare, Self::Equal, Self::ReciprocalRank];
+
+    /// As it stands in a configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::VarianceShare => "variance_share",
+            Self::Equal => "equal",
+            Self::ReciprocalRank => "reciprocal_rank",
+        }
+    }
+
     fn of(self, row: &TextspanRow) -> f64 {
         match self {
             Self::VarianceShare => row.variance_share,

@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
-use headspan_artifacts::{HeadId, LabelRow, RunDirectory, read_rows};
+use headspan_artifacts::{HeadId, LabelRow, RunDirectory, TextspanRow, read_rows};
+use headspan_label::{Categories, LexiconSettings, Weighting, heads_of, lexicon};
 use headspan_metrics::{
     Ablation, AblationSettings, AttributeTable, GroupAccuracy, HeadVariance, Prompt, Responses, Sides, TruthError,
     ablate, associated_heads, explained_variance, group_accuracy,
@@ -38,7 +39,9 @@ pub(crate) fn truth(arguments: &TruthArgs) -> Result<()> {
     print("")?;
     print(&group_table(&groups, &grounds, &responses.heads))?;
     print("")?;
-    print(&variance_table(&run, &variance, table.categories(), &labels))
+    print(&variance_table(&run, &variance, table.categories(), &labels))?;
+    print("")?;
+    print(&weighting_table(&run, &variance, table.categories())?)
 }
 
 /// Kinds by the side where a spurious correlation puts them.
@@ -122,6 +125,40 @@ fn ablation_table(ablation: &Ablation, heads: &[HeadId]) -> String {
     format!("{table}\nall properties together, labels dealt anew: p = {:.3}", ablation.p_value)
 }
 
+/// Share of a head's variance from which the attribute that explains it is taken for what the head looks at.
+const CLEAR: f64 = 1.0 / 3.0;
+
+/// How often each weighting of the lexicon names the attribute that explains most of a head: to choose by one model and to
+/// report on another.
+fn weighting_table(run: &RunDirectory, variance: &[HeadVariance], categories: &[String]) -> Result<String> {
+    let heads = heads_of(read_rows::<TextspanRow>(&run.table("textspan"))?);
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.set_header(["weighting of the lexicon", "clear heads that agree", "all heads that agree"]);
+    for weighting in Weighting::ALL {
+        let labels =
+            lexicon::label(&heads, &Categories::Tagged, &LexiconSettings { weighting, ..LexiconSettings::default() });
+        let (mut clear, mut agreeing, mut all) = (0, 0, 0);
+        for one in variance {
+            let Some((best, share)) = one.eta_squared.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1))
+            else {
+                continue;
+            };
+            let own = labels.iter().find(|label| label.layer == one.head.layer && label.head == one.head.head);
+            let agrees = own.is_some_and(|label| label.property.as_deref() == Some(categories[best].as_str()));
+            clear += usize::from(share >= CLEAR);
+            agreeing += usize::from(agrees && share >= CLEAR);
+            all += usize::from(agrees);
+        }
+        table.add_row([
+            weighting.name().to_owned(),
+            format!("{agreeing} of {clear}"),
+            format!("{all} of {}", variance.len()),
+        ]);
+    }
+    Ok(table.to_string())
+}
+
 /// The attribute that explains most of each head, beside its label.
 fn variance_table(run: &RunDirectory, variance: &[HeadVariance], categories: &[String], labels: &[LabelRow]) -> String {
     let mut table = Table::new();
@@ -135,7 +172,7 @@ fn variance_table(run: &RunDirectory, variance: &[HeadVariance], categories: &[S
         let (best, second) = (order[0], order[1]);
         let label = labels.iter().find(|label| label.layer == one.head.layer && label.head == one.head.head);
         let property = label.and_then(|label| label.property.clone()).unwrap_or_else(|| "n/a".to_owned());
-        if one.eta_squared[best] >= 1.0 / 3.0 {
+        if one.eta_squared[best] >= CLEAR {
             clear += 1;
             agreeing += usize::from(property == categories[best]);
             *confusion.entry((categories[best].clone(), property.clone())).or_default() += 1;
