@@ -1,5 +1,6 @@
 //! headspan: what each attention head of a CLIP model looks at, and how cleanly.
 
+mod built_in;
 mod cli;
 mod commands;
 mod hub;

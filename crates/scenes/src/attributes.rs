@@ -47,7 +47,7 @@ attribute!(
     /// Kind of the objects: the class of zero-shot classification.
     Kind, "shapes",
     Ball = "ball", House = "house", Tree = "tree", Boat = "boat", Car = "car", Fish = "fish", Star = "star", Mug = "mug",
-    Mushroom = "mushroom", Butterfly = "butterfly", Flower = "flower", Rocket = "rocket",
+    Mushroom = "mushroom", Rocket = "rocket",
 );
 attribute!(
     /// Colour of the objects.
@@ -147,9 +147,9 @@ impl Attributes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Home {
-    /// Sea, beach, snow and mountains; boat, fish, star, mug, ball and rocket.
+    /// Sea, beach, snow and mountains; boat, fish, star, mug and ball.
     Water,
-    /// Meadow, desert, city and forest; house, tree, car, mushroom, butterfly and flower.
+    /// Meadow, desert, city and forest; house, tree, car, mushroom and rocket.
     Land,
 }
 
@@ -157,8 +157,8 @@ impl Kind {
     /// The side on which a spurious correlation puts this kind.
     pub fn home(self) -> Home {
         match self {
-            Self::Boat | Self::Fish | Self::Star | Self::Mug | Self::Ball | Self::Rocket => Home::Water,
-            Self::House | Self::Tree | Self::Car | Self::Mushroom | Self::Butterfly | Self::Flower => Home::Land,
+            Self::Boat | Self::Fish | Self::Star | Self::Mug | Self::Ball => Home::Water,
+            Self::House | Self::Tree | Self::Car | Self::Mushroom | Self::Rocket => Home::Land,
         }
     }
 }

@@ -24,7 +24,7 @@ const GLYPH: usize = 10;
 
 /// How often a caption mentions each category. People name the thing first; of the rest, what is hard to see is named more
 /// often than what fills the picture, or a small model would learn nothing but skies.
-const MENTIONED: [f32; Attributes::CATEGORIES] = [0.75, 0.35, 0.35, 0.35, 0.25, 0.35, 0.2, 0.15, 0.1, 0.15, 0.4];
+const MENTIONED: [f32; Attributes::CATEGORIES] = [0.9, 0.35, 0.3, 0.3, 0.2, 0.3, 0.15, 0.1, 0.1, 0.1, 0.3];
 
 /// A caption that mentions some of the attributes that can be seen, or (one in ten) all of them.
 pub(crate) fn caption(attributes: &Attributes, random: &mut impl Rng) -> String {

@@ -123,10 +123,10 @@ impl World {
             size: Size::draw(random),
             position: Position::draw(random),
             background,
-            weather: Weather::draw(random),
+            // As in life, most pictures are photo-like and of fair weather; what hides an object is rarer.
+            weather: if random.random::<f32>() < 0.25 { Weather::Clear } else { Weather::draw(random) },
             time: Time::draw(random),
-            // Half of the pictures are photo-like, or the colours would hardly be seen.
-            style: if random.random::<f32>() < 0.4 { Style::Photo } else { Style::draw(random) },
+            style: if random.random::<f32>() < 0.5 { Style::Photo } else { Style::draw(random) },
             glyph: if random.random::<f32>() < 0.5 { Glyph::None } else { Glyph::draw(random) },
         };
         if !plain {

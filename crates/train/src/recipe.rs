@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use headspan_clip::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig};
 use headspan_scenes::World;
 use serde::{Deserialize, Serialize};
@@ -32,8 +34,11 @@ pub struct Recipe {
     pub clip_norm: f32,
     /// Steps between two checkpoints.
     pub checkpoint_steps: u64,
-    /// Most tokens of the tokenizer, its two special ones included.
+    /// Most tokens of the tokenizer, its two special ones included. A model to begin with brings its own.
     pub vocabulary: usize,
+    /// Folder of a trained model of this geometry to go on from, instead of weights drawn from the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begin_with: Option<PathBuf>,
     /// The scenes. `pixels` is the model's image size.
     pub world: World,
     /// The towers.
@@ -163,6 +168,7 @@ impl Recipe {
             clip_norm: 1.0,
             checkpoint_steps: 2,
             vocabulary: 700,
+            begin_with: None,
             world: World { seed: 1, pixels: 32, ..World::default() },
             model: Architecture {
                 embed_dim: 16,

@@ -11,7 +11,7 @@ use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 use headspan_artifacts::write_atomic;
-use headspan_clip::{Clip, ClipConfig, SavedPrecision, Tokenizer};
+use headspan_clip::{Checkpoint, Clip, ClipConfig, SavedPrecision, Tokenizer};
 
 use crate::{
     batch::Batch,
@@ -54,15 +54,26 @@ impl Trainer {
             return Err(TrainError::OtherRecipe { path, key });
         }
         let device = device.clone().autodiff();
-        let (tokenizer_json, vocab_size) = match &saved {
-            Some(saved) => (saved.tokenizer.clone(), vocabulary_size(&saved.tokenizer, &path)?),
-            None => tokenizer_json(&recipe.world, recipe.vocabulary)?,
+        let begin_with = recipe.begin_with.as_deref().filter(|_folder| saved.is_none());
+        let (tokenizer_json, vocab_size) = match (&saved, begin_with) {
+            (Some(saved), _) => (saved.tokenizer.clone(), vocabulary_size(&saved.tokenizer, &path)?),
+            (None, Some(folder)) => {
+                let path = folder.join("tokenizer.json");
+                let json = fs_err::read_to_string(&path)?;
+                let size = vocabulary_size(&json, &path)?;
+                (json, size)
+            }
+            (None, None) => tokenizer_json(&recipe.world, recipe.vocabulary)?,
         };
         let tokenizer_path = folder.join("tokenizer.json");
         write_atomic(&tokenizer_path, tokenizer_json.as_bytes())?;
         let tokenizer = Tokenizer::read(&tokenizer_path, recipe.model.context_length, vocab_size)?;
         let config = recipe.config(vocab_size);
         let mut model = drawn(&config, recipe.seed, &device);
+        if let Some(folder) = begin_with {
+            let trained = Checkpoint::open(&folder.join("open_clip_model.safetensors"))?;
+            model = model.load_record(trained.load(&config, &device)?.into_record());
+        }
         let mut optimizer = AdamWConfig::new()
             .with_beta_2(recipe.beta_2)
             .with_epsilon(1e-6)

@@ -1,7 +1,9 @@
 //! A training that was interrupted ends with the weights of one that was not.
 
+use std::path::{Path, PathBuf};
+
 use burn::tensor::Device;
-use headspan_train::{Recipe, TrainError, Trainer};
+use headspan_train::{Architecture, Recipe, TrainError, Trainer};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -61,4 +63,28 @@ fn another_recipe_does_not_continue_a_training() -> Outcome {
         Trainer::open(recipe()?, folder.path(), &device).err().map(|error| error.to_string()).unwrap_or_default();
     assert!(message.contains("not a readable training checkpoint"), "{message}");
     Ok(())
+}
+
+#[test]
+fn a_training_goes_on_from_a_finished_model() -> Outcome {
+    let (device, folder) = (Device::flex(), tempfile::tempdir()?);
+    let first = folder.path().join("first");
+    finished(Trainer::open(recipe()?, &first, &device)?)?;
+    let other = Recipe { seed: 2, begin_with: Some(first.clone()), ..recipe()? };
+    let trainer = Trainer::open(other.clone(), &folder.path().join("second"), &device)?;
+    // Nothing but the file's float16 lies between the two, and rounding to it twice is rounding once.
+    trainer.finish()?;
+    let weights = |folder: &str| fs_err::read(folder_of(&first, folder).join("open_clip_model.safetensors"));
+    assert!(weights("first")? == weights("second")?, "the second training begins elsewhere");
+    assert!(finished(trainer)? != finished(Trainer::open(recipe()?, &first, &device)?)?, "it learned nothing more");
+
+    let wider = Recipe { model: Architecture { width: 64, ..other.model }, ..other };
+    let refused = Trainer::open(wider, &folder.path().join("third"), &device);
+    let message = refused.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(message.contains("has shape"), "{message}");
+    Ok(())
+}
+
+fn folder_of(sibling: &Path, name: &str) -> PathBuf {
+    sibling.with_file_name(name)
 }

@@ -24,6 +24,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
+    built_in::BuiltInModel,
     cli::{Cli, Command, PipelineArgs},
     models::{ModelChoice, ModelSource, resolve},
     pipeline::Wanted,
@@ -123,6 +124,10 @@ pub(crate) fn choices(names: &[String], settings: &Settings) -> Result<Vec<Model
     }
     let mut choices = Vec::new();
     for name in names {
+        if let Some(model) = BuiltInModel::find(name) {
+            choices.push(ModelChoice { id: name.clone(), source: ModelSource::Folder(model.unpack(&settings.runs)?) });
+            continue;
+        }
         for model in resolve(name).map_err(|error| UsageError(error.to_string()))? {
             choices.push(ModelChoice { id: model.id.clone(), source: ModelSource::Hub(Box::new(model)) });
         }

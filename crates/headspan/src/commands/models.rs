@@ -3,6 +3,7 @@ use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 use serde_json::json;
 
 use crate::{
+    built_in,
     commands::{print, print_json},
     hub,
     models::known_models,
@@ -31,6 +32,10 @@ pub(crate) fn models(as_json: bool) -> Result<()> {
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(["id", "repository", "activation", "layers × heads", "fetched"]);
+    for model in &built_in::MODELS {
+        let size = format!("{} × {}", model.layers, model.heads);
+        table.add_row([model.id, "(in the program: run-all without arguments)", "GELU", &size, "yes"]);
+    }
     for model in &models {
         let fetched = if hub::cached_files(model).is_ok() { "yes" } else { "no" };
         table.add_row([

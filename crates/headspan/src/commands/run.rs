@@ -5,8 +5,9 @@ use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_artifacts::{MetricRow, RunDirectory, RunId, Stage, read_rows};
 
 use crate::{
+    built_in,
     cli::PipelineArgs,
-    commands::{UsageError, choices, print, settings},
+    commands::{UsageError, choices, compare::compare, print, settings},
     models::{ModelChoice, ModelSource},
     pipeline::{self, Outcome, Pipeline, RunReport, StageReport, Wanted},
     progress::duration,
@@ -17,6 +18,9 @@ use crate::{
 /// the end.
 pub(crate) fn run(names: &[String], arguments: &PipelineArgs, wanted: Wanted, quiet: bool) -> Result<()> {
     let common = settings(arguments, None)?;
+    if wanted == Wanted::All && is_demo(names, &common) {
+        return demo(arguments, quiet);
+    }
     let chosen = choices(names, &common)?;
     let mut reports = Vec::new();
     let mut failures = Vec::new();
@@ -42,6 +46,38 @@ pub(crate) fn run(names: &[String], arguments: &PipelineArgs, wanted: Wanted, qu
     } else {
         anyhow::bail!("{} of {} models failed: {}", failures.len(), chosen.len(), failures.join(", "))
     }
+}
+
+/// Whether nothing at all was said of models and images.
+fn is_demo(names: &[String], common: &Settings) -> bool {
+    let said = [
+        names.is_empty(),
+        common.models.is_empty(),
+        common.checkpoint.is_none(),
+        common.data.path.as_os_str().is_empty(),
+    ];
+    said.iter().all(|nothing| *nothing)
+}
+
+/// The whole pipeline over rendered scenes with the models that the program carries, and their comparison.
+fn demo(arguments: &PipelineArgs, quiet: bool) -> Result<()> {
+    let common = settings(arguments, None)?;
+    let files = built_in::scenes(&common.runs)?;
+    let mut own = arguments.clone();
+    own.dataset.get_or_insert_with(|| built_in::DATASET.to_owned());
+    own.images = Some(files.images);
+    own.classes = Some(files.classes);
+    own.texts.get_or_insert(files.descriptions);
+    let names: Vec<String> = built_in::MODELS.iter().map(|model| model.id.to_owned()).collect();
+    run(&names, &own, Wanted::All, quiet)?;
+    compare(&own, None)?;
+    let attributes = files.scenes.display();
+    tracing::info!(
+        "against the truth: headspan truth {} --attributes {attributes} --dataset {}",
+        names[0],
+        built_in::DATASET
+    );
+    Ok(())
 }
 
 /// Runs one later stage: of the models named, else of every run of the data set.

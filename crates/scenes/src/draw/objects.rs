@@ -8,7 +8,6 @@ use super::{
 use crate::attributes::{Attributes, Count, Hue, Pattern, Position, Size};
 
 const DARK: Rgb = [34, 34, 42];
-const LIGHT: Rgb = [246, 242, 228];
 
 /// Draws the objects and returns their mask, one byte a pixel.
 pub(super) fn draw(canvas: &mut Canvas, attributes: &Attributes, random: &mut impl Rng) -> Vec<u8> {
@@ -46,15 +45,15 @@ fn united(all: Option<Mask>, own: Option<Mask>) -> Option<Mask> {
 /// Half the side of one object. More objects are smaller each, or four large ones would not fit.
 fn radius(attributes: &Attributes) -> f32 {
     let alone = match attributes.size {
-        Size::Small => 11.5,
-        Size::Medium => 15.5,
+        Size::Small => 13.0,
+        Size::Medium => 16.5,
         Size::Large => 20.0,
     };
     let share = match attributes.count {
         Count::One => 1.0,
         Count::Two => 0.8,
-        Count::Three => 0.74,
-        Count::Four => 0.7,
+        Count::Three => 0.76,
+        Count::Four => 0.72,
     };
     alone * share
 }
@@ -94,8 +93,7 @@ fn object(canvas: &mut Canvas, attributes: &Attributes, shape: &Shape, placed: T
     }
     for (path, tone) in &shape.details {
         match tone {
-            Tone::Dark => canvas.fill_placed(path.as_ref(), placed, DARK, 1.0, None),
-            Tone::Light => canvas.fill_placed(path.as_ref(), placed, LIGHT, 1.0, None),
+            Tone::Own(color) => canvas.fill_placed(path.as_ref(), placed, *color, 1.0, None),
             Tone::Line => canvas.stroke(path.as_ref(), placed, 0.1, outline, 0.8),
         }
     }

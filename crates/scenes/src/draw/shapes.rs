@@ -1,15 +1,20 @@
 use tiny_skia::{Path, PathBuilder};
 
-use super::canvas::{circle, joined, line, oval, polygon, rectangle};
+use super::canvas::{Rgb, circle, joined, line, oval, polygon, rectangle};
 use crate::attributes::Kind;
+
+const LINE: Tone = Tone::Line;
+const DARK: Tone = Tone::Own([34, 34, 42]);
+const LIGHT: Tone = Tone::Own([246, 242, 228]);
+const WOOD: Tone = Tone::Own([112, 70, 38]);
+const GLASS: Tone = Tone::Own([168, 214, 236]);
+const FLAME: Tone = Tone::Own([255, 150, 30]);
 
 /// How a part of an object is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
-    /// Dark, whatever the object's colour.
-    Dark,
-    /// Light, whatever the object's colour.
-    Light,
+    /// A colour of its own, whatever the object's.
+    Own(Rgb),
     /// A dark line along the path.
     Line,
 }
@@ -34,8 +39,6 @@ pub(super) fn shape(kind: Kind) -> Shape {
         Kind::Star => Shape { body: star(), details: Vec::new() },
         Kind::Mug => mug(),
         Kind::Mushroom => mushroom(),
-        Kind::Butterfly => butterfly(),
-        Kind::Flower => flower(),
         Kind::Rocket => rocket(),
     }
 }
@@ -47,7 +50,16 @@ fn ball() -> Shape {
         path.quad_to(bow, 0.0, 0.0, 0.92);
         path.finish()
     };
-    Shape { body: circle(0.0, 0.0, 0.95), details: vec![(seam(1.1), Tone::Line), (seam(-1.1), Tone::Line)] }
+    let panel = {
+        let mut path = PathBuilder::new();
+        path.move_to(0.0, -0.94);
+        path.quad_to(0.72, 0.0, 0.0, 0.94);
+        path.quad_to(-0.72, 0.0, 0.0, -0.94);
+        path.close();
+        path.finish()
+    };
+    let details = vec![(seam(1.5), LINE), (seam(-1.5), LINE), (panel, LIGHT)];
+    Shape { body: circle(0.0, 0.0, 0.95), details }
 }
 
 fn house() -> Shape {
@@ -57,26 +69,27 @@ fn house() -> Shape {
         rectangle(0.38, -0.9, 0.62, -0.3),
     ]);
     let details = vec![
-        (rectangle(-0.18, 0.35, 0.2, 0.95), Tone::Dark),
-        (rectangle(-0.56, 0.12, -0.28, 0.42), Tone::Light),
-        (rectangle(0.32, 0.12, 0.6, 0.42), Tone::Light),
-        (line(&[(-0.95, -0.1), (0.95, -0.1)]), Tone::Line),
+        (rectangle(-0.18, 0.35, 0.2, 0.95), DARK),
+        (rectangle(-0.58, 0.1, -0.28, 0.45), LIGHT),
+        (rectangle(0.32, 0.1, 0.62, 0.45), LIGHT),
+        (line(&[(-0.95, -0.1), (0.95, -0.1)]), LINE),
     ];
     Shape { body, details }
 }
 
 fn tree() -> Shape {
-    let tier = |top: f32, half: f32| polygon(&[(-half, top + 0.72), (0.0, top), (half, top + 0.72)]);
-    let body = joined(&[tier(-0.98, 0.5), tier(-0.55, 0.7), tier(-0.1, 0.9)]);
-    Shape { body, details: vec![(rectangle(-0.15, 0.62, 0.15, 0.98), Tone::Dark)] }
+    let tier = |top: f32, half: f32| polygon(&[(-half, top + 0.64), (0.0, top), (half, top + 0.64)]);
+    let body = joined(&[tier(-0.98, 0.5), tier(-0.62, 0.7), tier(-0.2, 0.9)]);
+    Shape { body, details: vec![(rectangle(-0.18, 0.44, 0.18, 0.98), WOOD)] }
 }
 
 fn boat() -> Shape {
-    let hull = polygon(&[(-0.98, 0.35), (0.98, 0.35), (0.6, 0.9), (-0.6, 0.9)]);
+    let hull = polygon(&[(-0.98, 0.38), (0.98, 0.38), (0.6, 0.95), (-0.6, 0.95)]);
     let sails =
-        [polygon(&[(0.1, -0.95), (0.1, 0.2), (0.85, 0.2)]), polygon(&[(-0.08, -0.7), (-0.08, 0.2), (-0.7, 0.2)])];
+        [polygon(&[(0.1, -0.98), (0.1, 0.28), (0.92, 0.28)]), polygon(&[(-0.08, -0.8), (-0.08, 0.28), (-0.8, 0.28)])];
     let [main, fore] = sails;
-    Shape { body: joined(&[hull, main, fore]), details: vec![(line(&[(0.01, -0.98), (0.01, 0.35)]), Tone::Line)] }
+    let mast = line(&[(0.01, -0.98), (0.01, 0.38)]);
+    Shape { body: joined(&[main, fore]), details: vec![(mast, LINE), (hull, WOOD)] }
 }
 
 fn car() -> Shape {
@@ -85,12 +98,12 @@ fn car() -> Shape {
         polygon(&[(-0.62, -0.05), (-0.4, -0.55), (0.35, -0.55), (0.62, -0.02)]),
     ]);
     let details = vec![
-        (polygon(&[(-0.46, -0.08), (-0.32, -0.42), (-0.06, -0.42), (-0.06, -0.08)]), Tone::Light),
-        (polygon(&[(0.06, -0.08), (0.06, -0.42), (0.28, -0.42), (0.44, -0.08)]), Tone::Light),
-        (circle(-0.52, 0.48, 0.26), Tone::Dark),
-        (circle(0.52, 0.48, 0.26), Tone::Dark),
-        (circle(-0.52, 0.48, 0.1), Tone::Light),
-        (circle(0.52, 0.48, 0.1), Tone::Light),
+        (polygon(&[(-0.46, -0.08), (-0.32, -0.42), (-0.06, -0.42), (-0.06, -0.08)]), GLASS),
+        (polygon(&[(0.06, -0.08), (0.06, -0.42), (0.28, -0.42), (0.44, -0.08)]), GLASS),
+        (circle(-0.52, 0.48, 0.3), DARK),
+        (circle(0.52, 0.48, 0.3), DARK),
+        (circle(-0.52, 0.48, 0.13), LIGHT),
+        (circle(0.52, 0.48, 0.13), LIGHT),
     ];
     Shape { body, details }
 }
@@ -102,9 +115,9 @@ fn fish() -> Shape {
         polygon(&[(-0.35, -0.4), (0.0, -0.8), (0.25, -0.35)]),
     ]);
     let details = vec![
-        (circle(-0.62, -0.12, 0.14), Tone::Light),
-        (circle(-0.64, -0.12, 0.07), Tone::Dark),
-        (line(&[(-0.32, -0.34), (-0.22, 0.0), (-0.32, 0.34)]), Tone::Line),
+        (circle(-0.6, -0.1, 0.2), LIGHT),
+        (circle(-0.62, -0.1, 0.11), DARK),
+        (line(&[(-0.32, -0.34), (-0.22, 0.0), (-0.32, 0.34)]), LINE),
     ];
     Shape { body, details }
 }
@@ -129,7 +142,7 @@ fn mug() -> Shape {
         path.finish()
     };
     let body = joined(&[polygon(&[(-0.75, -0.75), (0.5, -0.75), (0.5, 0.85), (-0.75, 0.85)]), handle]);
-    Shape { body, details: vec![(oval(-0.75, -0.95, 0.5, -0.58), Tone::Dark)] }
+    Shape { body, details: vec![(oval(-0.75, -0.95, 0.5, -0.58), DARK)] }
 }
 
 fn mushroom() -> Shape {
@@ -138,37 +151,7 @@ fn mushroom() -> Shape {
     cap.cubic_to(-0.9, -1.2, 0.9, -1.2, 0.98, 0.12);
     cap.close();
     let stem = polygon(&[(-0.3, 0.1), (0.3, 0.1), (0.4, 0.95), (-0.4, 0.95)]);
-    Shape { body: cap.finish(), details: vec![(stem, Tone::Light)] }
-}
-
-fn butterfly() -> Shape {
-    let body = joined(&[
-        oval(-0.98, -0.85, -0.06, 0.12),
-        oval(0.06, -0.85, 0.98, 0.12),
-        oval(-0.78, 0.0, -0.06, 0.8),
-        oval(0.06, 0.0, 0.78, 0.8),
-    ]);
-    let details = vec![
-        (oval(-0.1, -0.6, 0.1, 0.65), Tone::Dark),
-        (line(&[(-0.05, -0.55), (-0.3, -0.95)]), Tone::Line),
-        (line(&[(0.05, -0.55), (0.3, -0.95)]), Tone::Line),
-    ];
-    Shape { body, details }
-}
-
-fn flower() -> Shape {
-    let petals: Vec<Option<Path>> = (0..6)
-        .map(|index| {
-            let angle = index as f32 * std::f32::consts::PI / 3.0;
-            circle(0.52 * libm::sinf(angle), -0.25 - 0.52 * libm::cosf(angle), 0.3)
-        })
-        .collect();
-    let details = vec![
-        (line(&[(0.0, 0.5), (0.0, 0.98)]), Tone::Line),
-        (circle(0.0, -0.25, 0.27), Tone::Light),
-        (circle(0.0, -0.25, 0.13), Tone::Dark),
-    ];
-    Shape { body: joined(&petals), details }
+    Shape { body: cap.finish(), details: vec![(stem, LIGHT)] }
 }
 
 fn rocket() -> Shape {
@@ -181,6 +164,6 @@ fn rocket() -> Shape {
     let fins = [polygon(&[(-0.36, 0.1), (-0.8, 0.85), (-0.3, 0.6)]), polygon(&[(0.36, 0.1), (0.8, 0.85), (0.3, 0.6)])];
     let [left, right] = fins;
     let details =
-        vec![(circle(0.0, -0.3, 0.19), Tone::Light), (polygon(&[(-0.2, 0.62), (0.2, 0.62), (0.0, 0.98)]), Tone::Dark)];
+        vec![(circle(0.0, -0.3, 0.19), GLASS), (polygon(&[(-0.3, 0.6), (0.3, 0.6), (0.0, 1.0)]), FLAME)];
     Shape { body: joined(&[hull.finish(), left, right]), details }
 }

@@ -27,18 +27,18 @@ pub(super) fn before(canvas: &mut Canvas, attributes: &Attributes, random: &mut 
         Weather::Clear | Weather::Rainbow => {}
         Weather::Rain => {
             canvas.fill(rectangle(0.0, 0.0, SIDE, SIDE), [70, 78, 92], 0.28);
-            for _ in 0..46 {
+            for _ in 0..38 {
                 let (x, y) = (between(random, -2.0, 66.0), between(random, -4.0, 62.0));
                 let drop = line(&[(x, y), (x - 1.8, y + 5.4)]);
                 canvas.stroke(drop.as_ref(), Transform::identity(), 0.6, [208, 224, 245], 0.75);
             }
         }
         Weather::Snowfall => {
-            for _ in 0..48 {
+            for _ in 0..40 {
                 let (x, y) = (between(random, 0.0, SIDE), between(random, 0.0, SIDE));
                 canvas.fill(circle(x, y, between(random, 0.6, 1.3)), [255, 255, 255], 0.92);
             }
         }
-        Weather::Fog => canvas.fill(rectangle(0.0, 0.0, SIDE, SIDE), [216, 219, 224], 0.46),
+        Weather::Fog => canvas.fill(rectangle(0.0, 0.0, SIDE, SIDE), [216, 219, 224], 0.4),
     }
 }
