@@ -1,11 +1,15 @@
 //! The command line: what can be typed, and how flags become layers of the configuration.
 
+mod query;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use headspan_clip::DeviceChoice;
 use headspan_extract::{LayerSelection, Shard};
 use headspan_scenes::{Combinations, DatasetFormat};
+
+pub(crate) use query::{ExtremesArgs, NeighboursArgs, OutputArgs, Question, SegmentArgs, SubjectArgs, WhyArgs};
 
 use crate::settings::Labeller;
 
@@ -120,6 +124,11 @@ pub(crate) enum Command {
         /// As JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Ask a finished run: nearest neighbours, segmentation by texts, a head's extremes, and why two images are near
+    Query {
+        #[command(subcommand)]
+        question: Question,
     },
     /// Dense contributions of chosen heads to Parquet or .npy
     Export(ExportArgs),

@@ -9,6 +9,7 @@ mod pipeline;
 mod progress;
 mod report;
 mod settings;
+mod workbench;
 
 use std::process::ExitCode;
 

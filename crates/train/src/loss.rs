@@ -124,6 +124,7 @@ mod tests {
             text_width: 16,
             text_heads: 2,
             context_length: 48,
+            quick_gelu: false,
         };
         let recipe = Recipe { batch_size: 8, parts, model, ..Recipe::small() };
         let (json, size) = tokenizer_json(&recipe.world, recipe.vocabulary)?;

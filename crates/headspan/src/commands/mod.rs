@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+mod columns;
 mod compare;
 mod config;
 mod doctor;
@@ -8,6 +9,7 @@ mod export;
 mod fetch;
 mod models;
 mod plan;
+mod query;
 mod run;
 mod scenes;
 mod status;
@@ -61,6 +63,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Compare { pipeline, html } => compare::compare(&pipeline, html.as_deref()),
         Command::Fetch { names } => fetch::fetch(&names, quiet),
         Command::Models { json } => models::models(json),
+        Command::Query { question } => query::query(&question),
         Command::Export(arguments) => export::export(&arguments),
         Command::Scenes(arguments) => scenes::scenes(&arguments),
         Command::Train(arguments) => train::train(&arguments, quiet),

@@ -16,6 +16,7 @@ use crate::{
     },
     progress::{Reporter, duration},
     settings::Settings,
+    workbench::{CHECKPOINT, DATA},
 };
 
 /// Slice of the configuration that the stage reads. Device, batch size and threads are not in it: results do not depend on
@@ -104,11 +105,9 @@ pub(crate) fn run(
         Err(error) => return Err(error).context(format!("model `{}`", run.id().model())),
     };
     let seconds = started.elapsed().as_secs_f64();
-    let result = StageResult {
-        rows: finished.images,
-        seconds,
-        figures: figures(summary.as_ref(), &finished, &loaded.kind.to_string()),
-    };
+    let mut figures = figures(summary.as_ref(), &finished, &loaded.kind.to_string());
+    figures.extend(origin(settings, model)?);
+    let result = StageResult { rows: finished.images, seconds, figures };
     plan.commit(run, &result)?;
     Ok(StageReport::done(Stage::Images, finished.images, seconds, notes(summary.as_ref(), &finished)))
 }
@@ -116,6 +115,19 @@ pub(crate) fn run(
 /// Parts that are committed, for `plan` and `status`.
 pub(crate) fn parts(settings: &Settings, dataset: &Dataset) -> PartPlan {
     PartPlan { images: dataset.len(), rows: settings.images.part_rows }
+}
+
+/// Where images and weights lie, for questions that are asked later. Not part of the fingerprint: they may move.
+fn origin(settings: &Settings, model: &LoadedModel<'_>) -> Result<BTreeMap<String, Value>> {
+    let mut data = settings.data.clone();
+    data.path = std::path::absolute(&data.path)?;
+    data.classes = data.classes.map(std::path::absolute).transpose()?;
+    data.root = data.root.map(std::path::absolute).transpose()?;
+    let mut origin = BTreeMap::from([(DATA.to_owned(), serde_json::to_value(data)?)]);
+    if let Some(folder) = &model.files().folder {
+        origin.insert(CHECKPOINT.to_owned(), json!(folder));
+    }
+    Ok(origin)
 }
 
 fn figures(summary: Option<&ImagesSummary>, finished: &FinishSummary, device: &str) -> BTreeMap<String, Value> {

@@ -1,4 +1,7 @@
-use std::{cell::OnceCell, path::Path};
+use std::{
+    cell::OnceCell,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
@@ -14,6 +17,8 @@ use crate::{
 pub(crate) struct ModelFiles {
     pub(crate) files: CheckpointFiles,
     pub(crate) config: ClipConfig,
+    /// The folder, where they are in one of the user's.
+    pub(crate) folder: Option<PathBuf>,
     /// Hash of weights and configuration.
     pub(crate) checkpoint_hash: String,
     /// Hash of the tokenizer.
@@ -38,7 +43,11 @@ impl ModelFiles {
             .finish()
             .to_string();
         let tokenizer_hash = hash(&files.tokenizer)?;
-        Ok(Self { files, config, checkpoint_hash, tokenizer_hash })
+        let folder = match &choice.source {
+            ModelSource::Folder(folder) => Some(std::path::absolute(folder)?),
+            ModelSource::Hub(_) => None,
+        };
+        Ok(Self { files, config, folder, checkpoint_hash, tokenizer_hash })
     }
 }
 

@@ -2,9 +2,11 @@
 
 mod bad_input;
 mod config;
+mod demo;
 mod fetch;
 mod kill;
 mod pipeline;
+mod query;
 mod scenes;
 mod snapshots;
 mod support;

@@ -163,7 +163,6 @@ fn rocket() -> Shape {
     hull.close();
     let fins = [polygon(&[(-0.36, 0.1), (-0.8, 0.85), (-0.3, 0.6)]), polygon(&[(0.36, 0.1), (0.8, 0.85), (0.3, 0.6)])];
     let [left, right] = fins;
-    let details =
-        vec![(circle(0.0, -0.3, 0.19), GLASS), (polygon(&[(-0.3, 0.6), (0.3, 0.6), (0.0, 1.0)]), FLAME)];
+    let details = vec![(circle(0.0, -0.3, 0.19), GLASS), (polygon(&[(-0.3, 0.6), (0.3, 0.6), (0.0, 1.0)]), FLAME)];
     Shape { body: joined(&[hull.finish(), left, right]), details }
 }

@@ -1,0 +1,162 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use headspan_artifacts::{ActivationBatch, HeadId, PartReader};
+
+use crate::error::{ExploreError, Result};
+
+/// What all columns of a run share: which images there are, and their scalars.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    /// Position of each row's image in the data set.
+    pub(crate) image_index: Vec<u64>,
+    /// `[1/(σ|r|), m/(σ|r|), 1/|r|]` of each row.
+    pub(crate) scalars: Vec<[f32; 3]>,
+}
+
+/// `z/(σ|r|)` of one head for every image, `[n, head_dim]`.
+#[derive(Debug)]
+pub struct HeadColumn {
+    /// Row-major values.
+    pub(crate) values: Vec<f32>,
+    /// Length of a row.
+    pub(crate) head_dim: usize,
+}
+
+impl HeadColumn {
+    /// The row of one image.
+    pub(crate) fn row(&self, row: usize) -> &[f32] {
+        &self.values[row * self.head_dim..][..self.head_dim]
+    }
+
+    fn bytes(&self) -> usize {
+        size_of_val(self.values.as_slice())
+    }
+}
+
+/// Columns of a run's activations: read from the parts when they are first wanted, and kept up to a bound.
+pub(crate) struct Columns {
+    run: String,
+    parts: Vec<PartReader>,
+    rows: OnceLock<Arc<Rows>>,
+    kept: Mutex<Kept>,
+    /// Most bytes of columns kept.
+    bound: usize,
+}
+
+#[derive(Default)]
+struct Kept {
+    columns: HashMap<HeadId, (Arc<HeadColumn>, u64)>,
+    bytes: usize,
+    /// Counts the uses, so that the least recently used column is known.
+    clock: u64,
+}
+
+impl Columns {
+    pub(crate) fn new(run: String, parts: Vec<PartReader>, bound: usize) -> Result<Self> {
+        let shapes_differ = parts.windows(2).any(|pair| pair[0].shape() != pair[1].shape());
+        if shapes_differ {
+            return Err(ExploreError::MixedParts { run });
+        }
+        Ok(Self { run, parts, rows: OnceLock::new(), kept: Mutex::default(), bound })
+    }
+
+    /// Images and scalars.
+    pub(crate) fn rows(&self) -> Result<Arc<Rows>> {
+        if let Some(rows) = self.rows.get() {
+            return Ok(Arc::clone(rows));
+        }
+        self.read(&[])?;
+        self.rows.get().map(Arc::clone).ok_or_else(|| ExploreError::Empty { run: self.run.clone() })
+    }
+
+    /// One head's column. Two threads that miss the same column both read it; the second to finish finds the first's.
+    pub(crate) fn head(&self, head: HeadId) -> Result<Arc<HeadColumn>> {
+        if let Some(column) = self.kept().find(head) {
+            return Ok(column);
+        }
+        let column = Arc::new(self.read(&[head])?);
+        let bound = self.bound;
+        Ok(self.kept().keep(head, column, bound))
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        // A thread that panicked with the lock left a map that is whole: every change to it is one insertion or removal.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the columns of no head (images and scalars only) or of one.
+    fn read(&self, heads: &[HeadId]) -> Result<HeadColumn> {
+        let head_dim = self.parts.first().map_or(0, |part| part.shape().head_dim);
+        let mut column = HeadColumn { values: Vec::new(), head_dim };
+        let mut rows = Rows::default();
+        for part in &self.parts {
+            let ActivationBatch { image_index, inv_scale, mean_scale, inv_norm, heads, .. } =
+                part.read(heads, false)?;
+            if self.rows.get().is_none() {
+                let scalars = inv_scale.iter().zip(&mean_scale).zip(&inv_norm);
+                rows.scalars.extend(scalars.map(|((scale, mean), norm)| [*scale, *mean, *norm]));
+                rows.image_index.extend(image_index);
+            }
+            column.values.extend(heads.into_iter().flatten());
+        }
+        // Another thread may have been first; both read the same files.
+        self.rows.get_or_init(|| Arc::new(rows));
+        Ok(column)
+    }
+}
+
+impl Kept {
+    fn find(&mut self, head: HeadId) -> Option<Arc<HeadColumn>> {
+        self.clock += 1;
+        let now = self.clock;
+        self.columns.get_mut(&head).map(|(column, used)| {
+            *used = now;
+            Arc::clone(column)
+        })
+    }
+
+    /// Keeps a column and lets go of those not used for longest, but never of the one just read.
+    fn keep(&mut self, head: HeadId, column: Arc<HeadColumn>, bound: usize) -> Arc<HeadColumn> {
+        if let Some(found) = self.find(head) {
+            return found;
+        }
+        self.bytes += column.bytes();
+        while self.bytes > bound
+            && let Some(oldest) = self.columns.iter().min_by_key(|(_, (_, used))| *used).map(|(head, _)| *head)
+        {
+            if let Some((dropped, _)) = self.columns.remove(&oldest) {
+                self.bytes -= dropped.bytes();
+            }
+        }
+        self.columns.insert(head, (Arc::clone(&column), self.clock));
+        column
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(length: usize) -> Arc<HeadColumn> {
+        Arc::new(HeadColumn { values: vec![0.0; length], head_dim: 1 })
+    }
+
+    #[test]
+    fn the_least_recently_used_columns_go_first() {
+        let head = |head: u32| HeadId { layer: 0, head };
+        let mut kept = Kept::default();
+        let bound = 2 * 4 * 10;
+        kept.keep(head(0), column(10), bound);
+        kept.keep(head(1), column(10), bound);
+        assert!(kept.find(head(0)).is_some());
+        kept.keep(head(2), column(10), bound);
+        assert!(kept.find(head(1)).is_none(), "head 1 was used before head 0");
+        assert!(kept.find(head(0)).is_some() && kept.find(head(2)).is_some());
+        assert_eq!(kept.bytes, 80);
+        kept.keep(head(3), column(100), bound);
+        assert_eq!((kept.columns.len(), kept.bytes), (1, 400), "a column above the bound is kept alone");
+    }
+}

@@ -1,0 +1,167 @@
+//! What can be asked of a finished run.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use headspan_explore::Shading;
+
+use super::PipelineArgs;
+
+const NEIGHBOURS_HELP: &str = "\
+Examples:
+  headspan query neighbours ViT-L-14_openai --heads colors --image n01440764/ILSVRC2012_val_00000293.JPEG
+  headspan query neighbours ViT-L-14_openai --heads L23.H7 --text 'a photo of a beach' --picture beach.png
+  headspan query neighbours ViT-L-14_openai --heads counting --file mine.jpg --cosine --json";
+
+const SEGMENT_HELP: &str = "\
+Examples:
+  headspan query segment ViT-L-14_openai --file mine.jpg --text 'a dog' --picture dog.png
+  headspan query segment ViT-L-14_openai --file mine.jpg --text 'a dog' --text 'a cat' --picture versus.png";
+
+/// The analyses of CLIP-InterpreT (arXiv 2409.06579, section 5).
+#[derive(Debug, Subcommand)]
+pub(crate) enum Question {
+    /// Images near an image or a text, under one head, a property's heads, a layer or all
+    #[command(after_help = NEIGHBOURS_HELP)]
+    Neighbours(NeighboursArgs),
+    /// Where in an image a text is: token scores on the patch grid; with several texts, where each is ahead of the others
+    #[command(after_help = SEGMENT_HELP)]
+    Segment(SegmentArgs),
+    /// The images at both ends of a head's range, and some between
+    Extremes(ExtremesArgs),
+    /// Which patches of an image make another its neighbour
+    Why(WhyArgs),
+}
+
+/// Whom to ask.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SubjectArgs {
+    /// Model of the run
+    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+}
+
+/// Where the answer goes; a table without these.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OutputArgs {
+    /// As JSON
+    #[arg(long, help_heading = "Answer")]
+    pub(crate) json: bool,
+    /// Numbers as Parquet, too
+    #[arg(long, value_name = "FILE", help_heading = "Answer")]
+    pub(crate) parquet: Option<PathBuf>,
+    /// A picture, too: a contact sheet or a heat map (PNG)
+    #[arg(long, value_name = "FILE", help_heading = "Answer")]
+    pub(crate) picture: Option<PathBuf>,
+}
+
+/// Flags of `query neighbours`.
+#[derive(Debug, Args)]
+pub(crate) struct NeighboursArgs {
+    #[command(flatten)]
+    pub(crate) subject: SubjectArgs,
+    /// L3.H5 (a head), L3 (a layer), a property, or all; contributions of several heads are averaged
+    #[arg(long, value_name = "HEADS", help_heading = "Question")]
+    pub(crate) heads: String,
+    /// An image of the run: its id, or #INDEX
+    #[arg(long, value_name = "ID", help_heading = "Question")]
+    pub(crate) image: Option<String>,
+    /// An image file
+    #[arg(long, value_name = "PATH", help_heading = "Question")]
+    pub(crate) file: Option<PathBuf>,
+    /// A text
+    #[arg(long, value_name = "TEXT", help_heading = "Question")]
+    pub(crate) text: Option<String>,
+    /// Images in the answer
+    #[arg(long, value_name = "N", default_value_t = 8, help_heading = "Question")]
+    pub(crate) count: usize,
+    /// Compare by cosine instead of the dot product
+    #[arg(long, help_heading = "Question")]
+    pub(crate) cosine: bool,
+    /// Only images of this class; may be given several times
+    #[arg(long, value_name = "CLASS", help_heading = "Question")]
+    pub(crate) class: Vec<String>,
+    /// The farthest instead of the nearest
+    #[arg(long, help_heading = "Question")]
+    pub(crate) farthest: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Flags of `query segment`.
+#[derive(Debug, Args)]
+pub(crate) struct SegmentArgs {
+    #[command(flatten)]
+    pub(crate) subject: SubjectArgs,
+    /// What to look for; several texts are contrasted
+    #[arg(long, value_name = "TEXT", required = true, help_heading = "Question")]
+    pub(crate) text: Vec<String>,
+    /// An image of the run: its id, or #INDEX
+    #[arg(long, value_name = "ID", conflicts_with = "file", help_heading = "Question")]
+    pub(crate) image: Option<String>,
+    /// An image file
+    #[arg(long, value_name = "PATH", help_heading = "Question")]
+    pub(crate) file: Option<PathBuf>,
+    /// L3.H5 (a head), L3 (a layer), a property, or all; contributions of several heads are added
+    #[arg(long, value_name = "HEADS", default_value = "all", help_heading = "Question")]
+    pub(crate) heads: String,
+    /// One colour a patch in the picture, instead of a smooth map
+    #[arg(long, help_heading = "Answer")]
+    pub(crate) patches: bool,
+    /// Opacity of the colours over the image, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.6, value_parser = share, help_heading = "Answer")]
+    pub(crate) opacity: f32,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+impl SegmentArgs {
+    pub(crate) fn shading(&self) -> Shading {
+        if self.patches { Shading::Patches } else { Shading::Smooth }
+    }
+}
+
+/// Flags of `query extremes`.
+#[derive(Debug, Args)]
+pub(crate) struct ExtremesArgs {
+    #[command(flatten)]
+    pub(crate) subject: SubjectArgs,
+    /// The head, such as L3.H5
+    #[arg(long, value_name = "HEAD", help_heading = "Question")]
+    pub(crate) head: String,
+    /// By projection on this text; without it by distance from the head's mean
+    #[arg(long, value_name = "TEXT", help_heading = "Question")]
+    pub(crate) text: Option<String>,
+    /// Images at each end
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Question")]
+    pub(crate) count: u16,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Flags of `query why`.
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    #[command(flatten)]
+    pub(crate) subject: SubjectArgs,
+    /// An image of the run: its id, or #INDEX
+    #[arg(long, value_name = "ID", conflicts_with = "file", help_heading = "Question")]
+    pub(crate) image: Option<String>,
+    /// An image file
+    #[arg(long, value_name = "PATH", help_heading = "Question")]
+    pub(crate) file: Option<PathBuf>,
+    /// The neighbour, an image of the run: its id, or #INDEX
+    #[arg(long, value_name = "ID", help_heading = "Question")]
+    pub(crate) neighbour: String,
+    /// The heads by which it is near
+    #[arg(long, value_name = "HEADS", help_heading = "Question")]
+    pub(crate) heads: String,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    let value: f32 = text.parse().map_err(|_no_number| format!("`{text}` is not a number"))?;
+    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err("expected 0 to 1".to_owned()) }
+}

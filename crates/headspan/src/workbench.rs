@@ -1,0 +1,140 @@
+//! A finished run with all that questions about it need: its tables, its model, its images.
+
+use std::{cell::OnceCell, path::Path};
+
+use anyhow::{Context, Result, bail};
+use headspan_artifacts::{RunDirectory, Stage, StageRecord};
+use headspan_clip::{Checkpoint, DecodeLimits, RgbImage8, Tokenizer, decode_rgb, open_device};
+use headspan_explore::{ExploreModel, ExploreRun, ImageTrace};
+use headspan_extract::{Dataset, DatasetSettings};
+
+use crate::{
+    built_in::BuiltInModel,
+    models::{ModelChoice, ModelSource, resolve},
+    pipeline::ModelFiles,
+    settings::Settings,
+};
+
+/// Most bytes of activations kept in memory.
+const COLUMN_BYTES: usize = 512 << 20;
+/// Key of the extraction record under which the data set's settings stand.
+pub(crate) const DATA: &str = "data";
+/// Key under which the checkpoint folder stands, where it is not a known model's.
+pub(crate) const CHECKPOINT: &str = "checkpoint";
+
+/// Model and images are opened when a question first needs them: most need only tables.
+pub(crate) struct Workbench {
+    pub(crate) run: ExploreRun,
+    record: StageRecord,
+    settings: Settings,
+    model: OnceCell<ExploreModel>,
+    dataset: OnceCell<Dataset>,
+}
+
+impl Workbench {
+    pub(crate) fn open(directory: RunDirectory, settings: Settings) -> Result<Self> {
+        let record = directory.record(Stage::Images)?;
+        let record = record.with_context(|| {
+            format!("`{}` has no finished extraction: run `headspan extract` or `run-all`", directory.path().display())
+        })?;
+        let run = ExploreRun::open(directory, COLUMN_BYTES)?;
+        Ok(Self { run, record, settings, model: OnceCell::new(), dataset: OnceCell::new() })
+    }
+
+    /// The model whose heads were extracted, checked by its hash.
+    pub(crate) fn model(&self) -> Result<&ExploreModel> {
+        if let Some(model) = self.model.get() {
+            return Ok(model);
+        }
+        let files = ModelFiles::open(&self.choice()?)?;
+        if self.record.inputs.get("checkpoint") != Some(&files.checkpoint_hash) {
+            bail!(
+                "`{}` is not the model that `{}` was extracted with; give --checkpoint DIR, or extract again",
+                files.files.weights.display(),
+                self.run.name()
+            );
+        }
+        let (device, kind) = open_device(self.settings.device)?;
+        tracing::debug!("loading `{}` on {kind}", files.files.weights.display());
+        let clip = Checkpoint::open(&files.files.weights)?.load(&files.config, &device)?;
+        let text = &files.config.text;
+        let tokenizer = Tokenizer::read(&files.files.tokenizer, text.context_length, text.vocab_size)?;
+        Ok(self.model.get_or_init(|| ExploreModel::new(clip, tokenizer, &files.config, device)))
+    }
+
+    /// The images, checked to be those that were extracted.
+    pub(crate) fn dataset(&self) -> Result<&Dataset> {
+        if let Some(dataset) = self.dataset.get() {
+            return Ok(dataset);
+        }
+        let settings = self.data_settings()?;
+        let dataset = Dataset::open(&settings)
+            .with_context(|| format!("the images of `{}`; if they have moved, give --images PATH", self.run.name()))?;
+        if self.record.inputs.get("dataset") != Some(&dataset.fingerprint()) {
+            bail!(
+                "`{}` no longer holds the images that `{}` was extracted from; give --images PATH, or extract again",
+                settings.path.display(),
+                self.run.name()
+            );
+        }
+        Ok(self.dataset.get_or_init(|| dataset))
+    }
+
+    /// Pixels of an image of the run.
+    pub(crate) fn image(&self, index: u64) -> Result<RgbImage8> {
+        let id = &self.run.image(index)?.image_id;
+        let bytes = self.dataset()?.read(index).with_context(|| format!("image `{id}`"))?;
+        decode_rgb(&bytes, &self.limits()).with_context(|| format!("image `{id}`"))
+    }
+
+    /// Pixels of an image file.
+    pub(crate) fn file(&self, path: &Path) -> Result<RgbImage8> {
+        let bytes = fs_err::read(path)?;
+        decode_rgb(&bytes, &self.limits()).with_context(|| format!("`{}`", path.display()))
+    }
+
+    /// One forward pass that keeps what all extracted layers read.
+    pub(crate) fn trace(&self, image: &RgbImage8) -> Result<ImageTrace> {
+        Ok(self.model()?.trace(image, &self.run.layers())?)
+    }
+
+    /// What of an image the model sees, at the model's size.
+    pub(crate) fn seen(&self, image: &RgbImage8) -> Result<RgbImage8> {
+        let preprocess = self.model()?.preprocess();
+        let side = preprocess.size as u32;
+        Ok(RgbImage8 { width: side, height: side, data: preprocess.pixels(image) })
+    }
+
+    fn limits(&self) -> DecodeLimits {
+        DecodeLimits { max_pixels: self.settings.images.max_pixels }
+    }
+
+    /// The model that the flags name, else the one that the record does.
+    fn choice(&self) -> Result<ModelChoice> {
+        let id = self.run.directory().id().model().to_owned();
+        let recorded = self.record.figures.get(CHECKPOINT).and_then(|path| path.as_str()).map(Into::into);
+        let source = if let Some(folder) = &self.settings.checkpoint {
+            ModelSource::Folder(folder.clone())
+        } else if let Some(model) = BuiltInModel::find(&id) {
+            ModelSource::Folder(model.unpack(&self.settings.runs)?)
+        } else if let Some(folder) = recorded {
+            ModelSource::Folder(folder)
+        } else {
+            let known = resolve(&id).ok().and_then(|models| models.into_iter().next());
+            let known = known.with_context(|| format!("the weights of `{id}` are not known; give --checkpoint DIR"))?;
+            ModelSource::Hub(Box::new(known))
+        };
+        Ok(ModelChoice { id, source })
+    }
+
+    fn data_settings(&self) -> Result<DatasetSettings> {
+        if !self.settings.data.path.as_os_str().is_empty() {
+            return Ok(self.settings.data.clone());
+        }
+        let recorded =
+            self.record.figures.get(DATA).cloned().with_context(|| {
+                format!("`{}` does not say where its images are; give --images PATH", self.run.name())
+            })?;
+        serde_json::from_value(recorded).context("the extraction's record is damaged; give --images PATH")
+    }
+}
