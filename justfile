@@ -17,6 +17,10 @@ status *arguments:
 compare *arguments:
     {{headspan}} compare "$@"
 
+# Finished runs in the browser
+explore *arguments:
+    {{headspan}} explore "$@"
+
 test:
     cargo test --release --workspace
 

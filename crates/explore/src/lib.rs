@@ -14,6 +14,7 @@ mod pictures;
 mod run;
 mod segmentation;
 mod selection;
+pub mod web;
 
 pub use columns::HeadColumn;
 pub use error::{ExploreError, Result};

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and how flags become layers of the configuration.
 
+mod explore;
 mod query;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use headspan_clip::DeviceChoice;
 use headspan_extract::{LayerSelection, Shard};
 use headspan_scenes::{Combinations, DatasetFormat};
 
+pub(crate) use explore::ExploreArgs;
 pub(crate) use query::{ExtremesArgs, NeighboursArgs, OutputArgs, Question, SegmentArgs, SubjectArgs, WhyArgs};
 
 use crate::settings::Labeller;
@@ -125,6 +127,8 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look at finished runs in the browser
+    Explore(ExploreArgs),
     /// Ask a finished run: nearest neighbours, segmentation by texts, a head's extremes, and why two images are near
     Query {
         #[command(subcommand)]

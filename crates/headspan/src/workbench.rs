@@ -1,11 +1,14 @@
 //! A finished run with all that questions about it need: its tables, its model, its images.
 
-use std::{cell::OnceCell, path::Path};
+use std::{path::Path, sync::OnceLock};
 
 use anyhow::{Context, Result, bail};
 use headspan_artifacts::{RunDirectory, Stage, StageRecord};
 use headspan_clip::{Checkpoint, DecodeLimits, RgbImage8, Tokenizer, decode_rgb, open_device};
-use headspan_explore::{ExploreModel, ExploreRun, ImageTrace};
+use headspan_explore::{
+    ExploreModel, ExploreRun, ImageTrace,
+    web::{Subject, SubjectError},
+};
 use headspan_extract::{Dataset, DatasetSettings};
 
 use crate::{
@@ -27,8 +30,8 @@ pub(crate) struct Workbench {
     pub(crate) run: ExploreRun,
     record: StageRecord,
     settings: Settings,
-    model: OnceCell<ExploreModel>,
-    dataset: OnceCell<Dataset>,
+    model: OnceLock<ExploreModel>,
+    dataset: OnceLock<Dataset>,
 }
 
 impl Workbench {
@@ -38,7 +41,7 @@ impl Workbench {
             format!("`{}` has no finished extraction: run `headspan extract` or `run-all`", directory.path().display())
         })?;
         let run = ExploreRun::open(directory, COLUMN_BYTES)?;
-        Ok(Self { run, record, settings, model: OnceCell::new(), dataset: OnceCell::new() })
+        Ok(Self { run, record, settings, model: OnceLock::new(), dataset: OnceLock::new() })
     }
 
     /// The model whose heads were extracted, checked by its hash.
@@ -137,4 +140,27 @@ impl Workbench {
             })?;
         serde_json::from_value(recorded).context("the extraction's record is damaged; give --images PATH")
     }
+}
+
+impl Subject for Workbench {
+    fn run(&self) -> &ExploreRun {
+        &self.run
+    }
+
+    fn model(&self) -> Result<&ExploreModel, SubjectError> {
+        Self::model(self).map_err(|error| told(&error))
+    }
+
+    fn image_bytes(&self, index: u64) -> Result<Vec<u8>, SubjectError> {
+        let read = || Ok(self.dataset()?.read(index)?);
+        read().map_err(|error: anyhow::Error| told(&error))
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<RgbImage8, SubjectError> {
+        decode_rgb(bytes, &self.limits()).map_err(|error| SubjectError { message: error.to_string() })
+    }
+}
+
+fn told(error: &anyhow::Error) -> SubjectError {
+    SubjectError { message: format!("{error:#}") }
 }

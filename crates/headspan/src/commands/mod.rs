@@ -5,6 +5,7 @@ mod compare;
 mod config;
 mod doctor;
 mod evaluate;
+mod explore;
 mod export;
 mod fetch;
 mod models;
@@ -63,6 +64,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Compare { pipeline, html } => compare::compare(&pipeline, html.as_deref()),
         Command::Fetch { names } => fetch::fetch(&names, quiet),
         Command::Models { json } => models::models(json),
+        Command::Explore(arguments) => explore::explore(&arguments, quiet),
         Command::Query { question } => query::query(&question),
         Command::Export(arguments) => export::export(&arguments),
         Command::Scenes(arguments) => scenes::scenes(&arguments),

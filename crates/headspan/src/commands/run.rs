@@ -49,7 +49,7 @@ pub(crate) fn run(names: &[String], arguments: &PipelineArgs, wanted: Wanted, qu
 }
 
 /// Whether nothing at all was said of models and images.
-fn is_demo(names: &[String], common: &Settings) -> bool {
+pub(crate) fn is_demo(names: &[String], common: &Settings) -> bool {
     let said = [
         names.is_empty(),
         common.models.is_empty(),
@@ -60,7 +60,7 @@ fn is_demo(names: &[String], common: &Settings) -> bool {
 }
 
 /// The whole pipeline over rendered scenes with the models that the program carries, and their comparison.
-fn demo(arguments: &PipelineArgs, quiet: bool) -> Result<()> {
+pub(crate) fn demo(arguments: &PipelineArgs, quiet: bool) -> Result<()> {
     let common = settings(arguments, None)?;
     let files = built_in::scenes(&common.runs)?;
     let mut own = arguments.clone();

@@ -3,6 +3,7 @@
 mod bad_input;
 mod config;
 mod demo;
+mod explore;
 mod fetch;
 mod kill;
 mod pipeline;

@@ -1,0 +1,414 @@
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{DefaultBodyLimit, Multipart, OriginalUri, Path, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Redirect, Response},
+    routing::{get, post},
+};
+use headspan_artifacts::HeadId;
+use headspan_clip::RgbImage8;
+use maud::Markup;
+use serde::Serialize;
+
+use crate::{
+    extremes::ExtremesRequest,
+    model::ImageTrace,
+    neighbours::Query,
+    pictures::png,
+    selection::HeadSelection,
+    web::{
+        ask::{Fields, NeighboursAsk, SegmentAsk, Subject as Asked},
+        error::WebError,
+        pages,
+        subject::Subject,
+        uploads::Uploads,
+        work::Work,
+    },
+};
+
+/// How the explorer serves.
+#[derive(Debug, Clone)]
+pub struct ExplorerSettings {
+    /// Questions answered at once.
+    pub workers: NonZeroUsize,
+    /// Questions accepted at once, those that wait included; more are turned away with 429.
+    pub accepted: usize,
+    /// Longest time for an answer.
+    pub patience: Duration,
+    /// Largest upload in bytes.
+    pub upload_bytes: usize,
+    /// Bytes of decoded uploads kept.
+    pub kept_bytes: usize,
+    /// Token that every request must carry (`Authorization: Bearer`), if any.
+    pub token: Option<String>,
+}
+
+impl Default for ExplorerSettings {
+    fn default() -> Self {
+        Self {
+            workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            accepted: 256,
+            patience: Duration::from_secs(30),
+            upload_bytes: 16 << 20,
+            kept_bytes: 128 << 20,
+            token: None,
+        }
+    }
+}
+
+/// The explorer over one or several runs.
+#[derive(Clone)]
+pub struct Explorer {
+    shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    /// Runs by `dataset/model`.
+    pub(super) subjects: BTreeMap<String, Arc<dyn Subject>>,
+    uploads: Uploads,
+    work: Work,
+    settings: ExplorerSettings,
+}
+
+type Answer = Result<Response, WebError>;
+
+impl Explorer {
+    /// An explorer over runs.
+    pub fn new(subjects: Vec<Arc<dyn Subject>>, settings: ExplorerSettings) -> Self {
+        let work = Work::new(settings.workers.get(), settings.accepted, settings.patience);
+        let subjects = subjects.into_iter().map(|subject| (subject.run().name(), subject)).collect();
+        let uploads = Uploads::new(settings.kept_bytes);
+        Self { shared: Arc::new(Shared { subjects, uploads, work, settings }) }
+    }
+
+    /// The application; to be served on a listener.
+    pub fn router(&self) -> Router {
+        let shared = Arc::clone(&self.shared);
+        Router::new()
+            .route("/", get(start))
+            .route("/index.json", get(start))
+            .route("/r/{dataset}/{model}/head/{head}", get(head))
+            .route("/r/{dataset}/{model}/neighbours", get(neighbours))
+            .route("/r/{dataset}/{model}/neighbours.json", get(neighbours))
+            .route("/r/{dataset}/{model}/segment", get(segmentation))
+            .route("/r/{dataset}/{model}/segment.json", get(segmentation))
+            .route("/r/{dataset}/{model}/why", get(why))
+            .route("/r/{dataset}/{model}/why.json", get(why))
+            .route("/r/{dataset}/{model}/image/{index}", get(image))
+            .route("/r/{dataset}/{model}/seen/{name}", get(seen))
+            .route("/upload/{name}", get(uploaded))
+            .route("/upload", post(upload))
+            .route("/assets/{name}", get(pages::asset))
+            .fallback(nothing)
+            .layer(DefaultBodyLimit::max(self.shared.settings.upload_bytes))
+            .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard))
+            .with_state(shared)
+    }
+}
+
+/// Headers that keep a page to itself, and the token where one is set.
+async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    const HEADERS: [(HeaderName, &str); 5] = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; img-src 'self' blob:; style-src 'self'; script-src 'self'; connect-src 'self'; \
+             form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ];
+    let mut response = if allowed(request.headers(), shared.settings.token.as_deref()) {
+        next.run(request).await
+    } else {
+        let mut refused = WebError::new(StatusCode::UNAUTHORIZED, "this explorer asks for a token").into_response();
+        refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        refused
+    };
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn allowed(headers: &HeaderMap, token: Option<&str>) -> bool {
+    let Some(token) = token else { return true };
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    // Hashes have one length, and comparing them says nothing about the token by its time.
+    blake3::hash(given.as_bytes()) == blake3::hash(token.as_bytes())
+}
+
+/// Where a question came in: which run, and whether as JSON.
+#[derive(Clone)]
+struct Place {
+    subject: Arc<dyn Subject>,
+    fields: Fields,
+    json: bool,
+}
+
+impl Place {
+    fn new(shared: &Shared, dataset: &str, model: &str, uri: &axum::http::Uri) -> Result<Self, WebError> {
+        let json = wants_json(uri);
+        let name = format!("{dataset}/{model}");
+        let subject = shared.subjects.get(&name).map(Arc::clone).ok_or_else(|| {
+            let known: Vec<&str> = shared.subjects.keys().map(String::as_str).collect();
+            WebError::absent(format!("no run `{name}` is shown; there are {}", known.join(", "))).as_json(json)
+        })?;
+        Ok(Self { subject, fields: Fields::read(uri.query()), json })
+    }
+}
+
+fn wants_json(uri: &axum::http::Uri) -> bool {
+    uri.path().ends_with(".json")
+}
+
+/// A page, or what it shows as JSON.
+fn respond<T: Serialize>(json: bool, answer: &T, page: impl FnOnce() -> Markup) -> Response {
+    if json { Json(answer).into_response() } else { page().into_response() }
+}
+
+/// Answers a question off the async threads; errors come back in the form that was asked for.
+async fn ask<F>(shared: &Arc<Shared>, place: Place, question: F) -> Answer
+where
+    F: FnOnce(&Arc<Shared>, &Place) -> Answer + Send + 'static,
+{
+    let json = place.json;
+    let own = Arc::clone(shared);
+    shared.work.answer(move || question(&own, &place)).await.map_err(|error| error.as_json(json))
+}
+
+async fn start(State(shared): State<Arc<Shared>>, OriginalUri(uri): OriginalUri) -> Answer {
+    let json = wants_json(&uri);
+    let own = Arc::clone(&shared);
+    let answer = move || {
+        let overview = pages::Overview::new(&own, &Fields::read(uri.query()))?;
+        Ok(respond(json, &overview, || pages::start(&overview)))
+    };
+    shared.work.answer(answer).await.map_err(|error| error.as_json(json))
+}
+
+async fn head(
+    State(shared): State<Arc<Shared>>,
+    Path((dataset, model, head)): Path<(String, String, String)>,
+    OriginalUri(uri): OriginalUri,
+) -> Answer {
+    let place = Place::new(&shared, &dataset, &model, &uri)?;
+    ask(&shared, place, move |shared, place| {
+        let name = head.strip_suffix(".json").unwrap_or(&head);
+        let HeadSelection::Head(head) = name.parse()? else {
+            return Err(WebError::absent(format!(
+                "`{}` is no head such as L3.H5",
+                name.chars().take(40).collect::<String>()
+            )));
+        };
+        let run = place.subject.run();
+        let extremes = run.extremes(head, ExtremesRequest::Distance, 6)?;
+        let page = pages::HeadPage::new(shared, run, head, extremes)?;
+        Ok(respond(place.json, &page, || pages::head(&page)))
+    })
+    .await
+}
+
+async fn neighbours(
+    State(shared): State<Arc<Shared>>,
+    Path((dataset, model)): Path<(String, String)>,
+    OriginalUri(uri): OriginalUri,
+) -> Answer {
+    let place = Place::new(&shared, &dataset, &model, &uri)?;
+    ask(&shared, place, |shared, place| {
+        let ask = NeighboursAsk::read(&place.fields)?;
+        let (run, request) = (place.subject.run(), &ask.request);
+        let found = match &ask.subject {
+            None => None,
+            Some(Asked::Image(image)) => Some(run.neighbours(Query::Image(*image), request)?),
+            Some(Asked::Upload(name)) => {
+                run.resolve(&request.heads)?;
+                Some(run.neighbours(Query::Trace(&trace(shared, place, &Asked::Upload(name.clone()))?), request)?)
+            }
+            Some(Asked::Text(text)) => {
+                run.resolve(&request.heads)?;
+                Some(run.neighbours(Query::Text(&embedded(place, text)?), request)?)
+            }
+        };
+        let page = pages::NeighboursPage::new(run, &ask, &place.fields, found);
+        Ok(respond(place.json, &page, || pages::neighbours(shared, &page)))
+    })
+    .await
+}
+
+async fn segmentation(
+    State(shared): State<Arc<Shared>>,
+    Path((dataset, model)): Path<(String, String)>,
+    OriginalUri(uri): OriginalUri,
+) -> Answer {
+    let place = Place::new(&shared, &dataset, &model, &uri)?;
+    ask(&shared, place, |shared, place| {
+        let ask = SegmentAsk::read(&place.fields)?;
+        let run = place.subject.run();
+        run.resolve(&ask.heads)?;
+        let maps = match &ask.subject {
+            Some(subject) if !ask.texts.is_empty() => {
+                let trace = trace(shared, place, subject)?;
+                let texts = ask.texts.iter().map(|text| embedded(place, text)).collect::<Result<Vec<_>, _>>()?;
+                Some(pages::Maps::of_texts(run, &trace, &ask.heads, &ask.texts, &texts)?)
+            }
+            _ => None,
+        };
+        let page = pages::SegmentPage::new(run, &ask, &place.fields, maps);
+        Ok(respond(place.json, &page, || pages::segment(shared, &page)))
+    })
+    .await
+}
+
+async fn why(
+    State(shared): State<Arc<Shared>>,
+    Path((dataset, model)): Path<(String, String)>,
+    OriginalUri(uri): OriginalUri,
+) -> Answer {
+    let place = Place::new(&shared, &dataset, &model, &uri)?;
+    ask(&shared, place, |shared, place| {
+        let ask = SegmentAsk::read(&place.fields)?;
+        let neighbour = place.fields.get("neighbour").and_then(|number| number.parse::<u64>().ok());
+        let neighbour =
+            neighbour.ok_or_else(|| WebError::question("neighbour: the position of an image of the run"))?;
+        let subject = ask.subject.as_ref().ok_or_else(|| WebError::question("why: give an image or an upload"))?;
+        let run = place.subject.run();
+        let direction = run.reason(neighbour, &ask.heads)?;
+        let trace = trace(shared, place, subject)?;
+        let maps = pages::Maps::of_direction(run, &trace, &ask.heads, neighbour, &direction)?;
+        let page = pages::WhyPage::new(run, &ask, &place.fields, neighbour, maps)?;
+        Ok(respond(place.json, &page, || pages::why(&page)))
+    })
+    .await
+}
+
+fn embedded(place: &Place, text: &str) -> Result<Vec<f32>, WebError> {
+    Ok(place.subject.model()?.embed(&[text])?.remove(0).0)
+}
+
+/// One forward pass of the subject.
+fn trace(shared: &Shared, place: &Place, subject: &Asked) -> Result<ImageTrace, WebError> {
+    let run = place.subject.run();
+    let image = pixels(shared, place, subject)?;
+    Ok(place.subject.model()?.trace(&image, &run.layers())?)
+}
+
+fn pixels(shared: &Shared, place: &Place, subject: &Asked) -> Result<Arc<RgbImage8>, WebError> {
+    match subject {
+        Asked::Image(index) => {
+            place.subject.run().image(*index)?;
+            let bytes = place.subject.image_bytes(*index)?;
+            Ok(Arc::new(place.subject.decode(&bytes)?))
+        }
+        Asked::Upload(name) => shared.uploads.find(name).ok_or_else(|| {
+            WebError::absent("that upload is no longer here (the server has restarted, or newer ones took its room); upload it again")
+        }),
+        Asked::Text(_) => Err(WebError::question("an image is wanted, not a text")),
+    }
+}
+
+/// Bytes of an image file of the run.
+async fn image(
+    State(shared): State<Arc<Shared>>,
+    Path((dataset, model, index)): Path<(String, String, String)>,
+    OriginalUri(uri): OriginalUri,
+) -> Answer {
+    let place = Place::new(&shared, &dataset, &model, &uri)?;
+    let index: u64 = index.parse().map_err(|_no_number| WebError::absent("no such image"))?;
+    ask(&shared, place, move |_shared, place| {
+        place.subject.run().image(index)?;
+        let bytes = place.subject.image_bytes(index)?;
+        let kind = match bytes.get(..4) {
+            Some([0xff, 0xd8, ..]) => "image/jpeg",
+            Some(b"\x89PNG") => "image/png",
+            Some(b"RIFF") => "image/webp",
+            _ => return Err(WebError::absent("not an image that a browser shows")),
+        };
+        Ok(picture(kind, bytes))
+    })
+    .await
+}
+
+/// What the model sees of an image of the run (`12.png`) or of an upload (`<hash>.png`): the centre, at the model's size.
+async fn seen(
+    State(shared): State<Arc<Shared>>,
+    Path((dataset, model, name)): Path<(String, String, String)>,
+    OriginalUri(uri): OriginalUri,
+) -> Answer {
+    let place = Place::new(&shared, &dataset, &model, &uri)?;
+    let name = name.strip_suffix(".png").unwrap_or_default().to_owned();
+    ask(&shared, place, move |shared, place| {
+        // A position has at most twenty digits, a hash has twenty-four.
+        let subject = match name.parse::<u64>() {
+            Ok(index) if name.len() <= 20 => Asked::Image(index),
+            _ => Asked::Upload(name),
+        };
+        let image = pixels(shared, place, &subject)?;
+        let preprocess = place.subject.model()?.preprocess();
+        let side = preprocess.size as u32;
+        encoded(&RgbImage8 { width: side, height: side, data: preprocess.pixels(&image) })
+    })
+    .await
+}
+
+/// An upload as it was decoded.
+async fn uploaded(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Answer {
+    let name = name.strip_suffix(".png").unwrap_or_default();
+    let image = shared.uploads.find(name).ok_or_else(|| WebError::absent("that upload is no longer here"))?;
+    shared.work.answer(move || encoded(&image)).await
+}
+
+fn encoded(image: &RgbImage8) -> Answer {
+    let bytes = png(image).map_err(|error| WebError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(picture("image/png", bytes))
+}
+
+fn picture(kind: &'static str, bytes: Vec<u8>) -> Response {
+    let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "private, max-age=3600")];
+    (headers, Body::from(bytes)).into_response()
+}
+
+/// Takes an image in and goes on to the page that asked, now about that image. Fields: `file`, and `next` with the page's path
+/// and query.
+async fn upload(State(shared): State<Arc<Shared>>, mut form: Multipart) -> Answer {
+    let (mut file, mut next) = (None, String::new());
+    let damaged = |error: axum::extract::multipart::MultipartError| WebError::new(error.status(), error.body_text());
+    while let Some(field) = form.next_field().await.map_err(damaged)? {
+        match field.name() {
+            Some("file") => file = Some(field.bytes().await.map_err(damaged)?),
+            Some("next") => next = field.text().await.map_err(damaged)?,
+            _ => {}
+        }
+    }
+    let file = file.filter(|file| !file.is_empty()).ok_or_else(|| WebError::question("no file was chosen"))?;
+    // Only a page of this server: a path that begins with one slash.
+    let (path, query) = next.split_once('?').unwrap_or((next.as_str(), ""));
+    if !path.starts_with("/r/") || path.contains("//") {
+        return Err(WebError::question("next: not a page of this explorer"));
+    }
+    let subject = shared.subjects.values().next().map(Arc::clone).ok_or_else(|| WebError::absent("no run is shown"))?;
+    let own = Arc::clone(&shared);
+    let decode = move || {
+        let image =
+            subject.decode(&file).map_err(|error| WebError::new(StatusCode::UNPROCESSABLE_ENTITY, error.message))?;
+        Ok(own.uploads.keep(&file, image))
+    };
+    let name = shared.work.answer(decode).await?;
+    let fields = Fields::read(Some(query)).without(&["image"]);
+    Ok(Redirect::to(&format!("{path}?{}", fields.with("upload", &name))).into_response())
+}
+
+async fn nothing(OriginalUri(uri): OriginalUri) -> WebError {
+    WebError::absent("there is no such page").as_json(wants_json(&uri))
+}
+
+/// A head's page.
+pub(super) fn head_path(run: &str, head: HeadId) -> String {
+    format!("/r/{run}/head/{head}")
+}

@@ -1,0 +1,245 @@
+//! Questions as they stand in a URL.
+
+use std::collections::BTreeSet;
+
+use form_urlencoded::{Serializer, parse};
+
+use crate::{
+    neighbours::{NeighboursRequest, Similarity},
+    pictures::Shading,
+    selection::HeadSelection,
+    web::error::WebError,
+};
+
+/// Longest text that a question may hold, in characters.
+const LONGEST_TEXT: usize = 1_000;
+/// Most texts of one segmentation.
+const MOST_TEXTS: usize = 6;
+/// Most images of one answer.
+const MOST_IMAGES: usize = 200;
+
+/// Fields of a query string in order; a field may stand several times.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    pub(super) fn read(query: Option<&str>) -> Self {
+        let pairs = parse(query.unwrap_or_default().as_bytes());
+        Self(pairs.map(|(key, value)| (key.into_owned(), value.into_owned())).collect())
+    }
+
+    /// First value of a field; none if it is missing or empty.
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(own, value)| own == key && !value.trim().is_empty());
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// Values of a field that are not empty.
+    pub(super) fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0
+            .iter()
+            .filter(move |(own, value)| own == key && !value.trim().is_empty())
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The same fields with one set anew, as a query string.
+    pub(super) fn with(&self, key: &str, value: &str) -> String {
+        let others = self.0.iter().filter(|(own, value)| own != key && !value.is_empty());
+        let mut text = Serializer::new(String::new());
+        text.extend_pairs(others);
+        text.append_pair(key, value);
+        text.finish()
+    }
+
+    /// The other fields.
+    pub(super) fn without(&self, keys: &[&str]) -> Self {
+        Self(self.0.iter().filter(|(own, _)| !keys.contains(&own.as_str())).cloned().collect())
+    }
+
+    /// As a query string.
+    pub(super) fn text(&self) -> String {
+        Serializer::new(String::new()).extend_pairs(self.0.iter().filter(|(_, value)| !value.is_empty())).finish()
+    }
+
+    fn number<T: std::str::FromStr>(&self, key: &str, default: T) -> Result<T, WebError> {
+        let Some(text) = self.get(key) else { return Ok(default) };
+        text.trim()
+            .parse()
+            .map_err(|_no_number| WebError::question(format!("{key}: `{}` is not a number", shortened(text))))
+    }
+
+    fn flag(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|value| matches!(value, "1" | "true" | "on" | "yes"))
+    }
+}
+
+/// The subject of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// An image of the run.
+    Image(u64),
+    /// An upload, by its hash.
+    Upload(String),
+    /// A text.
+    Text(String),
+}
+
+/// Neighbours of what, by which heads.
+#[derive(Debug, Clone)]
+pub(super) struct NeighboursAsk {
+    pub(super) subject: Option<Subject>,
+    pub(super) request: NeighboursRequest,
+}
+
+/// Which texts in which image.
+#[derive(Debug, Clone)]
+pub(super) struct SegmentAsk {
+    pub(super) subject: Option<Subject>,
+    pub(super) texts: Vec<String>,
+    pub(super) heads: HeadSelection,
+    pub(super) shading: Shading,
+}
+
+impl NeighboursAsk {
+    pub(super) fn read(fields: &Fields) -> Result<Self, WebError> {
+        let heads = heads(fields)?;
+        let count = fields.number("count", 12_usize)?;
+        if !(1..=MOST_IMAGES).contains(&count) {
+            return Err(WebError::question(format!("count: {count} is not between 1 and {MOST_IMAGES}")));
+        }
+        let similarity = match fields.get("similarity") {
+            None | Some("dot") => Similarity::Dot,
+            Some("cosine") => Similarity::Cosine,
+            Some(other) => {
+                return Err(WebError::question(format!("similarity: `{}` is neither dot nor cosine", shortened(other))));
+            }
+        };
+        let classes: BTreeSet<String> = fields.all("class").map(str::to_owned).collect();
+        let request = NeighboursRequest { heads, count, similarity, classes, farthest: fields.flag("farthest") };
+        Ok(Self { subject: subject(fields, true)?, request })
+    }
+}
+
+impl SegmentAsk {
+    pub(super) fn read(fields: &Fields) -> Result<Self, WebError> {
+        let texts: Vec<String> = fields.all("text").map(|text| text.trim().to_owned()).collect();
+        if texts.len() > MOST_TEXTS {
+            return Err(WebError::question(format!("{} texts are more than {MOST_TEXTS}", texts.len())));
+        }
+        texts.iter().try_for_each(|text| short_enough(text))?;
+        let shading = match fields.get("shading") {
+            None | Some("smooth") => Shading::Smooth,
+            Some("patches") => Shading::Patches,
+            Some(other) => {
+                return Err(WebError::question(format!(
+                    "shading: `{}` is neither smooth nor patches",
+                    shortened(other)
+                )));
+            }
+        };
+        Ok(Self { subject: subject(fields, false)?, texts, heads: heads(fields)?, shading })
+    }
+}
+
+fn heads(fields: &Fields) -> Result<HeadSelection, WebError> {
+    match fields.get("heads") {
+        None => Ok(HeadSelection::All),
+        Some(text) => {
+            short_enough(text)?;
+            Ok(text.parse()?)
+        }
+    }
+}
+
+/// Of an upload, an image and a text the first that is given.
+fn subject(fields: &Fields, text_counts: bool) -> Result<Option<Subject>, WebError> {
+    if let Some(upload) = fields.get("upload") {
+        let is_hash = upload.len() == 24 && upload.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_hash {
+            return Err(WebError::question("upload: not the name of an upload"));
+        }
+        return Ok(Some(Subject::Upload(upload.to_owned())));
+    }
+    if fields.get("image").is_some() {
+        return Ok(Some(Subject::Image(fields.number("image", 0)?)));
+    }
+    match fields.get("text") {
+        Some(text) if text_counts => {
+            short_enough(text)?;
+            Ok(Some(Subject::Text(text.trim().to_owned())))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn short_enough(text: &str) -> Result<(), WebError> {
+    let length = text.chars().count();
+    if length > LONGEST_TEXT {
+        return Err(WebError::question(format!("a text of {length} characters; at most {LONGEST_TEXT} are read")));
+    }
+    Ok(())
+}
+
+/// The beginning of a text, for a message.
+fn shortened(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn neighbours(query: &str) -> Result<NeighboursAsk, WebError> {
+        NeighboursAsk::read(&Fields::read(Some(query)))
+    }
+
+    #[test]
+    fn a_question_is_read_from_its_url() -> Result<(), WebError> {
+        let ask =
+            neighbours("heads=L3.H5&text=a+red%20boat&count=5&similarity=cosine&class=boat&class=fish&farthest=1")?;
+        assert_eq!(ask.subject, Some(Subject::Text("a red boat".to_owned())));
+        assert_eq!((ask.request.count, ask.request.similarity, ask.request.farthest), (5, Similarity::Cosine, true));
+        assert_eq!(ask.request.classes.len(), 2);
+        assert_eq!(ask.request.heads.to_string(), "L3.H5");
+        let empty = neighbours("heads=&text=&image=&upload=")?;
+        assert_eq!((empty.subject, empty.request.heads), (None, HeadSelection::All));
+        Ok(())
+    }
+
+    #[test]
+    fn what_cannot_be_is_said() {
+        for (query, says) in [
+            ("count=0", "count: 0 is not between 1 and 200"),
+            ("count=NaN", "count: `NaN` is not a number"),
+            ("image=-1", "image: `-1` is not a number"),
+            ("image=99999999999999999999999", "is not a number"),
+            ("similarity=euclid", "neither dot nor cosine"),
+            ("upload=../../etc/passwd", "not the name of an upload"),
+        ] {
+            let message = neighbours(query).err().map(|error| error.message).unwrap_or_default();
+            assert!(message.contains(says), "{query}: {message}");
+        }
+        let long = format!("text={}", "a".repeat(10_000));
+        let message = neighbours(&long).err().map(|error| error.message).unwrap_or_default();
+        assert_eq!(message, "a text of 10000 characters; at most 1000 are read");
+        let many = "text=a&".repeat(7);
+        assert!(SegmentAsk::read(&Fields::read(Some(&many))).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_query_string_panics(query in "\\PC*") {
+            let fields = Fields::read(Some(&query));
+            let _ = NeighboursAsk::read(&fields);
+            let _ = SegmentAsk::read(&fields);
+        }
+
+        #[test]
+        fn fields_survive_a_link(pairs in proptest::collection::vec(("[a-z]{1,6}", "\\PC{1,12}"), 0..6)) {
+            let fields = Fields(pairs);
+            prop_assert_eq!(Fields::read(Some(&fields.text())), fields);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use headspan_artifacts::ArtifactError;
+use serde_json::json;
+
+use crate::{
+    error::ExploreError,
+    selection::SelectionError,
+    web::{pages::error_page, subject::SubjectError},
+};
+
+/// What a client is told when there is no answer.
+#[derive(Debug)]
+pub(super) struct WebError {
+    pub(super) status: StatusCode,
+    pub(super) message: String,
+    /// Whether the client asked for JSON.
+    pub(super) json: bool,
+}
+
+impl WebError {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), json: false }
+    }
+
+    /// The question itself is wrong.
+    pub(super) fn question(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// There is no such thing.
+    pub(super) fn absent(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    pub(super) fn as_json(mut self, json: bool) -> Self {
+        self.json = json;
+        self
+    }
+}
+
+impl IntoResponse for WebError {
+    fn into_response(self) -> Response {
+        if self.status.is_server_error() {
+            tracing::error!("{}: {}", self.status, self.message);
+        }
+        if self.json {
+            return (self.status, Json(json!({ "error": self.message, "status": self.status.as_u16() })))
+                .into_response();
+        }
+        (self.status, error_page(self.status, &self.message)).into_response()
+    }
+}
+
+impl From<ExploreError> for WebError {
+    fn from(error: ExploreError) -> Self {
+        let status = match &error {
+            ExploreError::NoHead { .. }
+            | ExploreError::NoLayer { .. }
+            | ExploreError::NoProperty { .. }
+            | ExploreError::NoImage { .. }
+            | ExploreError::NoClass { .. } => StatusCode::NOT_FOUND,
+            ExploreError::Invalid { .. } => StatusCode::BAD_REQUEST,
+            // Files that were there at the start and are not now.
+            ExploreError::Artifact(ArtifactError::Io(_))
+            | ExploreError::Empty { .. }
+            | ExploreError::MixedParts { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<SubjectError> for WebError {
+    fn from(error: SubjectError) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.message)
+    }
+}
+
+impl From<SelectionError> for WebError {
+    fn from(error: SelectionError) -> Self {
+        Self::question(error.to_string())
+    }
+}

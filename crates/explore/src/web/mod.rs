@@ -1,0 +1,13 @@
+//! The explorer in the browser: the analyses of this crate as pages that a URL alone brings back, and the same answers as
+//! JSON beside them.
+
+mod app;
+mod ask;
+mod error;
+mod pages;
+mod subject;
+mod uploads;
+mod work;
+
+pub use app::{Explorer, ExplorerSettings};
+pub use subject::{Subject, SubjectError};

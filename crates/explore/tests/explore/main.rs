@@ -1,0 +1,5 @@
+//! The analyses against their dense definitions, and the pages that show them.
+
+mod dense;
+mod support;
+mod web;

@@ -1,0 +1,252 @@
+//! The pages: what they say against the library, and what they answer when asked for what is not there.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{Request, StatusCode, header},
+};
+use headspan_clip::{DecodeLimits, RgbImage8, decode_rgb};
+use headspan_explore::{
+    ExploreModel, ExploreRun, NeighboursRequest, Query, png, segment,
+    web::{Explorer, ExplorerSettings, Subject, SubjectError},
+};
+use serde_json::Value;
+use tower::ServiceExt;
+
+use crate::support::{Case, Failure, Outcome, SKIPPED, scene};
+
+const RUN: &str = "/r/scenes/scenes-4";
+
+impl Subject for Case {
+    fn run(&self) -> &ExploreRun {
+        &self.run
+    }
+
+    fn model(&self) -> Result<&ExploreModel, SubjectError> {
+        Ok(&self.model)
+    }
+
+    fn image_bytes(&self, index: u64) -> Result<Vec<u8>, SubjectError> {
+        if index == SKIPPED {
+            return Err(SubjectError { message: "the image is damaged".to_owned() });
+        }
+        png(&scene(index).0).map_err(|error| SubjectError { message: error.to_string() })
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<RgbImage8, SubjectError> {
+        let limits = DecodeLimits { max_pixels: 1_000_000 };
+        decode_rgb(bytes, &limits).map_err(|error| SubjectError { message: error.to_string() })
+    }
+}
+
+struct Site {
+    case: Arc<Case>,
+    router: Router,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Site {
+    fn new(settings: ExplorerSettings) -> Result<Self, Failure> {
+        let case = Arc::new(Case::new()?);
+        let router = Explorer::new(vec![Arc::clone(&case) as Arc<dyn Subject>], settings).router();
+        Ok(Self { case, router, runtime: tokio::runtime::Runtime::new()? })
+    }
+
+    fn send(&self, request: Request<Body>) -> Result<(StatusCode, axum::http::HeaderMap, Vec<u8>), Failure> {
+        self.runtime.block_on(async {
+            let response = self.router.clone().oneshot(request).await?;
+            let (parts, body) = response.into_parts();
+            Ok((parts.status, parts.headers, to_bytes(body, 64 << 20).await?.to_vec()))
+        })
+    }
+
+    fn get(&self, path: &str) -> Result<(StatusCode, String), Failure> {
+        let (status, _, body) = self.send(Request::get(path).body(Body::empty())?)?;
+        Ok((status, String::from_utf8(body)?))
+    }
+
+    fn json(&self, path: &str) -> Result<Value, Failure> {
+        let (status, body) = self.get(path)?;
+        assert_eq!(status, StatusCode::OK, "{path}: {body}");
+        Ok(serde_json::from_str(&body)?)
+    }
+
+    /// Hands in a file and returns where the answer leads.
+    fn upload(&self, file: &[u8], next: &str) -> Result<(StatusCode, String), Failure> {
+        let mut form = Vec::new();
+        form.extend_from_slice(b"--edge\r\nContent-Disposition: form-data; name=\"next\"\r\n\r\n");
+        form.extend_from_slice(next.as_bytes());
+        form.extend_from_slice(
+            b"\r\n--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.png\"\r\n\r\n",
+        );
+        form.extend_from_slice(file);
+        form.extend_from_slice(b"\r\n--edge--\r\n");
+        let request = Request::post("/upload").header(header::CONTENT_TYPE, "multipart/form-data; boundary=edge");
+        let (status, headers, body) = self.send(request.body(Body::from(form))?)?;
+        let place = headers.get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Ok((status, place.unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned())))
+    }
+}
+
+#[test]
+fn every_page_and_its_numbers() -> Outcome {
+    let site = Site::new(ExplorerSettings::default())?;
+    let (_, page) = site.get("/")?;
+    for says in ["L3.H3", "colors", "shapes", "no label", "scenes/scenes-4"] {
+        assert!(page.contains(says), "{says}");
+    }
+    let overview = site.json("/index.json?property=shapes")?;
+    let cells = overview["models"][0]["layers"].as_array().ok_or("no layers")?;
+    let shown = cells.iter().flat_map(|row| row[1].as_array().cloned().unwrap_or_default());
+    assert_eq!(shown.filter(|cell| cell["shown"] == true).count(), 3);
+
+    let head = site.json(&format!("{RUN}/head/L3.H3.json"))?;
+    assert_eq!(
+        (head["property"].as_str(), head["extremes"]["largest"].as_array().map(Vec::len)),
+        (Some("colors"), Some(6))
+    );
+    assert!(site.get(&format!("{RUN}/head/L3.H3"))?.1.contains("sets apart most"));
+
+    let found = site.json(&format!("{RUN}/neighbours.json?heads=shapes&image=3&count=5"))?;
+    let expected = site.case.run.neighbours(Query::Image(3), &NeighboursRequest::new("shapes".parse()?, 5))?;
+    assert_eq!(found["answer"], serde_json::to_value(&expected)?);
+    let (_, page) = site.get(&format!("{RUN}/neighbours?heads=shapes&image=3&count=5"))?;
+    for neighbour in &expected.images {
+        assert!(page.contains(&neighbour.image_id) && page.contains(&format!("{:.4}", neighbour.score)));
+        assert!(page.contains(&format!("why?image=3&amp;heads=shapes&amp;neighbour={}", neighbour.image_index)));
+    }
+
+    let found = site.json(&format!("{RUN}/segment.json?heads=all&image=4&text=a+tree"))?;
+    let embedding = site.case.model.embed(&["a tree"])?.remove(0).0;
+    let trace = site.case.model.trace(&scene(4).0, &site.case.run.layers())?;
+    let expected = segment(&site.case.run, &trace, &"all".parse()?, &embedding)?;
+    assert_eq!(found["answer"]["maps"][0]["scores"], serde_json::to_value(&expected.patches)?);
+    let two = site.json(&format!("{RUN}/segment.json?image=4&text=a+tree&text=the+sea"))?;
+    assert_eq!(two["answer"]["maps"].as_array().map(Vec::len), Some(2));
+    assert_eq!(two["answer"]["scale"]["diverging"], true);
+    assert!(site.get(&format!("{RUN}/segment?image=4&text=a+tree"))?.1.matches("<rect").count() >= 64 + 33);
+
+    let why = site.json(&format!("{RUN}/why.json?heads=shapes&image=3&neighbour=5"))?;
+    let near = site.json(&format!("{RUN}/neighbours.json?heads=shapes&image=3&count=200"))?;
+    let near = near["answer"]["images"].as_array().ok_or("no images")?;
+    let score = near.iter().find(|image| image["image_index"] == 5).and_then(|image| image["score"].as_f64());
+    let total = why["answer"]["maps"][0]["total"].as_f64().unwrap_or_default();
+    assert!((total - score.unwrap_or_default()).abs() < 1e-5 * total.abs(), "{total} {score:?}");
+    Ok(())
+}
+
+#[test]
+fn an_upload_goes_on_to_the_page_that_asked() -> Outcome {
+    let site = Site::new(ExplorerSettings::default())?;
+    let file = png(&scene(6).0)?;
+    let (status, place) = site.upload(&file, &format!("{RUN}/neighbours?heads=colors&image=1&similarity=cosine"))?;
+    assert_eq!(status, StatusCode::SEE_OTHER, "{place}");
+    assert!(place.contains("upload=") && place.contains("heads=colors") && !place.contains("image="), "{place}");
+    let found = site.json(&place.replace("/neighbours?", "/neighbours.json?"))?;
+    assert_eq!(found["answer"]["images"][0]["image_id"], "006.png", "the same scene is nearest");
+    let name = found["upload"].as_str().unwrap_or_default();
+    assert_eq!(site.send(Request::get(format!("/upload/{name}.png")).body(Body::empty())?)?.0, StatusCode::OK);
+    assert_eq!(site.send(Request::get(format!("{RUN}/seen/{name}.png")).body(Body::empty())?)?.0, StatusCode::OK);
+    assert!(site.get(&place.replace("/neighbours?", "/segment?"))?.1.contains("say what to look for"));
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_uploaded_is_refused() -> Outcome {
+    let site = Site::new(ExplorerSettings { upload_bytes: 100_000, ..ExplorerSettings::default() })?;
+    let next = format!("{RUN}/segment");
+    let file = png(&scene(6).0)?;
+    for (file, next, expected) in [
+        (&b"not an image"[..], next.as_str(), StatusCode::UNPROCESSABLE_ENTITY),
+        (&file[..file.len() / 2], &next, StatusCode::UNPROCESSABLE_ENTITY),
+        (&[], &next, StatusCode::BAD_REQUEST),
+        (&vec![7; 200_000], &next, StatusCode::PAYLOAD_TOO_LARGE),
+        (&file, "https://elsewhere.example/", StatusCode::BAD_REQUEST),
+        (&file, "//elsewhere.example/r/", StatusCode::BAD_REQUEST),
+    ] {
+        let (status, said) = site.upload(file, next)?;
+        assert_eq!(status, expected, "{said}");
+    }
+    // A hundred megapixels in a few bytes: refused by the header alone.
+    let huge = RgbImage8 { width: 10_000, height: 1_000, data: vec![0; 30_000_000] };
+    let huge = png(&huge)?;
+    assert!(huge.len() < 100_000, "{}", huge.len());
+    let (status, said) = site.upload(&huge, &next)?;
+    assert_eq!((status, said.contains("pixels")), (StatusCode::UNPROCESSABLE_ENTITY, true), "{said}");
+    assert_eq!(site.get("/")?.0, StatusCode::OK, "the server goes on");
+    Ok(())
+}
+
+#[test]
+fn bad_questions_have_clear_answers() -> Outcome {
+    let site = Site::new(ExplorerSettings::default())?;
+    let long = "a".repeat(10_000);
+    for (path, status, says) in [
+        ("/r/scenes/nobody/neighbours".to_owned(), 404, "no run `scenes/nobody` is shown; there are scenes/scenes-4"),
+        (format!("{RUN}/head/L9.H0"), 404, "head L9.H0 was not extracted"),
+        (format!("{RUN}/head/colors"), 404, "`colors` is no head"),
+        (format!("{RUN}/neighbours?heads=tastes&image=1"), 404, "no head of the run"),
+        (format!("{RUN}/neighbours?heads=tastes&text=a"), 404, "no head of the run"),
+        (format!("{RUN}/neighbours?image=1&count=NaN"), 400, "count: `NaN` is not a number"),
+        (format!("{RUN}/neighbours?image=999"), 404, "no extracted image `#999`"),
+        (format!("{RUN}/neighbours?image={SKIPPED}"), 404, "no extracted image `007.png`"),
+        (format!("{RUN}/neighbours?image=1&class=zebra"), 404, "of the class `zebra`"),
+        (format!("{RUN}/neighbours?text={long}"), 400, "a text of 10000 characters"),
+        (format!("{RUN}/neighbours?upload=0123456789abcdef01234567"), 404, "no longer here"),
+        (format!("{RUN}/segment?image={SKIPPED}&text=a"), 503, "the image is damaged"),
+        (format!("{RUN}/why?image=1"), 400, "neighbour: the position"),
+        (format!("{RUN}/image/../../etc/passwd"), 404, "no such"),
+        (format!("{RUN}/image/x"), 404, "no such image"),
+        ("/assets/../Cargo.toml".to_owned(), 404, "no such page"),
+        ("/nowhere".to_owned(), 404, "no such page"),
+    ] {
+        let (found, page) = site.get(&path)?;
+        assert_eq!(found.as_u16(), status, "{path}: {page}");
+        assert!(page.contains(says), "{path}: {says:?} is not in {page}");
+    }
+    let (status, body) = site.get(&format!("{RUN}/neighbours.json?heads=tastes&image=1"))?;
+    let body: Value = serde_json::from_str(&body)?;
+    assert_eq!((status, body["status"].as_u64()), (StatusCode::NOT_FOUND, Some(404)));
+    Ok(())
+}
+
+#[test]
+fn what_is_asked_is_never_markup() -> Outcome {
+    let site = Site::new(ExplorerSettings::default())?;
+    let attack = "%3Cscript%3Ealert(1)%3C/script%3E%22%27";
+    for path in [
+        format!("{RUN}/neighbours?heads=shapes&text={attack}"),
+        format!("{RUN}/segment?image=1&text={attack}"),
+        format!("{RUN}/neighbours?heads={attack}&image=1"),
+        format!("/?text={attack}&property={attack}"),
+    ] {
+        assert!(!site.get(&path)?.1.contains("<script>alert"), "{path}");
+    }
+    Ok(())
+}
+
+#[test]
+fn pages_keep_to_themselves() -> Outcome {
+    let token = ExplorerSettings { token: Some("secret".to_owned()), ..ExplorerSettings::default() };
+    let site = Site::new(token)?;
+    let (status, headers, _) = site.send(Request::get("/").body(Body::empty())?)?;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    let policy = headers.get(header::CONTENT_SECURITY_POLICY).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    assert!(headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN).is_none());
+    for (given, expected) in [("Bearer wrong", StatusCode::UNAUTHORIZED), ("Bearer secret", StatusCode::OK)] {
+        let request = Request::get("/").header(header::AUTHORIZATION, given).body(Body::empty())?;
+        assert_eq!(site.send(request)?.0, expected, "{given}");
+    }
+    Ok(())
+}
+
+#[test]
+fn too_many_questions_are_turned_away() -> Outcome {
+    let site = Site::new(ExplorerSettings { accepted: 0, ..ExplorerSettings::default() })?;
+    let (status, page) = site.get("/")?;
+    assert_eq!((status, page.contains("ask again")), (StatusCode::TOO_MANY_REQUESTS, true));
+    Ok(())
+}

@@ -1,0 +1,99 @@
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use headspan_artifacts::RunDirectory;
+use headspan_explore::web::{Explorer, ExplorerSettings, Subject};
+
+use crate::{
+    cli::ExploreArgs,
+    commands::{
+        UsageError, print,
+        run::{demo, existing_run, is_demo},
+        settings,
+    },
+    settings::Settings,
+    workbench::Workbench,
+};
+
+/// Serves the explorer until it is interrupted.
+pub(crate) fn explore(arguments: &ExploreArgs, quiet: bool) -> Result<()> {
+    let own = settings(&arguments.pipeline, None)?;
+    let own = with_runs(arguments, own, quiet)?;
+    let subjects = subjects(&arguments.models, &own)?;
+    let defaults = ExplorerSettings::default();
+    let server = ExplorerSettings {
+        workers: arguments.workers.unwrap_or(defaults.workers),
+        token: arguments.token.clone(),
+        ..defaults
+    };
+    if !arguments.listen.ip().is_loopback() && server.token.is_none() {
+        tracing::warn!("{} can be reached from other machines and asks for no token (--token)", arguments.listen);
+    }
+    let shown = subjects.len();
+    let router = Explorer::new(subjects, server).router();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(arguments.listen).await;
+        let listener = listener.with_context(|| {
+            format!("listening on {} (another program may; choose --listen ADDRESS:PORT)", arguments.listen)
+        })?;
+        tracing::info!("{shown} runs; Ctrl-C ends");
+        print(&format!("http://{}/", listener.local_addr()?))?;
+        axum::serve(listener, router).with_graceful_shutdown(interrupted()).await.context("the server stopped")
+    })
+}
+
+/// The settings, pointed at the demo's runs where nothing was said and nothing else is there.
+fn with_runs(arguments: &ExploreArgs, own: Settings, quiet: bool) -> Result<Settings> {
+    let said = !arguments.models.is_empty() || arguments.pipeline.dataset.is_some();
+    if said || !is_demo(&[], &own) || !RunDirectory::list(&own.runs, Some(&own.dataset))?.is_empty() {
+        return Ok(own);
+    }
+    demo(&arguments.pipeline, quiet)?;
+    let mut pipeline = arguments.pipeline.clone();
+    pipeline.dataset = Some(crate::built_in::DATASET.to_owned());
+    settings(&pipeline, None)
+}
+
+fn subjects(models: &[String], own: &Settings) -> Result<Vec<Arc<dyn Subject>>> {
+    let runs = if models.is_empty() {
+        RunDirectory::list(&own.runs, Some(&own.dataset))?
+    } else {
+        models.iter().map(|model| existing_run(own, model)).collect::<Result<Vec<_>>>()?
+    };
+    if runs.is_empty() {
+        let message =
+            format!("no run of `{}` in `{}`: name another --dataset, or run one", own.dataset, own.runs.display());
+        return Err(UsageError(message).into());
+    }
+    let mut subjects: Vec<Arc<dyn Subject>> = Vec::new();
+    for run in runs {
+        let name = run.path().display().to_string();
+        match Workbench::open(run, own.clone()) {
+            Ok(bench) => subjects.push(Arc::new(bench)),
+            // One run that is not ready must not hide the others; a run that was named must be there.
+            Err(error) if models.is_empty() => tracing::warn!("`{name}` is left out: {error:#}"),
+            Err(error) => return Err(error),
+        }
+    }
+    if subjects.is_empty() {
+        anyhow::bail!("no run of `{}` is finished; `headspan status` says what is missing", own.dataset);
+    }
+    Ok(subjects)
+}
+
+/// Ends with Ctrl-C or a polite kill; questions that are being answered are answered first.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        let Ok(mut terminated) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
+            return;
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    let _ended = tokio::signal::ctrl_c().await;
+}
