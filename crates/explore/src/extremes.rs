@@ -37,6 +37,7 @@ pub struct Extremes {
 impl ExploreRun {
     /// The `count` images at each end of what a head says, and as many between.
     pub fn extremes(&self, head: HeadId, request: ExtremesRequest<'_>, count: usize) -> Result<Extremes> {
+        self.readout(head)?;
         let scores = match request {
             ExtremesRequest::Text(embedding) => {
                 let direction = self.direction(Query::Text(embedding), &[head])?;

@@ -173,7 +173,9 @@ impl ExploreRun {
                 *sum += row.iter().zip(&own).map(|(b, u)| f64::from(*b) * f64::from(*u)).sum::<f64>();
             }
         }
-        mean.iter_mut().for_each(|value| *value /= heads.len() as f64);
+        for value in &mut mean {
+            *value /= heads.len() as f64;
+        }
         Ok(mean)
     }
 

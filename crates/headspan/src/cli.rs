@@ -392,6 +392,10 @@ pub(crate) struct TruthArgs {
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub(crate) permutations: usize,
 
+    /// Share of the images of the spurious-correlation experiment whose background is of the object's own side
+    #[arg(long, value_name = "SHARE", default_value_t = 0.95)]
+    pub(crate) correlation: f64,
+
     #[command(flatten)]
     pub(crate) pipeline: PipelineArgs,
 }

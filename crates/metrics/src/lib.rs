@@ -35,5 +35,6 @@ pub use score::{PropertyFrequencies, score};
 pub use settings::Settings;
 pub use truth::{
     Ablation, AblationRow, AblationSettings, AttributeTable, GroupAccuracy, HeadVariance, Prompt, Responses, Sides,
-    Specificity, TruthError, ablate, associated_heads, explained_variance, group_accuracy,
+    Specificity, SpuriousCorrelation, SpuriousSettings, TruthError, ablate, associated_heads, explained_variance,
+    group_accuracy, spurious_correlation,
 };

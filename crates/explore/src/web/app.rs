@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::{
     extremes::ExtremesRequest,
     model::ImageTrace,
-    neighbours::Query,
+    neighbours::{Neighbours, Query},
     pictures::png,
     selection::HeadSelection,
     web::{
@@ -91,6 +91,8 @@ impl Explorer {
         Router::new()
             .route("/", get(start))
             .route("/index.json", get(start))
+            .route("/compare", get(compare))
+            .route("/compare.json", get(compare))
             .route("/r/{dataset}/{model}/head/{head}", get(head))
             .route("/r/{dataset}/{model}/neighbours", get(neighbours))
             .route("/r/{dataset}/{model}/neighbours.json", get(neighbours))
@@ -158,14 +160,14 @@ impl Place {
         let name = format!("{dataset}/{model}");
         let subject = shared.subjects.get(&name).map(Arc::clone).ok_or_else(|| {
             let known: Vec<&str> = shared.subjects.keys().map(String::as_str).collect();
-            WebError::absent(format!("no run `{name}` is shown; there are {}", known.join(", "))).as_json(json)
+            WebError::absent(format!("no run `{name}` is shown; there are {}", known.join(", "))).in_json(json)
         })?;
         Ok(Self { subject, fields: Fields::read(uri.query()), json })
     }
 }
 
 fn wants_json(uri: &axum::http::Uri) -> bool {
-    uri.path().ends_with(".json")
+    std::path::Path::new(uri.path()).extension().is_some_and(|ending| ending == "json")
 }
 
 /// A page, or what it shows as JSON.
@@ -180,7 +182,7 @@ where
 {
     let json = place.json;
     let own = Arc::clone(shared);
-    shared.work.answer(move || question(&own, &place)).await.map_err(|error| error.as_json(json))
+    shared.work.answer(move || question(&own, &place)).await.map_err(|error| error.in_json(json))
 }
 
 async fn start(State(shared): State<Arc<Shared>>, OriginalUri(uri): OriginalUri) -> Answer {
@@ -190,7 +192,7 @@ async fn start(State(shared): State<Arc<Shared>>, OriginalUri(uri): OriginalUri)
         let overview = pages::Overview::new(&own, &Fields::read(uri.query()))?;
         Ok(respond(json, &overview, || pages::start(&overview)))
     };
-    shared.work.answer(answer).await.map_err(|error| error.as_json(json))
+    shared.work.answer(answer).await.map_err(|error| error.in_json(json))
 }
 
 async fn head(
@@ -223,23 +225,42 @@ async fn neighbours(
     let place = Place::new(&shared, &dataset, &model, &uri)?;
     ask(&shared, place, |shared, place| {
         let ask = NeighboursAsk::read(&place.fields)?;
-        let (run, request) = (place.subject.run(), &ask.request);
-        let found = match &ask.subject {
-            None => None,
-            Some(Asked::Image(image)) => Some(run.neighbours(Query::Image(*image), request)?),
-            Some(Asked::Upload(name)) => {
-                run.resolve(&request.heads)?;
-                Some(run.neighbours(Query::Trace(&trace(shared, place, &Asked::Upload(name.clone()))?), request)?)
-            }
-            Some(Asked::Text(text)) => {
-                run.resolve(&request.heads)?;
-                Some(run.neighbours(Query::Text(&embedded(place, text)?), request)?)
-            }
-        };
-        let page = pages::NeighboursPage::new(run, &ask, &place.fields, found);
+        let found = near(shared, place, &ask).transpose()?;
+        let page = pages::NeighboursPage::new(place.subject.run(), &ask, &place.fields, found);
         Ok(respond(place.json, &page, || pages::neighbours(shared, &page)))
     })
     .await
+}
+
+/// Neighbours of the subject, if there is one.
+fn near(shared: &Shared, place: &Place, ask: &NeighboursAsk) -> Option<Result<Neighbours, WebError>> {
+    let (run, request) = (place.subject.run(), &ask.request);
+    let subject = ask.subject.as_ref()?;
+    let found = || {
+        // A selection without heads is found out before a forward pass is made for it.
+        run.resolve(&request.heads)?;
+        match subject {
+            Asked::Image(image) => Ok(run.neighbours(Query::Image(*image), request)?),
+            Asked::Upload(_) => Ok(run.neighbours(Query::Trace(&trace(shared, place, subject)?), request)?),
+            Asked::Text(text) => Ok(run.neighbours(Query::Text(&embedded(place, text)?), request)?),
+        }
+    };
+    Some(found())
+}
+
+async fn compare(State(shared): State<Arc<Shared>>, OriginalUri(uri): OriginalUri) -> Answer {
+    let json = wants_json(&uri);
+    let own = Arc::clone(&shared);
+    let answer = move || {
+        let fields = Fields::read(uri.query());
+        let ask = NeighboursAsk::read(&fields)?;
+        let page = pages::ComparePage::new(&own, &ask, &fields, |run| {
+            let subject = Arc::clone(own.subjects.get(run)?);
+            near(&own, &Place { subject, fields: fields.clone(), json }, &ask)
+        })?;
+        Ok(respond(json, &page, || pages::compare(&page)))
+    };
+    shared.work.answer(answer).await.map_err(|error| error.in_json(json))
 }
 
 async fn segmentation(
@@ -405,7 +426,7 @@ async fn upload(State(shared): State<Arc<Shared>>, mut form: Multipart) -> Answe
 }
 
 async fn nothing(OriginalUri(uri): OriginalUri) -> WebError {
-    WebError::absent("there is no such page").as_json(wants_json(&uri))
+    WebError::absent("there is no such page").in_json(wants_json(&uri))
 }
 
 /// A head's page.

@@ -111,7 +111,10 @@ impl NeighboursAsk {
             None | Some("dot") => Similarity::Dot,
             Some("cosine") => Similarity::Cosine,
             Some(other) => {
-                return Err(WebError::question(format!("similarity: `{}` is neither dot nor cosine", shortened(other))));
+                return Err(WebError::question(format!(
+                    "similarity: `{}` is neither dot nor cosine",
+                    shortened(other)
+                )));
             }
         };
         let classes: BTreeSet<String> = fields.all("class").map(str::to_owned).collect();

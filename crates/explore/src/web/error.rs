@@ -36,7 +36,7 @@ impl WebError {
         Self::new(StatusCode::NOT_FOUND, message)
     }
 
-    pub(super) fn as_json(mut self, json: bool) -> Self {
+    pub(super) fn in_json(mut self, json: bool) -> Self {
         self.json = json;
         self
     }

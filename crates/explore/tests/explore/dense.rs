@@ -114,7 +114,8 @@ fn contrasted_texts_share_a_scale() -> Outcome {
     let two = contrast(&case.run, &case.traces[2], &HeadSelection::All, &texts[..2])?;
     for patch in 0..64 {
         let difference = two.maps[0].patches[patch] - two.maps[1].patches[patch];
-        assert!(two.differences[0][patch] == difference && two.differences[1][patch] == -difference);
+        let found = [two.differences[0][patch], two.differences[1][patch]];
+        assert_eq!(found.map(f32::to_bits), [difference, -difference].map(f32::to_bits));
         assert!(difference.abs() <= two.scale);
     }
     let three = contrast(&case.run, &case.traces[2], &HeadSelection::All, &texts)?;

@@ -90,6 +90,11 @@ impl Site {
     }
 }
 
+/// A value as it is after it was written and read.
+fn written(value: &impl serde::Serialize) -> Result<Value, serde_json::Error> {
+    serde_json::from_str(&serde_json::to_string(value)?)
+}
+
 #[test]
 fn every_page_and_its_numbers() -> Outcome {
     let site = Site::new(ExplorerSettings::default())?;
@@ -111,28 +116,34 @@ fn every_page_and_its_numbers() -> Outcome {
 
     let found = site.json(&format!("{RUN}/neighbours.json?heads=shapes&image=3&count=5"))?;
     let expected = site.case.run.neighbours(Query::Image(3), &NeighboursRequest::new("shapes".parse()?, 5))?;
-    assert_eq!(found["answer"], serde_json::to_value(&expected)?);
+    assert_eq!(found["answer"], written(&expected)?);
     let (_, page) = site.get(&format!("{RUN}/neighbours?heads=shapes&image=3&count=5"))?;
     for neighbour in &expected.images {
         assert!(page.contains(&neighbour.image_id) && page.contains(&format!("{:.4}", neighbour.score)));
         assert!(page.contains(&format!("why?image=3&amp;heads=shapes&amp;neighbour={}", neighbour.image_index)));
     }
 
+    let expected_near = expected;
     let found = site.json(&format!("{RUN}/segment.json?heads=all&image=4&text=a+tree"))?;
     let embedding = site.case.model.embed(&["a tree"])?.remove(0).0;
     let trace = site.case.model.trace(&scene(4).0, &site.case.run.layers())?;
     let expected = segment(&site.case.run, &trace, &"all".parse()?, &embedding)?;
-    assert_eq!(found["answer"]["maps"][0]["scores"], serde_json::to_value(&expected.patches)?);
+    assert_eq!(found["answer"]["shown"][0]["scores"], written(&expected.patches)?);
     let two = site.json(&format!("{RUN}/segment.json?image=4&text=a+tree&text=the+sea"))?;
-    assert_eq!(two["answer"]["maps"].as_array().map(Vec::len), Some(2));
+    assert_eq!(two["answer"]["shown"].as_array().map(Vec::len), Some(2));
     assert_eq!(two["answer"]["scale"]["diverging"], true);
     assert!(site.get(&format!("{RUN}/segment?image=4&text=a+tree"))?.1.matches("<rect").count() >= 64 + 33);
+
+    let compared = site.json("/compare.json?heads=shapes&image=3&count=5")?;
+    assert_eq!(compared["answers"][0]["found"], written(&expected_near)?);
+    let (_, page) = site.get("/compare?heads=tastes&image=3")?;
+    assert!(page.contains("no head of the run") && page.contains("Association by layer"));
 
     let why = site.json(&format!("{RUN}/why.json?heads=shapes&image=3&neighbour=5"))?;
     let near = site.json(&format!("{RUN}/neighbours.json?heads=shapes&image=3&count=200"))?;
     let near = near["answer"]["images"].as_array().ok_or("no images")?;
     let score = near.iter().find(|image| image["image_index"] == 5).and_then(|image| image["score"].as_f64());
-    let total = why["answer"]["maps"][0]["total"].as_f64().unwrap_or_default();
+    let total = why["answer"]["shown"][0]["total"].as_f64().unwrap_or_default();
     assert!((total - score.unwrap_or_default()).abs() < 1e-5 * total.abs(), "{total} {score:?}");
     Ok(())
 }

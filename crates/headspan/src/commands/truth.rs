@@ -5,8 +5,8 @@ use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_artifacts::{HeadId, LabelRow, RunDirectory, TextspanRow, read_rows};
 use headspan_label::{Categories, LexiconSettings, Weighting, heads_of, lexicon};
 use headspan_metrics::{
-    Ablation, AblationSettings, AttributeTable, GroupAccuracy, HeadVariance, Prompt, Responses, Sides, TruthError,
-    ablate, associated_heads, explained_variance, group_accuracy,
+    Ablation, AblationSettings, AttributeTable, GroupAccuracy, HeadVariance, Prompt, Responses, Sides,
+    SpuriousSettings, TruthError, ablate, associated_heads, explained_variance, group_accuracy, spurious_correlation,
 };
 use headspan_scenes::{Attribute, Background, Home, Kind, categories, descriptions};
 
@@ -35,9 +35,23 @@ pub(crate) fn truth(arguments: &TruthArgs) -> Result<()> {
     let variance = explained_variance(&run, &table)?;
     let grounds = associated_heads(&responses.heads, Background::CATEGORY, &labels, &synonyms, &settings);
     let groups = group_accuracy(&responses, &table, &KINDS, &GROUNDS, &grounds)?;
+    let correlation = SpuriousSettings { correlation: arguments.correlation, ..SpuriousSettings::default() };
+    let spurious = spurious_correlation(&responses, &table, &KINDS, &GROUNDS, &grounds, &correlation)?;
     print(&ablation_table(&ablation, &responses.heads))?;
     print("")?;
+    print("side of the object (water or land kinds) by zero-shot classification")?;
     print(&group_table(&groups, &grounds, &responses.heads))?;
+    print("")?;
+    print(&format!(
+        "side of the object by a nearest-mean classifier of {} images, {:.0} % of them before a background of their side",
+        spurious.trained,
+        100.0 * arguments.correlation
+    ))?;
+    print(&format!(
+        "{}, without as many random heads {:.1} %",
+        group_table(&spurious.groups, &grounds, &responses.heads),
+        100.0 * spurious.random_worst
+    ))?;
     print("")?;
     print(&variance_table(&run, &variance, table.categories(), &labels))?;
     print("")?;

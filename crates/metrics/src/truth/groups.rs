@@ -25,6 +25,73 @@ pub struct Sides<'a> {
     pub side_of: &'a dyn Fn(&str) -> Option<String>,
 }
 
+/// Images by the sides of their object and of its surroundings.
+pub(super) struct Grouped {
+    objects: Vec<Option<String>>,
+    grounds: Vec<Option<String>>,
+}
+
+impl Grouped {
+    pub(super) fn new(
+        responses: &Responses,
+        truth: &AttributeTable,
+        object: &Sides<'_>,
+        surroundings: &Sides<'_>,
+    ) -> Result<Self, TruthError> {
+        let column = |sides: &Sides<'_>| -> Result<Vec<Option<String>>, TruthError> {
+            let unknown = || TruthError::NoCategory { category: sides.category.to_owned() };
+            let at = truth.categories().iter().position(|name| name == sides.category).ok_or_else(unknown)?;
+            let values = truth.column(at, &responses.image_ids);
+            Ok(values.into_iter().map(|value| (sides.side_of)(value?)).collect())
+        };
+        Ok(Self { objects: column(object)?, grounds: column(surroundings)? })
+    }
+
+    /// Sides of an image's object and surroundings.
+    pub(super) fn group(&self, image: usize) -> Option<(&str, &str)> {
+        Some((self.objects[image].as_deref()?, self.grounds[image].as_deref()?))
+    }
+
+    /// Images of which both are known.
+    pub(super) fn known(&self) -> impl Iterator<Item = usize> {
+        (0..self.objects.len()).filter(|image| self.group(*image).is_some())
+    }
+
+    /// Accuracy of two sets of answers about some images, by group.
+    pub(super) fn accuracy(
+        &self,
+        images: impl Iterator<Item = usize>,
+        before: impl Fn(usize) -> Option<String>,
+        after: impl Fn(usize) -> Option<String>,
+    ) -> Vec<GroupAccuracy> {
+        let mut groups: BTreeMap<(&str, &str), [usize; 3]> = BTreeMap::new();
+        for image in images {
+            let Some(group) = self.group(image) else { continue };
+            let right = |answer: Option<String>| usize::from(answer.as_deref() == Some(group.0));
+            let counts = groups.entry(group).or_default();
+            counts[0] += 1;
+            counts[1] += right(before(image));
+            counts[2] += right(after(image));
+        }
+        let share = |right: usize, images: usize| right as f64 / images as f64;
+        groups
+            .into_iter()
+            .map(|((object, surroundings), [images, before, after])| GroupAccuracy {
+                object: object.to_owned(),
+                surroundings: surroundings.to_owned(),
+                images,
+                before: share(before, images),
+                after: share(after, images),
+            })
+            .collect()
+    }
+}
+
+/// The smallest of the groups' accuracies.
+pub(super) fn worst(groups: &[GroupAccuracy], accuracy: fn(&GroupAccuracy) -> f64) -> f64 {
+    groups.iter().map(accuracy).fold(f64::INFINITY, f64::min)
+}
+
 /// Accuracy of telling the object's side, by side of the object and of its surroundings: the groups of Waterbirds (arXiv
 /// 1911.08731). The side of the highest scored value of the object's category is the answer.
 pub fn group_accuracy(
@@ -34,13 +101,7 @@ pub fn group_accuracy(
     surroundings: &Sides<'_>,
     heads: &[usize],
 ) -> Result<Vec<GroupAccuracy>, TruthError> {
-    let column = |sides: &Sides<'_>| -> Result<Vec<Option<String>>, TruthError> {
-        let unknown = || TruthError::NoCategory { category: sides.category.to_owned() };
-        let at = truth.categories().iter().position(|name| name == sides.category).ok_or_else(unknown)?;
-        let values = truth.column(at, &responses.image_ids);
-        Ok(values.into_iter().map(|value| (sides.side_of)(value?)).collect())
-    };
-    let (objects, grounds) = (column(object)?, column(surroundings)?);
+    let grouped = Grouped::new(responses, truth, object, surroundings)?;
     let columns = responses
         .categories()
         .into_iter()
@@ -51,25 +112,7 @@ pub fn group_accuracy(
         scores.chunks_exact(classes).map(|row| (object.side_of)(&responses.classes[best(row, &columns)].1)).collect()
     };
     let (before, after) = (answers(&responses.scores), answers(&responses.without(heads)));
-    let mut groups: BTreeMap<(&str, &str), (usize, usize, usize)> = BTreeMap::new();
-    for (image, (side, ground)) in objects.iter().zip(&grounds).enumerate() {
-        let (Some(side), Some(ground)) = (side, ground) else { continue };
-        let (images, right_before, right_after) = groups.entry((side, ground)).or_default();
-        *images += 1;
-        *right_before += usize::from(before[image].as_ref() == Some(side));
-        *right_after += usize::from(after[image].as_ref() == Some(side));
-    }
-    let share = |right: usize, images: usize| right as f64 / images as f64;
-    Ok(groups
-        .into_iter()
-        .map(|((object, surroundings), (images, right_before, right_after))| GroupAccuracy {
-            object: object.to_owned(),
-            surroundings: surroundings.to_owned(),
-            images,
-            before: share(right_before, images),
-            after: share(right_after, images),
-        })
-        .collect())
+    Ok(grouped.accuracy(grouped.known(), |image| before[image].clone(), |image| after[image].clone()))
 }
 
 fn best(row: &[f32], columns: &Range<usize>) -> usize {

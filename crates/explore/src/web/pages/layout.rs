@@ -41,6 +41,7 @@ pub(super) fn page(title: &str, run: Option<&str>, body: &Markup) -> Markup {
                 header {
                     nav aria-label="Analyses" {
                         a.brand href="/" { "headspan" }
+                        a href="/compare" { "Compare" }
                         @if let Some(run) = run {
                             a href={ "/r/" (run) "/neighbours" } { "Neighbours" }
                             a href={ "/r/" (run) "/segment" } { "Segmentation" }

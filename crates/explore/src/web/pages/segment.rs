@@ -29,7 +29,7 @@ pub(in crate::web) struct Maps {
     grid: usize,
     heads: usize,
     scale: Scale,
-    maps: Vec<Map>,
+    shown: Vec<Map>,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,7 +64,7 @@ impl Maps {
             total: map.total(),
         });
         let (grid, count) = (found.maps[0].grid, found.maps[0].heads.len());
-        Ok(Self { grid, heads: count, scale: Scale::around_zero(found.scale), maps: maps.collect() })
+        Ok(Self { grid, heads: count, scale: Scale::around_zero(found.scale), shown: maps.collect() })
     }
 
     /// Of the direction in which a neighbour lies.
@@ -89,7 +89,7 @@ impl Maps {
         let (grid, heads, scale) = (found.grid, found.heads.len(), Scale::of(&found.patches));
         let (class_token, total) = (found.class_token, found.total());
         let map = Map { title: title.to_owned(), scores: found.patches, class_token, total };
-        Ok(Self { grid, heads, scale, maps: vec![map] })
+        Ok(Self { grid, heads, scale, shown: vec![map] })
     }
 }
 
@@ -201,7 +201,7 @@ fn maps(answer: &Maps, picture: &str, shading: Shading) -> Markup {
     let number = |value: f32| format!("{value:.4}");
     html! {
         div.maps data-shading=(match shading { Shading::Smooth => "smooth", Shading::Patches => "patches" }) {
-            @for map in &answer.maps {
+            @for map in &answer.shown {
                 figure.map {
                     figcaption { strong { (map.title) } " · total " (format!("{:.4}", map.total)) }
                     div.picture {
