@@ -43,7 +43,7 @@ pub(crate) fn truth(arguments: &TruthArgs) -> Result<()> {
     print(&group_table(&groups, &grounds, &responses.heads))?;
     print("")?;
     print(&format!(
-        "side of the object by a nearest-mean classifier of {} images, {:.0} % of them before a background of their side",
+        "side of the object by a nearest-mean classifier of {} images, weighted so that {:.0} % have a background of their side",
         spurious.trained,
         100.0 * arguments.correlation
     ))?;

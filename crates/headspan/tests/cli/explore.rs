@@ -57,10 +57,10 @@ fn runs_are_served() -> Outcome {
     assert!(picture.starts_with("HTTP/1.1 200 ") && picture.contains("image/png"), "not a picture");
 
     // What a run needs is taken away while it is served: the question fails and says why, the server goes on.
-    fs_err::remove_file(world.path("images/odd/00003.png"))?;
+    fs_err::remove_file(world.path("images/even/00006.png"))?;
     fs_err::remove_dir_all(world.run_folder("runs").join("activations"))?;
     let gone = server.get("/r/toy/tiny/image/3", token)?;
-    assert!(gone.starts_with("HTTP/1.1 503 ") && gone.contains("00003.png"), "{gone}");
+    assert!(gone.starts_with("HTTP/1.1 503 ") && gone.contains("00006.png"), "{gone}");
     let gone = server.get("/r/toy/tiny/neighbours?heads=L2.H0&image=1", token)?;
     assert!(gone.starts_with("HTTP/1.1 "), "{gone}");
     assert!(server.get("/", token)?.starts_with("HTTP/1.1 200 "));
