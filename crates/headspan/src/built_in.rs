@@ -11,6 +11,8 @@ use headspan_scenes::{Combinations, DatasetFiles, DatasetFormat, World, write_da
 pub(crate) struct BuiltInModel {
     /// Id of its runs.
     pub(crate) id: &'static str,
+    /// `QuickGELU` or `GELU`.
+    pub(crate) activation: &'static str,
     /// Blocks of the image tower, and heads of a block.
     pub(crate) layers: usize,
     pub(crate) heads: usize,
@@ -18,9 +20,10 @@ pub(crate) struct BuiltInModel {
 }
 
 macro_rules! built_in {
-    ($id:literal, $layers:literal, $heads:literal) => {
+    ($id:literal, $activation:literal, $layers:literal, $heads:literal) => {
         BuiltInModel {
             id: $id,
+            activation: $activation,
             layers: $layers,
             heads: $heads,
             files: [
@@ -39,7 +42,8 @@ macro_rules! built_in {
 }
 
 /// The demo models, in the order in which the demo runs them.
-pub(crate) const MODELS: [BuiltInModel; 1] = [built_in!("scenes-4", 4, 8)];
+pub(crate) const MODELS: [BuiltInModel; 2] =
+    [built_in!("scenes-4", "GELU", 4, 8), built_in!("scenes-6", "QuickGELU", 6, 6)];
 
 /// Scenes of the demo.
 pub(crate) const SCENES: u64 = 2_000;

@@ -4,6 +4,7 @@
 mod app;
 mod ask;
 mod error;
+mod handlers;
 mod pages;
 mod subject;
 mod uploads;

@@ -5,6 +5,7 @@ use headspan_artifacts::RunDirectory;
 use headspan_explore::web::{Explorer, ExplorerSettings, Subject};
 
 use crate::{
+    built_in::{DATASET, MODELS},
     cli::ExploreArgs,
     commands::{
         UsageError, print,
@@ -49,9 +50,11 @@ fn with_runs(arguments: &ExploreArgs, own: Settings, quiet: bool) -> Result<Sett
     if said || !is_demo(&[], &own) || !RunDirectory::list(&own.runs, Some(&own.dataset))?.is_empty() {
         return Ok(own);
     }
-    demo(&arguments.pipeline, quiet)?;
+    if RunDirectory::list(&own.runs, Some(DATASET))?.len() < MODELS.len() {
+        demo(&arguments.pipeline, quiet)?;
+    }
     let mut pipeline = arguments.pipeline.clone();
-    pipeline.dataset = Some(crate::built_in::DATASET.to_owned());
+    pipeline.dataset = Some(DATASET.to_owned());
     settings(&pipeline, None)
 }
 

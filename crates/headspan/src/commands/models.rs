@@ -34,7 +34,7 @@ pub(crate) fn models(as_json: bool) -> Result<()> {
     table.set_header(["id", "repository", "activation", "layers × heads", "fetched"]);
     for model in &built_in::MODELS {
         let size = format!("{} × {}", model.layers, model.heads);
-        table.add_row([model.id, "(in the program: run-all without arguments)", "GELU", &size, "yes"]);
+        table.add_row([model.id, "(in the program: run-all without arguments)", model.activation, &size, "yes"]);
     }
     for model in &models {
         let fetched = if hub::cached_files(model).is_ok() { "yes" } else { "no" };

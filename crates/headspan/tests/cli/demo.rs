@@ -4,7 +4,7 @@ use fs_err as fs;
 
 use crate::support::{Outcome, World, stderr_of};
 
-const MODELS: [&str; 1] = ["scenes-4"];
+const MODELS: [&str; 2] = ["scenes-4", "scenes-6"];
 
 #[test]
 fn the_demo_runs_from_nothing_and_is_held_against_the_truth() -> Outcome {
