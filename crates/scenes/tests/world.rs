@@ -71,3 +71,16 @@ fn pictures_of_no_size_are_refused() -> Outcome {
     assert!(matches!(refused, Err(SceneError::Pixels { pixels: 8 })));
     Ok(())
 }
+
+/// The pool in `data/` is the one that every data set of this world has beside it.
+#[test]
+fn the_pool_in_data_is_the_worlds() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let files = write_dataset(&World { pixels: 32, ..World::default() }, 1, DatasetFormat::Folder, folder.path())?;
+    let kept = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/demo/descriptions.csv");
+    assert!(
+        fs_err::read(files.descriptions)? == fs_err::read(kept)?,
+        "copy descriptions.csv of `headspan scenes` there"
+    );
+    Ok(())
+}
