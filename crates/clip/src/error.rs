@@ -119,6 +119,20 @@ pub enum ClipError {
         /// The last layer.
         last: usize,
     },
+    /// Something was asked of the CPU pass that only Burn's keeps.
+    #[error("the CPU pass does not keep {what}: `VisionTower::trace` does")]
+    NotTraced {
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// Pixels are not a whole number of images.
+    #[error("{values} pixel values are not a whole number of images of {image}")]
+    Pixels {
+        /// Values given.
+        values: usize,
+        /// Values of an image.
+        image: usize,
+    },
     /// The device asked for is not there.
     #[error("device `{wanted}` is not available: {why}")]
     NoDevice {

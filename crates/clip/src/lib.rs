@@ -5,12 +5,14 @@
 //!   every tensor that is missing, extra or misshapen.
 //! - [`VisionTower::trace`] is the forward pass in head space (design section 1): per requested layer the class token's
 //!   `z`, and what the three scalars need; no tensor `[tokens, heads, d]` exists anywhere.
+//! - [`CpuVision`] is the same trace by products of our own, for the CPU.
 //! - [`Readout`] folds `W_O`, `ln_post` and the output projection into one matrix per head, so that the contribution of a
 //!   head is `c = B u`.
 //! - [`Tokenizer`] and [`Preprocess`] turn texts and image files into what OpenCLIP would feed the model.
 
 mod checkpoint;
 mod config;
+mod cpu;
 mod device;
 mod error;
 mod image;
@@ -20,6 +22,7 @@ mod tokenizer;
 
 pub use checkpoint::{Checkpoint, CheckpointFiles, CheckpointLayout, SavedPrecision};
 pub use config::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig};
+pub use cpu::CpuVision;
 pub use device::{DeviceChoice, DeviceDescription, available_devices, open_device};
 pub use error::{ClipError, Result};
 pub use image::{DecodeLimits, ImageError, Preprocess, RgbImage8, decode_rgb, probe_dimensions};

@@ -178,7 +178,8 @@ fn row_product(row: &[f32], matrix: &[f64], columns: usize) -> Vec<f64> {
     product
 }
 
-fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+/// Values of a tensor, row-major.
+pub(crate) fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     let data = tensor
         .try_into_data()
         .map_err(|error| ClipError::Device { doing: "reading weights back", message: format!("{error:?}") })?;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use burn::tensor::{Device, Tensor, TensorData};
-use headspan_clip::{Checkpoint, Clip, ClipConfig, HostTrace, ReadoutFolder, TokenBatch, TraceRequest};
+use headspan_clip::{Checkpoint, Clip, ClipConfig, CpuVision, HostTrace, ReadoutFolder, TokenBatch, TraceRequest};
 use safetensors::SafeTensors;
 
 const TOLERANCE: f64 = 1e-5;
@@ -21,6 +21,8 @@ struct Case {
     name: String,
     config: ClipConfig,
     model: Clip,
+    /// The CPU pass, where the case is of it and not of Burn's.
+    cpu: Option<CpuVision>,
     bytes: Vec<u8>,
 }
 
@@ -35,7 +37,15 @@ impl Case {
         let config = ClipConfig::read(&folder.join("open_clip_config.json"))?;
         let model = Checkpoint::open(&folder.join(weights))?.load(&config, &Device::flex())?;
         let bytes = fs_err::read(folder.join("case.safetensors"))?;
-        Ok(Self { name: format!("{} {weights}", folder.display()), config, model, bytes })
+        Ok(Self { name: format!("{} {weights}", folder.display()), config, model, cpu: None, bytes })
+    }
+
+    /// Loads a case twice: once for Burn's pass, once for our own on the CPU.
+    fn load_both(folder: &Path, weights: &str) -> Result<[Self; 2], Box<dyn Error>> {
+        let mut cpu = Self::load(folder, weights)?;
+        cpu.name.push_str(" (CPU pass)");
+        cpu.cpu = Some(CpuVision::new(&cpu.model.visual)?);
+        Ok([Self::load(folder, weights)?, cpu])
     }
 
     fn expected(&self, key: &str) -> Result<Expected, Box<dyn Error>> {
@@ -50,7 +60,10 @@ impl Case {
     }
 
     fn trace(&self, images: &[f32], request: &TraceRequest) -> Result<HostTrace, Box<dyn Error>> {
-        Ok(self.model.visual.trace(self.pixels(images), request)?.into_host()?)
+        match &self.cpu {
+            Some(cpu) => Ok(cpu.trace(images, request)?),
+            None => Ok(self.model.visual.trace(self.pixels(images), request)?.into_host()?),
+        }
     }
 
     fn pixels(&self, images: &[f32]) -> Tensor<4> {
@@ -63,7 +76,7 @@ impl Case {
         TraceRequest {
             layers: (0..self.config.vision.layers).collect(),
             residual_components: true,
-            token_layers: vec![],
+            ..TraceRequest::default()
         }
     }
 
@@ -87,13 +100,13 @@ fn cases() -> Result<Vec<Case>, Box<dyn Error>> {
     let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/model");
     let mut cases = Vec::new();
     for name in ["gelu", "quick-gelu"] {
-        cases.push(Case::load(&own.join(name), "open_clip_model.safetensors")?);
+        cases.extend(Case::load_both(&own.join(name), "open_clip_model.safetensors")?);
     }
     match std::env::var_os("HEADSPAN_SHARED") {
         Some(shared) => {
             for name in ["random-gelu", "random-quick-gelu"] {
                 let folder = PathBuf::from(&shared).join("fixtures").join(name);
-                cases.push(Case::load(&folder, "open_clip_model.safetensors")?);
+                cases.extend(Case::load_both(&folder, "open_clip_model.safetensors")?);
             }
         }
         None => eprintln!("skipped the shared fixtures: HEADSPAN_SHARED is not set"),

@@ -6,6 +6,7 @@ use crate::{
     decode::{BatchJob, decode},
     engine::ImagesJob,
     error::{ExtractError, Result},
+    forward::ForwardPass,
     parts::PartPlan,
 };
 
@@ -21,13 +22,14 @@ pub struct CheckFigures {
     pub images: u64,
     /// Sum of all components against `r/|r|`.
     pub identity_error: f64,
-    /// GPU against CPU, none on a CPU.
+    /// The pass of this run against Burn's on the CPU; none in records of older runs on a CPU.
     pub probe_error: Option<f64>,
 }
 
-/// Checks the sum identity, and on a GPU the first images against the CPU. None if the first images cannot be decoded.
+/// Checks the sum identity, and the first images against Burn's pass on the CPU. None if the first images cannot be decoded.
 pub(crate) fn check_first_batch(
     job: &ImagesJob<'_>,
+    pass: &ForwardPass<'_>,
     plan: &PartPlan,
     todo: &[u64],
     folder: &ReadoutFolder,
@@ -37,22 +39,16 @@ pub(crate) fn check_first_batch(
     let request = TraceRequest {
         layers: (0..job.config.vision.layers).collect(),
         residual_components: true,
-        token_layers: Vec::new(),
+        ..TraceRequest::default()
     };
-    let trace = job.trace(job.model, job.device, pixels.clone(), &request)?;
+    let side = job.config.vision.image_size;
+    let trace = pass.trace(pixels.clone(), side, &request)?;
     let identity_error = identity_error(job.model, folder, &folder.readouts(layers)?, &trace)?;
     within("sum identity", identity_error, job.settings.identity_tolerance)?;
-    let probe_error = match job.cpu_model {
-        None => None,
-        Some(cpu_model) => {
-            let cpu = burn::tensor::Device::flex();
-            let reference = job.trace(cpu_model, &cpu, pixels, &request)?;
-            let error = probe_error(&trace, &reference);
-            within("CPU probe", error, job.settings.probe_tolerance)?;
-            Some(error)
-        }
-    };
-    Ok(Some(CheckFigures { images: trace.scalars.len() as u64, identity_error, probe_error }))
+    let burn = ForwardPass::Burn { model: job.cpu_model.unwrap_or(job.model), device: &burn::tensor::Device::flex() };
+    let probe_error = probe_error(&trace, &burn.trace(pixels, side, &request)?);
+    within("CPU probe", probe_error, job.settings.probe_tolerance)?;
+    Ok(Some(CheckFigures { images: trace.scalars.len() as u64, identity_error, probe_error: Some(probe_error) }))
 }
 
 /// Written so that a NaN does not pass.

@@ -1,17 +1,20 @@
 use std::{collections::BTreeMap, time::Instant};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use headspan_artifacts::{
     ActivationBatch, ActivationShape, HeadId, ImageRow, ImageStatus, PartWriter, RunDirectory, write_rows,
 };
-use headspan_clip::{Clip, ClipConfig, DecodeLimits, HostTrace, Preprocess, Readout, ReadoutFolder, TraceRequest};
+use headspan_clip::{
+    Clip, ClipConfig, CpuVision, DecodeLimits, HostTrace, Preprocess, Readout, ReadoutFolder, TraceRequest,
+};
 
 use crate::{
     check::{CheckFigures, check_first_batch},
     dataset::Dataset,
     decode::{BatchJob, DecodedBatch, decode},
     error::{ExtractError, Result},
+    forward::ForwardPass,
     parts::PartPlan,
     settings::{ImagesSettings, Shard},
 };
@@ -103,18 +106,12 @@ impl ImagesJob<'_> {
         }
     }
 
-    /// Forward pass of decoded pixels `[images, 3, side, side]`.
-    pub(crate) fn trace(
-        &self,
-        model: &Clip,
-        device: &Device,
-        pixels: Vec<f32>,
-        request: &TraceRequest,
-    ) -> Result<HostTrace> {
-        let side = self.config.vision.image_size;
-        let images = pixels.len() / (3 * side * side);
-        let pixels: Tensor<4> = Tensor::from_data(TensorData::new(pixels, [images, 3, side, side]), device);
-        Ok(model.visual.trace(pixels, request)?.into_host()?)
+    fn forward_pass(&self) -> Result<ForwardPass<'_>> {
+        Ok(if self.on_cpu() {
+            ForwardPass::Cpu(Box::new(CpuVision::new(&self.model.visual)?))
+        } else {
+            ForwardPass::Burn { model: self.model, device: self.device }
+        })
     }
 }
 
@@ -139,9 +136,10 @@ pub fn extract_images(job: &ImagesJob<'_>) -> Result<ImagesSummary> {
         return Ok(summary);
     }
     let readouts = ReadoutFolder::new(&job.model.visual)?;
-    summary.checks = check_first_batch(job, &plan, &todo, &readouts, &layers)?;
+    let pass = job.forward_pass()?;
+    summary.checks = check_first_batch(job, &pass, &plan, &todo, &readouts, &layers)?;
     let started = Instant::now();
-    run_pipeline(job, &plan, &todo, &layers, &mut summary)?;
+    run_pipeline(job, &pass, &plan, &todo, &layers, &mut summary)?;
     summary.seconds = started.elapsed().as_secs_f64();
     Ok(summary)
 }
@@ -153,6 +151,7 @@ pub(crate) fn heads_of(readouts: &[Readout]) -> Vec<HeadId> {
 
 fn run_pipeline(
     job: &ImagesJob<'_>,
+    pass: &ForwardPass<'_>,
     plan: &PartPlan,
     todo: &[u64],
     layers: &[usize],
@@ -179,7 +178,7 @@ fn run_pipeline(
         });
         for _ in 0..workers {
             let (decoded, to_disk, request) = (decoded.clone(), to_disk.clone(), request.clone());
-            scope.spawn(move || forward_batches(job, &request, &decoded, &to_disk));
+            scope.spawn(move || forward_batches(job, pass, &request, &decoded, &to_disk));
         }
         drop((decoded, to_disk));
         commit_parts(job, plan, todo, layers, traced, summary, total)
@@ -209,6 +208,7 @@ struct TracedBatch {
 
 fn forward_batches(
     job: &ImagesJob<'_>,
+    pass: &ForwardPass<'_>,
     request: &TraceRequest,
     decoded: &Receiver<DecodedBatch>,
     to_disk: &Sender<Result<TracedBatch>>,
@@ -224,8 +224,11 @@ fn forward_batches(
         }
     };
     for batch in decoded {
-        let result =
-            if job.on_cpu() { pool.install(|| forward(job, request, batch)) } else { forward(job, request, batch) };
+        let result = if job.on_cpu() {
+            pool.install(|| forward(job, pass, request, batch))
+        } else {
+            forward(job, pass, request, batch)
+        };
         let failed = result.is_err();
         if to_disk.send(result).is_err() || failed {
             return;
@@ -233,11 +236,16 @@ fn forward_batches(
     }
 }
 
-fn forward(job: &ImagesJob<'_>, request: &TraceRequest, batch: DecodedBatch) -> Result<TracedBatch> {
+fn forward(
+    job: &ImagesJob<'_>,
+    pass: &ForwardPass<'_>,
+    request: &TraceRequest,
+    batch: DecodedBatch,
+) -> Result<TracedBatch> {
     if batch.good() == 0 {
         return Ok(TracedBatch { job: batch.job, rows: batch.rows, activations: ActivationBatch::default() });
     }
-    let trace = job.trace(job.model, job.device, batch.pixels, request)?;
+    let trace = pass.trace(batch.pixels, job.config.vision.image_size, request)?;
     let mut rows = batch.rows;
     let activations = to_activations(&trace, &mut rows);
     Ok(TracedBatch { job: batch.job, rows, activations })

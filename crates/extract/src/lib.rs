@@ -12,6 +12,7 @@ mod decode;
 mod engine;
 mod error;
 mod finish;
+mod forward;
 mod moments;
 mod parts;
 mod pool;

@@ -48,6 +48,12 @@ pub struct Basis {
 }
 
 impl Basis {
+    /// The direction that a pick removed: its text less what the picks before it say, `[d]`, of unit norm. Projections of a
+    /// head's output on it are what the pick's variance share counts.
+    pub fn direction(&self, pick: usize) -> Option<Vec<f64>> {
+        (pick < self.picks.len()).then(|| (0..self.directions.ncols()).map(|i| self.directions[(pick, i)]).collect())
+    }
+
     /// The operator that keeps of a contribution only what the picked texts span.
     pub fn reconstruction(&self) -> Reconstruction {
         Reconstruction::new(self.mean.clone(), self.directions.clone())

@@ -11,6 +11,8 @@ pub struct TraceRequest {
     pub residual_components: bool,
     /// Layers whose attention row and values are kept, for segmentation.
     pub token_layers: Vec<usize>,
+    /// Keep every layer's attention, averaged over its heads, for attention rollout.
+    pub mean_attention: bool,
 }
 
 /// Result of a traced forward pass, on the device.
@@ -26,6 +28,9 @@ pub struct HeadTrace {
     pub residual_components: Vec<Tensor<2>>,
     /// Per-token attention and values of the layers asked for.
     pub tokens: Vec<TokenTrace>,
+    /// Attention of every layer averaged over its heads, if it was asked for, `[batch, tokens, tokens]`; of the last layer only
+    /// the class token's, `[batch, 1, tokens]`.
+    pub mean_attention: Vec<Tensor<3>>,
     pub(crate) norm_epsilon: f64,
 }
 
@@ -131,7 +136,7 @@ fn floats(data: TensorData) -> Result<Vec<f32>> {
 }
 
 /// `[batch, heads, head_dim]` to one `[batch, head_dim]` per head, each row scaled by its image's `1/(σ|r|)`.
-fn split_heads(z: &[f32], [batch, heads, head_dim]: [usize; 3], scalars: &[HeadScalars]) -> Vec<Vec<f32>> {
+pub(crate) fn split_heads(z: &[f32], [batch, heads, head_dim]: [usize; 3], scalars: &[HeadScalars]) -> Vec<Vec<f32>> {
     (0..heads)
         .map(|head| {
             let mut column = Vec::with_capacity(batch * head_dim);

@@ -96,6 +96,9 @@ impl VisionTower {
             if request.layers.contains(&layer) {
                 trace.z.push((layer, class_query(heads.z.clone())));
             }
+            if request.mean_attention {
+                trace.mean_attention.push(heads.attention.clone().mean_dim(1).squeeze_dim(1));
+            }
             if request.token_layers.contains(&layer) {
                 trace.tokens.push(TokenTrace { layer, attention: class_query(heads.attention), values: heads.values });
             }
@@ -117,6 +120,7 @@ impl VisionTower {
             representation,
             residual_components: trace.residual_components,
             tokens: trace.tokens,
+            mean_attention: trace.mean_attention,
             norm_epsilon: self.norm_epsilon,
         }
     }
@@ -144,6 +148,7 @@ struct HeadTraceBuilder {
     z: Vec<(usize, Tensor<3>)>,
     residual_components: Vec<Tensor<2>>,
     tokens: Vec<TokenTrace>,
+    mean_attention: Vec<Tensor<3>>,
 }
 
 /// Row 0 of `[batch, tokens, width]`.

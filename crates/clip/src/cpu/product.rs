@@ -1,0 +1,285 @@
+//! Matrix products in single precision with what follows them: bias, sum with what was there, activation.
+//!
+//! The right side is packed once into panels as wide as a tile of the result, so that the inner loop reads it in one
+//! sweep; the left side is read as it lies. Every element of the result is one chain of fused multiply-adds over blocks of
+//! at most [`DEPTH`] terms, in an order that depends on the depth alone: a row does not change with the rows around it.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::functions::{gelu, quick_gelu};
+
+/// Rows of a tile. With four vectors a row, six rows are 24 running sums, which leaves registers for the panel's row.
+const ROWS: usize = 6;
+/// Longest block of the inner dimension: a panel's block of it (256 KiB) stays in a core's second-level cache.
+const DEPTH: usize = 1024;
+/// Bytes of a cache line; a vector that crosses one costs two reads.
+const LINE: usize = 64;
+
+/// What is done to a finished element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Activation {
+    Identity,
+    Gelu,
+    QuickGelu,
+}
+
+/// The right side of a product, `[depth, columns]`, in panels of some columns: panel by panel, row by row, the last panel
+/// filled up with zeros.
+#[derive(Debug, Default)]
+pub(super) struct Packed {
+    values: Vec<f32>,
+    depth: usize,
+    columns: usize,
+    width: usize,
+}
+
+impl Packed {
+    /// From `[depth, ≥ columns]`, row-major.
+    pub(super) fn from_rows(values: &[f32], stride: usize, depth: usize, columns: usize) -> Self {
+        let mut packed = Self::default();
+        packed.fill_from_rows(values, stride, depth, columns);
+        packed
+    }
+
+    /// From the transpose, `[columns, ≥ depth]`, row-major.
+    pub(super) fn from_columns(values: &[f32], stride: usize, depth: usize, columns: usize) -> Self {
+        let mut packed = Self::default();
+        packed.resize(depth, columns);
+        packed.fill_from_columns(values, stride, depth, columns);
+        packed
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    pub(super) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Reuses the memory for another matrix.
+    #[inline(always)]
+    pub(super) fn fill_from_rows(&mut self, values: &[f32], stride: usize, depth: usize, columns: usize) {
+        let width = self.resize(depth, columns);
+        for (panel, packed) in self.panels_mut().enumerate() {
+            let first = panel * width;
+            let count = width.min(columns - first);
+            for (row, packed) in packed.chunks_exact_mut(width).enumerate() {
+                packed[..count].copy_from_slice(&values[row * stride + first..][..count]);
+            }
+        }
+    }
+
+    /// Reuses the memory for another matrix, given by its transpose.
+    #[inline(always)]
+    pub(super) fn fill_from_columns(&mut self, values: &[f32], stride: usize, depth: usize, columns: usize) {
+        let width = self.resize(depth, columns);
+        for (panel, packed) in self.panels_mut().enumerate() {
+            let first = panel * width;
+            for column in 0..width.min(columns - first) {
+                let values = &values[(first + column) * stride..][..depth];
+                for (packed, value) in packed.chunks_exact_mut(width).zip(values) {
+                    packed[column] = *value;
+                }
+            }
+        }
+    }
+
+    /// Makes room; what stands there is zero, or what an earlier matrix of the same shape left.
+    fn resize(&mut self, depth: usize, columns: usize) -> usize {
+        if (self.depth, self.columns) != (depth, columns) {
+            let width = Arch::new().dispatch(PanelWidth);
+            let length = columns.div_ceil(width) * width * depth;
+            // A new allocation each time, so that `start` stays where it is for the life of the values.
+            self.values = vec![0.0; length + LINE / size_of::<f32>()];
+            (self.depth, self.columns, self.width) = (depth, columns, width);
+        }
+        self.width
+    }
+
+    /// Index of the first value: the first that lies on a cache line.
+    fn start(&self) -> usize {
+        self.values.as_ptr().align_offset(LINE).min(LINE / size_of::<f32>())
+    }
+
+    fn panels_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
+        let (start, size) = (self.start(), self.width * self.depth);
+        let length = self.columns.div_ceil(self.width) * size;
+        self.values[start..][..length].chunks_exact_mut(size)
+    }
+
+    fn panels(&self) -> impl Iterator<Item = &[f32]> {
+        let size = self.width * self.depth;
+        let length = self.columns.div_ceil(self.width) * size;
+        self.values[self.start()..][..length].chunks_exact(size)
+    }
+}
+
+/// Vectors of a tile's row: as many as leave room for the rest in the registers that there are.
+const fn vectors<S: Simd>() -> usize {
+    if S::REGISTER_COUNT >= 32 { 4 } else { 2 }
+}
+
+struct PanelWidth;
+
+impl WithSimd for PanelWidth {
+    type Output = usize;
+
+    fn with_simd<S: Simd>(self, _simd: S) -> usize {
+        vectors::<S>() * S::F32_LANES
+    }
+}
+
+/// Some rows of a matrix; they may lie apart.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows<T> {
+    pub(super) values: T,
+    /// From one row to the next.
+    pub(super) stride: usize,
+}
+
+/// `C = activation(A·B + bias)`, or `C = activation(C + A·B + bias)`.
+pub(super) struct Product<'a> {
+    a: Rows<&'a [f32]>,
+    b: &'a Packed,
+    c: Rows<&'a mut [f32]>,
+    count: usize,
+    bias: Option<&'a [f32]>,
+    accumulate: bool,
+    activation: Activation,
+}
+
+impl<'a> Product<'a> {
+    /// `C = A·B`; `A` is `[count, depth]`, `C` `[count, columns]`.
+    #[inline(always)]
+    pub(super) fn new(count: usize, a: Rows<&'a [f32]>, b: &'a Packed, c: Rows<&'a mut [f32]>) -> Self {
+        Self { a, b, c, count, bias: None, accumulate: false, activation: Activation::Identity }
+    }
+
+    /// Adds `[columns]` to every row.
+    pub(super) fn bias(self, bias: &'a [f32]) -> Self {
+        Self { bias: Some(bias), ..self }
+    }
+
+    /// Takes what stands in `C` as a term of the sum.
+    pub(super) fn accumulate(self) -> Self {
+        Self { accumulate: true, ..self }
+    }
+
+    pub(super) fn activation(self, activation: Activation) -> Self {
+        Self { activation, ..self }
+    }
+
+    pub(super) fn run(self) {
+        Arch::new().dispatch(self);
+    }
+
+    #[inline(always)]
+    fn tiles<S: Simd, const N: usize>(self, simd: S) {
+        let width = N * S::F32_LANES;
+        assert_eq!(width, self.b.width, "a matrix is used on the processor that packed it");
+        let depth = self.b.depth;
+        let block = depth.div_ceil(depth.div_ceil(DEPTH).max(1)).max(1);
+        for (panel, values) in self.b.panels().enumerate() {
+            let first = panel * width;
+            let columns = width.min(self.b.columns - first);
+            for (start, values) in (0..depth).step_by(block).zip(values.chunks(block * width)) {
+                let (b, _) = S::as_simd_f32s(values);
+                let ends = start + block >= depth;
+                let finish = Finish {
+                    columns,
+                    bias: self.bias.filter(|_| start == 0).map(|bias| &bias[first..][..columns]),
+                    accumulate: self.accumulate || start > 0,
+                    activation: if ends { self.activation } else { Activation::Identity },
+                };
+                for row in (0..self.count).step_by(ROWS) {
+                    let a = Rows { values: &self.a.values[row * self.a.stride + start..], stride: self.a.stride };
+                    let c = Rows { values: &mut self.c.values[row * self.c.stride + first..], stride: self.c.stride };
+                    match self.count - row {
+                        1 => tile::<S, 1, N>(simd, a, b, c, &finish),
+                        2 => tile::<S, 2, N>(simd, a, b, c, &finish),
+                        3 => tile::<S, 3, N>(simd, a, b, c, &finish),
+                        4 => tile::<S, 4, N>(simd, a, b, c, &finish),
+                        5 => tile::<S, 5, N>(simd, a, b, c, &finish),
+                        _ => tile::<S, ROWS, N>(simd, a, b, c, &finish),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        if vectors::<S>() == 4 { self.tiles::<S, 4>(simd) } else { self.tiles::<S, 2>(simd) }
+    }
+}
+
+/// What follows the sums of a tile.
+struct Finish<'a> {
+    columns: usize,
+    bias: Option<&'a [f32]>,
+    accumulate: bool,
+    activation: Activation,
+}
+
+impl Finish<'_> {
+    #[inline(always)]
+    fn apply<S: Simd>(&self, simd: S, sum: S::f32s, first: usize, there: S::f32s) -> S::f32s {
+        let mut sum = sum;
+        if let Some(bias) = self.bias {
+            let bias = &bias[first..];
+            sum = simd.add_f32s(sum, simd.partial_load_f32s(&bias[..bias.len().min(S::F32_LANES)]));
+        }
+        if self.accumulate {
+            sum = simd.add_f32s(sum, there);
+        }
+        match self.activation {
+            Activation::Identity => sum,
+            Activation::Gelu => gelu(simd, sum),
+            Activation::QuickGelu => quick_gelu(simd, sum),
+        }
+    }
+}
+
+/// `M` rows by `N` vectors of the result, over one block of the inner dimension. The sums live in registers.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "both sides are given alike; a reference to a mutable view is one more load"
+)]
+#[inline(always)]
+fn tile<S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    a: Rows<&[f32]>,
+    b: &[S::f32s],
+    c: Rows<&mut [f32]>,
+    finish: &Finish<'_>,
+) {
+    let depth = b.len() / N;
+    let a: [&[f32]; M] = std::array::from_fn(|row| &a.values[row * a.stride..][..depth]);
+    let mut sums = [[simd.splat_f32s(0.0); N]; M];
+    for (term, b) in (0..depth).zip(b.chunks_exact(N)) {
+        let b: [S::f32s; N] = std::array::from_fn(|vector| b[vector]);
+        for row in 0..M {
+            let a = simd.splat_f32s(a[row][term]);
+            for vector in 0..N {
+                sums[row][vector] = simd.mul_add_e_f32s(a, b[vector], sums[row][vector]);
+            }
+        }
+    }
+    for (row, sums) in sums.into_iter().enumerate() {
+        let (whole, rest) = S::as_mut_simd_f32s(&mut c.values[row * c.stride..][..finish.columns]);
+        for (vector, sum) in sums.into_iter().enumerate() {
+            let first = vector * S::F32_LANES;
+            if let Some(there) = whole.get_mut(vector) {
+                *there = finish.apply(simd, sum, first, *there);
+            } else if vector == whole.len() && !rest.is_empty() {
+                let there = simd.partial_load_f32s(rest);
+                simd.partial_store_f32s(rest, finish.apply(simd, sum, first, there));
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! From Burn's modules to the layout of the products.
+
+use burn::nn::{LayerNorm, Linear as BurnLinear};
+
+use super::{
+    product::{Activation, Packed},
+    rows::Norm,
+    tower::{Block, Linear, Tower},
+};
+use crate::{
+    error::Result,
+    model::{ResidualBlock, VisionTower},
+    readout::read,
+};
+
+pub(super) fn read_tower(tower: &VisionTower) -> Result<Tower> {
+    let [width, _, patch, _] = tower.conv1.val().dims();
+    let depth = 3 * patch * patch;
+    let [_, d] = tower.proj.val().dims();
+    let mut positions = read(tower.positional_embedding.val())?;
+    let class = read(tower.class_embedding.val())?;
+    positions.iter_mut().zip(&class).for_each(|(position, class)| *position += class);
+    let patches = positions.len() / width - 1;
+    let blocks = &tower.transformer.resblocks;
+    let epsilon = tower.norm_epsilon as f32;
+    Ok(Tower {
+        side: patches.isqrt() * patch,
+        patch,
+        heads: blocks[0].attn.heads,
+        activation: if blocks[0].mlp.quick_gelu { Activation::QuickGelu } else { Activation::Gelu },
+        patches: Packed::from_columns(&read(tower.conv1.val())?, depth, depth, width),
+        positions,
+        ln_pre: norm(&tower.ln_pre, epsilon)?,
+        blocks: blocks.iter().map(|block| read_block(block, epsilon)).collect::<Result<_>>()?,
+        ln_post: norm(&tower.ln_post, epsilon)?,
+        projection: Packed::from_rows(&read(tower.proj.val())?, d, width, d),
+    })
+}
+
+fn read_block(block: &ResidualBlock, epsilon: f32) -> Result<Block> {
+    let attention = &block.attn;
+    let width = attention.heads * attention.head_dim;
+    let mut fused = read(attention.in_proj.weight.val())?;
+    let mut bias = read_bias(&attention.in_proj)?;
+    let scale = 1.0 / (attention.head_dim as f32).sqrt();
+    for row in fused.chunks_exact_mut(3 * width) {
+        row[..width].iter_mut().for_each(|weight| *weight *= scale);
+    }
+    bias[..width].iter_mut().for_each(|bias| *bias *= scale);
+    let key_value_bias = bias.split_off(width);
+    Ok(Block {
+        ln_1: norm(&block.ln_1, epsilon)?,
+        query: Linear { weight: Packed::from_rows(&fused, 3 * width, width, width), bias },
+        key_value: Linear {
+            weight: Packed::from_rows(&fused[width..], 3 * width, width, 2 * width),
+            bias: key_value_bias,
+        },
+        output: linear(&attention.out_proj)?,
+        ln_2: norm(&block.ln_2, epsilon)?,
+        expand: linear(&block.mlp.c_fc)?,
+        contract: linear(&block.mlp.c_proj)?,
+    })
+}
+
+fn linear(linear: &BurnLinear) -> Result<Linear> {
+    let [depth, columns] = linear.weight.val().dims();
+    let weight = Packed::from_rows(&read(linear.weight.val())?, columns, depth, columns);
+    Ok(Linear { weight, bias: read_bias(linear)? })
+}
+
+fn read_bias(linear: &BurnLinear) -> Result<Vec<f32>> {
+    let [_, columns] = linear.weight.val().dims();
+    linear.bias.as_ref().map_or_else(|| Ok(vec![0.0; columns]), |bias| read(bias.val()))
+}
+
+fn norm(norm: &LayerNorm, epsilon: f32) -> Result<Norm> {
+    let weight = read(norm.gamma.val())?;
+    let bias = norm.beta.as_ref().map_or_else(|| Ok(vec![0.0; weight.len()]), |beta| read(beta.val()))?;
+    Ok(Norm { weight, bias, epsilon })
+}
