@@ -5,7 +5,12 @@ use arrow::{
     datatypes::{DataType, Field, Float32Type, Schema, UInt64Type},
 };
 use parquet::{
-    arrow::{ArrowWriter, ProjectionMask},
+    arrow::{
+        ArrowWriter, ProjectionMask,
+        arrow_reader::{
+            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+        },
+    },
     basic::Compression,
     file::properties::EnabledStatistics,
 };
@@ -16,7 +21,7 @@ use crate::{
     rows::HeadId,
     run::RunId,
     schema::{table_metadata, vector},
-    tables::{TableMetadata, open, origin, properties},
+    tables::{TableMetadata, origin, properties},
 };
 
 /// Which heads a part holds and how long its vectors are.
@@ -184,19 +189,25 @@ pub struct PartReader {
     path: std::path::PathBuf,
     metadata: TableMetadata,
     shape: ActivationShape,
+    /// The footer, which is longer to read than a column.
+    footer: ArrowReaderMetadata,
+    bytes: u64,
 }
 
 impl PartReader {
     /// Reads the footer and the schema.
     pub fn open(path: &Path) -> Result<Self> {
-        let builder = open(path)?;
-        let metadata = origin(path, builder.metadata())?;
+        let file = fs_err::File::open(path)?;
+        let bytes = file.metadata()?.len();
+        let footer = ArrowReaderMetadata::load(file.file(), ArrowReaderOptions::default())
+            .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source })?;
+        let metadata = origin(path, footer.metadata())?;
         let length = |field: &Field| match field.data_type() {
             DataType::FixedSizeList(_, length) => Some(*length as usize),
             _ => None,
         };
         let mut shape = ActivationShape { heads: Vec::new(), head_dim: 0, d: 0 };
-        for field in builder.schema().fields() {
+        for field in footer.schema().fields() {
             if field.name() == "representation" {
                 shape.d = length(field).unwrap_or(0);
             } else if let Some(head) = parse_head(field.name()) {
@@ -204,7 +215,7 @@ impl PartReader {
                 shape.head_dim = length(field).unwrap_or(0);
             }
         }
-        Ok(Self { path: path.to_owned(), metadata, shape })
+        Ok(Self { path: path.to_owned(), metadata, shape, footer, bytes })
     }
 
     /// Origin and number of rows.
@@ -225,20 +236,8 @@ impl PartReader {
             wanted.push("representation".to_owned());
         }
         wanted.extend(heads.iter().map(|&head| head_column(head)));
-        let builder = open(&self.path)?;
-        // By position: head names have a dot, which a mask by name would take for nesting.
-        let roots: Vec<usize> = wanted
-            .iter()
-            .filter_map(|name| builder.schema().fields().iter().position(|field| field.name() == name))
-            .collect();
-        let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-        let reader = builder
-            .with_projection(mask)
-            .with_batch_size(self.metadata.rows.max(1) as usize)
-            .build()
-            .map_err(|source| ArtifactError::Parquet { path: self.path.clone(), source })?;
         let mut all = ActivationBatch::default();
-        for batch in reader {
+        for batch in self.columns(&wanted)? {
             let batch = batch.map_err(|source| ArtifactError::Arrow { path: self.path.clone(), source })?;
             let mut part = ActivationBatch {
                 image_index: self.primitive::<UInt64Type>(&batch, "image_index")?,
@@ -256,6 +255,35 @@ impl PartReader {
             all.append(part);
         }
         Ok(all)
+    }
+
+    /// Reads one head's column alone, `[rows, head_dim]`, to the end of `values`.
+    pub fn read_head(&self, head: HeadId, values: &mut Vec<f32>) -> Result<()> {
+        let name = head_column(head);
+        for batch in self.columns(std::slice::from_ref(&name))? {
+            let batch = batch.map_err(|source| ArtifactError::Arrow { path: self.path.clone(), source })?;
+            values.extend(self.list(&batch, &name)?);
+        }
+        Ok(())
+    }
+
+    /// Batches of some columns.
+    fn columns(&self, wanted: &[String]) -> Result<ParquetRecordBatchReader> {
+        let failed = |source| ArtifactError::Parquet { path: self.path.clone(), source };
+        let file = fs_err::File::open(&self.path)?;
+        // A file of another length is another file: its footer is read anew.
+        let builder = if file.metadata()?.len() == self.bytes {
+            ParquetRecordBatchReaderBuilder::new_with_metadata(file.into_parts().0, self.footer.clone())
+        } else {
+            ParquetRecordBatchReaderBuilder::try_new(file.into_parts().0).map_err(failed)?
+        };
+        // By position: head names have a dot, which a mask by name would take for nesting.
+        let roots: Vec<usize> = wanted
+            .iter()
+            .filter_map(|name| builder.schema().fields().iter().position(|field| field.name() == name))
+            .collect();
+        let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+        builder.with_projection(mask).with_batch_size(self.metadata.rows.max(1) as usize).build().map_err(failed)
     }
 
     fn column<'batch>(&self, batch: &'batch RecordBatch, name: &str) -> Result<&'batch ArrayRef> {

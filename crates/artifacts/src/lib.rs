@@ -18,6 +18,7 @@
 //! ```
 
 mod activations;
+mod answer;
 mod atomic;
 mod error;
 mod fingerprint;
@@ -30,6 +31,7 @@ mod tables;
 pub use activations::{
     ActivationBatch, ActivationShape, PartReader, PartWriter, activation_schema, head_column, part_fingerprint,
 };
+pub use answer::parquet_bytes;
 pub use atomic::{AtomicFile, write_atomic};
 pub use error::{ArtifactError, Result};
 pub use fingerprint::{Fingerprint, FingerprintBuilder, hash_file};

@@ -4,6 +4,7 @@ use std::{
 };
 
 use headspan_artifacts::{ActivationBatch, HeadId, PartReader};
+use rayon::prelude::*;
 
 use crate::error::{ExploreError, Result};
 
@@ -68,8 +69,15 @@ impl Columns {
         if let Some(rows) = self.rows.get() {
             return Ok(Arc::clone(rows));
         }
-        self.read(&[])?;
-        self.rows.get().map(Arc::clone).ok_or_else(|| ExploreError::Empty { run: self.run.clone() })
+        let mut rows = Rows::default();
+        for part in &self.parts {
+            let ActivationBatch { image_index, inv_scale, mean_scale, inv_norm, .. } = part.read(&[], false)?;
+            let scalars = inv_scale.iter().zip(&mean_scale).zip(&inv_norm);
+            rows.scalars.extend(scalars.map(|((scale, mean), norm)| [*scale, *mean, *norm]));
+            rows.image_index.extend(image_index);
+        }
+        // Another thread may have been first; both read the same files.
+        Ok(Arc::clone(self.rows.get_or_init(|| Arc::new(rows))))
     }
 
     /// One head's column. Two threads that miss the same column both read it; the second to finish finds the first's.
@@ -77,7 +85,7 @@ impl Columns {
         if let Some(column) = self.kept().find(head) {
             return Ok(column);
         }
-        let column = Arc::new(self.read(&[head])?);
+        let column = Arc::new(self.read(head)?);
         let bound = self.bound;
         Ok(self.kept().keep(head, column, bound))
     }
@@ -87,24 +95,21 @@ impl Columns {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the columns of no head (images and scalars only) or of one.
-    fn read(&self, heads: &[HeadId]) -> Result<HeadColumn> {
+    /// Reads a head's column, the parts in parallel.
+    fn read(&self, head: HeadId) -> Result<HeadColumn> {
         let head_dim = self.parts.first().map_or(0, |part| part.shape().head_dim);
-        let mut column = HeadColumn { values: Vec::new(), head_dim };
-        let mut rows = Rows::default();
-        for part in &self.parts {
-            let ActivationBatch { image_index, inv_scale, mean_scale, inv_norm, heads, .. } =
-                part.read(heads, false)?;
-            if self.rows.get().is_none() {
-                let scalars = inv_scale.iter().zip(&mean_scale).zip(&inv_norm);
-                rows.scalars.extend(scalars.map(|((scale, mean), norm)| [*scale, *mean, *norm]));
-                rows.image_index.extend(image_index);
-            }
-            column.values.extend(heads.into_iter().flatten());
+        let read = |part: &PartReader| {
+            let mut values = Vec::new();
+            part.read_head(head, &mut values).map(|()| values)
+        };
+        let parts: Vec<Vec<f32>> = self.parts.par_iter().map(read).collect::<Result<_, _>>()?;
+        let values = parts.concat();
+        let rows = self.rows()?.image_index.len();
+        // A file that was replaced under the server must not shift the rows of the others.
+        if values.len() != rows * head_dim {
+            return Err(ExploreError::MixedParts { run: self.run.clone() });
         }
-        // Another thread may have been first; both read the same files.
-        self.rows.get_or_init(|| Arc::new(rows));
-        Ok(column)
+        Ok(HeadColumn { values, head_dim })
     }
 }
 

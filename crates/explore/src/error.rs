@@ -10,6 +10,9 @@ pub enum ExploreError {
     /// The model or its device.
     #[error(transparent)]
     Clip(#[from] headspan_clip::ClipError),
+    /// TEXTSPAN's directions, computed anew for a head.
+    #[error(transparent)]
+    Textspan(#[from] headspan_textspan::TextspanError),
     /// A head that was not extracted.
     #[error("head {head} was not extracted; the run `{run}` has {first} to {last}")]
     NoHead {

@@ -1,5 +1,7 @@
-use headspan_artifacts::HeadId;
-use rayon::prelude::*;
+use std::sync::Arc;
+
+use headspan_artifacts::{HeadId, Stage};
+use headspan_textspan::{HeadMoments, Settings, TextPool, textspan};
 use serde::Serialize;
 
 use crate::{
@@ -13,6 +15,8 @@ use crate::{
 pub enum ExtremesRequest<'a> {
     /// Projection of the contribution on a text's embedding of unit norm, `[d]`.
     Text(&'a [f32]),
+    /// Projection on the direction that TEXTSPAN's pick of this rank removed: the text less what the picks before it say.
+    Pick(usize),
     /// Distance of the contribution from the head's mean over the run: what the head tells apart most.
     Distance,
 }
@@ -35,19 +39,33 @@ pub struct Extremes {
 }
 
 impl ExploreRun {
-    /// The `count` images at each end of what a head says, and as many between.
+    /// The `count` images at each end of what a head says, and as many between. Answers that depend on the run alone are kept.
     pub fn extremes(&self, head: HeadId, request: ExtremesRequest<'_>, count: usize) -> Result<Extremes> {
         self.readout(head)?;
-        let scores = match request {
+        match request {
             ExtremesRequest::Text(embedding) => {
                 let direction = self.direction(Query::Text(embedding), &[head])?;
-                self.scores(&direction, &[head])?
+                self.ends(head, &self.scores(&direction, &[head])?, count)
             }
-            ExtremesRequest::Distance => self.distances(head)?,
-        };
+            ExtremesRequest::Pick(rank) => self.answers().extremes((head, Some(rank), count), || {
+                let directions = self.pick_directions(head)?;
+                let direction = directions.get(rank).ok_or_else(|| ExploreError::Invalid {
+                    what: "the rank of a text",
+                    found: rank.to_string(),
+                    expected: format!("below {}, the number of texts of {head}", directions.len()),
+                })?;
+                self.ends(head, &self.scores(direction, &[head])?, count)
+            }),
+            ExtremesRequest::Distance => self.answers().extremes((head, None, count), || {
+                let distances = self.norms(&[head], Some(&self.moments(head)?.mean))?;
+                self.ends(head, &distances, count)
+            }),
+        }
+    }
+
+    fn ends(&self, head: HeadId, scores: &[f32], count: usize) -> Result<Extremes> {
         let rows = self.rows()?;
-        let all = || (0..scores.len()).collect::<Vec<usize>>();
-        let ordered = best(all(), &scores, scores.len(), false);
+        let ordered = best(0..scores.len(), scores, scores.len(), false);
         let step = |index: usize| ordered[(2 * index + 1) * ordered.len() / (2 * count)];
         let between: Vec<usize> = (0..count.min(ordered.len())).map(step).collect();
         let n = scores.len() as f64;
@@ -56,37 +74,33 @@ impl ExploreRun {
         let smallest: Vec<usize> = ordered.iter().rev().take(count).copied().collect();
         Ok(Extremes {
             head,
-            largest: self.named(&rows, &ordered[..count.min(ordered.len())], &scores),
-            smallest: self.named(&rows, &smallest, &scores),
-            between: self.named(&rows, &between, &scores),
+            largest: self.named(&rows, &ordered[..count.min(ordered.len())], scores),
+            smallest: self.named(&rows, &smallest, scores),
+            between: self.named(&rows, &between, scores),
             mean,
             std: (squares / (n - 1.0).max(1.0)).sqrt(),
         })
     }
 
-    /// `|B(u − ū)|` of every image.
-    fn distances(&self, head: HeadId) -> Result<Vec<f32>> {
-        let moments = self.moments()?;
-        let own = moments.iter().find(|row| row.layer == head.layer && row.head == head.head);
-        let mean = &own.ok_or_else(|| ExploreError::Empty { run: self.name() })?.mean;
-        let (readout, column, rows) = (self.readout(head)?, self.column(head)?, self.rows()?);
-        let width = readout.head_dim + 3;
-        // The Gram matrix BᵀB, [width, width]: the length of B x is that of x under it, whatever d is.
-        let mut gram = vec![0.0_f64; width * width];
-        for row in readout.matrix.chunks_exact(width) {
-            for (i, one) in row.iter().enumerate() {
-                for (j, other) in row.iter().enumerate() {
-                    gram[i * width + j] += f64::from(*one) * f64::from(*other);
-                }
+    /// Directions that a head's picks of TEXTSPAN removed, each `[d]`, of unit norm. Among the head's own picks alone TEXTSPAN
+    /// picks the same ones in the same order, so the rest of the pool is not needed.
+    fn pick_directions(&self, head: HeadId) -> Result<Arc<Vec<Vec<f64>>>> {
+        self.answers().directions(head, || {
+            let (readout, picks, texts) = (self.readout(head)?, self.textspan(head), self.texts()?);
+            if picks.is_empty() {
+                return Ok(Vec::new());
             }
-        }
-        let distances = (0..rows.scalars.len()).into_par_iter().map(|image| {
-            let u = column.row(image).iter().chain(&rows.scalars[image]);
-            let x: Vec<f64> = u.zip(mean).map(|(u, mean)| f64::from(*u) - mean).collect();
-            let product = |row: &[f64]| row.iter().zip(&x).map(|(g, x)| g * x).sum::<f64>();
-            let square: f64 = gram.chunks_exact(width).zip(&x).map(|(row, x)| x * product(row)).sum();
-            square.max(0.0).sqrt() as f32
-        });
-        Ok(distances.collect())
+            let picked = picks.iter().filter_map(|pick| texts.get(pick.text_index as usize));
+            let embeddings: Vec<f32> = picked.flat_map(|row| row.embedding.iter().copied()).collect();
+            let moments = self.moments(head)?;
+            let moments =
+                HeadMoments { n: moments.n, mean: moments.mean.clone(), second_moment: moments.second_moment.clone() };
+            let pool = TextPool::new(&embeddings, readout.d)?;
+            let record = self.directory().record(Stage::Textspan)?;
+            let configured = record.and_then(|record| record.config.get("rank")?.as_u64());
+            let settings = Settings { texts: picks.len(), rank: configured.map_or(usize::MAX, |rank| rank as usize) };
+            let basis = textspan(&readout.matrix, &moments, &pool, &settings)?;
+            Ok((0..picks.len()).map_while(|pick| basis.direction(pick)).collect())
+        })
     }
 }

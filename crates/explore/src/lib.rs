@@ -5,23 +5,31 @@
 //! [`ExploreRun`] is a run of the pipeline that is read column by column; [`ExploreModel`] makes queries of new images and
 //! texts. Both are shared between threads.
 
+mod answers;
 mod columns;
 mod error;
+mod evaluation;
 mod extremes;
+mod figures;
 mod model;
 mod neighbours;
 mod pictures;
+mod profiles;
 mod run;
 mod segmentation;
 mod selection;
+mod tables;
 pub mod web;
 
 pub use columns::HeadColumn;
 pub use error::{ExploreError, Result};
+pub use evaluation::{MapMethod, SegmentationScores, SegmentationTrial};
 pub use extremes::{Extremes, ExtremesRequest};
+pub use figures::HeadFigures;
 pub use model::{ExploreModel, ImageTrace};
 pub use neighbours::{Neighbour, Neighbours, NeighboursRequest, Query, Similarity};
 pub use pictures::{Scale, Shading, contact_sheet, heat_map, png};
 pub use run::ExploreRun;
 pub use segmentation::{ContrastiveMaps, TokenScores, contrast, segment};
 pub use selection::{HeadSelection, SelectionError};
+pub use tables::{Columns, image_columns, map_columns};

@@ -28,6 +28,9 @@ pub struct ImageTrace {
     pub(crate) tokens: BTreeMap<u32, LayerTokens>,
     /// `r`, not normalised, `[d]`.
     pub(crate) representation: Vec<f32>,
+    /// Attention of every layer averaged over its heads, `[queries, tokens]`, of the last the class token's alone; empty
+    /// unless it was asked for.
+    pub(crate) mean_attention: Vec<Vec<f32>>,
 }
 
 /// Where the heads of one layer looked, and what stood there.
@@ -76,10 +79,23 @@ impl ExploreModel {
 
     /// As [`ExploreModel::trace`], of normalised pixels `[3, side, side]`.
     pub fn trace_pixels(&self, pixels: Vec<f32>, layers: &[u32]) -> Result<ImageTrace> {
+        self.run(pixels, layers, false)
+    }
+
+    /// As [`ExploreModel::trace`], and what attention rollout needs.
+    pub(crate) fn trace_with_attention(&self, image: &RgbImage8, layers: &[u32]) -> Result<ImageTrace> {
+        let size = self.preprocess.size;
+        let mut pixels = vec![0.0_f32; 3 * size * size];
+        self.preprocess.apply(image, &mut pixels);
+        self.run(pixels, layers, true)
+    }
+
+    fn run(&self, pixels: Vec<f32>, layers: &[u32], mean_attention: bool) -> Result<ImageTrace> {
         let size = self.preprocess.size;
         let pixels = Tensor::from_data(TensorData::new(pixels, [1, 3, size, size]), &self.device);
         let layers: Vec<usize> = layers.iter().map(|layer| *layer as usize).collect();
-        let request = TraceRequest { layers: layers.clone(), token_layers: layers, residual_components: false };
+        let request =
+            TraceRequest { layers: layers.clone(), token_layers: layers, residual_components: false, mean_attention };
         let mut trace = self.model.visual.trace(pixels, &request)?;
         let mut tokens = BTreeMap::new();
         for layer in std::mem::take(&mut trace.tokens) {
@@ -88,6 +104,8 @@ impl ExploreModel {
             let (attention, values) = (read(layer.attention)?, read(layer.values)?);
             tokens.insert(layer.layer as u32, LayerTokens { attention, values, tokens: count, head_dim });
         }
+        let mean_attention =
+            std::mem::take(&mut trace.mean_attention).into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let named: Vec<HeadId> = trace.z.iter().flat_map(|(layer, z)| heads_of(*layer, z.dims()[1])).collect();
         let host = trace.into_host()?;
         let (inv_scale, mean_scale, inv_norm) = host.scalars[0];
@@ -97,6 +115,7 @@ impl ExploreModel {
             heads: named.into_iter().zip(host.heads).collect(),
             tokens,
             representation: host.representation,
+            mean_attention,
         })
     }
 }

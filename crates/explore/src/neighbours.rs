@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use headspan_artifacts::HeadId;
 use headspan_clip::Readout;
@@ -87,7 +87,7 @@ pub struct Neighbours {
 /// A linear function of the `u` of some heads: what a query is in head space.
 pub(crate) struct Functional {
     /// Per head `Bᵀ q / k`, `[head_dim]`, and its column.
-    heads: Vec<(Vec<f32>, std::sync::Arc<HeadColumn>)>,
+    heads: Vec<(Vec<f32>, Arc<HeadColumn>)>,
     /// What the scalars are multiplied with, summed over the heads.
     scalars: [f32; 3],
 }
@@ -106,7 +106,7 @@ impl ExploreRun {
         if request.similarity == Similarity::Cosine {
             let length = norm(&direction);
             let lengths = self.lengths(&heads)?;
-            for (score, own) in scores.iter_mut().zip(&lengths) {
+            for (score, own) in scores.iter_mut().zip(lengths.iter()) {
                 let product = length * f64::from(*own);
                 // A contribution of length zero has no direction: it is at a right angle to everything.
                 *score = if product > 0.0 { (f64::from(*score) / product) as f32 } else { 0.0 };
@@ -121,13 +121,13 @@ impl ExploreRun {
                 && (request.classes.is_empty()
                     || self.images()[image as usize].class_id.as_ref().is_some_and(|c| request.classes.contains(c)))
         };
-        let candidates: Vec<usize> = (0..rows.image_index.len()).filter(|row| wanted(rows.image_index[*row])).collect();
-        if candidates.is_empty() && !request.classes.is_empty() {
+        let candidates = || (0..rows.image_index.len()).filter(|row| wanted(rows.image_index[*row]));
+        let compared = candidates().count();
+        if compared == 0 && !request.classes.is_empty() {
             let class = request.classes.iter().cloned().collect::<Vec<_>>().join(", ");
             return Err(ExploreError::NoClass { class, run: self.name() });
         }
-        let compared = candidates.len();
-        let chosen = best(candidates, &scores, request.count, request.farthest);
+        let chosen = best(candidates(), &scores, request.count, request.farthest);
         Ok(Neighbours { heads, images: self.named(&rows, &chosen, &scores), compared })
     }
 
@@ -199,30 +199,49 @@ impl ExploreRun {
         Ok(functional)
     }
 
-    /// Length of every image's mean contribution of `heads`.
-    fn lengths(&self, heads: &[HeadId]) -> Result<Vec<f32>> {
+    /// Length of every image's mean contribution of `heads`. Those of one head are kept: they never change.
+    fn lengths(&self, heads: &[HeadId]) -> Result<Arc<Vec<f32>>> {
+        let [only] = heads else { return Ok(Arc::new(self.norms(heads, None)?)) };
+        self.answers().lengths(*only, || self.norms(heads, None))
+    }
+
+    /// `|Σ_h B_h (u_h − ū_h)| / k` of every image, `ū` zero without a centre. `B = QR`, so the length of `B x` is that of `R x`:
+    /// one head costs `(head_dim + 3)²` products an image, whatever d is. Several heads are stacked before the factorisation.
+    pub(crate) fn norms(&self, heads: &[HeadId], center: Option<&[f64]>) -> Result<Vec<f32>> {
         let rows = self.rows()?;
         let columns = heads.iter().map(|head| self.column(*head)).collect::<Result<Vec<_>>>()?;
         let readouts = heads.iter().map(|head| self.readout(*head)).collect::<Result<Vec<_>>>()?;
-        let (d, count) = (self.d(), rows.image_index.len());
+        let head_dim = readouts[0].head_dim;
+        let (width, d, count) = (heads.len() * (head_dim + 3), self.d(), rows.image_index.len());
+        let stacked = faer::Mat::<f64>::from_fn(d, width, |row, column| {
+            let (head, place) = (column / (head_dim + 3), column % (head_dim + 3));
+            f64::from(readouts[head].matrix[row * (head_dim + 3) + place]) / heads.len() as f64
+        });
+        // Of many heads the stack is wider than high, and there is nothing to gain.
+        let factor = if width < d { stacked.qr().thin_R().to_owned() } else { stacked };
+        let factor = faer::Mat::<f32>::from_fn(factor.nrows(), width, |row, column| factor[(row, column)] as f32);
         let starts: Vec<usize> = (0..count).step_by(CHUNK).collect();
         let chunks = starts.par_iter().map(|&start| {
             let end = (start + CHUNK).min(count);
-            let mut sums = faer::Mat::<f32>::zeros(d, end - start);
-            for (readout, column) in readouts.iter().zip(&columns) {
-                let width = readout.head_dim + 3;
-                let matrix = faer::MatRef::from_row_major_slice(&readout.matrix, d, width);
-                let u = faer::Mat::<f32>::from_fn(width, end - start, |row, image| {
-                    let image = start + image;
-                    if row < readout.head_dim {
-                        column.row(image)[row]
-                    } else {
-                        rows.scalars[image][row - readout.head_dim]
-                    }
-                });
-                faer::linalg::matmul::matmul(sums.as_mut(), faer::Accum::Add, matrix, u.as_ref(), 1.0, faer::Par::Seq);
-            }
-            (0..end - start).map(|image| sums.col(image).norm_l2() / heads.len() as f32).collect::<Vec<f32>>()
+            let u = faer::Mat::<f32>::from_fn(width, end - start, |row, image| {
+                let (head, place, image) = (row / (head_dim + 3), row % (head_dim + 3), start + image);
+                let value = if place < head_dim {
+                    columns[head].row(image)[place]
+                } else {
+                    rows.scalars[image][place - head_dim]
+                };
+                center.map_or(value, |center| (f64::from(value) - center[row]) as f32)
+            });
+            let mut out = faer::Mat::<f32>::zeros(factor.nrows(), end - start);
+            faer::linalg::matmul::matmul(
+                out.as_mut(),
+                faer::Accum::Replace,
+                factor.as_ref(),
+                u.as_ref(),
+                1.0,
+                faer::Par::Seq,
+            );
+            (0..end - start).map(|image| out.col(image).norm_l2()).collect::<Vec<f32>>()
         });
         Ok(chunks.flatten_iter().collect())
     }
@@ -291,31 +310,61 @@ pub(crate) fn norm(vector: &[f64]) -> f64 {
 }
 
 /// The `count` rows with the largest scores (or smallest), in that order; equal scores in row order.
-pub(crate) fn best(mut rows: Vec<usize>, scores: &[f32], count: usize, smallest: bool) -> Vec<usize> {
+pub(crate) fn best(rows: impl Iterator<Item = usize>, scores: &[f32], count: usize, smallest: bool) -> Vec<usize> {
     let order = |one: &usize, other: &usize| {
         let by_score = scores[*one].total_cmp(&scores[*other]);
         (if smallest { by_score } else { by_score.reverse() }).then(one.cmp(other))
     };
-    if count < rows.len() && count > 0 {
-        rows.select_nth_unstable_by(count - 1, order);
+    // Twice as many as wanted are gathered before the worse half is let go: most rows meet one comparison only.
+    let mut kept: Vec<usize> = Vec::with_capacity(2 * count.min(scores.len()) + 1);
+    let mut last: Option<usize> = None;
+    for row in rows {
+        if count == 0 || last.is_some_and(|last| order(&row, &last).is_ge()) {
+            continue;
+        }
+        kept.push(row);
+        if kept.len() == 2 * count {
+            kept.select_nth_unstable_by(count - 1, order);
+            kept.truncate(count);
+            last = kept.iter().copied().max_by(order);
+        }
     }
-    rows.truncate(count);
-    rows.sort_unstable_by(order);
-    rows
+    kept.sort_unstable_by(order);
+    kept.truncate(count);
+    kept
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::strategy::Strategy;
+
     use super::*;
 
     #[test]
     fn the_best_come_in_order_and_ties_by_row() {
         let scores = [1.0, 3.0, 2.0, 3.0, -1.0];
-        let all = || (0..5).collect::<Vec<usize>>();
+        let all = || 0..5;
         assert_eq!(best(all(), &scores, 3, false), [1, 3, 2]);
         assert_eq!(best(all(), &scores, 2, true), [4, 0]);
         assert_eq!(best(all(), &scores, 9, false), [1, 3, 2, 0, 4]);
         assert!(best(all(), &scores, 0, false).is_empty());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_best_are_those_of_a_sort(
+            scores in proptest::collection::vec((-20_i8..20).prop_map(f32::from), 0..200),
+            count in 0_usize..30,
+            smallest in proptest::bool::ANY,
+        ) {
+            let mut sorted: Vec<usize> = (0..scores.len()).collect();
+            sorted.sort_by(|a, b| {
+                let by_score = scores[*a].total_cmp(&scores[*b]);
+                if smallest { by_score } else { by_score.reverse() }
+            });
+            sorted.truncate(count);
+            proptest::prop_assert_eq!(best(0..scores.len(), &scores, count, smallest), sorted);
+        }
     }
 
     #[test]

@@ -143,14 +143,14 @@ pub fn png(image: &RgbImage8) -> Result<Vec<u8>, png::EncodingError> {
     Ok(bytes)
 }
 
-/// Four significant digits, short enough for a legend.
-fn number(value: f32) -> String {
+/// Four decimals, or three digits of what is too small or large for them: short enough for a legend.
+pub(crate) fn number(value: f32) -> String {
     let size = value.abs();
     if size != 0.0 && !(1e-3..1e4).contains(&size) { format!("{value:.2e}") } else { format!("{value:.4}") }
 }
 
 /// Score at a place of the picture, both from 0 to 1.
-fn score_at(scores: &[f32], grid: usize, x: f32, y: f32, shading: Shading) -> f32 {
+pub(crate) fn score_at(scores: &[f32], grid: usize, x: f32, y: f32, shading: Shading) -> f32 {
     let last = grid - 1;
     match shading {
         Shading::Patches => {

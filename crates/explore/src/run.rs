@@ -1,7 +1,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use headspan_artifacts::{
@@ -9,21 +9,37 @@ use headspan_artifacts::{
     TextspanRow, read_rows,
 };
 use headspan_clip::Readout;
+use rayon::prelude::*;
 
 use crate::{
+    answers::Answers,
     columns::{Columns, HeadColumn, Rows},
     error::{ExploreError, Result},
+    figures::HeadFigures,
+    profiles::Profiles,
     selection::HeadSelection,
 };
+
+/// Labellers whose labels are shown, the first that a run has.
+const LABELLERS: [&str; 3] = ["openai", "import", "lexicon"];
 
 /// A finished run of the pipeline: its small tables in memory, its activations read by column.
 pub struct ExploreRun {
     directory: RunDirectory,
     images: Vec<ImageRow>,
     by_id: HashMap<String, u64>,
+    classes: BTreeSet<String>,
     readouts: BTreeMap<HeadId, Readout>,
-    labels: Vec<LabelRow>,
-    textspan: Vec<TextspanRow>,
+    moments: BTreeMap<HeadId, MomentsRow>,
+    labels: BTreeMap<HeadId, LabelRow>,
+    properties: BTreeMap<String, BTreeSet<HeadId>>,
+    labeller: Option<&'static str>,
+    textspan: BTreeMap<HeadId, Vec<TextspanRow>>,
+    metrics: Vec<MetricRow>,
+    texts: OnceLock<Vec<TextRow>>,
+    profiles: OnceLock<Profiles>,
+    figures: OnceLock<BTreeMap<HeadId, HeadFigures>>,
+    answers: Answers,
     columns: Columns,
 }
 
@@ -40,10 +56,36 @@ impl ExploreRun {
         if readouts.is_empty() || parts.is_empty() {
             return Err(ExploreError::Empty { run: name });
         }
-        let labels = optional(&directory.table("labels"))?;
-        let textspan = optional(&directory.table("textspan"))?;
-        let columns = Columns::new(name, parts, column_bytes)?;
-        Ok(Self { directory, images, by_id, readouts, labels, textspan, columns })
+        let labels: Vec<LabelRow> = optional(&directory.table("labels"))?;
+        let labeller = LABELLERS.into_iter().find(|name| labels.iter().any(|row| row.labeller == *name));
+        let labels: BTreeMap<HeadId, LabelRow> = labels
+            .into_iter()
+            .filter(|row| Some(row.labeller.as_str()) == labeller)
+            .map(|row| (HeadId { layer: row.layer, head: row.head }, row))
+            .collect();
+        let mut textspan: BTreeMap<HeadId, Vec<TextspanRow>> = BTreeMap::new();
+        for row in optional::<TextspanRow>(&directory.table("textspan"))? {
+            textspan.entry(HeadId { layer: row.layer, head: row.head }).or_default().push(row);
+        }
+        let moments: Vec<MomentsRow> = read_rows(&directory.table("moments"))?;
+        Ok(Self {
+            moments: moments.into_iter().map(|row| (HeadId { layer: row.layer, head: row.head }, row)).collect(),
+            metrics: optional(&directory.table("metrics"))?,
+            columns: Columns::new(name, parts, column_bytes)?,
+            properties: properties(&labels),
+            classes: images.iter().filter_map(|row| row.class_id.clone()).collect(),
+            directory,
+            images,
+            by_id,
+            readouts,
+            labels,
+            labeller,
+            textspan,
+            texts: OnceLock::new(),
+            profiles: OnceLock::new(),
+            figures: OnceLock::new(),
+            answers: Answers::default(),
+        })
     }
 
     /// `dataset/model`.
@@ -61,34 +103,82 @@ impl ExploreRun {
         &self.images
     }
 
+    /// Classes of the images in alphabetical order.
+    pub fn classes(&self) -> &BTreeSet<String> {
+        &self.classes
+    }
+
     /// Extracted heads, by layer and head.
     pub fn heads(&self) -> impl Iterator<Item = HeadId> + '_ {
         self.readouts.keys().copied()
     }
 
-    /// Labels of all labellers.
-    pub fn labels(&self) -> &[LabelRow] {
-        &self.labels
+    /// Whose labels are shown: a language model's before imported ones before the lexicon's; none if there are no labels.
+    pub fn labeller(&self) -> Option<&'static str> {
+        self.labeller
     }
 
-    /// TEXTSPAN's picks, head by head in rank order.
-    pub fn textspan(&self) -> &[TextspanRow] {
-        &self.textspan
+    /// A head's label.
+    pub fn label(&self, head: HeadId) -> Option<&LabelRow> {
+        self.labels.get(&head)
     }
 
-    /// The pool of descriptions with embeddings, read anew: a large table that few questions need.
-    pub fn texts(&self) -> Result<Vec<TextRow>> {
-        Ok(read_rows(&self.directory.table("texts"))?)
+    /// TEXTSPAN's picks of a head in rank order; none if the stage has not run.
+    pub fn textspan(&self, head: HeadId) -> &[TextspanRow] {
+        self.textspan.get(&head).map_or(&[], Vec::as_slice)
     }
 
-    /// Moments of `u`, read anew.
-    pub fn moments(&self) -> Result<Vec<MomentsRow>> {
-        Ok(read_rows(&self.directory.table("moments"))?)
+    /// Moments of a head's `u`.
+    pub fn moments(&self, head: HeadId) -> Result<&MomentsRow> {
+        self.moments.get(&head).ok_or_else(|| ExploreError::Empty { run: self.name() })
     }
 
     /// Scores; empty if the stage has not run.
-    pub fn metrics(&self) -> Result<Vec<MetricRow>> {
-        optional(&self.directory.table("metrics"))
+    pub fn metrics(&self) -> &[MetricRow] {
+        &self.metrics
+    }
+
+    /// The pool of descriptions with embeddings, read when it is first wanted.
+    pub fn texts(&self) -> Result<&[TextRow]> {
+        if let Some(texts) = self.texts.get() {
+            return Ok(texts);
+        }
+        let texts = read_rows(&self.directory.table("texts"))?;
+        Ok(self.texts.get_or_init(|| texts))
+    }
+
+    /// Heads of a run (this one or another) by how much what they say resembles what `head` says, most alike first: the
+    /// correlation of the variances along the texts that both pools have, less each run's mean over heads. The head itself
+    /// is left out.
+    pub fn similar(&self, head: HeadId, other: &Self) -> Result<Vec<(HeadId, f32)>> {
+        self.readout(head)?;
+        let itself = self.name() == other.name();
+        let mut found = self.profiles()?.compare(head, other.profiles()?);
+        found.retain(|(theirs, _)| !(itself && *theirs == head));
+        found.sort_by(|one, two| two.1.total_cmp(&one.1).then(one.0.cmp(&two.0)));
+        Ok(found)
+    }
+
+    /// Figures of all heads that have moments, computed when they are first wanted.
+    pub fn figures(&self) -> &BTreeMap<HeadId, HeadFigures> {
+        self.figures.get_or_init(|| {
+            let heads: Vec<_> = self.readouts.iter().collect();
+            let own = heads.into_par_iter().filter_map(|(head, readout)| {
+                let moments = self.moments.get(head).filter(|row| row.mean.len() == readout.head_dim + 3)?;
+                Some((*head, HeadFigures::new(readout, moments)))
+            });
+            let mut figures: BTreeMap<HeadId, HeadFigures> = own.collect();
+            HeadFigures::share(figures.values_mut());
+            figures
+        })
+    }
+
+    fn profiles(&self) -> Result<&Profiles> {
+        if let Some(profiles) = self.profiles.get() {
+            return Ok(profiles);
+        }
+        let profiles = Profiles::new(self.texts()?, &self.readouts, &self.moments);
+        Ok(self.profiles.get_or_init(|| profiles))
     }
 
     /// Length of the joint embedding.
@@ -101,16 +191,9 @@ impl ExploreRun {
         self.heads().map(|head| head.layer).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Properties in alphabetical order, each with its heads. A head may have labels of several labellers.
-    pub fn properties(&self) -> BTreeMap<String, BTreeSet<HeadId>> {
-        let mut properties: BTreeMap<String, BTreeSet<HeadId>> = BTreeMap::new();
-        for label in &self.labels {
-            if let Some(property) = &label.property {
-                let head = HeadId { layer: label.layer, head: label.head };
-                properties.entry(property.clone()).or_default().insert(head);
-            }
-        }
-        properties
+    /// Properties in alphabetical order, each with its heads.
+    pub fn properties(&self) -> &BTreeMap<String, BTreeSet<HeadId>> {
+        &self.properties
     }
 
     /// Readout of a head.
@@ -138,13 +221,11 @@ impl ExploreRun {
                 Ok(heads)
             }
             HeadSelection::Property(property) => {
-                let properties = self.properties();
-                let found = properties.iter().find(|(name, _)| name.eq_ignore_ascii_case(property));
-                let heads =
-                    found.map(|(_, heads)| heads.iter().copied().filter(|head| self.readouts.contains_key(head)));
-                let heads: Vec<HeadId> = heads.into_iter().flatten().collect();
+                let found = self.properties.iter().find(|(name, _)| name.eq_ignore_ascii_case(property));
+                let heads = found.into_iter().flat_map(|(_, heads)| heads).copied();
+                let heads: Vec<HeadId> = heads.filter(|head| self.readouts.contains_key(head)).collect();
                 if heads.is_empty() {
-                    let names: Vec<&str> = properties.keys().map(String::as_str).collect();
+                    let names: Vec<&str> = self.properties.keys().map(String::as_str).collect();
                     let known =
                         if names.is_empty() { "none yet (run `headspan label`)".to_owned() } else { names.join(", ") };
                     return Err(ExploreError::NoProperty { property: property.clone(), run: self.name(), known });
@@ -177,6 +258,10 @@ impl ExploreRun {
         rows.image_index.binary_search(&image).map_err(|_insertion| self.no_image(&row.image_id))
     }
 
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
     pub(crate) fn rows(&self) -> Result<Arc<Rows>> {
         self.columns.rows()
     }
@@ -199,6 +284,16 @@ fn readout(row: ReadoutRow) -> (HeadId, Readout) {
     let (layer, number) = (row.layer as usize, row.head as usize);
     let (d, head_dim) = (row.d as usize, row.head_dim as usize);
     (head, Readout { layer, head: number, d, head_dim, matrix: row.readout })
+}
+
+fn properties(labels: &BTreeMap<HeadId, LabelRow>) -> BTreeMap<String, BTreeSet<HeadId>> {
+    let mut properties: BTreeMap<String, BTreeSet<HeadId>> = BTreeMap::new();
+    for (head, label) in labels {
+        if let Some(property) = &label.property {
+            properties.entry(property.clone()).or_default().insert(*head);
+        }
+    }
+    properties
 }
 
 /// Rows of a table, none if there is no such file.

@@ -1,4 +1,5 @@
 use headspan_artifacts::HeadId;
+use headspan_clip::Readout;
 use serde::Serialize;
 
 use crate::{
@@ -50,11 +51,21 @@ pub fn segment(run: &ExploreRun, trace: &ImageTrace, heads: &HeadSelection, dire
         let found = format!("{} numbers", direction.len());
         return Err(ExploreError::Invalid { what: "the direction", found, expected: format!("{d} finite numbers") });
     }
+    let readouts = heads.iter().map(|head| run.readout(*head)).collect::<Result<Vec<_>>>()?;
+    let (patches, class_token) = token_scores(&heads, &readouts, trace, direction)?;
+    Ok(TokenScores { heads, grid: trace.grid, patches, class_token })
+}
+
+/// Scores of the patches and of the class token for a direction `[d]` through heads, each with its readout.
+pub(crate) fn token_scores(
+    heads: &[HeadId],
+    readouts: &[&Readout],
+    trace: &ImageTrace,
+    direction: &[f32],
+) -> Result<(Vec<f32>, f32)> {
     let direction: Vec<f64> = direction.iter().map(|value| f64::from(*value)).collect();
-    let count = trace.grid * trace.grid + 1;
-    let mut scores = vec![0.0_f64; count];
-    for head in &heads {
-        let readout = run.readout(*head)?;
+    let mut scores = vec![0.0_f64; trace.grid * trace.grid + 1];
+    for (head, readout) in heads.iter().zip(readouts) {
         let into_head = into_head(readout, &direction, 1.0);
         let (weights, constants) = into_head.split_at(readout.head_dim);
         let layer = trace.layer(head.layer)?;
@@ -68,7 +79,7 @@ pub fn segment(run: &ExploreRun, trace: &ImageTrace, heads: &HeadSelection, dire
         }
     }
     let patches = scores[1..].iter().map(|score| *score as f32).collect();
-    Ok(TokenScores { heads, grid: trace.grid, patches, class_token: scores[0] as f32 })
+    Ok((patches, scores[0] as f32))
 }
 
 /// Contrastive segmentation: a map for each direction, and where it is ahead of all the others.

@@ -12,7 +12,8 @@ use headspan_artifacts::HeadId;
 
 use crate::web::{
     error::WebError,
-    handlers::{compare, head, image, neighbours, nothing, seen, segmentation, start, upload, uploaded, why},
+    files::{image, seen, upload, uploaded},
+    handlers::{analysis, head, nothing, overview},
     pages,
     subject::Subject,
     uploads::Uploads,
@@ -30,6 +31,8 @@ pub struct ExplorerSettings {
     pub patience: Duration,
     /// Largest upload in bytes.
     pub upload_bytes: usize,
+    /// Most pixels of an upload.
+    pub upload_pixels: u64,
     /// Bytes of decoded uploads kept.
     pub kept_bytes: usize,
     /// Token that every request must carry (`Authorization: Bearer`), if any.
@@ -43,6 +46,7 @@ impl Default for ExplorerSettings {
             accepted: 256,
             patience: Duration::from_secs(30),
             upload_bytes: 16 << 20,
+            upload_pixels: 40_000_000,
             kept_bytes: 128 << 20,
             token: None,
         }
@@ -60,7 +64,7 @@ pub(super) struct Shared {
     pub(super) subjects: BTreeMap<String, Arc<dyn Subject>>,
     pub(super) uploads: Uploads,
     pub(super) work: Work,
-    settings: ExplorerSettings,
+    pub(super) settings: ExplorerSettings,
 }
 
 impl Explorer {
@@ -76,22 +80,15 @@ impl Explorer {
     pub fn router(&self) -> Router {
         let shared = Arc::clone(&self.shared);
         Router::new()
-            .route("/", get(start))
-            .route("/index.json", get(start))
-            .route("/compare", get(compare))
-            .route("/compare.json", get(compare))
-            .route("/r/{dataset}/{model}/head/{head}", get(head))
-            .route("/r/{dataset}/{model}/neighbours", get(neighbours))
-            .route("/r/{dataset}/{model}/neighbours.json", get(neighbours))
-            .route("/r/{dataset}/{model}/segment", get(segmentation))
-            .route("/r/{dataset}/{model}/segment.json", get(segmentation))
-            .route("/r/{dataset}/{model}/why", get(why))
-            .route("/r/{dataset}/{model}/why.json", get(why))
-            .route("/r/{dataset}/{model}/image/{index}", get(image))
-            .route("/r/{dataset}/{model}/seen/{name}", get(seen))
-            .route("/upload/{name}", get(uploaded))
+            .route("/", get(overview))
+            .route("/{page}", get(overview))
+            .route("/r/{dataset}/{model}/{page}", get(analysis))
+            .route("/r/{dataset}/{model}/head/{page}", get(head))
+            .route("/r/{dataset}/{model}/image/{page}", get(image))
+            .route("/r/{dataset}/{model}/seen/{page}", get(seen))
+            .route("/upload/{page}", get(uploaded))
             .route("/upload", post(upload))
-            .route("/assets/{name}", get(pages::asset))
+            .route("/assets/{page}", get(pages::asset))
             .fallback(nothing)
             .layer(DefaultBodyLimit::max(self.shared.settings.upload_bytes))
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard))

@@ -51,6 +51,16 @@ impl Fields {
         text.finish()
     }
 
+    /// Adds a field.
+    pub(super) fn push(&mut self, key: &str, value: &str) {
+        self.0.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// All fields in order.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
     /// The other fields.
     pub(super) fn without(&self, keys: &[&str]) -> Self {
         Self(self.0.iter().filter(|(own, _)| !keys.contains(&own.as_str())).cloned().collect())
@@ -62,9 +72,15 @@ impl Fields {
     }
 
     fn number<T: std::str::FromStr>(&self, key: &str, default: T) -> Result<T, WebError> {
-        let Some(text) = self.get(key) else { return Ok(default) };
-        text.trim()
-            .parse()
+        Ok(self.optional_number(key)?.unwrap_or(default))
+    }
+
+    /// A number, if the field is there.
+    pub(super) fn optional_number<T: std::str::FromStr>(&self, key: &str) -> Result<Option<T>, WebError> {
+        let Some(text) = self.get(key) else { return Ok(None) };
+        let number = text.trim().parse();
+        number
+            .map(Some)
             .map_err(|_no_number| WebError::question(format!("{key}: `{}` is not a number", shortened(text))))
     }
 
@@ -98,6 +114,76 @@ pub(super) struct SegmentAsk {
     pub(super) texts: Vec<String>,
     pub(super) heads: HeadSelection,
     pub(super) shading: Shading,
+}
+
+/// Which images to leaf through.
+#[derive(Debug, Clone)]
+pub(super) struct ImagesAsk {
+    /// Only those whose id holds this.
+    pub(super) find: Option<String>,
+    /// Only those of this class.
+    pub(super) class: Option<String>,
+    /// How many to pass over.
+    pub(super) from: usize,
+    /// Page of the run that a chosen image goes to.
+    pub(super) next: Next,
+}
+
+/// Pages that an image can be chosen for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    Neighbours,
+    Segment,
+}
+
+impl Next {
+    /// Last part of the page's path.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Neighbours => "neighbours",
+            Self::Segment => "segment",
+        }
+    }
+}
+
+/// A question to several runs.
+#[derive(Debug, Clone)]
+pub(super) enum CompareAsk {
+    Neighbours(NeighboursAsk),
+    Segment(SegmentAsk),
+}
+
+impl ImagesAsk {
+    pub(super) fn read(fields: &Fields) -> Result<Self, WebError> {
+        let own = |key: &str| -> Result<Option<String>, WebError> {
+            let Some(text) = fields.get(key) else { return Ok(None) };
+            short_enough(text)?;
+            Ok(Some(text.trim().to_owned()))
+        };
+        let next = match fields.get("next") {
+            None | Some("neighbours") => Next::Neighbours,
+            Some("segment") => Next::Segment,
+            Some(other) => {
+                return Err(WebError::question(format!(
+                    "next: `{}` is neither neighbours nor segment",
+                    shortened(other)
+                )));
+            }
+        };
+        Ok(Self { find: own("find")?, class: own("class")?, from: fields.number("from", 0)?, next })
+    }
+}
+
+impl CompareAsk {
+    pub(super) fn read(fields: &Fields) -> Result<Self, WebError> {
+        match fields.get("analysis") {
+            None | Some("neighbours") => Ok(Self::Neighbours(NeighboursAsk::read(fields)?)),
+            Some("segment") => Ok(Self::Segment(SegmentAsk::read(fields)?)),
+            Some(other) => {
+                Err(WebError::question(format!("analysis: `{}` is neither neighbours nor segment", shortened(other))))
+            }
+        }
+    }
 }
 
 impl NeighboursAsk {
@@ -154,8 +240,14 @@ fn heads(fields: &Fields) -> Result<HeadSelection, WebError> {
     }
 }
 
-/// Of an upload, an image and a text the first that is given.
+/// The subject that the field `by` names, as far as it is given; else of an upload, an image and a text the first that is.
 fn subject(fields: &Fields, text_counts: bool) -> Result<Option<Subject>, WebError> {
+    let text = if text_counts { fields.get("text") } else { None };
+    match (fields.get("by"), text) {
+        (Some("text"), Some(text)) => return text_subject(text),
+        (Some("image"), _) if fields.get("image").is_some() => return image_subject(fields),
+        _ => {}
+    }
     if let Some(upload) = fields.get("upload") {
         let is_hash = upload.len() == 24 && upload.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_hash {
@@ -164,15 +256,18 @@ fn subject(fields: &Fields, text_counts: bool) -> Result<Option<Subject>, WebErr
         return Ok(Some(Subject::Upload(upload.to_owned())));
     }
     if fields.get("image").is_some() {
-        return Ok(Some(Subject::Image(fields.number("image", 0)?)));
+        return image_subject(fields);
     }
-    match fields.get("text") {
-        Some(text) if text_counts => {
-            short_enough(text)?;
-            Ok(Some(Subject::Text(text.trim().to_owned())))
-        }
-        _ => Ok(None),
-    }
+    text.map_or(Ok(None), text_subject)
+}
+
+fn image_subject(fields: &Fields) -> Result<Option<Subject>, WebError> {
+    Ok(fields.optional_number("image")?.map(Subject::Image))
+}
+
+fn text_subject(text: &str) -> Result<Option<Subject>, WebError> {
+    short_enough(text)?;
+    Ok(Some(Subject::Text(text.trim().to_owned())))
 }
 
 fn short_enough(text: &str) -> Result<(), WebError> {
@@ -206,6 +301,11 @@ mod tests {
         assert_eq!((ask.request.count, ask.request.similarity, ask.request.farthest), (5, Similarity::Cosine, true));
         assert_eq!(ask.request.classes.len(), 2);
         assert_eq!(ask.request.heads.to_string(), "L3.H5");
+        let by = |query: &str| neighbours(query).map(|ask| ask.subject);
+        assert_eq!(by("text=a&image=3")?, Some(Subject::Image(3)));
+        assert_eq!(by("by=text&text=a&image=3")?, Some(Subject::Text("a".to_owned())));
+        assert_eq!(by("by=text&text=&image=3")?, Some(Subject::Image(3)), "nothing was typed");
+        assert_eq!(by("by=image&image=3&upload=0123456789abcdef01234567")?, Some(Subject::Image(3)));
         let empty = neighbours("heads=&text=&image=&upload=")?;
         assert_eq!((empty.subject, empty.request.heads), (None, HeadSelection::All));
         Ok(())
@@ -237,6 +337,8 @@ mod tests {
             let fields = Fields::read(Some(&query));
             let _ = NeighboursAsk::read(&fields);
             let _ = SegmentAsk::read(&fields);
+            let _ = ImagesAsk::read(&fields);
+            let _ = CompareAsk::read(&fields);
         }
 
         #[test]

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::{
     error::ExploreError,
     selection::SelectionError,
-    web::{pages::error_page, subject::SubjectError},
+    web::{pages::error_page, place::Form, subject::SubjectError},
 };
 
 /// What a client is told when there is no answer.
@@ -17,7 +17,7 @@ use crate::{
 pub(super) struct WebError {
     pub(super) status: StatusCode,
     pub(super) message: String,
-    /// Whether the client asked for JSON.
+    /// Whether a machine asked, which is told in JSON.
     pub(super) json: bool,
 }
 
@@ -36,8 +36,9 @@ impl WebError {
         Self::new(StatusCode::NOT_FOUND, message)
     }
 
-    pub(super) fn in_json(mut self, json: bool) -> Self {
-        self.json = json;
+    /// In the form that the answer was wanted in, as far as an error has it.
+    pub(super) fn in_form(mut self, form: Form) -> Self {
+        self.json = form != Form::Page;
         self
     }
 }

@@ -1,312 +1,172 @@
-use std::sync::Arc;
+//! The pages: each reads its question from the URL, asks the library, and shows what comes back.
 
-use axum::{
-    Json,
-    body::Body,
-    extract::{Multipart, OriginalUri, Path, State},
-    http::{StatusCode, header},
-    response::{IntoResponse, Redirect, Response},
-};
+use headspan_artifacts::HeadId;
 use headspan_clip::RgbImage8;
-use maud::Markup;
-use serde::Serialize;
+use std::sync::Arc;
 
 use crate::{
     extremes::ExtremesRequest,
     model::ImageTrace,
     neighbours::{Neighbours, Query},
-    pictures::png,
     selection::HeadSelection,
     web::{
         app::Shared,
-        ask::{Fields, NeighboursAsk, SegmentAsk, Subject as Asked},
+        ask::{CompareAsk, ImagesAsk, NeighboursAsk, SegmentAsk, Subject as Asked},
         error::WebError,
-        pages,
+        pages::{self, Maps, OPENAPI},
+        place::{Answer, Form, Place},
         subject::Subject,
     },
 };
 
-type Answer = Result<Response, WebError>;
+/// Images at each end of a head's range.
+const AT_EACH_END: usize = 6;
 
-/// Where a question came in: which run, and whether as JSON.
-#[derive(Clone)]
-struct Place {
-    subject: Arc<dyn Subject>,
-    fields: Fields,
-    json: bool,
+/// Pages about all runs.
+pub(super) async fn overview(place: Place) -> Answer {
+    place
+        .answer(|place| match place.name("page") {
+            "" | "index" => place.respond(&pages::Overview::new(&place.shared, &place.fields)?),
+            "compare" => compare(place),
+            "openapi" if place.form == Form::Json => Ok(pages::text("application/json", OPENAPI)),
+            _ => Err(nowhere()),
+        })
+        .await
 }
 
-impl Place {
-    fn new(shared: &Shared, dataset: &str, model: &str, uri: &axum::http::Uri) -> Result<Self, WebError> {
-        let json = wants_json(uri);
-        let name = format!("{dataset}/{model}");
-        let subject = shared.subjects.get(&name).map(Arc::clone).ok_or_else(|| {
-            let known: Vec<&str> = shared.subjects.keys().map(String::as_str).collect();
-            WebError::absent(format!("no run `{name}` is shown; there are {}", known.join(", "))).in_json(json)
-        })?;
-        Ok(Self { subject, fields: Fields::read(uri.query()), json })
-    }
+/// Pages about one run.
+pub(super) async fn analysis(place: Place) -> Answer {
+    place
+        .answer(|place| match place.name("page") {
+            "neighbours" => neighbours(place),
+            "segment" => segmentation(place),
+            "why" => why(place),
+            "images" => images(place),
+            _ => Err(nowhere()),
+        })
+        .await
 }
 
-fn wants_json(uri: &axum::http::Uri) -> bool {
-    std::path::Path::new(uri.path()).extension().is_some_and(|ending| ending == "json")
+/// A page about one head.
+pub(super) async fn head(place: Place) -> Answer {
+    place
+        .answer(|place| {
+            let subject = place.subject()?;
+            let HeadSelection::Head(head) = place.name("page").parse()? else {
+                let shown: String = place.name("page").chars().take(40).collect();
+                return Err(WebError::absent(format!("`{shown}` is no head such as L3.H5")));
+            };
+            place.respond(&head_page(place, subject.as_ref(), head)?)
+        })
+        .await
 }
 
-/// A page, or what it shows as JSON.
-fn respond<T: Serialize>(json: bool, answer: &T, page: impl FnOnce() -> Markup) -> Response {
-    if json { Json(answer).into_response() } else { page().into_response() }
+pub(super) async fn nothing(place: Place) -> WebError {
+    nowhere().in_form(place.form)
 }
 
-/// Answers a question off the async threads; errors come back in the form that was asked for.
-async fn ask<F>(shared: &Arc<Shared>, place: Place, question: F) -> Answer
-where
-    F: FnOnce(&Arc<Shared>, &Place) -> Answer + Send + 'static,
-{
-    let json = place.json;
-    let own = Arc::clone(shared);
-    shared.work.answer(move || question(&own, &place)).await.map_err(|error| error.in_json(json))
+fn nowhere() -> WebError {
+    WebError::absent("there is no such page")
 }
 
-pub(super) async fn start(State(shared): State<Arc<Shared>>, OriginalUri(uri): OriginalUri) -> Answer {
-    let json = wants_json(&uri);
-    let own = Arc::clone(&shared);
-    let answer = move || {
-        let overview = pages::Overview::new(&own, &Fields::read(uri.query()))?;
-        Ok(respond(json, &overview, || pages::start(&overview)))
-    };
-    shared.work.answer(answer).await.map_err(|error| error.in_json(json))
+fn head_page(place: &Place, subject: &dyn Subject, head: HeadId) -> Result<pages::HeadPage, WebError> {
+    let run = subject.run();
+    let direction = place.fields.optional_number::<usize>("direction")?;
+    let request = direction.map_or(ExtremesRequest::Distance, ExtremesRequest::Pick);
+    let extremes = run.extremes(head, request, AT_EACH_END)?;
+    pages::HeadPage::new(&place.shared, run, head, direction, extremes)
 }
 
-pub(super) async fn head(
-    State(shared): State<Arc<Shared>>,
-    Path((dataset, model, head)): Path<(String, String, String)>,
-    OriginalUri(uri): OriginalUri,
-) -> Answer {
-    let place = Place::new(&shared, &dataset, &model, &uri)?;
-    ask(&shared, place, move |shared, place| {
-        let name = head.strip_suffix(".json").unwrap_or(&head);
-        let HeadSelection::Head(head) = name.parse()? else {
-            return Err(WebError::absent(format!(
-                "`{}` is no head such as L3.H5",
-                name.chars().take(40).collect::<String>()
-            )));
-        };
-        let run = place.subject.run();
-        let extremes = run.extremes(head, ExtremesRequest::Distance, 6)?;
-        let page = pages::HeadPage::new(shared, run, head, extremes)?;
-        Ok(respond(place.json, &page, || pages::head(&page)))
-    })
-    .await
+fn neighbours(place: &Place) -> Answer {
+    let subject = place.subject()?.as_ref();
+    let ask = NeighboursAsk::read(&place.fields)?;
+    let found = near(&place.shared, subject, &ask).transpose()?;
+    place.respond(&pages::NeighboursPage::new(subject.run(), &ask, &place.fields, found))
 }
 
-pub(super) async fn neighbours(
-    State(shared): State<Arc<Shared>>,
-    Path((dataset, model)): Path<(String, String)>,
-    OriginalUri(uri): OriginalUri,
-) -> Answer {
-    let place = Place::new(&shared, &dataset, &model, &uri)?;
-    ask(&shared, place, |shared, place| {
-        let ask = NeighboursAsk::read(&place.fields)?;
-        let found = near(shared, place, &ask).transpose()?;
-        let page = pages::NeighboursPage::new(place.subject.run(), &ask, &place.fields, found);
-        Ok(respond(place.json, &page, || pages::neighbours(shared, &page)))
-    })
-    .await
+fn segmentation(place: &Place) -> Answer {
+    let subject = place.subject()?.as_ref();
+    let ask = SegmentAsk::read(&place.fields)?;
+    let maps = maps(&place.shared, subject, &ask).transpose()?;
+    place.respond(&pages::SegmentPage::new(subject.run(), &ask, &place.fields, maps))
 }
 
-/// Neighbours of the subject, if there is one.
-fn near(shared: &Shared, place: &Place, ask: &NeighboursAsk) -> Option<Result<Neighbours, WebError>> {
-    let (run, request) = (place.subject.run(), &ask.request);
-    let subject = ask.subject.as_ref()?;
+fn why(place: &Place) -> Answer {
+    let subject = place.subject()?.as_ref();
+    let run = subject.run();
+    let ask = SegmentAsk::read(&place.fields)?;
+    let neighbour = place.fields.optional_number::<u64>("neighbour")?;
+    let neighbour = neighbour.ok_or_else(|| WebError::question("neighbour: the position of an image of the run"))?;
+    let asked = ask.subject.as_ref().ok_or_else(|| WebError::question("why: give an image or an upload"))?;
+    let direction = run.reason(neighbour, &ask.heads)?;
+    let maps = Maps::of_direction(run, &trace(&place.shared, subject, asked)?, &ask.heads, neighbour, &direction)?;
+    place.respond(&pages::WhyPage::new(run, &ask, &place.fields, neighbour, maps)?)
+}
+
+fn images(place: &Place) -> Answer {
+    let subject = place.subject()?.as_ref();
+    let ask = ImagesAsk::read(&place.fields)?;
+    place.respond(&pages::ImagesPage::new(subject.run(), &ask, &place.fields)?)
+}
+
+fn compare(place: &Place) -> Answer {
+    let ask = CompareAsk::read(&place.fields)?;
+    place.respond(&pages::ComparePage::new(&place.shared, &ask, &place.fields)?)
+}
+
+/// Neighbours of what was asked about, if anything was.
+pub(super) fn near(
+    shared: &Shared,
+    subject: &dyn Subject,
+    ask: &NeighboursAsk,
+) -> Option<Result<Neighbours, WebError>> {
+    let (run, request) = (subject.run(), &ask.request);
+    let asked = ask.subject.as_ref()?;
     let found = || {
         // A selection without heads is found out before a forward pass is made for it.
         run.resolve(&request.heads)?;
-        match subject {
+        match asked {
             Asked::Image(image) => Ok(run.neighbours(Query::Image(*image), request)?),
-            Asked::Upload(_) => Ok(run.neighbours(Query::Trace(&trace(shared, place, subject)?), request)?),
-            Asked::Text(text) => Ok(run.neighbours(Query::Text(&embedded(place, text)?), request)?),
+            Asked::Upload(_) => Ok(run.neighbours(Query::Trace(&trace(shared, subject, asked)?), request)?),
+            Asked::Text(text) => {
+                let embedded = subject.model()?.embed(&[text])?.remove(0).0;
+                Ok(run.neighbours(Query::Text(&embedded), request)?)
+            }
         }
     };
     Some(found())
 }
 
-pub(super) async fn compare(State(shared): State<Arc<Shared>>, OriginalUri(uri): OriginalUri) -> Answer {
-    let json = wants_json(&uri);
-    let own = Arc::clone(&shared);
-    let answer = move || {
-        let fields = Fields::read(uri.query());
-        let ask = NeighboursAsk::read(&fields)?;
-        let page = pages::ComparePage::new(&own, &ask, &fields, |run| {
-            let subject = Arc::clone(own.subjects.get(run)?);
-            near(&own, &Place { subject, fields: fields.clone(), json }, &ask)
-        })?;
-        Ok(respond(json, &page, || pages::compare(&page)))
-    };
-    shared.work.answer(answer).await.map_err(|error| error.in_json(json))
-}
-
-pub(super) async fn segmentation(
-    State(shared): State<Arc<Shared>>,
-    Path((dataset, model)): Path<(String, String)>,
-    OriginalUri(uri): OriginalUri,
-) -> Answer {
-    let place = Place::new(&shared, &dataset, &model, &uri)?;
-    ask(&shared, place, |shared, place| {
-        let ask = SegmentAsk::read(&place.fields)?;
-        let run = place.subject.run();
+/// Heat maps of the texts in the image, if there are both.
+pub(super) fn maps(shared: &Shared, subject: &dyn Subject, ask: &SegmentAsk) -> Option<Result<Maps, WebError>> {
+    let asked = ask.subject.as_ref().filter(|_| !ask.texts.is_empty())?;
+    let found = || {
+        let run = subject.run();
         run.resolve(&ask.heads)?;
-        let maps = match &ask.subject {
-            Some(subject) if !ask.texts.is_empty() => {
-                let trace = trace(shared, place, subject)?;
-                let texts = ask.texts.iter().map(|text| embedded(place, text)).collect::<Result<Vec<_>, _>>()?;
-                Some(pages::Maps::of_texts(run, &trace, &ask.heads, &ask.texts, &texts)?)
-            }
-            _ => None,
-        };
-        let page = pages::SegmentPage::new(run, &ask, &place.fields, maps);
-        Ok(respond(place.json, &page, || pages::segment(shared, &page)))
-    })
-    .await
+        let texts: Vec<&str> = ask.texts.iter().map(String::as_str).collect();
+        let embedded: Vec<Vec<f32>> = subject.model()?.embed(&texts)?.into_iter().map(|(text, _cut)| text).collect();
+        Maps::of_texts(run, &trace(shared, subject, asked)?, &ask.heads, &ask.texts, &embedded)
+    };
+    Some(found())
 }
 
-pub(super) async fn why(
-    State(shared): State<Arc<Shared>>,
-    Path((dataset, model)): Path<(String, String)>,
-    OriginalUri(uri): OriginalUri,
-) -> Answer {
-    let place = Place::new(&shared, &dataset, &model, &uri)?;
-    ask(&shared, place, |shared, place| {
-        let ask = SegmentAsk::read(&place.fields)?;
-        let neighbour = place.fields.get("neighbour").and_then(|number| number.parse::<u64>().ok());
-        let neighbour =
-            neighbour.ok_or_else(|| WebError::question("neighbour: the position of an image of the run"))?;
-        let subject = ask.subject.as_ref().ok_or_else(|| WebError::question("why: give an image or an upload"))?;
-        let run = place.subject.run();
-        let direction = run.reason(neighbour, &ask.heads)?;
-        let trace = trace(shared, place, subject)?;
-        let maps = pages::Maps::of_direction(run, &trace, &ask.heads, neighbour, &direction)?;
-        let page = pages::WhyPage::new(run, &ask, &place.fields, neighbour, maps)?;
-        Ok(respond(place.json, &page, || pages::why(&page)))
-    })
-    .await
+/// One forward pass of what was asked about.
+fn trace(shared: &Shared, subject: &dyn Subject, asked: &Asked) -> Result<ImageTrace, WebError> {
+    let image = pixels(shared, subject, asked)?;
+    Ok(subject.model()?.trace(&image, &subject.run().layers())?)
 }
 
-fn embedded(place: &Place, text: &str) -> Result<Vec<f32>, WebError> {
-    Ok(place.subject.model()?.embed(&[text])?.remove(0).0)
-}
-
-/// One forward pass of the subject.
-fn trace(shared: &Shared, place: &Place, subject: &Asked) -> Result<ImageTrace, WebError> {
-    let run = place.subject.run();
-    let image = pixels(shared, place, subject)?;
-    Ok(place.subject.model()?.trace(&image, &run.layers())?)
-}
-
-fn pixels(shared: &Shared, place: &Place, subject: &Asked) -> Result<Arc<RgbImage8>, WebError> {
-    match subject {
+/// The image that was asked about.
+pub(super) fn pixels(shared: &Shared, subject: &dyn Subject, asked: &Asked) -> Result<Arc<RgbImage8>, WebError> {
+    match asked {
         Asked::Image(index) => {
-            place.subject.run().image(*index)?;
-            let bytes = place.subject.image_bytes(*index)?;
-            Ok(Arc::new(place.subject.decode(&bytes)?))
+            subject.run().image(*index)?;
+            let bytes = subject.image_bytes(*index)?;
+            Ok(Arc::new(subject.decode(&bytes)?))
         }
         Asked::Upload(name) => shared.uploads.find(name).ok_or_else(|| {
             WebError::absent("that upload is no longer here (the server has restarted, or newer ones took its room); upload it again")
         }),
         Asked::Text(_) => Err(WebError::question("an image is wanted, not a text")),
     }
-}
-
-/// Bytes of an image file of the run.
-pub(super) async fn image(
-    State(shared): State<Arc<Shared>>,
-    Path((dataset, model, index)): Path<(String, String, String)>,
-    OriginalUri(uri): OriginalUri,
-) -> Answer {
-    let place = Place::new(&shared, &dataset, &model, &uri)?;
-    let index: u64 = index.parse().map_err(|_no_number| WebError::absent("no such image"))?;
-    ask(&shared, place, move |_shared, place| {
-        place.subject.run().image(index)?;
-        let bytes = place.subject.image_bytes(index)?;
-        let kind = match bytes.get(..4) {
-            Some([0xff, 0xd8, ..]) => "image/jpeg",
-            Some(b"\x89PNG") => "image/png",
-            Some(b"RIFF") => "image/webp",
-            _ => return Err(WebError::absent("not an image that a browser shows")),
-        };
-        Ok(picture(kind, bytes))
-    })
-    .await
-}
-
-/// What the model sees of an image of the run (`12.png`) or of an upload (`<hash>.png`): the centre, at the model's size.
-pub(super) async fn seen(
-    State(shared): State<Arc<Shared>>,
-    Path((dataset, model, name)): Path<(String, String, String)>,
-    OriginalUri(uri): OriginalUri,
-) -> Answer {
-    let place = Place::new(&shared, &dataset, &model, &uri)?;
-    let name = name.strip_suffix(".png").unwrap_or_default().to_owned();
-    ask(&shared, place, move |shared, place| {
-        // A position has at most twenty digits, a hash has twenty-four.
-        let subject = match name.parse::<u64>() {
-            Ok(index) if name.len() <= 20 => Asked::Image(index),
-            _ => Asked::Upload(name),
-        };
-        let image = pixels(shared, place, &subject)?;
-        let preprocess = place.subject.model()?.preprocess();
-        let side = preprocess.size as u32;
-        encoded(&RgbImage8 { width: side, height: side, data: preprocess.pixels(&image) })
-    })
-    .await
-}
-
-/// An upload as it was decoded.
-pub(super) async fn uploaded(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Answer {
-    let name = name.strip_suffix(".png").unwrap_or_default();
-    let image = shared.uploads.find(name).ok_or_else(|| WebError::absent("that upload is no longer here"))?;
-    shared.work.answer(move || encoded(&image)).await
-}
-
-fn encoded(image: &RgbImage8) -> Answer {
-    let bytes = png(image).map_err(|error| WebError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    Ok(picture("image/png", bytes))
-}
-
-fn picture(kind: &'static str, bytes: Vec<u8>) -> Response {
-    let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "private, max-age=3600")];
-    (headers, Body::from(bytes)).into_response()
-}
-
-/// Takes an image in and goes on to the page that asked, now about that image. Fields: `file`, and `next` with the page's path
-/// and query.
-pub(super) async fn upload(State(shared): State<Arc<Shared>>, mut form: Multipart) -> Answer {
-    let (mut file, mut next) = (None, String::new());
-    let damaged = |error: axum::extract::multipart::MultipartError| WebError::new(error.status(), error.body_text());
-    while let Some(field) = form.next_field().await.map_err(damaged)? {
-        match field.name() {
-            Some("file") => file = Some(field.bytes().await.map_err(damaged)?),
-            Some("next") => next = field.text().await.map_err(damaged)?,
-            _ => {}
-        }
-    }
-    let file = file.filter(|file| !file.is_empty()).ok_or_else(|| WebError::question("no file was chosen"))?;
-    // Only a page of this server: a path that begins with one slash.
-    let (path, query) = next.split_once('?').unwrap_or((next.as_str(), ""));
-    if !path.starts_with("/r/") || path.contains("//") {
-        return Err(WebError::question("next: not a page of this explorer"));
-    }
-    let subject = shared.subjects.values().next().map(Arc::clone).ok_or_else(|| WebError::absent("no run is shown"))?;
-    let own = Arc::clone(&shared);
-    let decode = move || {
-        let image =
-            subject.decode(&file).map_err(|error| WebError::new(StatusCode::UNPROCESSABLE_ENTITY, error.message))?;
-        Ok(own.uploads.keep(&file, image))
-    };
-    let name = shared.work.answer(decode).await?;
-    let fields = Fields::read(Some(query)).without(&["image"]);
-    Ok(Redirect::to(&format!("{path}?{}", fields.with("upload", &name))).into_response())
-}
-
-pub(super) async fn nothing(OriginalUri(uri): OriginalUri) -> WebError {
-    WebError::absent("there is no such page").in_json(wants_json(&uri))
 }

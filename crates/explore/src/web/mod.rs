@@ -4,11 +4,15 @@
 mod app;
 mod ask;
 mod error;
+mod export;
+mod files;
 mod handlers;
 mod pages;
+mod place;
 mod subject;
 mod uploads;
 mod work;
 
 pub use app::{Explorer, ExplorerSettings};
+pub use export::{ExportError, Exported};
 pub use subject::{Subject, SubjectError};

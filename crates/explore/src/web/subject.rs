@@ -15,6 +15,11 @@ pub trait Subject: Send + Sync {
     /// The run.
     fn run(&self) -> &ExploreRun;
 
+    /// What is wrong with the run's artifacts, such as a stage that is stale or missing, each in a sentence.
+    fn notices(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The model that the run was made with.
     fn model(&self) -> Result<&ExploreModel, SubjectError>;
 

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use headspan_artifacts::HeadId;
+use headspan_clip::RgbImage8;
 use headspan_explore::{
-    ExploreError, ExtremesRequest, HeadSelection, NeighboursRequest, Query, Similarity, contrast, segment,
+    ExploreError, ExtremesRequest, HeadSelection, NeighboursRequest, Query, SegmentationTrial, Similarity, contrast,
+    segment,
 };
 
-use crate::support::{Case, Failure, Outcome, SKIPPED, head_of, length, product};
+use crate::support::{Case, Failure, Outcome, SKIPPED, head_of, length, product, scene};
 
 /// Float32 sums of some hundred terms in two orders.
 const TOLERANCE: f64 = 1e-5;
@@ -191,5 +193,101 @@ fn questions_without_an_answer_say_what_there_is() -> Outcome {
     request.classes = BTreeSet::from(["zebra".to_owned()]);
     let none = case.run.neighbours(Query::Image(0), &request).err().map(|error| error.to_string());
     assert_eq!(none, Some(format!("no image of {run} is of the class `zebra`")));
+    Ok(())
+}
+
+/// Orthonormal basis of the columns of a head's readout, by Gram–Schmidt, twice for accuracy.
+fn output_space(readout: &headspan_clip::Readout) -> Vec<Vec<f64>> {
+    let width = readout.head_dim + 3;
+    let mut basis: Vec<Vec<f64>> = Vec::new();
+    for column in 0..width {
+        let own: Vec<f64> = readout.matrix.chunks_exact(width).map(|row| f64::from(row[column])).collect();
+        let mut rest = own.clone();
+        for _twice in 0..2 {
+            for other in &basis {
+                let share = product(&rest, other);
+                rest.iter_mut().zip(other).for_each(|(x, y)| *x -= share * y);
+            }
+        }
+        let size = length(&rest);
+        if size > 1e-6 * length(&own) {
+            basis.push(rest.iter().map(|x| x / size).collect());
+        }
+    }
+    basis
+}
+
+#[test]
+fn extremes_along_a_pick_are_those_of_the_deflated_text() -> Outcome {
+    let case = Case::new()?;
+    for (place, readout) in case.readouts.iter().enumerate().step_by(5) {
+        let head = head_of(readout);
+        let space = output_space(readout);
+        let mut removed: Vec<Vec<f64>> = Vec::new();
+        for (rank, pick) in case.run.textspan(head).iter().enumerate() {
+            let text = case.model.embed(&[pick.text.as_str()])?.remove(0).0;
+            let text: Vec<f64> = text.iter().map(|x| f64::from(*x)).collect();
+            let mut direction = vec![0.0; text.len()];
+            for axis in &space {
+                let share = product(&text, axis);
+                direction.iter_mut().zip(axis).for_each(|(x, y)| *x += share * y);
+            }
+            for other in &removed {
+                let share = product(&direction, other);
+                direction.iter_mut().zip(other).for_each(|(x, y)| *x -= share * y);
+            }
+            let size = length(&direction);
+            for x in &mut direction {
+                *x /= size;
+            }
+            let scores: Vec<f64> =
+                (0..case.rows.len()).map(|row| product(&direction, &case.dense(row, &[place]))).collect();
+            let found = case.run.extremes(head, ExtremesRequest::Pick(rank), 3)?;
+            let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let scale = scores.iter().map(|score| score.abs()).fold(0.0, f64::max);
+            assert!((f64::from(found.largest[0].score) - largest).abs() < 1e-5 * scale, "{head} {rank}");
+            // What the pick's share of variance counts is the variance along that very direction.
+            let variance = case.run.figures()[&head].variance * scores.len() as f64 / (scores.len() as f64 - 1.0);
+            assert!((found.std.powi(2) / variance - pick.variance_share).abs() < 1e-4, "{head} {rank}");
+            removed.push(direction);
+        }
+    }
+    let head = head_of(&case.readouts[0]);
+    let Err(error) = case.run.extremes(head, ExtremesRequest::Pick(99), 3) else {
+        return Err("there is no such pick".into());
+    };
+    assert!(error.to_string().contains("below 4"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_head_resembles_itself_most() -> Outcome {
+    let case = Case::new()?;
+    let head = head_of(&case.readouts[3]);
+    let found = case.run.similar(head, &case.run)?;
+    assert_eq!(found.len(), case.readouts.len() - 1, "itself is left out");
+    assert!(found.iter().all(|(other, value)| *other != head && value.abs() <= 1.0 + 1e-5));
+    assert!(found.windows(2).all(|pair| pair[0].1 >= pair[1].1));
+    Ok(())
+}
+
+#[test]
+fn the_decomposition_is_scored_beside_attention() -> Outcome {
+    let case = Case::new()?;
+    let classes = case.model.embed(&["a boat", "a fish", "a house", "a tree"])?.into_iter().map(|(text, _)| text);
+    let mut trial = SegmentationTrial::new(&case.model, &case.readouts, classes.collect())?;
+    for index in 0..4 {
+        let (image, _) = scene(index);
+        let blank = RgbImage8 { width: image.width, height: image.height, data: vec![255; image.data.len()] };
+        assert!(trial.add(&image, &blank)? < 4);
+    }
+    for (method, scores) in trial.scores() {
+        // Where all is foreground, precision is one whatever the map.
+        assert!((scores.foreground_precision - 1.0).abs() < 1e-9, "{}", method.name());
+        assert!(scores.pixel_accuracy > 0.0 && scores.pixel_accuracy < 1.0, "{}", method.name());
+    }
+    let small = RgbImage8 { width: 2, height: 2, data: vec![0; 12] };
+    assert!(trial.add(&scene(0).0, &small).is_err());
+    assert_eq!(trial.images(), 4);
     Ok(())
 }

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use headspan_artifacts::{
     ActivationBatch, ActivationShape, HeadId, ImageRow, ImageStatus, LabelRow, MomentsRow, PartWriter, ReadoutRow,
-    RunDirectory, RunId, write_rows,
+    RunDirectory, RunId, TextRow, TextspanRow, write_rows,
 };
 use headspan_clip::{Checkpoint, ClipConfig, Readout, ReadoutFolder, RgbImage8, Tokenizer};
 use headspan_explore::{ExploreModel, ExploreRun, ImageTrace};
 use headspan_scenes::World;
+use headspan_textspan::{HeadMoments, Settings, TextPool, textspan};
 
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
 pub(crate) type Failure = Box<dyn std::error::Error>;
@@ -32,7 +33,7 @@ pub(crate) struct Case {
     pub(crate) classes: Vec<String>,
 }
 
-fn demo() -> PathBuf {
+pub(crate) fn demo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/demo/scenes-4")
 }
 
@@ -67,6 +68,7 @@ impl Case {
         let id = RunId::new("scenes", "scenes-4")?;
         let directory = RunDirectory::create(folder.path(), &id)?;
         write(&directory, &id, &readouts, &rows, &u, &classes)?;
+        write_texts(&directory, &id, &model, &readouts, &u)?;
         // A bound of two columns: most queries here drop some.
         let run = ExploreRun::open(directory, 2 * rows.len() * 16 * 4)?;
         Ok(Self { _folder: folder, run, model, readouts, rows, traces, u, classes })
@@ -114,8 +116,65 @@ pub(crate) fn length(vector: &[f64]) -> f64 {
     product(vector, vector).sqrt()
 }
 
+/// Texts whose directions are looked at.
+pub(crate) const TEXTS: [&str; 6] = ["a red boat", "a tree", "the sea at night", "three fish", "a blue cat", "snow"];
+
+fn moments(readouts: &[Readout], u: &[Vec<Vec<f32>>], head: usize) -> MomentsRow {
+    let (width, n) = (readouts[head].head_dim + 3, u.len() as f64);
+    let at = |row: &Vec<Vec<f32>>, place: usize| f64::from(row[head][place]);
+    let second =
+        (0..width * width).map(|ij| u.iter().map(|row| at(row, ij / width) * at(row, ij % width)).sum::<f64>() / n);
+    MomentsRow {
+        layer: readouts[head].layer as u32,
+        head: readouts[head].head as u32,
+        n: u.len() as u64,
+        mean: (0..width).map(|place| u.iter().map(|row| at(row, place)).sum::<f64>() / n).collect(),
+        second_moment: second.collect(),
+    }
+}
+
+/// A small pool and what TEXTSPAN makes of it.
+fn write_texts(
+    directory: &RunDirectory,
+    id: &RunId,
+    model: &ExploreModel,
+    readouts: &[Readout],
+    u: &[Vec<Vec<f32>>],
+) -> Outcome {
+    let embedded = model.embed(&TEXTS)?;
+    let texts: Vec<TextRow> = (0..TEXTS.len())
+        .map(|index| TextRow {
+            text_index: index as u32,
+            text: TEXTS[index].to_owned(),
+            category: None,
+            embedding: embedded[index].0.clone(),
+        })
+        .collect();
+    write_rows(&directory.table("texts"), id, "test", &texts)?;
+    let all: Vec<f32> = texts.iter().flat_map(|row| row.embedding.clone()).collect();
+    let pool = TextPool::new(&all, readouts[0].d)?;
+    let mut rows = Vec::new();
+    for (head, readout) in readouts.iter().enumerate() {
+        let MomentsRow { n, mean, second_moment, .. } = moments(readouts, u, head);
+        let moments = HeadMoments { n, mean, second_moment };
+        let basis = textspan(&readout.matrix, &moments, &pool, &Settings { texts: 4, rank: 80 })?;
+        rows.extend(basis.picks.iter().enumerate().map(|(rank, pick)| TextspanRow {
+            layer: readout.layer as u32,
+            head: readout.head as u32,
+            rank: rank as u32,
+            text_index: pick.text_index as u32,
+            text: TEXTS[pick.text_index].to_owned(),
+            category: None,
+            std: pick.std,
+            variance_share: pick.variance_share,
+            cumulative_share: pick.cumulative_share,
+        }));
+    }
+    Ok(write_rows(&directory.table("textspan"), id, "test", &rows)?)
+}
+
 /// The artifacts that the explorer reads, in three parts.
-fn write(
+pub(crate) fn write(
     directory: &RunDirectory,
     id: &RunId,
     readouts: &[Readout],
@@ -166,17 +225,7 @@ fn write(
         })
         .collect();
     write_rows(&directory.table("readout"), id, "test", &readout_rows)?;
-    let moments: Vec<MomentsRow> = (0..readouts.len())
-        .map(|head| MomentsRow {
-            layer: readouts[head].layer as u32,
-            head: readouts[head].head as u32,
-            n: rows.len() as u64,
-            mean: (0..head_dim + 3)
-                .map(|place| u.iter().map(|row| f64::from(row[head][place])).sum::<f64>() / rows.len() as f64)
-                .collect(),
-            second_moment: vec![0.0; (head_dim + 3) * (head_dim + 3)],
-        })
-        .collect();
+    let moments: Vec<MomentsRow> = (0..readouts.len()).map(|head| moments(readouts, u, head)).collect();
     write_rows(&directory.table("moments"), id, "test", &moments)?;
     let label = |layer: u32, head: u32, property: &str| LabelRow {
         layer,

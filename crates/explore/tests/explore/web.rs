@@ -12,6 +12,7 @@ use headspan_explore::{
     ExploreModel, ExploreRun, NeighboursRequest, Query, png, segment,
     web::{Explorer, ExplorerSettings, Subject, SubjectError},
 };
+use proptest::prelude::*;
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -260,4 +261,192 @@ fn too_many_questions_are_turned_away() -> Outcome {
     let (status, page) = site.get("/")?;
     assert_eq!((status, page.contains("ask again")), (StatusCode::TOO_MANY_REQUESTS, true));
     Ok(())
+}
+
+#[test]
+fn tables_stand_beside_the_pages() -> Outcome {
+    let site = Site::new(ExplorerSettings::default())?;
+    for path in [
+        "/index.parquet".to_owned(),
+        format!("{RUN}/neighbours.parquet?heads=shapes&image=3"),
+        format!("{RUN}/segment.parquet?image=3&text=a+tree"),
+        format!("{RUN}/why.parquet?heads=shapes&image=3&neighbour=5"),
+        format!("{RUN}/head/L3.H3.parquet"),
+        format!("{RUN}/images.parquet"),
+        "/compare.parquet?image=3".to_owned(),
+    ] {
+        let (status, _, body) = site.send(Request::get(&path).body(Body::empty())?)?;
+        assert_eq!(status, StatusCode::OK, "{path}: {}", String::from_utf8_lossy(&body));
+        assert!(body.starts_with(b"PAR1") && body.ends_with(b"PAR1"), "{path}");
+    }
+    let (status, said) = site.get(&format!("{RUN}/neighbours.parquet"))?;
+    assert_eq!((status, said.contains("ask a question first")), (StatusCode::NOT_FOUND, true));
+    Ok(())
+}
+
+#[test]
+fn every_documented_path_is_there() -> Outcome {
+    let site = Site::new(ExplorerSettings::default())?;
+    let described = site.json("/openapi.json")?;
+    let paths = described["paths"].as_object().ok_or("no paths")?;
+    for path in paths.keys().filter(|path| path.as_str() != "/upload") {
+        let filled = path.replace("{dataset}", "scenes").replace("{model}", "scenes-4").replace("{head}", "L3.H3");
+        let filled =
+            filled.replace("{index}", "3").replace("{name}", "3").replace("{hash}", "0123456789abcdef01234567");
+        let (status, _, body) =
+            site.send(Request::get(format!("{filled}?image=3&neighbour=5&text=a")).body(Body::empty())?)?;
+        let said = String::from_utf8_lossy(&body);
+        assert!(status == StatusCode::OK || said.contains("upload is no longer here"), "{filled}: {status} {said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn images_are_leafed_through_and_chosen() -> Outcome {
+    let site = Site::new(ExplorerSettings::default())?;
+    let found = site.json(&format!("{RUN}/images.json?find=1&heads=shapes"))?;
+    let ids: Vec<&str> =
+        found["images"].as_array().into_iter().flatten().filter_map(|row| row["image_id"].as_str()).collect();
+    assert!(ids.iter().all(|id| id.contains('1')) && ids.contains(&"001.png") && ids.contains(&"021.png"), "{ids:?}");
+    let (_, page) = site.get(&format!("{RUN}/images?next=segment&text=a+tree"))?;
+    assert!(
+        page.contains("/segment?text=a+tree&amp;image=0") && !page.contains("007.png"),
+        "the damaged image is not offered"
+    );
+    let (status, said) = site.get(&format!("{RUN}/images?from=1000"))?;
+    assert_eq!((status, said.contains("29 images")), (StatusCode::NOT_FOUND, true), "{said}");
+    Ok(())
+}
+
+#[test]
+fn the_same_maps_for_several_models() -> Outcome {
+    let site = Site::new(ExplorerSettings::default())?;
+    let one = site.json(&format!("{RUN}/segment.json?image=4&text=a+tree&text=the+sea"))?;
+    let side = site.json("/compare.json?analysis=segment&image=4&text=a+tree&text=the+sea")?;
+    assert_eq!(side["answers"][0]["maps"], one["answer"]);
+    assert_eq!(site.get("/compare?run=nobody")?.0, StatusCode::NOT_FOUND);
+    Ok(())
+}
+
+#[test]
+fn a_chosen_page_stands_alone() -> Outcome {
+    let site = Site::new(ExplorerSettings::default())?;
+    let explorer = Explorer::new(vec![Arc::clone(&site.case) as Arc<dyn Subject>], ExplorerSettings::default());
+    let pages = ["/".to_owned(), format!("{RUN}/head/L3.H3"), format!("{RUN}/segment?image=4&text=a+tree")];
+    let files = site.runtime.block_on(explorer.export(&pages))?;
+    let read =
+        |name: &str| files.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
+    assert!(read("index.html").contains("page-002.html"));
+    assert!(read("page-000.html").contains("href=\"page-001.html\""), "the matrix leads to the exported head");
+    for page in ["page-000.html", "page-001.html", "page-002.html"] {
+        let html = read(page);
+        assert!(!html.contains("=\"/") && !html.contains("<form"), "{page} still needs a server");
+        for file in html.split(" src=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert!(files.contains_key(file), "{page} shows {file}");
+        }
+    }
+    let missing = site.runtime.block_on(explorer.export(&[format!("{RUN}/head/L9.H9")]));
+    let message = missing.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(message.contains("404") && message.contains("L9.H9 was not extracted"), "{message}");
+    Ok(())
+}
+
+/// A site for the tests that only read: a case takes seconds to make.
+fn shared() -> &'static Site {
+    static SITE: std::sync::OnceLock<Site> = std::sync::OnceLock::new();
+    SITE.get_or_init(|| match Site::new(ExplorerSettings::default()) {
+        Ok(site) => site,
+        Err(error) => panic!("the demo model is not usable: {error}"),
+    })
+}
+
+/// Names and values that mean something in one place or another, and some that do not.
+fn piece() -> impl Strategy<Value = String> {
+    let known = [
+        "heads",
+        "text",
+        "image",
+        "upload",
+        "count",
+        "similarity",
+        "class",
+        "farthest",
+        "shading",
+        "neighbour",
+        "next",
+        "from",
+        "find",
+        "by",
+        "run",
+        "analysis",
+        "direction",
+        "x",
+        "y",
+        "property",
+        "consistent",
+        "L3.H3",
+        "L9",
+        "all",
+        "shapes",
+        "3",
+        "7",
+        "-1",
+        "NaN",
+        "1e999",
+        "18446744073709551615",
+        "cosine",
+        "patches",
+        "segment",
+        "0123456789abcdef01234567",
+        "../../etc/passwd",
+        "%00",
+        "%ff%fe",
+        "<script>",
+        "a tree",
+    ];
+    prop_oneof![4 => proptest::sample::select(known.to_vec()).prop_map(str::to_owned), 1 => "\\PC{0,20}"]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_question_breaks_the_server(
+        page in proptest::sample::select(vec![
+            "/", "/index.json", "/compare", "/compare.parquet", "/r/scenes/scenes-4/neighbours", "/r/scenes/scenes-4/segment.json",
+            "/r/scenes/scenes-4/why", "/r/scenes/scenes-4/images", "/r/scenes/scenes-4/head/L3.H3", "/r/scenes/scenes-4/head/",
+            "/r/scenes/scenes-4/image/", "/r/scenes/scenes-4/seen/", "/upload/", "/assets/",
+        ]),
+        tail in piece(),
+        fields in proptest::collection::vec((piece(), piece()), 0..6),
+    ) {
+        let site = shared();
+        let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let tail = if page.ends_with('/') && page.len() > 1 { encoded(&tail) } else { String::new() };
+        let query: Vec<String> = fields.iter().map(|(key, value)| format!("{}={}", encoded(key), encoded(value))).collect();
+        let path = format!("{page}{tail}?{}", query.join("&"));
+        let request = Request::get(&path).body(Body::empty()).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let (status, _, _) = site.send(request).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        // 503 is the damaged image of the data set; anything else above 499 is a fault of ours.
+        prop_assert!(!status.is_server_error() || status == StatusCode::SERVICE_UNAVAILABLE, "{path}: {status}");
+    }
+
+    #[test]
+    fn no_file_breaks_the_server(
+        place in proptest::num::usize::ANY,
+        bytes in proptest::collection::vec(proptest::num::u8::ANY, 1..40),
+        length in 0_usize..4_000,
+        next in piece(),
+    ) {
+        let site = shared();
+        let failed = |error: Failure| TestCaseError::fail(error.to_string());
+        let mut file = png(&scene(6).0).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        for (step, byte) in bytes.iter().enumerate() {
+            let at = place.wrapping_add(step * 131) % file.len();
+            file[at] = *byte;
+        }
+        file.truncate(file.len().saturating_sub(length).max(1));
+        let (status, said) = site.upload(&file, &format!("{RUN}/segment?{next}")).map_err(failed)?;
+        prop_assert!(!status.is_server_error(), "{status} {said}");
+    }
 }

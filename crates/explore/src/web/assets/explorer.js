@@ -45,6 +45,19 @@ for (const maps of document.querySelectorAll(".maps")) {
   show();
 }
 
+// A page that the browser kept shows the question that its answer is to, not what was typed before it was left.
+addEventListener("pageshow", (event) => {
+  if (event.persisted) for (const kept of document.forms) kept.reset();
+});
+
+// Typing into a field chooses what it belongs to.
+for (const field of document.querySelectorAll("[data-by]")) {
+  field.addEventListener("input", () => {
+    const own = field.form?.querySelector(`input[name=by][value=${field.dataset.by}]`);
+    if (own) own.checked = true;
+  });
+}
+
 const form = document.querySelector("form[data-drop]");
 if (form) {
   const input = form.querySelector("input[type=file]");
@@ -57,8 +70,14 @@ if (form) {
     form.submit();
     return true;
   };
-  document.addEventListener("dragover", (event) => { event.preventDefault(); form.classList.add("over"); });
+  const holdsFiles = (event) => event.dataTransfer.types.includes("Files"); // Text that is dragged goes where it would go.
+  document.addEventListener("dragover", (event) => { if (holdsFiles(event)) { event.preventDefault(); form.classList.add("over"); } });
   document.addEventListener("dragleave", () => form.classList.remove("over"));
-  document.addEventListener("drop", (event) => { event.preventDefault(); form.classList.remove("over"); take(event.dataTransfer.files); });
+  document.addEventListener("drop", (event) => {
+    if (!holdsFiles(event)) return;
+    event.preventDefault();
+    form.classList.remove("over");
+    if (!take(event.dataTransfer.files)) form.querySelector(".hint").textContent = "That is no image: PNG, JPEG and WebP are read.";
+  });
   document.addEventListener("paste", (event) => { if (take(event.clipboardData.files)) event.preventDefault(); });
 }

@@ -1,23 +1,36 @@
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, Float64Array, StringArray, UInt32Array};
 use headspan_artifacts::HeadId;
 use maud::{Markup, html};
 use serde::Serialize;
 
 use super::{
-    layout::page,
-    neighbours::grid,
-    start::{cells, label_of, labeller, urlencoded},
+    layout::{formats, page, urlencoded},
+    neighbours::{grid, question, strip},
 };
 use crate::{
-    extremes::Extremes,
+    extremes::{Extremes, ExtremesRequest},
+    figures::HeadFigures,
+    neighbours::{Neighbour, Similarity},
     run::ExploreRun,
+    tables::Columns,
     web::{
         app::{Shared, head_path},
         error::WebError,
+        place::Page,
     },
 };
 
+/// Texts shown with images at both ends of their direction.
+const ILLUSTRATED: usize = 5;
+/// Images at each end of a text's direction.
+const AT_EACH_END: usize = 4;
+/// Heads that resemble one.
+const SIMILAR: usize = 8;
+
 /// Texts shown of a head.
-const TEXTS: u32 = 20;
+const TEXTS: usize = 20;
 
 /// Everything about one head.
 #[derive(Debug, Serialize)]
@@ -26,11 +39,23 @@ pub(in crate::web) struct HeadPage {
     head: HeadId,
     property: Option<String>,
     description: Option<String>,
-    labeller: Option<String>,
+    labeller: Option<&'static str>,
+    figures: Option<HeadFigures>,
     texts: Vec<HeadText>,
+    /// The text whose direction the extremes are along; by distance from the head's mean without one.
+    direction: Option<usize>,
     extremes: Extremes,
-    /// Heads with the same property, here and in other runs.
-    alike: Vec<(String, HeadId)>,
+    /// Heads that say most alike, here and in other runs.
+    similar: Vec<SimilarHead>,
+}
+
+#[derive(Debug, Serialize)]
+struct SimilarHead {
+    run: String,
+    head: HeadId,
+    property: Option<String>,
+    /// Correlation of what the two say, -1 to 1.
+    correlation: f32,
 }
 
 #[derive(Debug, Serialize)]
@@ -41,6 +66,9 @@ struct HeadText {
     cumulative_share: f64,
     /// Whether it fits the property; none if nobody judged.
     consistent: Option<bool>,
+    /// Images at the ends of the direction that the pick removed; for the first texts only.
+    largest: Vec<Neighbour>,
+    smallest: Vec<Neighbour>,
 }
 
 impl HeadPage {
@@ -48,81 +76,186 @@ impl HeadPage {
         shared: &Shared,
         run: &ExploreRun,
         head: HeadId,
+        direction: Option<usize>,
         extremes: Extremes,
     ) -> Result<Self, WebError> {
         run.readout(head)?;
-        let labeller = labeller(run);
-        let label = label_of(run, labeller.as_deref(), head);
-        let property = label.and_then(|row| row.property.clone());
-        let rows =
-            run.textspan().iter().filter(|row| row.layer == head.layer && row.head == head.head && row.rank < TEXTS);
-        let texts = rows.map(|row| HeadText {
-            text: row.text.clone(),
-            category: row.category.clone(),
-            variance_share: row.variance_share,
-            cumulative_share: row.cumulative_share,
-            consistent: label.and_then(|label| label.consistent.get(row.rank as usize).copied().flatten()),
-        });
-        let mut alike = Vec::new();
-        for (name, subject) in &shared.subjects {
-            let same = cells(subject.run()).into_iter().filter(|cell| property.is_some() && cell.property == property);
-            alike.extend(same.map(|cell| (name.clone(), cell.head)));
-        }
-        let name = run.name();
-        alike.retain(|other| *other != (name.clone(), head));
-        let description = label.and_then(|row| row.description.clone());
-        Ok(Self { run: name, head, property, description, labeller, texts: texts.collect(), extremes, alike })
+        let label = run.label(head);
+        let text = |rank: usize| -> Result<HeadText, WebError> {
+            let row = &run.textspan(head)[rank];
+            let ends = (rank < ILLUSTRATED).then(|| run.extremes(head, ExtremesRequest::Pick(rank), AT_EACH_END));
+            let (largest, smallest) = ends.transpose()?.map(|ends| (ends.largest, ends.smallest)).unwrap_or_default();
+            Ok(HeadText {
+                text: row.text.clone(),
+                category: row.category.clone(),
+                variance_share: row.variance_share,
+                cumulative_share: row.cumulative_share,
+                consistent: label.and_then(|label| label.consistent.get(rank).copied().flatten()),
+                largest,
+                smallest,
+            })
+        };
+        Ok(Self {
+            run: run.name(),
+            head,
+            property: label.and_then(|row| row.property.clone()),
+            description: label.and_then(|row| row.description.clone()),
+            labeller: label.and_then(|_| run.labeller()),
+            figures: run.figures().get(&head).copied(),
+            texts: (0..run.textspan(head).len().min(TEXTS)).map(text).collect::<Result<_, _>>()?,
+            direction,
+            extremes,
+            similar: similar(shared, run, head),
+        })
     }
 }
 
-/// A head's page.
-pub(in crate::web) fn head(shown: &HeadPage) -> Markup {
-    let (run, name) = (shown.run.as_str(), shown.head.to_string());
-    let ask = |analysis: &str| format!("/r/{run}/{analysis}?heads={name}");
-    let share = |value: f64| format!("{:.1} %", 100.0 * value);
-    page(
-        &name,
-        Some(run),
-        &html! {
-            h1 { (name) ": " (shown.property.as_deref().unwrap_or("no label")) }
-            p.lead {
-                @if let Some(description) = &shown.description { (description) " " }
-                @if let Some(labeller) = &shown.labeller { "Label by " (labeller) "." }
-            }
-            p { a.button href=(ask("neighbours")) { "Neighbours under this head" } " " a.button href=(ask("segment")) { "Segment with this head" } }
-            section {
-                h2 { "Texts that span its output" }
-                div.scroll tabindex="0" role="region" aria-label="Texts" { table {
+/// Heads of all shown runs that resemble this one. A run whose texts cannot be read has none to offer, and says so in the log.
+fn similar(shared: &Shared, run: &ExploreRun, head: HeadId) -> Vec<SimilarHead> {
+    let mut found = Vec::new();
+    for (name, subject) in &shared.subjects {
+        let other = subject.run();
+        match run.similar(head, other) {
+            Ok(heads) => found.extend(heads.into_iter().take(SIMILAR).map(|(theirs, correlation)| SimilarHead {
+                run: name.clone(),
+                head: theirs,
+                property: other.label(theirs).and_then(|label| label.property.clone()),
+                correlation,
+            })),
+            Err(error) => tracing::warn!("heads of `{name}` are not compared: {error}"),
+        }
+    }
+    found.sort_by(|one, two| two.correlation.total_cmp(&one.correlation));
+    found.truncate(SIMILAR);
+    found
+}
+
+impl Page for HeadPage {
+    fn html(&self, _shared: &Shared) -> Markup {
+        let (run, name) = (self.run.as_str(), self.head.to_string());
+        let ask = |analysis: &str| format!("/r/{run}/{analysis}?heads={name}");
+        page(
+            &name,
+            Some(run),
+            &html! {
+                h1 { (name) ": " (self.property.as_deref().unwrap_or("no label")) }
+                p.lead {
+                    @if let Some(description) = &self.description { (description) " " }
+                    @if let Some(labeller) = &self.labeller { "Label by " (labeller) "." }
+                }
+                @if let Some(figures) = &self.figures { (numbers(figures)) }
+                p {
+                    a.button href=(ask("neighbours")) { "Neighbours under this head" } " "
+                    a.button href=(ask("segment")) { "Segment with this head" } " "
+                    (formats(&head_path(run, self.head), ""))
+                }
+                (texts(self, &name))
+                (ends(self, &name))
+                (similar_heads(self))
+            },
+        )
+    }
+
+    /// One row a text.
+    fn table(&self) -> Columns {
+        let texts = || self.texts.iter();
+        vec![
+            ("rank", Arc::new((0..self.texts.len() as u32).collect::<UInt32Array>())),
+            ("text", Arc::new(StringArray::from_iter_values(texts().map(|text| &text.text)))),
+            ("category", Arc::new(texts().map(|text| text.category.as_deref()).collect::<StringArray>())),
+            ("variance_share", Arc::new(texts().map(|text| text.variance_share).collect::<Float64Array>())),
+            ("cumulative_share", Arc::new(texts().map(|text| text.cumulative_share).collect::<Float64Array>())),
+            ("consistent", Arc::new(texts().map(|text| text.consistent).collect::<BooleanArray>())),
+        ]
+    }
+}
+
+fn numbers(figures: &HeadFigures) -> Markup {
+    html! {
+        dl.numbers {
+            div { dt { "variance" } dd { (format!("{:.4}", figures.variance)) } }
+            div { dt { "of the run's" } dd { (percent(figures.variance_share)) } }
+            div { dt { "effective rank" } dd { (format!("{:.1}", figures.effective_rank)) } }
+            div { dt { "length of the mean" } dd { (format!("{:.4}", figures.mean_length)) } }
+        }
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+fn texts(shown: &HeadPage, name: &str) -> Markup {
+    let run = shown.run.as_str();
+    html! {
+        section {
+            h2 { "Texts that span its output" }
+            @if shown.texts.is_empty() { p.hint { "None yet: run `headspan textspan`." } }
+            @else {
+                div.scroll tabindex="0" role="region" aria-label="Texts" { table.texts {
                     thead { tr {
                         th scope="col" { "text" } th scope="col" { "category" } th.number scope="col" { "variance" }
-                        th.number scope="col" { "so far" } th scope="col" { "fits" }
+                        th.number scope="col" { "so far" } th scope="col" { "fits" } th scope="col" { "most" } th scope="col" { "least" }
                     } }
-                    tbody { @for text in &shown.texts { tr {
+                    tbody { @for (rank, text) in shown.texts.iter().enumerate() { tr {
                         td { a href={ "/r/" (run) "/neighbours?heads=" (name) "&text=" (urlencoded(&text.text)) } { (text.text) } }
                         td { (text.category.as_deref().unwrap_or("")) }
-                        td.number { (share(text.variance_share)) }
-                        td.number { (share(text.cumulative_share)) }
-                        td { (match text.consistent { Some(true) => "yes", Some(false) => "no", None => "" }) }
+                        td.number { (percent(text.variance_share)) }
+                        td.number { (percent(text.cumulative_share)) }
+                        td { (match text.consistent { Some(true) => "yes", Some(false) => "no", None => "n/a" }) }
+                        @if text.largest.is_empty() {
+                            td colspan="2" { a href={ (head_path(run, shown.head)) "?direction=" (rank) "#ends" } { "images along it" } }
+                        } @else {
+                            td { (strip(run, &question(name, Similarity::Dot), &text.largest)) }
+                            td { (strip(run, &question(name, Similarity::Dot), &text.smallest)) }
+                        }
                     } } }
                 } }
-            }
-            section {
-                h2 { "Images that it sets apart most" }
-                p.hint { "By distance of the head's contribution from its mean over all images." }
-                (grid(run, &name, &shown.extremes.largest, None))
-                h3 { "Between" }
-                (grid(run, &name, &shown.extremes.between, None))
-                h3 { "Images that it says least about" }
-                (grid(run, &name, &shown.extremes.smallest, None))
-            }
-            @if !shown.alike.is_empty() {
-                section {
-                    h2 { "Other heads with this property" }
-                    ul.chips { @for (other, head) in &shown.alike {
-                        li { a href=(head_path(other, *head)) { @if other != run { (other) " " } (head) } }
-                    } }
+                p.hint {
+                    "Most and least: images at the ends of the direction that the text adds to the texts above it."
                 }
             }
-        },
-    )
+        }
+    }
+}
+
+fn ends(shown: &HeadPage, name: &str) -> Markup {
+    let (run, extremes) = (shown.run.as_str(), &shown.extremes);
+    let text = shown.direction.and_then(|rank| shown.texts.get(rank)).map(|text| text.text.as_str());
+    html! {
+        section #ends {
+            @if let Some(text) = text {
+                h2 { "Along “" (text) "”" }
+                p.hint { "By projection on what this text adds to those above it. " a href=(head_path(run, shown.head)) { "By distance from the mean" } }
+            } @else if let Some(rank) = shown.direction {
+                h2 { "Along text " (rank + 1) }
+            } @else {
+                h2 { "Images that it sets apart most" }
+                p.hint { "By distance of the head's contribution from its mean over all images." }
+            }
+            (grid(run, &question(name, Similarity::Dot), &extremes.largest, None))
+            h3 { "Between" }
+            (grid(run, &question(name, Similarity::Dot), &extremes.between, None))
+            h3 { @if shown.direction.is_some() { "At the other end" } @else { "Images that it says least about" } }
+            (grid(run, &question(name, Similarity::Dot), &extremes.smallest, None))
+        }
+    }
+}
+
+fn similar_heads(shown: &HeadPage) -> Markup {
+    html! {
+        @if !shown.similar.is_empty() {
+            section {
+                h2 { "Most similar heads" }
+                p.hint { "By the correlation of how much the heads vary along each text of the pool, less the mean over the heads of a model." }
+                ul.chips { @for other in &shown.similar {
+                    li { a href=(head_path(&other.run, other.head)) {
+                        @if other.run != shown.run { (other.run) " " } (other.head)
+                        @if let Some(property) = &other.property { " · " (property) }
+                        " · " (format!("{:.2}", other.correlation))
+                    } }
+                } }
+            }
+        }
+    }
 }

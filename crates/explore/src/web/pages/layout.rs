@@ -9,6 +9,8 @@ use crate::web::error::WebError;
 
 const STYLE: &str = include_str!("../assets/style.css");
 const SCRIPT: &str = include_str!("../assets/explorer.js");
+/// Description of the paths and their fields for machines.
+pub(in crate::web) const OPENAPI: &str = include_str!("../assets/openapi.json");
 const ICON: &str = include_str!("../assets/icon.svg");
 
 /// A file of the program itself.
@@ -19,7 +21,12 @@ pub(in crate::web) async fn asset(Path(name): Path<String>) -> Result<Response, 
         "icon.svg" => ("image/svg+xml", ICON),
         _ => return Err(WebError::absent("there is no such page")),
     };
-    Ok(([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")], text).into_response())
+    Ok(self::text(kind, text))
+}
+
+/// A text of the program itself.
+pub(in crate::web) fn text(kind: &'static str, text: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")], text).into_response()
 }
 
 /// A whole page. `run` is the one that it is about, for the links between analyses.
@@ -41,10 +48,12 @@ pub(super) fn page(title: &str, run: Option<&str>, body: &Markup) -> Markup {
                 header {
                     nav aria-label="Analyses" {
                         a.brand href="/" { "headspan" }
+                        a href="/" { "Heads" }
                         a href="/compare" { "Compare" }
                         @if let Some(run) = run {
                             a href={ "/r/" (run) "/neighbours" } { "Neighbours" }
                             a href={ "/r/" (run) "/segment" } { "Segmentation" }
+                            a href={ "/r/" (run) "/images" } { "Images" }
                             span.run { (run) }
                         }
                     }
@@ -83,7 +92,6 @@ pub(super) fn upload_form(next: &str) -> Markup {
 
 /// Options of a list of heads: all, properties, layers, heads.
 pub(super) fn heads_field(run: &crate::run::ExploreRun, chosen: &str) -> Markup {
-    let properties = run.properties();
     let option = |value: &str, text: String| {
         html! { option value=(value) selected[value.eq_ignore_ascii_case(chosen)] { (text) } }
     };
@@ -92,7 +100,7 @@ pub(super) fn heads_field(run: &crate::run::ExploreRun, chosen: &str) -> Markup 
             select name="heads" {
                 (option("all", format!("all {} heads", run.heads().count())))
                 optgroup label="Properties" {
-                    @for (property, heads) in &properties {
+                    @for (property, heads) in run.properties() {
                         (option(property, format!("{property} ({} heads)", heads.len())))
                     }
                 }
@@ -102,12 +110,35 @@ pub(super) fn heads_field(run: &crate::run::ExploreRun, chosen: &str) -> Markup 
                 optgroup label="Heads" {
                     @for head in run.heads() {
                         @let name = head.to_string();
-                        @let label = run.labels().iter().find(|row| row.layer == head.layer && row.head == head.head);
-                        @let property = label.and_then(|row| row.property.as_deref()).unwrap_or("no label");
+                        @let property = run.label(head).and_then(|row| row.property.as_deref()).unwrap_or("no label");
                         (option(&name, format!("{name} · {property}")))
                     }
                 }
             }
+        }
+    }
+}
+
+/// Links to the same answer for machines. `path` is the page's, without an ending.
+pub(super) fn formats(path: &str, query: &str) -> Markup {
+    html! {
+        span.formats {
+            a href={ (path) ".json?" (query) } { "JSON" } " · " a href={ (path) ".parquet?" (query) } { "Parquet" }
+        }
+    }
+}
+
+/// A value as it may stand in a query string.
+pub(super) fn urlencoded(value: &str) -> String {
+    form_urlencoded::byte_serialize(value.as_bytes()).collect()
+}
+
+/// Number of an image of the run, with a way to choose it by sight. `next` is the page that asks, `query` its fields.
+pub(super) fn image_field(run: &str, next: &str, image: Option<u64>, query: &str) -> Markup {
+    html! {
+        div.field {
+            label { "Image number " input type="number" name="image" min="0" value=[image] data-by="image"; }
+            a href={ "/r/" (run) "/images?next=" (next) "&" (query) } { "choose by sight" }
         }
     }
 }

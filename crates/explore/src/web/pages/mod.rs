@@ -2,14 +2,19 @@
 
 mod compare;
 mod head;
+mod images;
 mod layout;
+mod maps;
 mod neighbours;
+mod scatter;
 mod segment;
 mod start;
 
-pub(super) use compare::{ComparePage, compare};
-pub(super) use head::{HeadPage, head};
-pub(super) use layout::{asset, error_page};
-pub(super) use neighbours::{NeighboursPage, neighbours};
-pub(super) use segment::{Maps, SegmentPage, WhyPage, segment, why};
-pub(super) use start::{Overview, start};
+pub(super) use compare::ComparePage;
+pub(super) use head::HeadPage;
+pub(super) use images::ImagesPage;
+pub(super) use layout::{OPENAPI, asset, error_page, text};
+pub(super) use maps::Maps;
+pub(super) use neighbours::NeighboursPage;
+pub(super) use segment::{SegmentPage, WhyPage};
+pub(super) use start::Overview;

@@ -1,18 +1,21 @@
 use maud::{Markup, html};
 use serde::Serialize;
 
-use super::{
-    layout::{heads_field, page, upload_form},
-    start::urlencoded,
-};
+use super::layout::{formats, heads_field, image_field, page, upload_form, urlencoded};
 use crate::{
     neighbours::{Neighbour, Neighbours, Similarity},
+    pictures::number,
     run::ExploreRun,
+    tables::{Columns, image_columns},
     web::{
         app::{Shared, head_path},
         ask::{Fields, NeighboursAsk, Subject},
+        place::Page,
     },
 };
+
+/// Most classes offered while typing.
+const LISTED: usize = 400;
 
 /// A question about neighbours and its answer, if a subject was given.
 #[derive(Debug, Serialize)]
@@ -62,51 +65,78 @@ impl NeighboursPage {
     }
 }
 
-/// Nearest neighbours of an image, an upload or a text.
-pub(in crate::web) fn neighbours(shared: &Shared, shown: &NeighboursPage) -> Markup {
-    let run = shown.run.as_str();
-    let path = format!("/r/{run}/neighbours");
-    let here = format!("{path}?{}", shown.query);
-    page(
-        "Neighbours",
-        Some(run),
-        &html! {
-            h1 { "Nearest neighbours" }
-            p.lead {
-                "Images that the chosen heads see alike. Contributions of several heads are averaged, for the query and for every image."
-            }
-            form.ask method="get" action=(path) {
-                @if let Some(subject) = shared.subjects.get(run) { (heads_field(subject.run(), &shown.heads)) }
-                label { "Text " input type="text" name="text" maxlength="1000" value=(shown.text.as_deref().unwrap_or("")) placeholder="a red boat"; }
-                label { "or image number " input type="number" name="image" min="0" value=[shown.image]; }
-                label { "Images " input type="number" name="count" min="1" max="200" value=(shown.count); }
-                label { "Compare by "
-                    select name="similarity" {
-                        option value="dot" selected[shown.similarity == Similarity::Dot] { "dot product" }
-                        option value="cosine" selected[shown.similarity == Similarity::Cosine] { "cosine" }
-                    }
+impl Page for NeighboursPage {
+    fn html(&self, shared: &Shared) -> Markup {
+        let run = self.run.as_str();
+        let path = format!("/r/{run}/neighbours");
+        page(
+            "Neighbours",
+            Some(run),
+            &html! {
+                h1 { "Nearest neighbours" }
+                p.lead {
+                    "Images that the chosen heads see alike. Contributions of several heads are averaged, for the query and for every image."
                 }
-                label { "Class " input type="text" name="class" maxlength="200" value=(shown.classes.first().map_or("", String::as_str)) placeholder="any"; }
-                label.check { input type="checkbox" name="farthest" value="1" checked[shown.farthest]; " farthest first" }
-                button { "Find" }
-            }
-            (upload_form(&here))
-            @if let Some(answer) = &shown.answer {
-                section aria-label="Answer" {
-                    (asked(shown))
-                    p.hint {
-                        (answer.images.len()) " of " (answer.compared) " images, by "
-                        @for head in answer.heads.iter().take(12) { a href=(head_path(run, *head)) { (head) } " " }
-                        @if answer.heads.len() > 12 { "and " (answer.heads.len() - 12) " more heads " }
-                        "· " a href={ (path) ".json?" (shown.query) } { "JSON" }
+                (form(shared, self, &path))
+                (upload_form(&format!("{path}?{}", self.query)))
+                @if let Some(answer) = &self.answer {
+                    section aria-label="Answer" {
+                        (asked(self))
+                        p.hint {
+                            (answer.images.len()) " of " (answer.compared) " images, by "
+                            @for head in answer.heads.iter().take(12) { a href=(head_path(run, *head)) { (head) } " " }
+                            @if answer.heads.len() > 12 { "and " (answer.heads.len() - 12) " more heads " }
+                            "· " (formats(&path, &self.query)) " · " a href={ "/compare?" (self.query) } { "other models" }
+                        }
+                        (grid(run, &question(&self.heads, self.similarity), &answer.images, self.subject().as_deref()))
                     }
-                    (grid(run, &shown.heads, &answer.images, shown.subject().as_deref()))
+                } @else {
+                    p.hint { "Choose heads, and say of what: a text, an image of the run, or an image of yours." }
                 }
-            } @else {
-                p.hint { "Choose heads, and say of what: a text, an image of the run by its number, or an image of yours." }
+            },
+        )
+    }
+
+    fn table(&self) -> Columns {
+        self.answer.as_ref().map(|answer| image_columns(&answer.images)).unwrap_or_default()
+    }
+}
+
+fn form(shared: &Shared, shown: &NeighboursPage, path: &str) -> Markup {
+    html! {
+        form.ask autocomplete="off" method="get" action=(path) {
+            @if let Some(subject) = shared.subjects.get(&shown.run) {
+                (heads_field(subject.run(), &shown.heads))
+                datalist id="classes" { @for class in subject.run().classes().iter().take(LISTED) { option value=(class) {} } }
             }
-        },
-    )
+            fieldset {
+                legend { "Near" }
+                (by("text", "a text", shown.text.is_some() || shown.subject().is_none()))
+                input type="text" name="text" aria-label="Text" maxlength="1000" value=(shown.text.as_deref().unwrap_or("")) placeholder="a red boat" data-by="text";
+                (by("image", "an image of the run", shown.image.is_some()))
+                (image_field(&shown.run, "neighbours", shown.image, &shown.query))
+                @if let Some(upload) = &shown.upload {
+                    (by("upload", "your image", true))
+                    input type="hidden" name="upload" value=(upload);
+                }
+            }
+            label { "Images " input type="number" name="count" min="1" max="200" value=(shown.count); }
+            label { "Compare by "
+                select name="similarity" {
+                    option value="dot" selected[shown.similarity == Similarity::Dot] { "dot product" }
+                    option value="cosine" selected[shown.similarity == Similarity::Cosine] { "cosine" }
+                }
+            }
+            label { "Class " input type="text" name="class" list="classes" maxlength="200" value=(shown.classes.first().map_or("", String::as_str)) placeholder="any"; }
+            label.check { input type="checkbox" name="farthest" value="1" checked[shown.farthest]; " farthest first" }
+            button { "Find" }
+        }
+    }
+}
+
+/// One of the things that a question can be about.
+pub(super) fn by(value: &str, name: &str, chosen: bool) -> Markup {
+    html! { label.check { input type="radio" name="by" value=(value) checked[chosen]; " " (name) } }
 }
 
 /// What was asked about.
@@ -127,26 +157,46 @@ fn asked(shown: &NeighboursPage) -> Markup {
     }
 }
 
-/// Images with what they are, each a place to go on from. `subject` is what they are neighbours of, for "why".
-pub(super) fn grid(run: &str, heads: &str, images: &[Neighbour], subject: Option<&str>) -> Markup {
-    let heads = urlencoded(heads);
+/// What a link keeps of a question: its heads and its measure.
+pub(super) fn question(heads: &str, similarity: Similarity) -> String {
+    let measure = if similarity == Similarity::Cosine { "&similarity=cosine" } else { "" };
+    format!("heads={}{measure}", urlencoded(heads))
+}
+
+/// Images with what they are, each a place to go on from with the same `question`. `subject` is what they are neighbours of,
+/// for "why".
+pub(super) fn grid(run: &str, question: &str, images: &[Neighbour], subject: Option<&str>) -> Markup {
     html! {
         ol.grid {
             @for image in images {
                 @let index = image.image_index;
                 li {
-                    a href={ "/r/" (run) "/neighbours?heads=" (heads) "&image=" (index) } {
+                    a href={ "/r/" (run) "/neighbours?" (question) "&image=" (index) } {
                         img loading="lazy" src={ "/r/" (run) "/image/" (index) } alt=(image.image_id);
                     }
-                    p.score { (format!("{:.4}", image.score)) }
+                    p.score { (number(image.score)) }
                     p.id title=(image.image_id) { (image.image_id) }
                     @if let Some(class) = &image.class_id { p.class { (class) } }
                     p.links {
-                        a href={ "/r/" (run) "/segment?image=" (index) "&heads=" (heads) } { "segment" }
+                        a href={ "/r/" (run) "/segment?image=" (index) "&" (question) } { "segment" }
                         @if let Some(subject) = subject {
-                            " · " a href={ "/r/" (run) "/why?" (subject) "&heads=" (heads) "&neighbour=" (index) } { "why" }
+                            " · " a href={ "/r/" (run) "/why?" (subject) "&" (question) "&neighbour=" (index) } { "why" }
                         }
                     }
+                }
+            }
+        }
+    }
+}
+
+/// A row of small images.
+pub(super) fn strip(run: &str, question: &str, images: &[Neighbour]) -> Markup {
+    html! {
+        span.strip {
+            @for image in images {
+                a href={ "/r/" (run) "/neighbours?" (question) "&image=" (image.image_index) } {
+                    img loading="lazy" src={ "/r/" (run) "/image/" (image.image_index) }
+                        alt=(image.image_id) title={ (image.image_id) ", " (number(image.score)) };
                 }
             }
         }

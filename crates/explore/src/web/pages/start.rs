@@ -1,16 +1,23 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeMap, sync::Arc};
 
-use headspan_artifacts::{HeadId, LabelRow};
+use arrow::array::{Float64Array, StringArray, UInt32Array};
+use headspan_artifacts::HeadId;
 use maud::{Markup, html};
 use serde::Serialize;
 
-use super::layout::page;
+use super::{
+    layout::{formats, page, urlencoded},
+    scatter::{Axis, scatter},
+};
 use crate::{
+    figures::HeadFigures,
     run::ExploreRun,
+    tables::Columns,
     web::{
         app::{Shared, head_path},
         ask::Fields,
         error::WebError,
+        place::Page,
     },
 };
 
@@ -23,19 +30,30 @@ pub(in crate::web) struct Overview {
     models: Vec<ModelOverview>,
     /// Heads by property, then by run.
     properties: BTreeMap<String, BTreeMap<String, usize>>,
+    run: Option<String>,
     property: Option<String>,
     text: Option<String>,
     consistent: usize,
+    x: Axis,
+    y: Axis,
+    #[serde(skip)]
+    runs: Vec<String>,
+    #[serde(skip)]
+    query: String,
 }
 
 #[derive(Debug, Serialize)]
-struct ModelOverview {
-    run: String,
-    labeller: Option<String>,
+pub(super) struct ModelOverview {
+    pub(super) run: String,
+    labeller: Option<&'static str>,
+    /// What is wrong with the run's artifacts, if anything.
+    notices: Vec<String>,
     entanglement: Option<f64>,
     association: Option<f64>,
     images: usize,
-    layers: Vec<(u32, Vec<HeadCell>)>,
+    /// Share of fitting texts, over the heads of a property.
+    by_property: BTreeMap<String, f64>,
+    pub(super) layers: Vec<(u32, Vec<HeadCell>)>,
 }
 
 /// One head of the matrix.
@@ -47,18 +65,37 @@ pub(super) struct HeadCell {
     /// Texts of the first five that are consistent with the property, of those that were judged.
     pub(super) consistent: Option<(usize, usize)>,
     pub(super) texts: Vec<String>,
+    /// Share of the head's variance along its first text, and along all of its texts.
+    pub(super) first_share: Option<f64>,
+    pub(super) span_share: Option<f64>,
+    pub(super) figures: Option<HeadFigures>,
     /// Whether the filter leaves it.
     pub(super) shown: bool,
 }
 
 impl Overview {
     pub(in crate::web) fn new(shared: &Shared, fields: &Fields) -> Result<Self, WebError> {
-        let property = fields.get("property").map(str::to_owned);
-        let text = fields.get("text").map(str::to_owned);
-        let consistent = fields.get("consistent").and_then(|number| number.parse().ok()).unwrap_or(0);
-        let mut overview = Self { models: Vec::new(), properties: BTreeMap::new(), property, text, consistent };
+        let own = |key: &str| fields.get(key).map(str::to_owned);
+        let mut overview = Self {
+            models: Vec::new(),
+            properties: BTreeMap::new(),
+            run: own("run"),
+            property: own("property"),
+            text: own("text"),
+            consistent: fields.optional_number("consistent")?.unwrap_or(0),
+            x: Axis::read(fields.get("x"), Axis::Variance)?,
+            y: Axis::read(fields.get("y"), Axis::Consistent)?,
+            runs: shared.subjects.keys().cloned().collect(),
+            query: fields.text(),
+        };
+        if let Some(run) = overview.run.as_ref().filter(|run| !shared.subjects.contains_key(*run)) {
+            return Err(WebError::absent(format!("no run `{run}` is shown; there are {}", overview.runs.join(", "))));
+        }
         for (name, subject) in &shared.subjects {
-            let model = ModelOverview::new(name, subject.run(), &overview)?;
+            if overview.run.as_ref().is_some_and(|run| run != name) {
+                continue;
+            }
+            let model = ModelOverview::new(name, subject.run(), subject.notices(), &overview);
             for cell in model.layers.iter().flat_map(|(_, cells)| cells) {
                 if let Some(property) = &cell.property {
                     *overview.properties.entry(property.clone()).or_default().entry(name.clone()).or_default() += 1;
@@ -80,51 +117,48 @@ impl Overview {
 }
 
 impl ModelOverview {
-    fn new(name: &str, run: &ExploreRun, filter: &Overview) -> Result<Self, WebError> {
-        let labeller = labeller(run);
-        let metrics = run.metrics()?;
-        let score = |metric: &str| {
-            let row = metrics
-                .iter()
-                .find(|row| row.scope == "model" && row.metric == metric && Some(&row.labeller) == labeller.as_ref());
-            row.and_then(|row| row.value)
-        };
+    fn new(name: &str, run: &ExploreRun, notices: Vec<String>, filter: &Overview) -> Self {
+        let labeller = run.labeller();
+        let (mut entanglement, mut association) = (None, None);
+        for row in run.metrics().iter().filter(|row| Some(row.labeller.as_str()) == labeller) {
+            match (row.scope.as_str(), row.metric.as_str()) {
+                ("model", "entanglement_repeated") => entanglement = row.value,
+                ("model", "association_associated_heads") => association = row.value,
+                _ => {}
+            }
+        }
         let mut layers: BTreeMap<u32, Vec<HeadCell>> = BTreeMap::new();
+        let mut texts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
         for mut cell in cells(run) {
             cell.shown = filter.leaves(&cell);
+            if let (Some(property), Some((yes, judged))) = (&cell.property, cell.consistent) {
+                let sum = texts.entry(property.clone()).or_default();
+                *sum = (sum.0 + yes, sum.1 + judged);
+            }
             layers.entry(cell.head.layer).or_default().push(cell);
         }
-        Ok(Self {
+        Self {
             run: name.to_owned(),
-            entanglement: score("entanglement_repeated"),
-            association: score("association_associated_heads"),
             labeller,
+            notices,
+            entanglement,
+            association,
             images: run.images().len(),
+            by_property: texts.into_iter().map(|(name, (yes, all))| (name, yes as f64 / all as f64)).collect(),
             layers: layers.into_iter().rev().collect(),
-        })
+        }
+    }
+
+    fn cells(&self) -> impl Iterator<Item = &HeadCell> {
+        self.layers.iter().flat_map(|(_, cells)| cells)
     }
 }
 
-/// The labeller whose labels are shown: a language model before imported labels before the lexicon.
-pub(super) fn labeller(run: &ExploreRun) -> Option<String> {
-    let there: BTreeSet<&str> = run.labels().iter().map(|row| row.labeller.as_str()).collect();
-    ["openai", "import", "lexicon"].into_iter().find(|name| there.contains(name)).map(str::to_owned)
-}
-
-pub(super) fn label_of<'a>(run: &'a ExploreRun, labeller: Option<&str>, head: HeadId) -> Option<&'a LabelRow> {
-    run.labels()
-        .iter()
-        .find(|row| row.layer == head.layer && row.head == head.head && Some(row.labeller.as_str()) == labeller)
-}
-
-pub(super) fn cells(run: &ExploreRun) -> Vec<HeadCell> {
-    let labeller = labeller(run);
-    let mut texts: BTreeMap<HeadId, Vec<String>> = BTreeMap::new();
-    for row in run.textspan().iter().filter(|row| (row.rank as usize) < TEXTS) {
-        texts.entry(HeadId { layer: row.layer, head: row.head }).or_default().push(row.text.clone());
-    }
+fn cells(run: &ExploreRun) -> Vec<HeadCell> {
+    let figures = run.figures();
     let cell = |head: HeadId| {
-        let label = label_of(run, labeller.as_deref(), head);
+        let label = run.label(head);
+        let picks = run.textspan(head);
         let judged: Vec<bool> = label.iter().flat_map(|row| row.consistent.iter().flatten().copied()).collect();
         let consistent = judged.iter().filter(|yes| **yes).count();
         HeadCell {
@@ -132,7 +166,10 @@ pub(super) fn cells(run: &ExploreRun) -> Vec<HeadCell> {
             name: head.to_string(),
             property: label.and_then(|row| row.property.clone()),
             consistent: (!judged.is_empty()).then_some((consistent, judged.len())),
-            texts: texts.remove(&head).unwrap_or_default(),
+            texts: picks.iter().take(TEXTS).map(|row| row.text.clone()).collect(),
+            first_share: picks.first().map(|row| row.variance_share),
+            span_share: picks.last().map(|row| row.cumulative_share),
+            figures: figures.get(&head).copied(),
             shown: true,
         }
     };
@@ -147,24 +184,66 @@ pub(super) fn shade(cell: &HeadCell) -> String {
     }
 }
 
-/// The start page.
-pub(in crate::web) fn start(overview: &Overview) -> Markup {
-    page(
-        "Heads",
-        None,
-        &html! {
-            h1 { "What the heads look at" }
-            p.lead { "Each cell is an attention head: its property, and how many of its first five texts fit it. Darker fits better." }
-            (filter(overview))
-            @for model in &overview.models { (matrix(model)) }
-            (property_table(overview))
-        },
-    )
+impl Page for Overview {
+    fn html(&self, _shared: &Shared) -> Markup {
+        page(
+            "Heads",
+            None,
+            &html! {
+                h1 { "What the heads look at" }
+                p.lead { "Each cell is an attention head: its property, and how many of its first five texts fit it. The stronger the colour, the better they fit." }
+                (filter(self))
+                p.hint { (formats("/index", &self.query)) }
+                @for model in &self.models { (matrix(model)) }
+                (scatter(&self.models, self.x, self.y, &self.query))
+                (property_table(self))
+            },
+        )
+    }
+
+    /// One row a head.
+    fn table(&self) -> Columns {
+        let rows = || self.models.iter().flat_map(|model| model.cells().map(move |cell| (model, cell)));
+        let strings =
+            |value: fn(&HeadCell) -> Option<&str>| -> StringArray { rows().map(|(_, cell)| value(cell)).collect() };
+        let numbers =
+            |value: fn(&HeadCell) -> Option<f64>| -> Float64Array { rows().map(|(_, cell)| value(cell)).collect() };
+        vec![
+            ("run", Arc::new(StringArray::from_iter_values(rows().map(|(model, _)| &model.run)))),
+            ("layer", Arc::new(rows().map(|(_, cell)| cell.head.layer).collect::<UInt32Array>())),
+            ("head", Arc::new(rows().map(|(_, cell)| cell.head.head).collect::<UInt32Array>())),
+            ("property", Arc::new(strings(|cell| cell.property.as_deref()))),
+            (
+                "consistent",
+                Arc::new(rows().map(|(_, cell)| cell.consistent.map(|(yes, _)| yes as u32)).collect::<UInt32Array>()),
+            ),
+            (
+                "judged",
+                Arc::new(
+                    rows().map(|(_, cell)| cell.consistent.map(|(_, judged)| judged as u32)).collect::<UInt32Array>(),
+                ),
+            ),
+            ("first_text", Arc::new(strings(|cell| cell.texts.first().map(String::as_str)))),
+            ("first_share", Arc::new(numbers(|cell| cell.first_share))),
+            ("span_share", Arc::new(numbers(|cell| cell.span_share))),
+            ("variance", Arc::new(numbers(|cell| cell.figures.map(|figures| figures.variance)))),
+            ("variance_share", Arc::new(numbers(|cell| cell.figures.map(|figures| figures.variance_share)))),
+            ("effective_rank", Arc::new(numbers(|cell| cell.figures.map(|figures| figures.effective_rank)))),
+        ]
+    }
 }
 
 fn filter(overview: &Overview) -> Markup {
     html! {
-        form.filter method="get" action="/" {
+        form.filter autocomplete="off" method="get" action="/" {
+            @if overview.runs.len() > 1 {
+                label { "Model "
+                    select name="run" {
+                        option value="" { "all" }
+                        @for run in &overview.runs { option value=(run) selected[overview.run.as_ref() == Some(run)] { (run) } }
+                    }
+                }
+            }
             label { "Property "
                 select name="property" {
                     option value="" { "any" }
@@ -178,7 +257,7 @@ fn filter(overview: &Overview) -> Markup {
                 input type="number" name="consistent" min="0" max="5" value=(overview.consistent);
             }
             button { "Filter" }
-            @if overview.property.is_some() || overview.text.is_some() || overview.consistent > 0 { a href="/" { "All heads" } }
+            @if overview.run.is_some() || overview.property.is_some() || overview.text.is_some() || overview.consistent > 0 { a href="/" { "All heads" } }
         }
     }
 }
@@ -191,8 +270,9 @@ fn matrix(model: &ModelOverview) -> Markup {
             h2 { (model.run) }
             p.figures {
                 "entanglement " strong { (score(model.entanglement)) } " · association " strong { (score(model.association)) }
-                " · " (model.images) " images · labels by " (model.labeller.as_deref().unwrap_or("nobody yet"))
+                " · " (model.images) " images · labels by " (model.labeller.unwrap_or("nobody yet"))
             }
+            @for notice in &model.notices { p.error role="note" { (notice) } }
             div.scroll tabindex="0" role="region" aria-label={ "Heads of " (model.run) } {
                 table.matrix {
                     thead { tr { th scope="col" { "layer" } @for head in 0..widest { th scope="col" { "H" (head) } } } }
@@ -226,6 +306,7 @@ fn property_table(overview: &Overview) -> Markup {
     html! {
         section {
             h2 { "Heads by property" }
+            p.hint { "Number of heads, and the share of their first texts that fit the property." }
             div.scroll tabindex="0" role="region" aria-label="Heads by property" {
                 table {
                     thead { tr {
@@ -239,7 +320,10 @@ fn property_table(overview: &Overview) -> Markup {
                                 @for model in &overview.models {
                                     td.number {
                                         @match counts.get(&model.run) {
-                                            Some(count) => a href={ "/r/" (model.run) "/neighbours?heads=" (urlencoded(property)) } { (count) },
+                                            Some(count) => {
+                                                a href={ "/r/" (model.run) "/neighbours?heads=" (urlencoded(property)) } { (count) }
+                                                @if let Some(share) = model.by_property.get(property) { " (" (format!("{:.0} %", 100.0 * share)) ")" }
+                                            },
                                             None => "0",
                                         }
                                     }
@@ -251,9 +335,4 @@ fn property_table(overview: &Overview) -> Markup {
             }
         }
     }
-}
-
-/// A value as it may stand in a query string.
-pub(super) fn urlencoded(value: &str) -> String {
-    form_urlencoded::byte_serialize(value.as_bytes()).collect()
 }

@@ -1,0 +1,33 @@
+//! Answers as named columns, for Parquet files beside pages and pictures.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float32Array, StringArray, UInt32Array, UInt64Array};
+
+use crate::neighbours::Neighbour;
+
+/// Named columns of equal length.
+pub type Columns = Vec<(&'static str, ArrayRef)>;
+
+/// One row an image: `image_index`, `image_id`, `class_id`, `score`, in the order given.
+pub fn image_columns<'a>(images: impl IntoIterator<Item = &'a Neighbour>) -> Columns {
+    let images: Vec<&Neighbour> = images.into_iter().collect();
+    vec![
+        ("image_index", Arc::new(images.iter().map(|one| one.image_index).collect::<UInt64Array>())),
+        ("image_id", Arc::new(StringArray::from_iter_values(images.iter().map(|one| &one.image_id)))),
+        ("class_id", Arc::new(images.iter().map(|one| one.class_id.as_deref()).collect::<StringArray>())),
+        ("score", Arc::new(images.iter().map(|one| one.score).collect::<Float32Array>())),
+    ]
+}
+
+/// One row a patch of each map: `text`, `row`, `column`, `score`. Each map has a title and scores `[grid, grid]`.
+pub fn map_columns(grid: usize, maps: &[(&str, &[f32])]) -> Columns {
+    let places = || maps.iter().flat_map(|(_, scores)| 0..scores.len());
+    let titles = maps.iter().flat_map(|(title, scores)| std::iter::repeat_n(*title, scores.len()));
+    vec![
+        ("text", Arc::new(StringArray::from_iter_values(titles))),
+        ("row", Arc::new(places().map(|at| (at / grid) as u32).collect::<UInt32Array>())),
+        ("column", Arc::new(places().map(|at| (at % grid) as u32).collect::<UInt32Array>())),
+        ("score", Arc::new(maps.iter().flat_map(|(_, scores)| scores.iter().copied()).collect::<Float32Array>())),
+    ]
+}

@@ -1,0 +1,162 @@
+use headspan_artifacts::{ImageRow, ImageStatus};
+use maud::{Markup, html};
+use serde::Serialize;
+
+use super::layout::{formats, page};
+use crate::{
+    neighbours::Neighbour,
+    run::ExploreRun,
+    tables::{Columns, image_columns},
+    web::{
+        app::Shared,
+        ask::{Fields, ImagesAsk, Next},
+        error::WebError,
+        place::Page,
+    },
+};
+
+/// Images of one page.
+const SHOWN: usize = 60;
+/// Most classes offered in a list; above that they are typed.
+const CLASSES: usize = 400;
+
+/// Images of a run to leaf through and to choose from.
+#[derive(Debug, Serialize)]
+pub(in crate::web) struct ImagesPage {
+    run: String,
+    find: Option<String>,
+    class: Option<String>,
+    from: usize,
+    /// Images that fit, on all pages.
+    found: usize,
+    /// Images of this page.
+    images: Vec<Listed>,
+    #[serde(skip)]
+    classes: Vec<String>,
+    #[serde(skip)]
+    next: Next,
+    /// Fields of the page that an image is chosen for.
+    #[serde(skip)]
+    kept: Fields,
+}
+
+#[derive(Debug, Serialize)]
+struct Listed {
+    image_index: u64,
+    image_id: String,
+    class_id: Option<String>,
+}
+
+impl ImagesPage {
+    pub(in crate::web) fn new(run: &ExploreRun, ask: &ImagesAsk, fields: &Fields) -> Result<Self, WebError> {
+        let fits = |row: &&ImageRow| {
+            row.status == ImageStatus::Ok
+                && ask.class.as_ref().is_none_or(|class| row.class_id.as_ref() == Some(class))
+                && ask.find.as_ref().is_none_or(|find| row.image_id.contains(find.as_str()))
+        };
+        let found = run.images().iter().filter(fits).count();
+        if ask.from > 0 && ask.from >= found {
+            let message =
+                format!("{found} images of `{}` are like that; from: {} passes them all over", run.name(), ask.from);
+            return Err(WebError::absent(message));
+        }
+        let images = run.images().iter().filter(fits).skip(ask.from).take(SHOWN).map(|row| Listed {
+            image_index: row.image_index,
+            image_id: row.image_id.clone(),
+            class_id: row.class_id.clone(),
+        });
+        Ok(Self {
+            run: run.name(),
+            find: ask.find.clone(),
+            class: ask.class.clone(),
+            from: ask.from,
+            found,
+            images: images.collect(),
+            classes: run.classes().iter().take(CLASSES + 1).cloned().collect(),
+            next: ask.next,
+            kept: fields.without(&["find", "class", "from", "next", "image", "upload", "by"]),
+        })
+    }
+
+    /// This page with other images.
+    fn link(&self, from: usize) -> String {
+        let mut fields = self.kept.clone();
+        fields.push("next", self.next.name());
+        fields.push("find", self.find.as_deref().unwrap_or(""));
+        fields.push("class", self.class.as_deref().unwrap_or(""));
+        fields.push("from", &from.to_string());
+        format!("/r/{}/images?{}", self.run, fields.text())
+    }
+}
+
+impl Page for ImagesPage {
+    fn html(&self, _shared: &Shared) -> Markup {
+        let run = self.run.as_str();
+        let target = format!("/r/{run}/{}", self.next.name());
+        let last = (self.from + self.images.len()).min(self.found);
+        page(
+            "Images",
+            Some(run),
+            &html! {
+                h1 { "Images" }
+                p.lead { "Choose an image to " (match self.next { Next::Neighbours => "find its neighbours.", Next::Segment => "see where in it a text is." }) }
+                form.ask autocomplete="off" method="get" action={ "/r/" (run) "/images" } {
+                    @for (key, value) in self.kept.pairs() { input type="hidden" name=(key) value=(value); }
+                    label { "Choose for "
+                        select name="next" {
+                            option value="neighbours" selected[self.next == Next::Neighbours] { "neighbours" }
+                            option value="segment" selected[self.next == Next::Segment] { "segmentation" }
+                        }
+                    }
+                    label { "Name holds " input type="search" name="find" maxlength="200" value=(self.find.as_deref().unwrap_or("")); }
+                    @if !self.classes.is_empty() {
+                        label { "Class "
+                            @if self.classes.len() > CLASSES {
+                                input type="text" name="class" maxlength="200" value=(self.class.as_deref().unwrap_or(""));
+                            } @else {
+                                select name="class" {
+                                    option value="" { "any" }
+                                    @for class in &self.classes { option value=(class) selected[self.class.as_ref() == Some(class)] { (class) } }
+                                }
+                            }
+                        }
+                    }
+                    button { "Show" }
+                }
+                p.hint {
+                    @if self.found == 0 { "No image is like that." } @else { (self.from + 1) " to " (last) " of " (self.found) " images" }
+                    @if self.from > 0 { " · " a rel="prev" href=(self.link(self.from.saturating_sub(SHOWN))) { "before" } }
+                    @if last < self.found { " · " a rel="next" href=(self.link(last)) { "after" } }
+                    " · " (formats(&format!("/r/{run}/images"), self.link(self.from).split_once('?').map_or("", |(_, query)| query)))
+                }
+                ol.grid {
+                    @for image in &self.images {
+                        li {
+                            a href={ (target) "?" (self.kept.with("image", &image.image_index.to_string())) } {
+                                img loading="lazy" src={ "/r/" (run) "/image/" (image.image_index) } alt=(image.image_id);
+                            }
+                            p.id title=(image.image_id) { (image.image_id) }
+                            @if let Some(class) = &image.class_id { p.class { (class) } }
+                        }
+                    }
+                }
+            },
+        )
+    }
+
+    fn table(&self) -> Columns {
+        let images: Vec<Neighbour> = self
+            .images
+            .iter()
+            .map(|image| Neighbour {
+                image_index: image.image_index,
+                image_id: image.image_id.clone(),
+                class_id: image.class_id.clone(),
+                score: 0.0,
+            })
+            .collect();
+        let mut columns = image_columns(&images);
+        columns.retain(|(name, _)| *name != "score");
+        columns
+    }
+}
