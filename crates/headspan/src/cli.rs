@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and how flags become layers of the configuration.
 
+mod evaluate;
 mod explore;
 mod query;
 
@@ -10,8 +11,11 @@ use headspan_clip::DeviceChoice;
 use headspan_extract::{LayerSelection, Shard};
 use headspan_scenes::{Combinations, DatasetFormat};
 
+pub(crate) use evaluate::{EvaluateArgs, Evaluated, SegmentationArgs};
 pub(crate) use explore::ExploreArgs;
-pub(crate) use query::{ExtremesArgs, NeighboursArgs, OutputArgs, Question, SegmentArgs, SubjectArgs, WhyArgs};
+pub(crate) use query::{
+    ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, SegmentArgs, SubjectArgs, WhyArgs,
+};
 
 use crate::settings::Labeller;
 
@@ -140,7 +144,7 @@ pub(crate) enum Command {
     Scenes(ScenesArgs),
     /// Train a small CLIP on the rendered world, or continue a training
     Train(TrainArgs),
-    /// Zero-shot accuracy and retrieval of a model on rendered scenes that its training never saw
+    /// What a model can do: zero-shot accuracy and retrieval on rendered scenes that its training never saw, or segmentation
     Evaluate(EvaluateArgs),
     /// Hold a run over rendered scenes against what is true of them: ablation by property, explained variance by head
     Truth(TruthArgs),
@@ -349,33 +353,6 @@ pub(crate) struct TrainArgs {
     /// Fewer or more steps than the recipe has
     #[arg(long, value_name = "N")]
     pub(crate) steps: Option<u64>,
-}
-
-/// Flags of `evaluate`.
-#[derive(Debug, Args)]
-pub(crate) struct EvaluateArgs {
-    /// Checkpoint folder
-    pub(crate) checkpoint: PathBuf,
-
-    /// Scenes of each test, a multiple of 100
-    #[arg(long, value_name = "N", default_value_t = 2000)]
-    pub(crate) scenes: usize,
-
-    /// Seed of the world; not that of the training
-    #[arg(long, default_value_t = 77)]
-    pub(crate) seed: u64,
-
-    /// Share of plain scenes: one large object, photo-like, by day, in clear weather, without pattern or sign
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    pub(crate) ease: f32,
-
-    /// cpu, wgpu, cuda or auto
-    #[arg(long)]
-    pub(crate) device: Option<DeviceChoice>,
-
-    /// As JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// Flags of `truth`.

@@ -13,6 +13,7 @@ use headspan_extract::{Dataset, DatasetSettings};
 
 use crate::{
     built_in::BuiltInModel,
+    commands::notices,
     models::{ModelChoice, ModelSource, resolve},
     pipeline::ModelFiles,
     settings::Settings,
@@ -145,6 +146,10 @@ impl Workbench {
 impl Subject for Workbench {
     fn run(&self) -> &ExploreRun {
         &self.run
+    }
+
+    fn notices(&self) -> Vec<String> {
+        notices(self.run.directory()).unwrap_or_else(|error| vec![format!("{error:#}")])
     }
 
     fn model(&self) -> Result<&ExploreModel, SubjectError> {

@@ -56,6 +56,17 @@ pub(crate) struct OutputArgs {
     pub(crate) picture: Option<PathBuf>,
 }
 
+/// Of which image.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ImageArgs {
+    /// An image of the run: its id, or #INDEX
+    #[arg(long, value_name = "ID", conflicts_with = "file", help_heading = "Question")]
+    pub(crate) image: Option<String>,
+    /// An image file
+    #[arg(long, value_name = "PATH", help_heading = "Question")]
+    pub(crate) file: Option<PathBuf>,
+}
+
 /// Flags of `query neighbours`.
 #[derive(Debug, Args)]
 pub(crate) struct NeighboursArgs {
@@ -64,12 +75,8 @@ pub(crate) struct NeighboursArgs {
     /// L3.H5 (a head), L3 (a layer), a property, or all; contributions of several heads are averaged
     #[arg(long, value_name = "HEADS", help_heading = "Question")]
     pub(crate) heads: String,
-    /// An image of the run: its id, or #INDEX
-    #[arg(long, value_name = "ID", help_heading = "Question")]
-    pub(crate) image: Option<String>,
-    /// An image file
-    #[arg(long, value_name = "PATH", help_heading = "Question")]
-    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) of: ImageArgs,
     /// A text
     #[arg(long, value_name = "TEXT", help_heading = "Question")]
     pub(crate) text: Option<String>,
@@ -97,12 +104,8 @@ pub(crate) struct SegmentArgs {
     /// What to look for; several texts are contrasted
     #[arg(long, value_name = "TEXT", required = true, help_heading = "Question")]
     pub(crate) text: Vec<String>,
-    /// An image of the run: its id, or #INDEX
-    #[arg(long, value_name = "ID", conflicts_with = "file", help_heading = "Question")]
-    pub(crate) image: Option<String>,
-    /// An image file
-    #[arg(long, value_name = "PATH", help_heading = "Question")]
-    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) of: ImageArgs,
     /// L3.H5 (a head), L3 (a layer), a property, or all; contributions of several heads are added
     #[arg(long, value_name = "HEADS", default_value = "all", help_heading = "Question")]
     pub(crate) heads: String,
@@ -133,6 +136,9 @@ pub(crate) struct ExtremesArgs {
     /// By projection on this text; without it by distance from the head's mean
     #[arg(long, value_name = "TEXT", help_heading = "Question")]
     pub(crate) text: Option<String>,
+    /// By projection on the direction that the head's TEXTSPAN text of this rank (from 0) adds to those before it
+    #[arg(long, value_name = "RANK", conflicts_with = "text", help_heading = "Question")]
+    pub(crate) rank: Option<usize>,
     /// Images at each end
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Question")]
     pub(crate) count: u16,
@@ -145,12 +151,8 @@ pub(crate) struct ExtremesArgs {
 pub(crate) struct WhyArgs {
     #[command(flatten)]
     pub(crate) subject: SubjectArgs,
-    /// An image of the run: its id, or #INDEX
-    #[arg(long, value_name = "ID", conflicts_with = "file", help_heading = "Question")]
-    pub(crate) image: Option<String>,
-    /// An image file
-    #[arg(long, value_name = "PATH", help_heading = "Question")]
-    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) of: ImageArgs,
     /// The neighbour, an image of the run: its id, or #INDEX
     #[arg(long, value_name = "ID", help_heading = "Question")]
     pub(crate) neighbour: String,

@@ -4,16 +4,22 @@ use headspan_clip::{Checkpoint, CheckpointFiles, ClipConfig, DeviceChoice, Token
 use headspan_train::{Evaluation, EvaluationSettings, Subject};
 
 use crate::{
-    cli::EvaluateArgs,
-    commands::{UsageError, print, print_json},
+    cli::{EvaluateArgs, Evaluated},
+    commands::{UsageError, evaluate_segmentation::segmentation, print, print_json},
 };
 
 /// Tries a model of the rendered world on scenes that its training never saw.
 pub(crate) fn evaluate(arguments: &EvaluateArgs) -> Result<()> {
+    if let Some(Evaluated::Segmentation(arguments)) = &arguments.of {
+        return segmentation(arguments);
+    }
+    let Some(checkpoint) = &arguments.checkpoint else {
+        return Err(UsageError("give a checkpoint folder".to_owned()).into());
+    };
     if arguments.scenes == 0 || !arguments.scenes.is_multiple_of(100) {
         return Err(UsageError(format!("--scenes {}: a multiple of 100", arguments.scenes)).into());
     }
-    let files = CheckpointFiles::find(&arguments.checkpoint)?;
+    let files = CheckpointFiles::find(checkpoint)?;
     let config = ClipConfig::read(&files.config)?;
     let tokenizer = Tokenizer::read(&files.tokenizer, config.text.context_length, config.text.vocab_size)?;
     let (device, _kind) = open_device(arguments.device.unwrap_or(DeviceChoice::Auto))?;

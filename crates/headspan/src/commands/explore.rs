@@ -1,7 +1,7 @@
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
-use headspan_artifacts::RunDirectory;
+use headspan_artifacts::{RunDirectory, write_atomic};
 use headspan_explore::web::{Explorer, ExplorerSettings, Subject};
 
 use crate::{
@@ -31,8 +31,12 @@ pub(crate) fn explore(arguments: &ExploreArgs, quiet: bool) -> Result<()> {
         tracing::warn!("{} can be reached from other machines and asks for no token (--token)", arguments.listen);
     }
     let shown = subjects.len();
-    let router = Explorer::new(subjects, server).router();
+    let explorer = Explorer::new(subjects, server);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if let Some(folder) = &arguments.save {
+        return runtime.block_on(save(&explorer, &arguments.page, folder));
+    }
+    let router = explorer.router();
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(arguments.listen).await;
         let listener = listener.with_context(|| {
@@ -42,6 +46,16 @@ pub(crate) fn explore(arguments: &ExploreArgs, quiet: bool) -> Result<()> {
         print(&format!("http://{}/", listener.local_addr()?))?;
         axum::serve(listener, router).with_graceful_shutdown(interrupted()).await.context("the server stopped")
     })
+}
+
+/// Writes pages and what they show; prints where they begin.
+async fn save(explorer: &Explorer, pages: &[String], folder: &Path) -> Result<()> {
+    let files = explorer.export(pages).await?;
+    for (name, bytes) in &files {
+        write_atomic(&folder.join(name), bytes)?;
+    }
+    tracing::info!("{} files", files.len());
+    print(&folder.join("index.html").display().to_string())
 }
 
 /// The settings, pointed at the demo's runs where nothing was said and nothing else is there.

@@ -1,10 +1,10 @@
 //! One file per subcommand.
 
-mod columns;
 mod compare;
 mod config;
 mod doctor;
 mod evaluate;
+mod evaluate_segmentation;
 mod explore;
 mod export;
 mod fetch;
@@ -16,8 +16,10 @@ mod scenes;
 mod status;
 mod train;
 mod truth;
+mod truth_neighbours;
 
 pub(crate) use compare::labellers;
+pub(crate) use status::notices;
 
 use std::{
     io::{self, Write},
@@ -157,6 +159,6 @@ pub(crate) fn print(text: &str) -> Result<()> {
 }
 
 /// JSON for machines, to stdout.
-pub(crate) fn print_json(value: &serde_json::Value) -> Result<()> {
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<()> {
     print(&serde_json::to_string_pretty(value)?)
 }

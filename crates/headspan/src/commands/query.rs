@@ -1,24 +1,46 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
-use anyhow::{Context, Result, bail};
-use arrow::array::{ArrayRef, Float32Array, StringArray, UInt32Array, UInt64Array};
+use anyhow::{Context, Result};
+use arrow::array::StringArray;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
-use headspan_artifacts::write_atomic;
+use headspan_artifacts::{HeadId, parquet_bytes, write_atomic};
 use headspan_clip::RgbImage8;
 use headspan_explore::{
-    ExtremesRequest, HeadSelection, ImageTrace, Neighbour, Neighbours, NeighboursRequest, Query, Scale, Shading,
-    Similarity, TokenScores, contact_sheet, contrast, heat_map, png, segment,
+    Columns, ExtremesRequest, HeadSelection, ImageTrace, Neighbour, Neighbours, NeighboursRequest, Query, Scale,
+    Shading, Similarity, TokenScores, contact_sheet, contrast, heat_map, image_columns, map_columns, png, segment,
 };
-use serde_json::json;
+use serde::Serialize;
 
 use crate::{
-    cli::{ExtremesArgs, NeighboursArgs, OutputArgs, Question, SegmentArgs, SubjectArgs, WhyArgs},
-    commands::{UsageError, columns::write_columns, print, print_json, run::existing_run, settings},
+    cli::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, SegmentArgs, SubjectArgs, WhyArgs},
+    commands::{UsageError, print, print_json, run::existing_run, settings},
     workbench::Workbench,
 };
 
 /// Images of a contact sheet's row.
 const COLUMNS: usize = 4;
+
+/// An answer as JSON. Not a `json!` value, which would widen each score to digits that it does not have.
+#[derive(Serialize)]
+struct Answer<'a, T: Serialize> {
+    run: String,
+    found: &'a T,
+}
+
+/// Maps as JSON.
+#[derive(Serialize)]
+struct MapsAnswer<'a> {
+    run: String,
+    heads: &'a [HeadId],
+    grid: usize,
+    maps: Vec<TextMap<'a>>,
+}
+
+#[derive(Serialize)]
+struct TextMap<'a> {
+    text: &'a str,
+    scores: &'a [f32],
+}
 
 /// Answers a question about a finished run.
 pub(crate) fn query(question: &Question) -> Result<()> {
@@ -51,8 +73,8 @@ fn index_of(bench: &Workbench, image: &str) -> Result<u64> {
 }
 
 /// The subject as pixels: of the run, or of a file.
-fn pixels(bench: &Workbench, image: Option<&str>, file: Option<&Path>) -> Result<RgbImage8> {
-    match (image, file) {
+fn pixels(bench: &Workbench, of: &ImageArgs) -> Result<RgbImage8> {
+    match (of.image.as_deref(), of.file.as_deref()) {
         (Some(image), _) => bench.image(index_of(bench, image)?),
         (None, Some(file)) => bench.file(file),
         (None, None) => Err(UsageError("no image: give --image ID or --file PATH".to_owned()).into()),
@@ -80,7 +102,7 @@ fn neighbours(arguments: &NeighboursArgs) -> Result<()> {
         classes: arguments.class.iter().cloned().collect::<BTreeSet<_>>(),
         farthest: arguments.farthest,
     };
-    let found = match (&arguments.image, &arguments.file, &arguments.text) {
+    let found = match (&arguments.of.image, &arguments.of.file, &arguments.text) {
         (Some(image), None, None) => bench.run.neighbours(Query::Image(index_of(&bench, image)?), &request)?,
         (None, Some(file), None) => {
             let trace = bench.trace(&bench.file(file)?)?;
@@ -94,36 +116,35 @@ fn neighbours(arguments: &NeighboursArgs) -> Result<()> {
 
 fn show_images(bench: &Workbench, found: &Neighbours, output: &OutputArgs) -> Result<()> {
     if let Some(path) = &output.picture {
-        let tiles = found.images.iter().enumerate().map(|(rank, neighbour)| {
-            let mut lines = vec![format!("{} {:.4}", rank + 1, neighbour.score), neighbour.image_id.clone()];
-            lines.extend(neighbour.class_id.clone());
-            Ok((bench.image(neighbour.image_index)?, lines))
-        });
-        let sheet = contact_sheet(&tiles.collect::<Result<Vec<_>>>()?, COLUMNS);
-        write_atomic(path, &png(&sheet)?)?;
+        write_sheet(bench, path, found.images.iter().enumerate().map(|(rank, one)| ((rank + 1).to_string(), one)))?;
     }
     if let Some(path) = &output.parquet {
-        let column = |value: fn(&Neighbour) -> u64| -> ArrayRef {
-            Arc::new(UInt64Array::from(found.images.iter().map(value).collect::<Vec<_>>()))
-        };
-        let ids: Vec<&str> = found.images.iter().map(|one| one.image_id.as_str()).collect();
-        let classes: Vec<Option<&str>> = found.images.iter().map(|one| one.class_id.as_deref()).collect();
-        let scores: Vec<f32> = found.images.iter().map(|one| one.score).collect();
-        write_columns(
-            path,
-            vec![
-                ("image_index", column(|one| one.image_index)),
-                ("image_id", Arc::new(StringArray::from(ids))),
-                ("class_id", Arc::new(StringArray::from(classes))),
-                ("score", Arc::new(Float32Array::from(scores))),
-            ],
-        )?;
+        write_columns(path, image_columns(&found.images))?;
     }
     if output.json {
-        return print_json(&json!({ "run": bench.run.name(), "found": found }));
+        return print_json(&Answer { run: bench.run.name(), found });
     }
     let heads: Vec<String> = found.heads.iter().map(ToString::to_string).collect();
     print(&format!("{}\nof {} images, by {}", image_table(&found.images), found.compared, heads.join(" ")))
+}
+
+/// A contact sheet of images, each with what it is called and its score.
+fn write_sheet<'a>(
+    bench: &Workbench,
+    path: &Path,
+    images: impl Iterator<Item = (String, &'a Neighbour)>,
+) -> Result<()> {
+    let tiles = images.map(|(name, image)| {
+        let mut lines = vec![format!("{name} {:.4}", image.score), image.image_id.clone()];
+        lines.extend(image.class_id.clone());
+        Ok((bench.image(image.image_index)?, lines))
+    });
+    Ok(write_atomic(path, &png(&contact_sheet(&tiles.collect::<Result<Vec<_>>>()?, COLUMNS))?)?)
+}
+
+fn write_columns(path: &Path, columns: Columns) -> Result<()> {
+    let bytes = parquet_bytes(columns).with_context(|| format!("writing `{}`", path.display()))?;
+    Ok(write_atomic(path, &bytes)?)
 }
 
 fn image_table(images: &[Neighbour]) -> Table {
@@ -143,66 +164,52 @@ fn image_table(images: &[Neighbour]) -> Table {
 
 fn segmentation(arguments: &SegmentArgs) -> Result<()> {
     let bench = open(&arguments.subject)?;
-    let image = pixels(&bench, arguments.image.as_deref(), arguments.file.as_deref())?;
+    let image = pixels(&bench, &arguments.of)?;
     let heads = selection(&arguments.heads)?;
     bench.run.resolve(&heads)?;
     let trace = bench.trace(&image)?;
     let embeddings = arguments.text.iter().map(|text| embedding(&bench, text)).collect::<Result<Vec<_>>>()?;
     let texts: Vec<&[f32]> = embeddings.iter().map(Vec::as_slice).collect();
-    let output = &arguments.output;
+    let (shading, opacity) = (arguments.shading(), arguments.opacity);
     if texts.len() == 1 {
-        let map = segment(&bench.run, &trace, &heads, texts[0])?;
-        let scale = Scale::of(&map.patches);
-        let shown = [(arguments.text[0].as_str(), map.patches.as_slice())];
-        return show_maps(&bench, &image, &map, &shown, scale, arguments.shading(), arguments.opacity, output);
+        let of = segment(&bench.run, &trace, &heads, texts[0])?;
+        let scale = Scale::of(&of.patches);
+        let maps = vec![(arguments.text[0].as_str(), of.patches.as_slice())];
+        return show_maps(&bench, &image, &View { of: &of, maps, scale, shading, opacity }, &arguments.output);
     }
-    let maps = contrast(&bench.run, &trace, &heads, &texts)?;
-    let scale = Scale::around_zero(maps.scale);
-    let shown: Vec<(&str, &[f32])> =
-        arguments.text.iter().map(String::as_str).zip(maps.differences.iter().map(Vec::as_slice)).collect();
-    show_maps(&bench, &image, &maps.maps[0], &shown, scale, arguments.shading(), arguments.opacity, output)
+    let found = contrast(&bench.run, &trace, &heads, &texts)?;
+    let scale = Scale::around_zero(found.scale);
+    let maps = arguments.text.iter().map(String::as_str).zip(found.differences.iter().map(Vec::as_slice)).collect();
+    show_maps(&bench, &image, &View { of: &found.maps[0], maps, scale, shading, opacity }, &arguments.output)
 }
 
-#[expect(clippy::too_many_arguments, reason = "what is shown, and how: each is another flag")]
-fn show_maps(
-    bench: &Workbench,
-    image: &RgbImage8,
-    of: &TokenScores,
-    maps: &[(&str, &[f32])],
+/// Maps of one image, and how they are drawn.
+struct View<'a> {
+    /// Heads and grid.
+    of: &'a TokenScores,
+    /// Title and scores `[grid, grid]` of each.
+    maps: Vec<(&'a str, &'a [f32])>,
     scale: Scale,
     shading: Shading,
     opacity: f32,
-    output: &OutputArgs,
-) -> Result<()> {
+}
+
+fn show_maps(bench: &Workbench, image: &RgbImage8, shown: &View<'_>, output: &OutputArgs) -> Result<()> {
+    let View { of, maps, scale, shading, opacity } = shown;
     let grid = of.grid;
     if let Some(path) = &output.picture {
         let seen = bench.seen(image)?;
         for (index, (text, scores)) in maps.iter().enumerate() {
-            let picture = heat_map(&seen, scores, grid, &scale, shading, opacity, text);
+            let picture = heat_map(&seen, scores, grid, scale, *shading, *opacity, text);
             write_atomic(&numbered(path, index, maps.len()), &png(&picture)?)?;
         }
     }
     if let Some(path) = &output.parquet {
-        let count = grid * grid;
-        let each = |value: fn(usize, usize) -> usize| -> ArrayRef {
-            let values = (0..maps.len() * count).map(|at| value(at % count, grid) as u32);
-            Arc::new(UInt32Array::from(values.collect::<Vec<_>>()))
-        };
-        let texts: Vec<&str> = maps.iter().flat_map(|(text, _)| std::iter::repeat_n(*text, count)).collect();
-        let scores: Vec<f32> = maps.iter().flat_map(|(_, scores)| scores.iter().copied()).collect();
-        write_columns(
-            path,
-            vec![
-                ("text", Arc::new(StringArray::from(texts))),
-                ("row", each(|at, grid| at / grid)),
-                ("column", each(|at, grid| at % grid)),
-                ("score", Arc::new(Float32Array::from(scores))),
-            ],
-        )?;
+        write_columns(path, map_columns(grid, maps))?;
     }
     if output.json {
-        let maps: Vec<_> = maps.iter().map(|(text, scores)| json!({ "text": text, "scores": scores })).collect();
-        return print_json(&json!({ "run": bench.run.name(), "heads": of.heads, "grid": grid, "maps": maps }));
+        let maps = maps.iter().map(|(text, scores)| TextMap { text, scores }).collect();
+        return print_json(&MapsAnswer { run: bench.run.name(), heads: &of.heads, grid, maps });
     }
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
@@ -231,27 +238,31 @@ fn extremes(arguments: &ExtremesArgs) -> Result<()> {
         return Err(UsageError(format!("`{}` is not one head such as L3.H5", arguments.head)).into());
     };
     let embedded = arguments.text.as_ref().map(|text| embedding(&bench, text)).transpose()?;
-    let request = embedded.as_deref().map_or(ExtremesRequest::Distance, ExtremesRequest::Text);
+    let request = match (embedded.as_deref(), arguments.rank) {
+        (Some(embedding), _) => ExtremesRequest::Text(embedding),
+        (None, Some(rank)) => ExtremesRequest::Pick(rank),
+        (None, None) => ExtremesRequest::Distance,
+    };
     let found = bench.run.extremes(head, request, usize::from(arguments.count))?;
+    let groups = [("largest", &found.largest), ("between", &found.between), ("smallest", &found.smallest)];
+    let images =
+        || groups.iter().flat_map(|(name, images)| images.iter().map(move |image| ((*name).to_owned(), image)));
     if let Some(path) = &arguments.output.picture {
-        let groups = [("largest", &found.largest), ("between", &found.between), ("smallest", &found.smallest)];
-        let tiles = groups.iter().flat_map(|(name, images)| images.iter().map(move |image| (*name, image)));
-        let tiles = tiles.map(|(name, image)| {
-            let lines = vec![format!("{name} {:.4}", image.score), image.image_id.clone()];
-            Ok((bench.image(image.image_index)?, lines))
-        });
-        let sheet = contact_sheet(&tiles.collect::<Result<Vec<_>>>()?, usize::from(arguments.count));
-        write_atomic(path, &png(&sheet)?)?;
+        write_sheet(&bench, path, images())?;
     }
-    if arguments.output.parquet.is_some() {
-        bail!("extremes go to --json or --picture");
+    if let Some(path) = &arguments.output.parquet {
+        let ends = StringArray::from_iter_values(images().map(|(end, _)| end));
+        let mut columns: Columns = vec![("end", Arc::new(ends))];
+        columns.extend(image_columns(images().map(|(_, image)| image)));
+        write_columns(path, columns)?;
     }
     if arguments.output.json {
-        return print_json(&json!({ "run": bench.run.name(), "found": found }));
+        return print_json(&Answer { run: bench.run.name(), found: &found });
     }
-    let what = match &arguments.text {
-        Some(text) => format!("projection of {head} on {text:?}"),
-        None => format!("distance of {head} from its mean"),
+    let what = match (&arguments.text, arguments.rank) {
+        (Some(text), _) => format!("projection of {head} on {text:?}"),
+        (None, Some(rank)) => format!("projection of {head} on what its text {rank} adds to those before it"),
+        (None, None) => format!("distance of {head} from its mean"),
     };
     print(&format!(
         "{what}: mean {:.5}, standard deviation {:.5}\n\nlargest\n{}",
@@ -264,7 +275,7 @@ fn extremes(arguments: &ExtremesArgs) -> Result<()> {
 
 fn why(arguments: &WhyArgs) -> Result<()> {
     let bench = open(&arguments.subject)?;
-    let image = pixels(&bench, arguments.image.as_deref(), arguments.file.as_deref())?;
+    let image = pixels(&bench, &arguments.of)?;
     let heads = selection(&arguments.heads)?;
     let neighbour = index_of(&bench, &arguments.neighbour)?;
     let direction = bench.run.reason(neighbour, &heads)?;
@@ -272,9 +283,9 @@ fn why(arguments: &WhyArgs) -> Result<()> {
     let map = segment(&bench.run, &trace, &heads, &direction)?;
     let (total, scale) = (map.total(), Scale::of(&map.patches));
     let title = format!("near {}", arguments.neighbour);
-    let shown = [(title.as_str(), map.patches.as_slice())];
-    show_maps(&bench, &image, &map, &shown, scale, Shading::Patches, 0.6, &arguments.output)
-        .context("the query's patches")?;
+    let maps = vec![(title.as_str(), map.patches.as_slice())];
+    let shown = View { of: &map, maps, scale, shading: Shading::Patches, opacity: 0.6 };
+    show_maps(&bench, &image, &shown, &arguments.output).context("the query's patches")?;
     if !arguments.output.json {
         print(&format!("score {total:.5}, of which the class token carries {:.5}", map.class_token))?;
     }

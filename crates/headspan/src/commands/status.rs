@@ -28,12 +28,23 @@ pub(crate) fn status(arguments: &PipelineArgs, as_json: bool) -> Result<()> {
     let mut all = Vec::new();
     for run in runs {
         let own = settings(arguments, Some(run.id().model()))?;
-        all.push((stages(&run, &own)?, run));
+        all.push((stages(&run, Some(&own))?, run));
     }
     if as_json { print_json(&to_json(&all)) } else { print(&to_table(&all, &own)) }
 }
 
-fn stages(run: &RunDirectory, settings: &Settings) -> Result<Vec<StageStatus>> {
+/// What is wrong with a run in itself, each in a sentence: stages that are missing, or older than what they were made from.
+pub(crate) fn notices(run: &RunDirectory) -> Result<Vec<String>> {
+    let wrong = stages(run, None)?.into_iter().filter(|status| status.state != StageState::Done);
+    let sentence = |status: StageStatus| {
+        let why = status.why.map(|why| format!(" ({why})")).unwrap_or_default();
+        format!("The stage `{}` is {}{why}; `headspan run-all` brings it up to date.", status.stage, status.state)
+    };
+    Ok(wrong.map(sentence).collect())
+}
+
+/// With settings, a stage that was made with others is stale, too.
+fn stages(run: &RunDirectory, settings: Option<&Settings>) -> Result<Vec<StageStatus>> {
     let mut statuses: Vec<StageStatus> = Vec::new();
     for stage in Stage::ALL {
         let record = run.record(stage)?;
@@ -50,7 +61,7 @@ fn stages(run: &RunDirectory, settings: &Settings) -> Result<Vec<StageStatus>> {
 
 fn judge(
     run: &RunDirectory,
-    settings: &Settings,
+    settings: Option<&Settings>,
     stage: Stage,
     record: &StageRecord,
     before: &[StageStatus],
@@ -58,7 +69,7 @@ fn judge(
     if let Some(table) = tables(stage).iter().find(|table| !run.table(table).is_file()) {
         return (StageState::Missing, Some(format!("{table}.parquet is gone")));
     }
-    if record.config != config_slice(stage, settings) {
+    if settings.is_some_and(|settings| record.config != config_slice(stage, settings)) {
         return (StageState::Stale, Some("made with other settings".to_owned()));
     }
     for input in stage.inputs() {

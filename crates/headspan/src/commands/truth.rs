@@ -12,7 +12,7 @@ use headspan_scenes::{Attribute, Background, Home, Kind, categories, description
 
 use crate::{
     cli::TruthArgs,
-    commands::{print, run::existing_run, settings},
+    commands::{print, run::existing_run, settings, truth_neighbours::agreement_table},
     pipeline::synonyms,
 };
 
@@ -54,6 +54,9 @@ pub(crate) fn truth(arguments: &TruthArgs) -> Result<()> {
     ))?;
     print("")?;
     print(&variance_table(&run, &variance, table.categories(), &labels))?;
+    print("")?;
+    print("nearest neighbours under a property's heads that share the query's attribute")?;
+    print(&agreement_table(&run, &table)?)?;
     print("")?;
     print(&weighting_table(&run, &variance, table.categories())?)
 }

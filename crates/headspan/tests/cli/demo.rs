@@ -33,6 +33,48 @@ fn the_demo_runs_from_nothing_and_is_held_against_the_truth() -> Outcome {
     stderr_of(&output, 0);
     let printed = String::from_utf8(output.stdout)?;
     assert!(printed.contains("labels dealt anew: p = 0.00") && printed.contains("worst group"), "{printed}");
+    // Neighbours by the heads of backgrounds share the background in four of five cases; by chance in one of eight.
+    let agreement = printed.lines().skip_while(|line| !line.contains("nearest neighbours under"));
+    let row = agreement.skip(1).find(|line| line.contains("backgrounds")).ok_or("no row of backgrounds")?;
+    let shares: Vec<f64> = row.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    assert!(shares[2] > 70.0 && shares[4] < 15.0, "{row}");
+
+    let built_in = world.path("runs/.built-in/models/scenes-4");
+    let evaluate = |arguments: &[&str]| {
+        let mut command = world.bare();
+        command.args(["evaluate", "segmentation"]).arg(&built_in).args(["--device", "cpu", "--json"]).args(arguments);
+        command.output()
+    };
+    let output = evaluate(&["--limit", "100"])?;
+    stderr_of(&output, 0);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let of = |method: usize, figure: &str| found["methods"][method]["scores"][figure].as_f64().unwrap_or_default();
+    for attention in [1, 2] {
+        assert!(of(0, "pixel_accuracy") > of(attention, "pixel_accuracy"), "{found}");
+        assert!(of(0, "mean_iou") > of(attention, "mean_iou"), "{found}");
+    }
+
+    // Folders of images and masks: one image has no mask, one mask is of another size.
+    for folder in ["pictures", "masks"] {
+        fs::create_dir(world.path(folder))?;
+    }
+    let square = |side: u32, value: u8| {
+        image::RgbImage::from_fn(side, side, |x, _| image::Rgb([value * u8::from(x < side / 2); 3]))
+    };
+    for name in ["one", "two", "lonely"] {
+        square(40, 200).save(world.path("pictures").join(format!("{name}.png")))?;
+    }
+    square(40, 1).save(world.path("masks/one.png"))?;
+    square(30, 1).save(world.path("masks/two.png"))?;
+    fs::write(world.path("classes.txt"), "ball\nhouse\n")?;
+    let folders = ["--images", "pictures", "--masks", "masks", "--classes", "classes.txt"];
+    let output = evaluate(&folders)?;
+    let message = stderr_of(&output, 0);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!((found["images"].as_u64(), found["skipped"].as_u64()), (Some(1), Some(2)), "{found}");
+    assert!(message.contains("lonely.png") && message.contains("30 × 30 pixels"), "{message}");
+    fs::write(world.path("classes.txt"), "ball\n")?;
+    assert!(stderr_of(&evaluate(&folders)?, 1).contains("two or more are needed"));
 
     stderr_of(&world.bare().args(["scenes", "--out", "other", "--scenes", "20", "--format", "folder"]).output()?, 0);
     let mut truth = world.bare();

@@ -61,9 +61,49 @@ fn runs_are_served() -> Outcome {
     fs_err::remove_dir_all(world.run_folder("runs").join("activations"))?;
     let gone = server.get("/r/toy/tiny/image/3", token)?;
     assert!(gone.starts_with("HTTP/1.1 503 ") && gone.contains("00006.png"), "{gone}");
-    let gone = server.get("/r/toy/tiny/neighbours?heads=L2.H0&image=1", token)?;
-    assert!(gone.starts_with("HTTP/1.1 "), "{gone}");
+    let gone = server.get("/r/toy/tiny/neighbours?heads=L1.H0&image=1", token)?;
+    assert!(gone.starts_with("HTTP/1.1 200 "), "the column was read with all the others and is kept: {gone}");
     assert!(server.get("/", token)?.starts_with("HTTP/1.1 200 "));
+    Ok(())
+}
+
+#[test]
+fn what_is_gone_stale_or_moved_is_said() -> Outcome {
+    let world = World::new(8)?;
+    stderr_of(&world.run_all("runs").output()?, 0);
+    let server = Server::start(&world, &["--dataset", "toy"])?;
+    assert!(!server.get("/", "")?.contains("brings it up to date"));
+    fs_err::remove_dir_all(world.run_folder("runs").join("activations"))?;
+    let gone = server.get("/r/toy/tiny/neighbours?heads=L2.H0&image=1", "")?;
+    assert!(gone.starts_with("HTTP/1.1 503 ") && gone.contains("part-"), "{gone}");
+    fs_err::remove_file(world.run_folder("runs").join("stages/label.json"))?;
+    fs_err::remove_file(world.run_folder("runs").join("textspan.parquet"))?;
+    let start = server.get("/", "")?;
+    for says in ["The stage `label` is missing", "The stage `textspan` is missing (textspan.parquet is gone)"] {
+        assert!(start.contains(says), "{says}: {start}");
+    }
+    Ok(())
+}
+
+#[test]
+fn pages_are_saved_for_a_browser_alone() -> Outcome {
+    let world = World::new(8)?;
+    stderr_of(&world.run_all("runs").output()?, 0);
+    let save = |pages: &[&str]| {
+        let mut command = world.bare();
+        command.args(["explore", "--dataset", "toy", "--device", "cpu", "--save", "appendix"]);
+        for page in pages {
+            command.args(["--page", page]);
+        }
+        command.output()
+    };
+    let output = save(&["/", "/r/toy/tiny/head/L2.H1"])?;
+    stderr_of(&output, 0);
+    assert_eq!(String::from_utf8(output.stdout)?.trim(), "appendix/index.html");
+    let head = fs_err::read_to_string(world.path("appendix/page-001.html"))?;
+    assert!(head.contains("Texts that span its output") && world.path("appendix/assets-style.css").is_file());
+    let message = stderr_of(&save(&["/r/toy/tiny/head/L9.H1"])?, 1);
+    assert!(message.contains("404") && message.contains("L9.H1 was not extracted"), "{message}");
     Ok(())
 }
 

@@ -101,6 +101,18 @@ fn texts_are_found_in_images() -> Outcome {
     let score = near["found"]["images"][0]["score"].as_f64().unwrap_or_default();
     assert!(printed.contains(&format!("score {score:.4}")), "{score} is not in:\n{printed}");
 
+    let table = world.path("ends.parquet").display().to_string();
+    let along = answer(&world, &["extremes", "--head", "L2.H0", "--count", "2", "--rank", "0", "--parquet", &table])?;
+    let scores: Vec<f64> = ["largest", "between", "smallest"]
+        .iter()
+        .flat_map(|end| along["found"][end].as_array().cloned().unwrap_or_default())
+        .filter_map(|image| image["score"].as_f64())
+        .collect();
+    assert!(scores.len() == 6 && scores[0] >= scores[2] && scores[3] >= scores[5], "{along}");
+    assert_eq!(
+        SerializedFileReader::new(fs::File::open(&table)?.into_parts().0)?.metadata().file_metadata().num_rows(),
+        6
+    );
     let ends = answer(&world, &["extremes", "--head", "L2.H0", "--count", "3"])?;
     let score = |end: &str| ends["found"][end][0]["score"].as_f64().unwrap_or_default();
     assert!(score("largest") > score("between") && score("between") > score("smallest"), "{ends}");
