@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
-import { RUN, expected, open, shown, single, tabTo } from "./site.mjs";
+import { RUN, expected, number, open, shown, single, tabTo } from "./site.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const SHOWN = 6; // Images of each model on the page that compares.
@@ -109,7 +109,8 @@ test("both models segment, and one can be left out", async () => {
   await page.locator("figure.map").nth(1).waitFor();
   const { answers } = await site.json(page.url());
   const totals = await page.locator("figure.map figcaption").allTextContents();
-  assert.deepEqual(totals, answers.map(({ maps }) => `a mushroom · total ${maps.shown[0].total.toFixed(4)}`));
+  assert.deepEqual(totals, answers.map(({ maps: { shown: [map] } }) =>
+    `a mushroom · total ${number(map.total)}, class token ${number(map.class_token)}`));
   const library = site.query("segment", "--image", "#12", "--text", "a mushroom");
   assert.deepEqual(single(answers[0].maps.shown[0].scores), single(library.maps[0].scores));
   await page.getByLabel("scenes/scenes-4").uncheck();

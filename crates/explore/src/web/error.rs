@@ -19,11 +19,13 @@ pub(super) struct WebError {
     pub(super) message: String,
     /// Whether a machine asked, which is told in JSON.
     pub(super) json: bool,
+    /// Path and query of the page that asked, where it is another than the one that fails.
+    back: Option<String>,
 }
 
 impl WebError {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), json: false }
+        Self { status, message: message.into(), json: false, back: None }
     }
 
     /// The question itself is wrong.
@@ -41,6 +43,12 @@ impl WebError {
         self.json = form != Form::Page;
         self
     }
+
+    /// With a link to the page that asked, which must be one of this server.
+    pub(super) fn leading_back(mut self, page: String) -> Self {
+        self.back = Some(page);
+        self
+    }
 }
 
 impl IntoResponse for WebError {
@@ -52,7 +60,7 @@ impl IntoResponse for WebError {
             return (self.status, Json(json!({ "error": self.message, "status": self.status.as_u16() })))
                 .into_response();
         }
-        (self.status, error_page(self.status, &self.message)).into_response()
+        (self.status, error_page(self.status, &self.message, self.back.as_deref())).into_response()
     }
 }
 

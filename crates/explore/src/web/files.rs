@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::{FromRequest, Multipart, Request, State, multipart::MultipartError},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Redirect, Response},
 };
 use headspan_clip::{RgbImage8, probe_dimensions};
@@ -80,12 +80,19 @@ fn picture(kind: &'static str, bytes: Vec<u8>) -> Response {
     (headers, Body::from(bytes)).into_response()
 }
 
-/// Takes an image in and goes on to the page that asked, now about that image. Fields: `file`, and `next` with the page's path
-/// and query.
+/// Takes an image in and goes on to the page that asked, now about that image. Fields: `next` with the page's path and query
+/// (without it, the page that the request came from), and `file`. An error leads back to the same page.
 pub(super) async fn upload(State(shared): State<Arc<Shared>>, request: Request) -> Answer {
-    let form = Multipart::from_request(request, &shared).await;
+    let mut next = referrer(request.headers()).unwrap_or_default();
+    let taken = take_in(&shared, request, &mut next).await;
+    taken.map_err(|error| if is_page(&next) { error.leading_back(next) } else { error })
+}
+
+/// Reads the form, setting `next` as soon as it is known.
+async fn take_in(shared: &Arc<Shared>, request: Request, next: &mut String) -> Answer {
+    let form = Multipart::from_request(request, shared).await;
     let mut form = form.map_err(|error| WebError::new(error.status(), error.body_text()))?;
-    let (mut file, mut next) = (None, String::new());
+    let mut file = None;
     let most = shared.settings.upload_bytes >> 20;
     let damaged = |error: MultipartError| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => WebError::new(
@@ -97,17 +104,16 @@ pub(super) async fn upload(State(shared): State<Arc<Shared>>, request: Request) 
     while let Some(field) = form.next_field().await.map_err(damaged)? {
         match field.name() {
             Some("file") => file = Some(field.bytes().await.map_err(damaged)?),
-            Some("next") => next = field.text().await.map_err(damaged)?,
+            Some("next") => *next = field.text().await.map_err(damaged)?,
             _ => {}
         }
     }
     let file = file.filter(|file| !file.is_empty()).ok_or_else(|| WebError::question("no file was chosen"))?;
-    let (path, query) = next.split_once('?').unwrap_or((next.as_str(), ""));
-    if !is_page(path) {
+    if !is_page(next) {
         return Err(WebError::question("next: not a page of this explorer"));
     }
     let subject = shared.subjects.values().next().map(Arc::clone).ok_or_else(|| WebError::absent("no run is shown"))?;
-    let own = Arc::clone(&shared);
+    let own = Arc::clone(shared);
     let decode = move || {
         // The header alone tells; a picture that is too large is never decoded.
         let unusable = |message: String| WebError::new(StatusCode::UNPROCESSABLE_ENTITY, message);
@@ -121,13 +127,22 @@ pub(super) async fn upload(State(shared): State<Arc<Shared>>, request: Request) 
         Ok(own.uploads.keep(&file, image))
     };
     let name = shared.work.answer(decode).await?;
+    let (path, query) = next.split_once('?').unwrap_or((next.as_str(), ""));
     let fields = Fields::read(Some(query)).without(&["image", "by"]);
     Ok(Redirect::to(&format!("{path}?{}", fields.with("upload", &name))).into_response())
 }
 
-/// Whether a path leads to a page of this server that shows uploads: a redirect elsewhere could be planted in a link.
-fn is_page(path: &str) -> bool {
-    let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"' | b'<' | b'>'));
+/// Path and query of the page that a request came from.
+fn referrer(headers: &HeaderMap) -> Option<String> {
+    let uri: Uri = headers.get(header::REFERER)?.to_str().ok()?.parse().ok()?;
+    Some(uri.path_and_query()?.to_string())
+}
+
+/// Whether a path (with or without a query) leads to a page of this server that shows uploads: a redirect elsewhere could be
+/// planted in a link.
+fn is_page(next: &str) -> bool {
+    let path = next.split_once('?').map_or(next, |(path, _query)| path);
+    let plain = next.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"' | b'<' | b'>'));
     (path == "/compare" || path.starts_with("/r/")) && !path.contains("//") && plain
 }
 
@@ -137,7 +152,7 @@ mod tests {
 
     #[test]
     fn an_upload_leads_to_a_page_of_this_server_alone() {
-        assert!(is_page("/compare") && is_page("/r/scenes/scenes-4/segment"));
+        assert!(is_page("/compare") && is_page("/r/scenes/scenes-4/segment?text=a+b"));
         for elsewhere in
             ["", "/", "https://a.example/", "//a.example/r/", "/r//a.example", "/r/\\a", "/r/a\r\nb", "/r/é"]
         {

@@ -65,7 +65,7 @@ pub(super) fn page(title: &str, run: Option<&str>, body: &Markup) -> Markup {
 }
 
 /// What is shown instead of an answer.
-pub(in crate::web) fn error_page(status: StatusCode, message: &str) -> Markup {
+pub(in crate::web) fn error_page(status: StatusCode, message: &str, back: Option<&str>) -> Markup {
     let title = status.canonical_reason().unwrap_or("No answer");
     page(
         title,
@@ -73,6 +73,7 @@ pub(in crate::web) fn error_page(status: StatusCode, message: &str) -> Markup {
         &html! {
             h1 { (title) }
             p.error role="alert" { (message) }
+            @if let Some(back) = back { p { a href=(back) { "Back to the question" } } }
             p { a href="/" { "To the heads" } }
         },
     )
