@@ -2,7 +2,7 @@
 //!
 //! With `HEADSPAN_FORWARD_CHECKPOINT` (a folder with `open_clip_config.json` and `open_clip_model.safetensors`) it is the
 //! partner of `benches/forward.py`: for every line with a number of images on standard input it makes one pass over as many
-//! images and prints the seconds.
+//! images and prints the seconds; `HEADSPAN_FORWARD_PRECISION` says `float32` or `bfloat16`.
 
 use std::{
     io::{BufRead, Write},
@@ -12,7 +12,7 @@ use std::{
 
 use burn::tensor::{Device, Tensor, TensorData};
 use divan::{Bencher, counter::ItemsCount};
-use headspan_clip::{Checkpoint, Clip, ClipConfig, CpuVision, TraceRequest};
+use headspan_clip::{Checkpoint, Clip, ClipConfig, CpuVision, Precision, TraceRequest};
 
 const IMAGES: usize = 16;
 const CONFIG: &str = r#"{"model_cfg": {"embed_dim": 512,
@@ -34,7 +34,11 @@ fn main() -> Outcome<()> {
 fn serve(folder: &Path) -> Outcome<()> {
     let config = ClipConfig::read(&folder.join("open_clip_config.json"))?;
     let model = Checkpoint::open(&folder.join("open_clip_model.safetensors"))?.load(&config, &Device::flex())?;
-    let (vision, request) = (CpuVision::new(&model.visual)?, request(&config));
+    let precision = match std::env::var("HEADSPAN_FORWARD_PRECISION") {
+        Ok(name) => serde_json::from_value(name.into())?,
+        Err(_unset) => Precision::Float32,
+    };
+    let (vision, request) = (CpuVision::new(&model.visual, precision)?, request(&config));
     drop(model);
     for line in std::io::stdin().lock().lines() {
         let pixels = pixels(line?.trim().parse()?, &config);
@@ -65,10 +69,10 @@ fn random_model() -> (ClipConfig, Clip) {
     (config, model)
 }
 
-#[divan::bench(sample_count = 10, sample_size = 1)]
-fn own(bencher: Bencher<'_, '_>) {
+#[divan::bench(args = [Precision::Float32, Precision::Bfloat16], sample_count = 10, sample_size = 1)]
+fn own(bencher: Bencher<'_, '_>, precision: Precision) {
     let (config, model) = random_model();
-    let vision = CpuVision::new(&model.visual).expect("the weights");
+    let vision = CpuVision::new(&model.visual, precision).expect("the weights");
     let (request, pixels) = (request(&config), pixels(IMAGES, &config));
     bencher.counter(ItemsCount::new(IMAGES)).bench(|| vision.trace(&pixels, &request));
 }

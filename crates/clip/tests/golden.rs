@@ -10,7 +10,9 @@ use std::{
 };
 
 use burn::tensor::{Device, Tensor, TensorData};
-use headspan_clip::{Checkpoint, Clip, ClipConfig, CpuVision, HostTrace, ReadoutFolder, TokenBatch, TraceRequest};
+use headspan_clip::{
+    Checkpoint, Clip, ClipConfig, CpuVision, HostTrace, Precision, ReadoutFolder, TokenBatch, TraceRequest,
+};
 use safetensors::SafeTensors;
 
 const TOLERANCE: f64 = 1e-5;
@@ -44,7 +46,7 @@ impl Case {
     fn load_both(folder: &Path, weights: &str) -> Result<[Self; 2], Box<dyn Error>> {
         let mut cpu = Self::load(folder, weights)?;
         cpu.name.push_str(" (CPU pass)");
-        cpu.cpu = Some(CpuVision::new(&cpu.model.visual)?);
+        cpu.cpu = Some(CpuVision::new(&cpu.model.visual, Precision::Float32)?);
         Ok([Self::load(folder, weights)?, cpu])
     }
 

@@ -6,7 +6,7 @@ use headspan_artifacts::{
     ActivationBatch, ActivationShape, HeadId, ImageRow, ImageStatus, PartWriter, RunDirectory, write_rows,
 };
 use headspan_clip::{
-    Clip, ClipConfig, CpuVision, DecodeLimits, HostTrace, Preprocess, Readout, ReadoutFolder, TraceRequest,
+    Clip, ClipConfig, CpuVision, DecodeLimits, HostTrace, Precision, Preprocess, Readout, ReadoutFolder, TraceRequest,
 };
 
 use crate::{
@@ -108,9 +108,11 @@ impl ImagesJob<'_> {
 
     fn forward_pass(&self) -> Result<ForwardPass<'_>> {
         Ok(if self.on_cpu() {
-            ForwardPass::Cpu(Box::new(CpuVision::new(&self.model.visual)?))
-        } else {
+            ForwardPass::Cpu(Box::new(CpuVision::new(&self.model.visual, self.settings.precision)?))
+        } else if self.settings.precision == Precision::Float32 {
             ForwardPass::Burn { model: self.model, device: self.device }
+        } else {
+            return Err(ExtractError::PrecisionOfDevice);
         })
     }
 }

@@ -1,6 +1,6 @@
 use std::{fmt, str::FromStr};
 
-use headspan_clip::DecodeLimits;
+use headspan_clip::{DecodeLimits, Precision};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ExtractError, Result};
@@ -130,6 +130,8 @@ pub struct ImagesSettings {
     pub layers: LayerSelection,
     /// Images of one forward pass; 0 lets headspan choose (16 on the CPU, 128 on a GPU).
     pub batch_size: usize,
+    /// What the CPU's products multiply. A GPU is asked for single precision alone.
+    pub precision: Precision,
     /// Images of one activation part, the unit that a killed run can lose.
     pub part_rows: u64,
     /// A bad image stops the run.
@@ -153,6 +155,7 @@ impl Default for ImagesSettings {
         Self {
             layers: LayerSelection::default(),
             batch_size: 0,
+            precision: Precision::default(),
             part_rows: 1024,
             strict: false,
             workers: 0,

@@ -6,6 +6,7 @@
     reason = "a function that is not inlined into pulp's dispatch is compiled without its vectors"
 )]
 
+mod bfloat16;
 mod functions;
 mod product;
 mod rows;
@@ -15,6 +16,7 @@ mod tower;
 mod weights;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{ClipError, Result},
@@ -26,7 +28,29 @@ use self::tower::{Passed, Scratch, Tower};
 /// Rows of a pass: so many tokens that packed weights are read seldom, so few that activations stay in the caches.
 const ROWS: usize = 400;
 
-/// The image tower for single-precision passes on the CPU, with its own copy of the weights, laid out for its products.
+/// What the products of a pass multiply; they are always added up in single precision.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    Float32,
+    /// Weights and inputs of the blocks' linear layers rounded to 8 significant bits. Attention, norms, patch embedding and output
+    /// projection stay in single precision. Faster only where [`Precision::is_native`].
+    Bfloat16,
+}
+
+impl Precision {
+    /// Whether this processor has instructions for such products; without them they are computed and gain nothing.
+    pub fn is_native(self) -> bool {
+        match self {
+            Self::Float32 => true,
+            Self::Bfloat16 => bfloat16::is_native(),
+        }
+    }
+}
+
+/// The image tower for passes on the CPU, with its own copy of the weights, laid out for its products.
 ///
 /// An image's result is bit-equal whatever the batch and the number of threads.
 #[derive(Debug)]
@@ -36,9 +60,10 @@ pub struct CpuVision {
 }
 
 impl CpuVision {
-    /// Reads the weights of a tower from its device, one tensor at a time, and lays them out: as much memory as the tower.
-    pub fn new(tower: &VisionTower) -> Result<Self> {
-        Ok(Self { tower: weights::read_tower(tower)?, norm_epsilon: tower.norm_epsilon })
+    /// Reads the weights of a tower from its device, one tensor at a time, and lays them out: as much memory as the tower, or half
+    /// as much in bfloat16.
+    pub fn new(tower: &VisionTower, precision: Precision) -> Result<Self> {
+        Ok(Self { tower: weights::read_tower(tower, precision)?, norm_epsilon: tower.norm_epsilon })
     }
 
     /// Number of blocks.

@@ -1,4 +1,4 @@
-//! Matrix products in single precision with what follows them: bias, sum with what was there, activation.
+//! Matrix products in single precision, or of bfloat16 numbers, with what follows them: bias, sum with what was there, activation.
 //!
 //! The right side is packed once into panels as wide as a tile of the result, so that the inner loop reads it in one
 //! sweep; the left side is read as it lies. Every element of the result is one chain of fused multiply-adds over blocks of
@@ -6,7 +6,11 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::functions::{gelu, quick_gelu};
+use super::{
+    Precision,
+    bfloat16::{self, pair_columns},
+    functions::{gelu, quick_gelu},
+};
 
 /// Rows of a tile. With four vectors a row, six rows are 24 running sums, which leaves registers for the panel's row.
 const ROWS: usize = 6;
@@ -28,9 +32,12 @@ pub(super) enum Activation {
 #[derive(Debug, Default)]
 pub(super) struct Packed {
     values: Vec<f32>,
+    /// Rows as they are stored: of pairs there are half as many as the matrix has.
     depth: usize,
     columns: usize,
     width: usize,
+    /// The matrix' own inner dimension, if it is stored in pairs of bfloat16.
+    pairs_of: Option<usize>,
 }
 
 impl Packed {
@@ -41,6 +48,24 @@ impl Packed {
         packed
     }
 
+    /// From `[depth, ≥ columns]`, row-major, in the precision asked for.
+    pub(super) fn in_precision(
+        precision: Precision,
+        values: &[f32],
+        stride: usize,
+        depth: usize,
+        columns: usize,
+    ) -> Self {
+        match precision {
+            Precision::Float32 => Self::from_rows(values, stride, depth, columns),
+            Precision::Bfloat16 => {
+                let pairs = pair_columns(values, stride, depth, columns);
+                let packed = Self::from_rows(&pairs, columns, depth.div_ceil(2), columns);
+                Self { pairs_of: Some(depth), ..packed }
+            }
+        }
+    }
+
     /// From the transpose, `[columns, ≥ depth]`, row-major.
     pub(super) fn from_columns(values: &[f32], stride: usize, depth: usize, columns: usize) -> Self {
         let mut packed = Self::default();
@@ -49,8 +74,9 @@ impl Packed {
         packed
     }
 
+    /// The inner dimension.
     pub(super) fn depth(&self) -> usize {
-        self.depth
+        self.pairs_of.unwrap_or(self.depth)
     }
 
     pub(super) fn columns(&self) -> usize {
@@ -170,12 +196,25 @@ impl<'a> Product<'a> {
         Self { activation, ..self }
     }
 
-    pub(super) fn run(self) {
-        Arch::new().dispatch(self);
+    /// The left side is rounded to pairs in `rows` where the right side is stored so.
+    pub(super) fn run(self, rows: &mut Vec<f32>) {
+        if self.b.pairs_of.is_some() { bfloat16::run(self, rows) } else { Arch::new().dispatch(self) }
+    }
+
+    /// Number, values and inner dimension of the left side's rows.
+    pub(super) fn left(&self) -> (usize, Rows<&'a [f32]>, usize) {
+        (self.count, self.a, self.b.depth())
+    }
+
+    pub(super) fn with_left<'b>(self, a: Rows<&'b [f32]>) -> Product<'b>
+    where
+        'a: 'b,
+    {
+        Product { a, ..self }
     }
 
     #[inline(always)]
-    fn tiles<S: Simd, const N: usize>(self, simd: S) {
+    fn tiles<S: Simd, K: MultiplyAdd<S>, const N: usize>(self, simd: S, kernel: K) {
         let width = N * S::F32_LANES;
         assert_eq!(width, self.b.width, "a matrix is used on the processor that packed it");
         let depth = self.b.depth;
@@ -196,12 +235,12 @@ impl<'a> Product<'a> {
                     let a = Rows { values: &self.a.values[row * self.a.stride + start..], stride: self.a.stride };
                     let c = Rows { values: &mut self.c.values[row * self.c.stride + first..], stride: self.c.stride };
                     match self.count - row {
-                        1 => tile::<S, 1, N>(simd, a, b, c, &finish),
-                        2 => tile::<S, 2, N>(simd, a, b, c, &finish),
-                        3 => tile::<S, 3, N>(simd, a, b, c, &finish),
-                        4 => tile::<S, 4, N>(simd, a, b, c, &finish),
-                        5 => tile::<S, 5, N>(simd, a, b, c, &finish),
-                        _ => tile::<S, ROWS, N>(simd, a, b, c, &finish),
+                        1 => tile::<S, K, 1, N>(simd, kernel, a, b, c, &finish),
+                        2 => tile::<S, K, 2, N>(simd, kernel, a, b, c, &finish),
+                        3 => tile::<S, K, 3, N>(simd, kernel, a, b, c, &finish),
+                        4 => tile::<S, K, 4, N>(simd, kernel, a, b, c, &finish),
+                        5 => tile::<S, K, 5, N>(simd, kernel, a, b, c, &finish),
+                        _ => tile::<S, K, ROWS, N>(simd, kernel, a, b, c, &finish),
                     }
                 }
             }
@@ -214,8 +253,29 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        if vectors::<S>() == 4 { self.tiles::<S, 4>(simd) } else { self.tiles::<S, 2>(simd) }
+        with_kernel(simd, Single, self);
     }
+}
+
+/// How a term of the inner dimension is added to a running sum.
+pub(super) trait MultiplyAdd<S: Simd>: Copy {
+    fn multiply_add(self, simd: S, a: S::f32s, b: S::f32s, sum: S::f32s) -> S::f32s;
+}
+
+/// In single precision.
+#[derive(Debug, Clone, Copy)]
+struct Single;
+
+impl<S: Simd> MultiplyAdd<S> for Single {
+    #[inline(always)]
+    fn multiply_add(self, simd: S, a: S::f32s, b: S::f32s, sum: S::f32s) -> S::f32s {
+        simd.mul_add_e_f32s(a, b, sum)
+    }
+}
+
+#[inline(always)]
+pub(super) fn with_kernel<S: Simd, K: MultiplyAdd<S>>(simd: S, kernel: K, product: Product<'_>) {
+    if vectors::<S>() == 4 { product.tiles::<S, K, 4>(simd, kernel) } else { product.tiles::<S, K, 2>(simd, kernel) }
 }
 
 /// What follows the sums of a tile.
@@ -251,8 +311,9 @@ impl Finish<'_> {
     reason = "both sides are given alike; a reference to a mutable view is one more load"
 )]
 #[inline(always)]
-fn tile<S: Simd, const M: usize, const N: usize>(
+fn tile<S: Simd, K: MultiplyAdd<S>, const M: usize, const N: usize>(
     simd: S,
+    kernel: K,
     a: Rows<&[f32]>,
     b: &[S::f32s],
     c: Rows<&mut [f32]>,
@@ -266,7 +327,7 @@ fn tile<S: Simd, const M: usize, const N: usize>(
         for row in 0..M {
             let a = simd.splat_f32s(a[row][term]);
             for vector in 0..N {
-                sums[row][vector] = simd.mul_add_e_f32s(a, b[vector], sums[row][vector]);
+                sums[row][vector] = kernel.multiply_add(simd, a, b[vector], sums[row][vector]);
             }
         }
     }

@@ -67,6 +67,8 @@ pub(super) struct Scratch {
     narrow: Vec<f32>,
     /// Patches, then queries, keys and values, then hidden rows of the MLP.
     wide: Vec<f32>,
+    /// Left side of a product of bfloat16.
+    pairs: Vec<f32>,
     attention: AttentionScratch,
 }
 
@@ -126,7 +128,7 @@ impl Tower {
             scratch.add_product(&block.output, rows, width, Source::Narrow);
             self.expand(block, rows, scratch);
             if components {
-                passed.components.push(class_update(&block.contract, rows, class, &scratch.wide));
+                passed.components.push(class_update(&block.contract, rows, class, scratch));
             }
             scratch.add_product(&block.contract, rows, width, Source::Wide);
         }
@@ -149,7 +151,7 @@ impl Tower {
         // The class token has no patch: its row of `wide` is zero.
         let unfolded = Rows { values: scratch.wide.as_slice(), stride: depth };
         let embedded = Rows { values: scratch.narrow.as_mut_slice(), stride: width };
-        Product::new(rows, unfolded, &self.patches, embedded).accumulate().run();
+        Product::new(rows, unfolded, &self.patches, embedded).accumulate().run(&mut scratch.pairs);
         Normalise { input: &scratch.narrow, output: &mut scratch.residual, stride: width, norm: &self.ln_pre }.run();
     }
 
@@ -174,13 +176,13 @@ impl Tower {
     /// Attention of the rows: their `z` into `scratch.narrow`.
     fn attend(&self, block: &Block, rows: RowsOf, scratch: &mut Scratch) {
         let (tokens, width) = (self.tokens(), self.width());
-        let Scratch { residual, narrow, wide, attention } = scratch;
+        let Scratch { residual, narrow, wide, pairs, attention } = scratch;
         Normalise { input: residual, output: narrow, stride: width, norm: &block.ln_1 }.run();
         let all = residual.len() / width;
-        let project = |linear: &Linear, rows: RowsOf, wide: &mut [f32]| {
+        let mut project = |linear: &Linear, rows: RowsOf, wide: &mut [f32]| {
             let normed = Rows { values: narrow.as_slice(), stride: rows.step * width };
             let projected = Rows { values: wide, stride: rows.step * 3 * width };
-            Product::new(rows.count, normed, &linear.weight, projected).bias(&linear.bias).run();
+            Product::new(rows.count, normed, &linear.weight, projected).bias(&linear.bias).run(pairs);
         };
         project(&block.query, rows, wide);
         project(&block.key_value, RowsOf { count: all, step: 1 }, &mut wide[width..]);
@@ -194,12 +196,12 @@ impl Tower {
     /// Hidden rows of the MLP, one after the other, into `scratch.wide`.
     fn expand(&self, block: &Block, rows: RowsOf, scratch: &mut Scratch) {
         let stride = rows.step * self.width();
-        let Scratch { residual, narrow, wide, .. } = scratch;
+        let Scratch { residual, narrow, wide, pairs, .. } = scratch;
         Normalise { input: residual, output: narrow, stride, norm: &block.ln_2 }.run();
         let normed = Rows { values: narrow.as_slice(), stride };
         let hidden = Rows { values: wide.as_mut_slice(), stride: block.expand.bias.len() };
         let product = Product::new(rows.count, normed, &block.expand.weight, hidden);
-        product.bias(&block.expand.bias).activation(self.activation).run();
+        product.bias(&block.expand.bias).activation(self.activation).run(pairs);
     }
 
     /// `ln_post` and projection of the class tokens.
@@ -210,18 +212,18 @@ impl Tower {
         Normalise { input: residual, output: &mut normed, stride: width, norm: &self.ln_post }.run();
         let target = Rows { values: representation.as_mut_slice(), stride: d };
         let normed = Rows { values: normed.as_slice(), stride: width };
-        Product::new(residual.len() / width, normed, &self.projection, target).run();
+        Product::new(residual.len() / width, normed, &self.projection, target).run(&mut Vec::new());
         representation
     }
 }
 
 /// MLP update of the class tokens alone; the update of all rows goes straight into the residual.
-fn class_update(contract: &Linear, rows: RowsOf, class: RowsOf, hidden: &[f32]) -> Vec<f32> {
+fn class_update(contract: &Linear, rows: RowsOf, class: RowsOf, scratch: &mut Scratch) -> Vec<f32> {
     let width = contract.bias.len();
     let mut update = vec![0.0; class.count * width];
-    let hidden = Rows { values: hidden, stride: class.step / rows.step * contract.weight.depth() };
+    let hidden = Rows { values: scratch.wide.as_slice(), stride: class.step / rows.step * contract.weight.depth() };
     let target = Rows { values: update.as_mut_slice(), stride: width };
-    Product::new(class.count, hidden, &contract.weight, target).bias(&contract.bias).run();
+    Product::new(class.count, hidden, &contract.weight, target).bias(&contract.bias).run(&mut scratch.pairs);
     update
 }
 
@@ -248,7 +250,7 @@ impl Scratch {
             Source::Wide => Rows { values: self.wide.as_slice(), stride: linear.weight.depth() },
         };
         let residual = Rows { values: self.residual.as_mut_slice(), stride: rows.step * width };
-        Product::new(rows.count, a, &linear.weight, residual).bias(&linear.bias).accumulate().run();
+        Product::new(rows.count, a, &linear.weight, residual).bias(&linear.bias).accumulate().run(&mut self.pairs);
     }
 }
 

@@ -3,6 +3,7 @@
 use burn::nn::{LayerNorm, Linear as BurnLinear};
 
 use super::{
+    Precision,
     product::{Activation, Packed},
     rows::Norm,
     tower::{Block, Linear, Tower},
@@ -13,7 +14,9 @@ use crate::{
     readout::read,
 };
 
-pub(super) fn read_tower(tower: &VisionTower) -> Result<Tower> {
+/// Products of the blocks are in the precision asked for; patch embedding and output projection, a few hundredths of the work,
+/// stay exact.
+pub(super) fn read_tower(tower: &VisionTower, precision: Precision) -> Result<Tower> {
     let [width, _, patch, _] = tower.conv1.val().dims();
     let depth = 3 * patch * patch;
     let [_, d] = tower.proj.val().dims();
@@ -31,13 +34,13 @@ pub(super) fn read_tower(tower: &VisionTower) -> Result<Tower> {
         patches: Packed::from_columns(&read(tower.conv1.val())?, depth, depth, width),
         positions,
         ln_pre: norm(&tower.ln_pre, epsilon)?,
-        blocks: blocks.iter().map(|block| read_block(block, epsilon)).collect::<Result<_>>()?,
+        blocks: blocks.iter().map(|block| read_block(block, epsilon, precision)).collect::<Result<_>>()?,
         ln_post: norm(&tower.ln_post, epsilon)?,
         projection: Packed::from_rows(&read(tower.proj.val())?, d, width, d),
     })
 }
 
-fn read_block(block: &ResidualBlock, epsilon: f32) -> Result<Block> {
+fn read_block(block: &ResidualBlock, epsilon: f32, precision: Precision) -> Result<Block> {
     let attention = &block.attn;
     let width = attention.heads * attention.head_dim;
     let mut fused = read(attention.in_proj.weight.val())?;
@@ -50,21 +53,21 @@ fn read_block(block: &ResidualBlock, epsilon: f32) -> Result<Block> {
     let key_value_bias = bias.split_off(width);
     Ok(Block {
         ln_1: norm(&block.ln_1, epsilon)?,
-        query: Linear { weight: Packed::from_rows(&fused, 3 * width, width, width), bias },
+        query: Linear { weight: Packed::in_precision(precision, &fused, 3 * width, width, width), bias },
         key_value: Linear {
-            weight: Packed::from_rows(&fused[width..], 3 * width, width, 2 * width),
+            weight: Packed::in_precision(precision, &fused[width..], 3 * width, width, 2 * width),
             bias: key_value_bias,
         },
-        output: linear(&attention.out_proj)?,
+        output: linear(&attention.out_proj, precision)?,
         ln_2: norm(&block.ln_2, epsilon)?,
-        expand: linear(&block.mlp.c_fc)?,
-        contract: linear(&block.mlp.c_proj)?,
+        expand: linear(&block.mlp.c_fc, precision)?,
+        contract: linear(&block.mlp.c_proj, precision)?,
     })
 }
 
-fn linear(linear: &BurnLinear) -> Result<Linear> {
+fn linear(linear: &BurnLinear, precision: Precision) -> Result<Linear> {
     let [depth, columns] = linear.weight.val().dims();
-    let weight = Packed::from_rows(&read(linear.weight.val())?, columns, depth, columns);
+    let weight = Packed::in_precision(precision, &read(linear.weight.val())?, columns, depth, columns);
     Ok(Linear { weight, bias: read_bias(linear)? })
 }
 

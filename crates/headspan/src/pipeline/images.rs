@@ -2,6 +2,7 @@ use std::{collections::BTreeMap, time::Instant};
 
 use anyhow::{Context, Result};
 use headspan_artifacts::{RunDirectory, Stage, StageState};
+use headspan_clip::Precision;
 use headspan_extract::{
     CheckFigures, Dataset, ExtractError, FinishSummary, ImagesJob, ImagesSummary, PartPlan, Shard, extract_images,
     finish_images,
@@ -22,11 +23,17 @@ use crate::{
 /// Slice of the configuration that the stage reads. Device, batch size and threads are not in it: results do not depend on
 /// them beyond rounding.
 pub(crate) fn slice(settings: &Settings) -> Value {
-    json!({
-        "layers": settings.images.layers,
-        "part_rows": settings.images.part_rows,
-        "max_pixels": settings.images.max_pixels,
-    })
+    let images = &settings.images;
+    let mut slice = json!({
+        "layers": images.layers,
+        "part_rows": images.part_rows,
+        "max_pixels": images.max_pixels,
+    });
+    // Named only where it is not the rule: runs from before there was a choice stay what they are.
+    if images.precision != Precision::Float32 {
+        slice["precision"] = json!(images.precision);
+    }
+    slice
 }
 
 /// Lists the data set and says what is odd about it.
@@ -74,6 +81,11 @@ pub(crate) fn run(
         return Ok(StageReport::up_to_date(Stage::Images));
     }
     let loaded = model.get()?;
+    if !settings.images.precision.is_native() {
+        tracing::warn!(
+            "this processor has no products of bfloat16 (AVX-512 BF16): `images.precision = \"float32\"` is faster here"
+        );
+    }
     let started = Instant::now();
     let reporter = Reporter::new(&format!("{} images", run.id().model()), "images", quiet);
     let progress = |done, total| reporter.report(done, total);
