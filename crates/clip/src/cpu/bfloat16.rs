@@ -114,13 +114,20 @@ impl NullaryFnOnce for Native<'_> {
 impl MultiplyAdd<V4> for PairInstructions {
     #[expect(
         unsafe_code,
-        reason = "pulp does not wrap this instruction, which makes ViT-B/32 1.7 times as fast (decision 0005)"
+        reason = "pulp does not wrap this instruction, which makes the pass 1.8 times as fast (decision 0005)"
     )]
     #[inline(always)]
     fn multiply_add(self, _simd: V4, a: f32x16, b: f32x16, sum: f32x16) -> f32x16 {
-        use std::{arch::x86_64::_mm512_dpbf16_ps, mem::transmute};
-        // SAFETY: `self` is proof that the processor has the instruction; all types are 64 bytes in which any bits are a value.
-        unsafe { transmute(_mm512_dpbf16_ps(transmute(sum), transmute(a), transmute(b))) }
+        use std::{
+            arch::x86_64::{__m512bh, _mm512_dpbf16_ps},
+            mem::transmute,
+        };
+        // SAFETY: `self` is proof that the processor has the instruction; both types are 64 bytes in which any bits are a value.
+        let sum = unsafe {
+            let (a, b) = (transmute::<f32x16, __m512bh>(a), transmute::<f32x16, __m512bh>(b));
+            _mm512_dpbf16_ps(pulp::cast(sum), a, b)
+        };
+        pulp::cast(sum)
     }
 }
 
@@ -167,8 +174,10 @@ mod tests {
     #[test]
     fn rounding_is_to_the_nearest_and_keeps_what_is_no_number() {
         // 1 + 2⁻⁸ lies between 1 and 1 + 2⁻⁷; the even one is 1. A little more goes up.
-        assert_eq!(halves(pair(1.0 + 1.0 / 256.0, 1.0 + 1.1 / 256.0)), [1.0, 1.0 + 1.0 / 128.0]);
-        assert_eq!(halves(pair(f32::INFINITY, f32::NEG_INFINITY)), [f32::INFINITY, f32::NEG_INFINITY]);
+        let bits = |values: [f32; 2]| values.map(f32::to_bits);
+        assert_eq!(bits(halves(pair(1.0 + 1.0 / 256.0, 1.0 + 1.1 / 256.0))), bits([1.0, 1.0 + 1.0 / 128.0]));
+        let infinities = [f32::INFINITY, f32::NEG_INFINITY];
+        assert_eq!(bits(halves(pair(infinities[0], infinities[1]))), bits(infinities));
         assert!(halves(pair(f32::from_bits(0x7fff_ffff), f32::NAN)).iter().all(|half| half.is_nan()));
     }
 
