@@ -68,7 +68,7 @@ def measure(name, arguments):
     images = IMAGES[name]
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         model = checkpoint(name, pathlib.Path(folder))
-        ours = Ours(folder, arguments.threads)
+        ours = {"float32": Ours(folder, arguments.threads)}
         pixels = torch.randn(images, 3, 224, 224)
 
         def theirs(encode):
@@ -84,17 +84,18 @@ def measure(name, arguments):
         if arguments.bfloat16:
             half = copy.deepcopy(model).bfloat16()
             methods["PyTorch bfloat16"] = lambda: theirs(lambda batch: half.encode_image(batch.bfloat16()))
-        methods["headspan"] = lambda: images / ours.seconds(images)
+        methods["headspan"] = lambda: images / ours["float32"].seconds(images)
         if arguments.bfloat16:
-            rounded = Ours(folder, arguments.threads, "bfloat16")
-            methods["headspan bfloat16"] = lambda: images / rounded.seconds(images)
+            ours["bfloat16"] = Ours(folder, arguments.threads, "bfloat16")
+            methods["headspan bfloat16"] = lambda: images / ours["bfloat16"].seconds(images)
         for method in methods.values():  # warm up, compile
             method()
         rates = {method: [] for method in methods}
         for _ in range(arguments.rounds):
             for method, run in methods.items():
                 rates[method].append(run())
-        ours.close()
+        for process in ours.values():
+            process.close()
     best = max(statistics.median(rates[method]) for method in rates if method in FLOAT32)
     for method, found in rates.items():
         ratio = f"{statistics.median(found) / best:.2f}"

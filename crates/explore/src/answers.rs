@@ -10,7 +10,7 @@ use crate::{error::Result, extremes::Extremes};
 
 /// Most extremes kept: every head of a large model with some of its texts, at a few kilobytes each.
 const MOST_EXTREMES: usize = 4_096;
-/// Most heads whose lengths are kept (0.2 MB each for 50,000 images), or whose directions are.
+/// Most selections whose lengths are kept (0.2 MB each for 50,000 images), and most heads whose directions are.
 const MOST_HEADS: usize = 128;
 
 /// A head, the rank of a text or none for distance, and the number of images at each end.
@@ -21,7 +21,7 @@ pub(crate) type ExtremesKey = (HeadId, Option<usize>, usize);
 #[derive(Default)]
 pub(crate) struct Answers {
     extremes: Mutex<HashMap<ExtremesKey, Extremes>>,
-    lengths: Mutex<HashMap<HeadId, Arc<Vec<f32>>>>,
+    lengths: Mutex<HashMap<Vec<HeadId>, Arc<Vec<f32>>>>,
     directions: Mutex<HashMap<HeadId, Arc<Vec<Vec<f64>>>>>,
 }
 
@@ -31,9 +31,9 @@ impl Answers {
         kept(&self.extremes, MOST_EXTREMES, key, find)
     }
 
-    /// Lengths of one head's contributions, by row.
-    pub(crate) fn lengths(&self, head: HeadId, find: impl FnOnce() -> Result<Vec<f32>>) -> Result<Arc<Vec<f32>>> {
-        kept(&self.lengths, MOST_HEADS, head, || find().map(Arc::new))
+    /// Lengths of the mean contributions of some heads, by row.
+    pub(crate) fn lengths(&self, heads: &[HeadId], find: impl FnOnce() -> Result<Vec<f32>>) -> Result<Arc<Vec<f32>>> {
+        kept(&self.lengths, MOST_HEADS, heads.to_vec(), || find().map(Arc::new))
     }
 
     /// Directions of a head's texts.

@@ -50,9 +50,10 @@ impl ExploreModel {
         Self { model, tokenizer, preprocess, grid: config.vision.grid(), device }
     }
 
-    /// The transform before the model; what of an image the model sees.
-    pub fn preprocess(&self) -> &Preprocess {
-        &self.preprocess
+    /// What of an image the model sees, at the model's size.
+    pub fn seen(&self, image: &RgbImage8) -> RgbImage8 {
+        let side = self.preprocess.size as u32;
+        RgbImage8 { width: side, height: side, data: self.preprocess.pixels(image) }
     }
 
     /// Features of texts, to unit norm, each `[d]`, and whether a text's end was cut off.
@@ -71,10 +72,7 @@ impl ExploreModel {
 
     /// One forward pass that keeps what the heads of `layers` read: `z` and, for segmentation, attention and values.
     pub fn trace(&self, image: &RgbImage8, layers: &[u32]) -> Result<ImageTrace> {
-        let size = self.preprocess.size;
-        let mut pixels = vec![0.0_f32; 3 * size * size];
-        self.preprocess.apply(image, &mut pixels);
-        self.trace_pixels(pixels, layers)
+        self.trace_pixels(self.pixels(image), layers)
     }
 
     /// As [`ExploreModel::trace`], of normalised pixels `[3, side, side]`.
@@ -84,10 +82,15 @@ impl ExploreModel {
 
     /// As [`ExploreModel::trace`], and what attention rollout needs.
     pub(crate) fn trace_with_attention(&self, image: &RgbImage8, layers: &[u32]) -> Result<ImageTrace> {
+        self.run(self.pixels(image), layers, true)
+    }
+
+    /// Normalised pixels `[3, side, side]` of an image.
+    fn pixels(&self, image: &RgbImage8) -> Vec<f32> {
         let size = self.preprocess.size;
         let mut pixels = vec![0.0_f32; 3 * size * size];
         self.preprocess.apply(image, &mut pixels);
-        self.run(pixels, layers, true)
+        pixels
     }
 
     fn run(&self, pixels: Vec<f32>, layers: &[u32], mean_attention: bool) -> Result<ImageTrace> {

@@ -199,10 +199,9 @@ impl ExploreRun {
         Ok(functional)
     }
 
-    /// Length of every image's mean contribution of `heads`. Those of one head are kept: they never change.
+    /// Length of every image's mean contribution of `heads`. They never change, and are kept.
     fn lengths(&self, heads: &[HeadId]) -> Result<Arc<Vec<f32>>> {
-        let [only] = heads else { return Ok(Arc::new(self.norms(heads, None)?)) };
-        self.answers().lengths(*only, || self.norms(heads, None))
+        self.answers().lengths(heads, || self.norms(heads, None))
     }
 
     /// `|Σ_h B_h (u_h − ū_h)| / k` of every image, `ū` zero without a centre. `B = QR`, so the length of `B x` is that of `R x`:

@@ -12,11 +12,19 @@ pub type Columns = Vec<(&'static str, ArrayRef)>;
 /// One row an image: `image_index`, `image_id`, `class_id`, `score`, in the order given.
 pub fn image_columns<'a>(images: impl IntoIterator<Item = &'a Neighbour>) -> Columns {
     let images: Vec<&Neighbour> = images.into_iter().collect();
+    let names = images.iter().map(|one| (one.image_index, one.image_id.as_str(), one.class_id.as_deref()));
+    let mut columns = name_columns(names);
+    columns.push(("score", Arc::new(images.iter().map(|one| one.score).collect::<Float32Array>())));
+    columns
+}
+
+/// One row an image: `image_index`, `image_id`, `class_id`.
+pub(crate) fn name_columns<'a>(images: impl Iterator<Item = (u64, &'a str, Option<&'a str>)>) -> Columns {
+    let images: Vec<_> = images.collect();
     vec![
-        ("image_index", Arc::new(images.iter().map(|one| one.image_index).collect::<UInt64Array>())),
-        ("image_id", Arc::new(StringArray::from_iter_values(images.iter().map(|one| &one.image_id)))),
-        ("class_id", Arc::new(images.iter().map(|one| one.class_id.as_deref()).collect::<StringArray>())),
-        ("score", Arc::new(images.iter().map(|one| one.score).collect::<Float32Array>())),
+        ("image_index", Arc::new(images.iter().map(|(index, _, _)| *index).collect::<UInt64Array>())),
+        ("image_id", Arc::new(StringArray::from_iter_values(images.iter().map(|(_, id, _)| *id)))),
+        ("class_id", Arc::new(images.iter().map(|(_, _, class)| *class).collect::<StringArray>())),
     ]
 }
 

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Most bytes of activations kept in memory.
-const COLUMN_BYTES: usize = 512 << 20;
+pub(crate) const COLUMN_BYTES: usize = 512 << 20;
 /// Key of the extraction record under which the data set's settings stand.
 pub(crate) const DATA: &str = "data";
 /// Key under which the checkpoint folder stands, where it is not a known model's.
@@ -104,9 +104,7 @@ impl Workbench {
 
     /// What of an image the model sees, at the model's size.
     pub(crate) fn seen(&self, image: &RgbImage8) -> Result<RgbImage8> {
-        let preprocess = self.model()?.preprocess();
-        let side = preprocess.size as u32;
-        Ok(RgbImage8 { width: side, height: side, data: preprocess.pixels(image) })
+        Ok(self.model()?.seen(image))
     }
 
     fn limits(&self) -> DecodeLimits {

@@ -84,14 +84,14 @@ impl<'a> SegmentationTrial<'a> {
             });
         }
         // The mask goes through the very transform of the image, so that both are cropped alike.
-        let seen = self.model.preprocess().pixels(mask);
-        let truth: Vec<bool> = seen.chunks_exact(3).map(|pixel| pixel.iter().any(|value| *value > 127)).collect();
+        let seen = self.model.seen(mask);
+        let truth: Vec<bool> = seen.data.chunks_exact(3).map(|pixel| pixel.iter().any(|value| *value > 127)).collect();
         let trace = self.model.trace_with_attention(image, &self.layers)?;
         let class = self.predicted(&trace);
         let direction: Vec<f32> = self.classes[class].iter().zip(&self.mean).map(|(own, mean)| own - mean).collect();
         let (decomposition, _) = token_scores(&self.heads, &self.readouts, &trace, &direction)?;
         let (raw, rollout) = attention_maps(&trace);
-        let side = self.model.preprocess().size;
+        let side = seen.width as usize;
         for (tally, patches) in self.tallies.iter_mut().zip([decomposition, raw, rollout]) {
             let scores = to_pixels(&patches, trace.grid, side);
             tally.add(&scores, &clipped(&scores), &truth);

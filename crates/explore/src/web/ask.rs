@@ -30,25 +30,19 @@ impl Fields {
 
     /// First value of a field; none if it is missing or empty.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
-        let found = self.0.iter().find(|(own, value)| own == key && !value.trim().is_empty());
-        found.map(|(_, value)| value.as_str())
+        self.all(key).next()
     }
 
     /// Values of a field that are not empty.
-    pub(super) fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0
-            .iter()
-            .filter(move |(own, value)| own == key && !value.trim().is_empty())
-            .map(|(_, value)| value.as_str())
+    pub(super) fn all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+        self.pairs().filter(move |(own, value)| *own == key && !value.trim().is_empty()).map(|(_, value)| value)
     }
 
     /// The same fields with one set anew, as a query string.
     pub(super) fn with(&self, key: &str, value: &str) -> String {
-        let others = self.0.iter().filter(|(own, value)| own != key && !value.is_empty());
-        let mut text = Serializer::new(String::new());
-        text.extend_pairs(others);
-        text.append_pair(key, value);
-        text.finish()
+        let mut fields = self.without(&[key]);
+        fields.push(key, value);
+        fields.text()
     }
 
     /// Adds a field.
@@ -84,6 +78,19 @@ impl Fields {
             .map_err(|_no_number| WebError::question(format!("{key}: `{}` is not a number", shortened(text))))
     }
 
+    /// What one of two names stands for; the first, if the field is not there.
+    fn either<T>(&self, key: &str, [(first, one), (second, other)]: [(&str, T); 2]) -> Result<T, WebError> {
+        match self.get(key) {
+            None => Ok(one),
+            Some(name) if name == first => Ok(one),
+            Some(name) if name == second => Ok(other),
+            Some(name) => {
+                let name = shortened(name);
+                Err(WebError::question(format!("{key}: `{name}` is neither {first} nor {second}")))
+            }
+        }
+    }
+
     fn flag(&self, key: &str) -> bool {
         self.get(key).is_some_and(|value| matches!(value, "1" | "true" | "on" | "yes"))
     }
@@ -98,6 +105,23 @@ pub(super) enum Subject {
     Upload(String),
     /// A text.
     Text(String),
+}
+
+impl Subject {
+    /// Position of an image of the run.
+    pub(super) fn image(&self) -> Option<u64> {
+        if let Self::Image(image) = self { Some(*image) } else { None }
+    }
+
+    /// Name of an upload.
+    pub(super) fn upload(&self) -> Option<String> {
+        if let Self::Upload(name) = self { Some(name.clone()) } else { None }
+    }
+
+    /// A text.
+    pub(super) fn text(&self) -> Option<String> {
+        if let Self::Text(text) = self { Some(text.clone()) } else { None }
+    }
 }
 
 /// Neighbours of what, by which heads.
@@ -136,6 +160,9 @@ pub(super) enum Next {
     Segment,
 }
 
+/// The analyses by the names that they have in a URL.
+const NEXT: [(&str, Next); 2] = [("neighbours", Next::Neighbours), ("segment", Next::Segment)];
+
 impl Next {
     /// Last part of the page's path.
     pub(super) fn name(self) -> &'static str {
@@ -160,28 +187,16 @@ impl ImagesAsk {
             short_enough(text)?;
             Ok(Some(text.trim().to_owned()))
         };
-        let next = match fields.get("next") {
-            None | Some("neighbours") => Next::Neighbours,
-            Some("segment") => Next::Segment,
-            Some(other) => {
-                return Err(WebError::question(format!(
-                    "next: `{}` is neither neighbours nor segment",
-                    shortened(other)
-                )));
-            }
-        };
+        let next = fields.either("next", NEXT)?;
         Ok(Self { find: own("find")?, class: own("class")?, from: fields.number("from", 0)?, next })
     }
 }
 
 impl CompareAsk {
     pub(super) fn read(fields: &Fields) -> Result<Self, WebError> {
-        match fields.get("analysis") {
-            None | Some("neighbours") => Ok(Self::Neighbours(NeighboursAsk::read(fields)?)),
-            Some("segment") => Ok(Self::Segment(SegmentAsk::read(fields)?)),
-            Some(other) => {
-                Err(WebError::question(format!("analysis: `{}` is neither neighbours nor segment", shortened(other))))
-            }
+        match fields.either("analysis", NEXT)? {
+            Next::Neighbours => Ok(Self::Neighbours(NeighboursAsk::read(fields)?)),
+            Next::Segment => Ok(Self::Segment(SegmentAsk::read(fields)?)),
         }
     }
 }
@@ -193,16 +208,7 @@ impl NeighboursAsk {
         if !(1..=MOST_IMAGES).contains(&count) {
             return Err(WebError::question(format!("count: {count} is not between 1 and {MOST_IMAGES}")));
         }
-        let similarity = match fields.get("similarity") {
-            None | Some("dot") => Similarity::Dot,
-            Some("cosine") => Similarity::Cosine,
-            Some(other) => {
-                return Err(WebError::question(format!(
-                    "similarity: `{}` is neither dot nor cosine",
-                    shortened(other)
-                )));
-            }
-        };
+        let similarity = fields.either("similarity", [("dot", Similarity::Dot), ("cosine", Similarity::Cosine)])?;
         let classes: BTreeSet<String> = fields.all("class").map(str::to_owned).collect();
         let request = NeighboursRequest { heads, count, similarity, classes, farthest: fields.flag("farthest") };
         Ok(Self { subject: subject(fields, true)?, request })
@@ -216,16 +222,7 @@ impl SegmentAsk {
             return Err(WebError::question(format!("{} texts are more than {MOST_TEXTS}", texts.len())));
         }
         texts.iter().try_for_each(|text| short_enough(text))?;
-        let shading = match fields.get("shading") {
-            None | Some("smooth") => Shading::Smooth,
-            Some("patches") => Shading::Patches,
-            Some(other) => {
-                return Err(WebError::question(format!(
-                    "shading: `{}` is neither smooth nor patches",
-                    shortened(other)
-                )));
-            }
-        };
+        let shading = fields.either("shading", [("smooth", Shading::Smooth), ("patches", Shading::Patches)])?;
         Ok(Self { subject: subject(fields, false)?, texts, heads: heads(fields)?, shading })
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 use axum::{
     Router,
     body::{Body, to_bytes},
-    http::{Request, header},
+    http::Request,
 };
 use tower::ServiceExt;
 
@@ -49,13 +49,13 @@ impl Explorer {
         let mut files = Exported::new();
         let mut titles = Vec::new();
         for page in pages {
-            let (_, body) = get(&router, page).await?;
+            let body = get(&router, page).await?;
             let html = String::from_utf8_lossy(&body).into_owned();
             titles.push((names[page.as_str()].clone(), title(&html)));
             for source in sources(&html) {
                 let name = file_name(&source);
                 if let Entry::Vacant(place) = files.entry(name) {
-                    place.insert(get(&router, &source).await?.1);
+                    place.insert(get(&router, &source).await?);
                 }
             }
             files.insert(names[page.as_str()].clone(), standing_alone(&html, &names).into_bytes());
@@ -65,7 +65,7 @@ impl Explorer {
     }
 }
 
-async fn get(router: &Router, page: &str) -> Result<(String, Vec<u8>), ExportError> {
+async fn get(router: &Router, page: &str) -> Result<Vec<u8>, ExportError> {
     let not_a_path = || ExportError::NotAPath { page: page.to_owned() };
     let request = Request::get(page.replace("&amp;", "&")).body(Body::empty()).map_err(|_invalid| not_a_path())?;
     if !page.starts_with('/') {
@@ -73,15 +73,13 @@ async fn get(router: &Router, page: &str) -> Result<(String, Vec<u8>), ExportErr
     }
     let response = router.clone().oneshot(request).await.unwrap_or_else(|infallible| match infallible {});
     let status = response.status();
-    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.to_owned();
     let body = to_bytes(response.into_body(), LARGEST).await.map(|bytes| bytes.to_vec());
     let body = body.unwrap_or_else(|error| error.to_string().into_bytes());
     if !status.is_success() {
         let message = between(&String::from_utf8_lossy(&body), "role=\"alert\">", "<").unwrap_or_default();
         return Err(ExportError::NoPage { page: page.to_owned(), status: status.as_u16(), message });
     }
-    Ok((kind, body))
+    Ok(body)
 }
 
 fn between(text: &str, start: &str, end: &str) -> Option<String> {

@@ -52,9 +52,7 @@ pub(super) async fn seen(place: Place) -> Answer {
             };
             let subject = place.subject()?.as_ref();
             let image = pixels(&place.shared, subject, &asked)?;
-            let preprocess = subject.model()?.preprocess();
-            let side = preprocess.size as u32;
-            encoded(&RgbImage8 { width: side, height: side, data: preprocess.pixels(&image) })
+            encoded(&subject.model()?.seen(&image))
         })
         .await
 }

@@ -1,11 +1,14 @@
+use std::path::Path;
+
 use anyhow::Result;
+use burn::tensor::Device;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
-use headspan_clip::{Checkpoint, CheckpointFiles, ClipConfig, DeviceChoice, Tokenizer, open_device};
+use headspan_clip::{Checkpoint, CheckpointFiles, Clip, ClipConfig, DeviceChoice, Tokenizer, open_device};
 use headspan_train::{Evaluation, EvaluationSettings, Subject};
 
 use crate::{
     cli::{EvaluateArgs, Evaluated},
-    commands::{UsageError, evaluate_segmentation::segmentation, print, print_json},
+    commands::{UsageError, evaluate_segmentation::segmentation, percent, print, print_json},
 };
 
 /// Tries a model of the rendered world on scenes that its training never saw.
@@ -19,11 +22,7 @@ pub(crate) fn evaluate(arguments: &EvaluateArgs) -> Result<()> {
     if arguments.scenes == 0 || !arguments.scenes.is_multiple_of(100) {
         return Err(UsageError(format!("--scenes {}: a multiple of 100", arguments.scenes)).into());
     }
-    let files = CheckpointFiles::find(checkpoint)?;
-    let config = ClipConfig::read(&files.config)?;
-    let tokenizer = Tokenizer::read(&files.tokenizer, config.text.context_length, config.text.vocab_size)?;
-    let (device, _kind) = open_device(arguments.device.unwrap_or(DeviceChoice::Auto))?;
-    let model = Checkpoint::open(&files.weights)?.load(&config, &device)?;
+    let Opened { config, tokenizer, device, model } = opened(checkpoint, arguments.device)?;
     let subject = Subject { model: &model, config: &config, tokenizer: &tokenizer, device: &device };
     let found = subject.evaluate(&EvaluationSettings {
         scenes: arguments.scenes,
@@ -31,6 +30,23 @@ pub(crate) fn evaluate(arguments: &EvaluateArgs) -> Result<()> {
         ease: arguments.ease,
     })?;
     if arguments.json { print_json(&json(&found)) } else { print(&table(&found)) }
+}
+
+/// A checkpoint that is looked at by itself, with no run around it.
+pub(super) struct Opened {
+    pub(super) config: ClipConfig,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) device: Device,
+    pub(super) model: Clip,
+}
+
+pub(super) fn opened(checkpoint: &Path, device: Option<DeviceChoice>) -> Result<Opened> {
+    let files = CheckpointFiles::find(checkpoint)?;
+    let config = ClipConfig::read(&files.config)?;
+    let tokenizer = Tokenizer::read(&files.tokenizer, config.text.context_length, config.text.vocab_size)?;
+    let (device, _kind) = open_device(device.unwrap_or(DeviceChoice::Auto))?;
+    let model = Checkpoint::open(&files.weights)?.load(&config, &device)?;
+    Ok(Opened { config, tokenizer, device, model })
 }
 
 fn table(found: &Evaluation) -> String {
@@ -53,10 +69,6 @@ fn table(found: &Evaluation) -> String {
         percent(found.image_to_text),
         found.retrieval_scenes
     )
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.1} %", 100.0 * share)
 }
 
 fn json(found: &Evaluation) -> serde_json::Value {

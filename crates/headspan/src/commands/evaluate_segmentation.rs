@@ -2,17 +2,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
-use headspan_clip::{
-    Checkpoint, CheckpointFiles, ClipConfig, DecodeLimits, DeviceChoice, ReadoutFolder, RgbImage8, Tokenizer,
-    decode_rgb, open_device,
-};
+use headspan_clip::{DecodeLimits, ReadoutFolder, RgbImage8, decode_rgb};
 use headspan_explore::{ExploreModel, SegmentationTrial};
 use headspan_scenes::{Attribute, Count, Hue, Kind, Pattern, World};
 use serde_json::json;
 
 use crate::{
     cli::SegmentationArgs,
-    commands::{UsageError, print, print_json},
+    commands::{
+        UsageError,
+        evaluate::{Opened, opened},
+        percent, print, print_json,
+    },
 };
 
 /// Most pixels of an image or mask.
@@ -23,11 +24,7 @@ const TEXTS_AT_ONCE: usize = 256;
 
 /// Holds the decomposition's maps against masks, beside raw attention and rollout.
 pub(super) fn segmentation(arguments: &SegmentationArgs) -> Result<()> {
-    let files = CheckpointFiles::find(&arguments.checkpoint)?;
-    let config = ClipConfig::read(&files.config)?;
-    let tokenizer = Tokenizer::read(&files.tokenizer, config.text.context_length, config.text.vocab_size)?;
-    let (device, _kind) = open_device(arguments.device.unwrap_or(DeviceChoice::Auto))?;
-    let clip = Checkpoint::open(&files.weights)?.load(&config, &device)?;
+    let Opened { config, tokenizer, device, model: clip } = opened(&arguments.checkpoint, arguments.device)?;
     let layers = arguments.layers.resolve(config.vision.layers)?;
     let readouts = ReadoutFolder::new(&clip.visual)?.readouts(&layers)?;
     let model = ExploreModel::new(clip, tokenizer, &config, device);
@@ -56,14 +53,14 @@ fn table(trial: &SegmentationTrial<'_>, skipped: usize) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(["map", "pixel accuracy", "mIoU", "mAP", "AP of foreground"]);
-    let percent = |share: f64| Cell::new(format!("{:.1} %", 100.0 * share)).set_alignment(CellAlignment::Right);
+    let share = |share: f64| Cell::new(percent(share)).set_alignment(CellAlignment::Right);
     for (method, scores) in trial.scores() {
         table.add_row([
             Cell::new(method.name()),
-            percent(scores.pixel_accuracy),
-            percent(scores.mean_iou),
-            percent(scores.average_precision),
-            percent(scores.foreground_precision),
+            share(scores.pixel_accuracy),
+            share(scores.mean_iou),
+            share(scores.average_precision),
+            share(scores.foreground_precision),
         ]);
     }
     format!("{table}\n{} images, {skipped} skipped", trial.images())

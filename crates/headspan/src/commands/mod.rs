@@ -158,6 +158,11 @@ pub(crate) fn print(text: &str) -> Result<()> {
     }
 }
 
+/// A share from 0 to 1, for a table.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
 /// JSON for machines, to stdout.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<()> {
     print(&serde_json::to_string_pretty(value)?)

@@ -12,7 +12,7 @@ use headspan_scenes::{Attribute, Background, Home, Kind, categories, description
 
 use crate::{
     cli::TruthArgs,
-    commands::{print, run::existing_run, settings, truth_neighbours::agreement_table},
+    commands::{percent, print, run::existing_run, settings, truth_neighbours::agreement_table},
     pipeline::synonyms,
 };
 
@@ -82,14 +82,14 @@ fn group_table(groups: &[GroupAccuracy], grounds: &[usize], heads: &[HeadId]) ->
     table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(["object", "background", "images", "accuracy", "without background heads"]);
     let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
-    let percent = |share: f64| right(format!("{:.1} %", 100.0 * share));
+    let share_of = |share: f64| right(percent(share));
     for group in groups {
         table.add_row([
             Cell::new(&group.object),
             Cell::new(&group.surroundings),
             right(group.images.to_string()),
-            percent(group.before),
-            percent(group.after),
+            share_of(group.before),
+            share_of(group.after),
         ]);
     }
     let worst = |share: fn(&GroupAccuracy) -> f64| groups.iter().map(share).fold(f64::INFINITY, f64::min);

@@ -6,12 +6,12 @@ use headspan_artifacts::{ImageStatus, RunDirectory};
 use headspan_explore::{ExploreRun, HeadSelection, NeighboursRequest, Query, Similarity};
 use headspan_metrics::AttributeTable;
 
+use crate::{commands::percent, workbench::COLUMN_BYTES};
+
 /// Neighbours that are looked at of each query.
 const NEIGHBOURS: usize = 8;
 /// Images that ask, at even steps through the data set.
 const QUERIES: usize = 500;
-/// Most bytes of activations in memory.
-const COLUMN_BYTES: usize = 512 << 20;
 
 /// How often the nearest neighbours of an image under a property's heads share its attribute, beside what chance would give.
 pub(super) fn agreement_table(run: &RunDirectory, truth: &AttributeTable) -> Result<String> {
@@ -25,7 +25,7 @@ pub(super) fn agreement_table(run: &RunDirectory, truth: &AttributeTable) -> Res
     table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(["property", "heads", "dot product", "cosine", "all heads, cosine", "chance"]);
     let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
-    let percent = |share: f64| right(format!("{:.1} %", 100.0 * share));
+    let share_of = |share: f64| right(percent(share));
     for (category, name) in truth.categories().iter().enumerate() {
         let Some(heads) = run.properties().get(name) else { continue };
         let values = truth.column(category, &ids);
@@ -36,10 +36,10 @@ pub(super) fn agreement_table(run: &RunDirectory, truth: &AttributeTable) -> Res
         table.add_row([
             Cell::new(name),
             right(heads.len().to_string()),
-            percent(share(&own, Similarity::Dot)?),
-            percent(share(&own, Similarity::Cosine)?),
-            percent(share(&HeadSelection::All, Similarity::Cosine)?),
-            percent(chance(&values, &extracted, &queries)),
+            share_of(share(&own, Similarity::Dot)?),
+            share_of(share(&own, Similarity::Cosine)?),
+            share_of(share(&HeadSelection::All, Similarity::Cosine)?),
+            share_of(chance(&values, &extracted, &queries)),
         ]);
     }
     Ok(format!("{table}\n{} queries, {NEIGHBOURS} neighbours each", queries.len()))

@@ -4,9 +4,8 @@ use serde::Serialize;
 
 use super::layout::{formats, page};
 use crate::{
-    neighbours::Neighbour,
     run::ExploreRun,
-    tables::{Columns, image_columns},
+    tables::{Columns, name_columns},
     web::{
         app::Shared,
         ask::{Fields, ImagesAsk, Next},
@@ -145,18 +144,7 @@ impl Page for ImagesPage {
     }
 
     fn table(&self) -> Columns {
-        let images: Vec<Neighbour> = self
-            .images
-            .iter()
-            .map(|image| Neighbour {
-                image_index: image.image_index,
-                image_id: image.image_id.clone(),
-                class_id: image.class_id.clone(),
-                score: 0.0,
-            })
-            .collect();
-        let mut columns = image_columns(&images);
-        columns.retain(|(name, _)| *name != "score");
-        columns
+        let images = self.images.iter();
+        name_columns(images.map(|image| (image.image_index, image.image_id.as_str(), image.class_id.as_deref())))
     }
 }

@@ -129,6 +129,11 @@ pub(super) fn formats(path: &str, query: &str) -> Markup {
     }
 }
 
+/// The image that a question is about in a query string, for links that ask something else of it.
+pub(super) fn subject_query(image: Option<u64>, upload: Option<&str>) -> Option<String> {
+    image.map(|image| format!("image={image}")).or_else(|| upload.map(|name| format!("upload={name}")))
+}
+
 /// A value as it may stand in a query string.
 pub(super) fn urlencoded(value: &str) -> String {
     form_urlencoded::byte_serialize(value.as_bytes()).collect()

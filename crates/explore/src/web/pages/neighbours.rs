@@ -1,7 +1,7 @@
 use maud::{Markup, html};
 use serde::Serialize;
 
-use super::layout::{formats, heads_field, image_field, page, upload_form, urlencoded};
+use super::layout::{formats, heads_field, image_field, page, subject_query, upload_form, urlencoded};
 use crate::{
     neighbours::{Neighbour, Neighbours, Similarity},
     pictures::number,
@@ -41,8 +41,7 @@ impl NeighboursPage {
         fields: &Fields,
         answer: Option<Neighbours>,
     ) -> Self {
-        let request = &ask.request;
-        let subject = ask.subject.clone();
+        let (request, subject) = (&ask.request, ask.subject.as_ref());
         Self {
             run: run.name(),
             heads: request.heads.to_string(),
@@ -50,18 +49,16 @@ impl NeighboursPage {
             similarity: request.similarity,
             farthest: request.farthest,
             classes: request.classes.iter().cloned().collect(),
-            image: if let Some(Subject::Image(image)) = subject { Some(image) } else { None },
-            upload: if let Some(Subject::Upload(name)) = &ask.subject { Some(name.clone()) } else { None },
-            text: if let Some(Subject::Text(text)) = subject { Some(text) } else { None },
+            image: subject.and_then(Subject::image),
+            upload: subject.and_then(Subject::upload),
+            text: subject.and_then(Subject::text),
             answer,
             query: fields.text(),
         }
     }
 
-    /// Query string of the subject alone, for links that ask something else of it.
     fn subject(&self) -> Option<String> {
-        let image = self.image.map(|image| format!("image={image}"));
-        image.or_else(|| self.upload.as_ref().map(|name| format!("upload={name}")))
+        subject_query(self.image, self.upload.as_deref())
     }
 }
 

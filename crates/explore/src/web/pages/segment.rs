@@ -2,7 +2,7 @@ use maud::{Markup, html};
 use serde::Serialize;
 
 use super::{
-    layout::{formats, heads_field, image_field, page, upload_form, urlencoded},
+    layout::{formats, heads_field, image_field, page, subject_query, upload_form, urlencoded},
     maps::{Maps, maps},
     neighbours::by,
 };
@@ -37,25 +37,16 @@ pub(in crate::web) struct SegmentPage {
 
 impl SegmentPage {
     pub(in crate::web) fn new(run: &ExploreRun, ask: &SegmentAsk, fields: &Fields, answer: Option<Maps>) -> Self {
-        let (image, upload) = subject(ask);
         Self {
             run: run.name(),
             heads: ask.heads.to_string(),
             texts: ask.texts.clone(),
-            image,
-            upload,
+            image: ask.subject.as_ref().and_then(Subject::image),
+            upload: ask.subject.as_ref().and_then(Subject::upload),
             shading: ask.shading,
             answer,
             query: fields.text(),
         }
-    }
-}
-
-fn subject(ask: &SegmentAsk) -> (Option<u64>, Option<String>) {
-    match &ask.subject {
-        Some(Subject::Image(image)) => (Some(*image), None),
-        Some(Subject::Upload(name)) => (None, Some(name.clone())),
-        _ => (None, None),
     }
 }
 
@@ -83,7 +74,7 @@ impl Page for SegmentPage {
                     section aria-label="Answer" {
                         p.hint {
                             (answer.summary()) " · " (formats(&path, &self.query)) " · "
-                            a href={ "/r/" (run) "/neighbours?heads=" (urlencoded(&self.heads)) "&" (subject_query(self.image, self.upload.as_deref())) }
+                            a href={ "/r/" (run) "/neighbours?heads=" (urlencoded(&self.heads)) "&" (subject_query(self.image, self.upload.as_deref()).unwrap_or_default()) }
                                 { "neighbours of this image" }
                             " · " a href={ "/compare?analysis=segment&" (self.query) } { "other models" }
                         }
@@ -140,11 +131,6 @@ pub(super) fn text_fields(texts: &[String]) -> Markup {
     }
 }
 
-/// The subject in a query string.
-fn subject_query(image: Option<u64>, upload: Option<&str>) -> String {
-    image.map_or_else(|| format!("upload={}", upload.unwrap_or("")), |image| format!("image={image}"))
-}
-
 /// Which patches of an image make another its neighbour.
 #[derive(Debug, Serialize)]
 pub(in crate::web) struct WhyPage {
@@ -167,7 +153,8 @@ impl WhyPage {
         neighbour: u64,
         answer: Maps,
     ) -> Result<Self, WebError> {
-        let (image, upload) = subject(ask);
+        let subject = ask.subject.as_ref();
+        let (image, upload) = (subject.and_then(Subject::image), subject.and_then(Subject::upload));
         let neighbour_id = run.image(neighbour)?.image_id.clone();
         let (heads, query) = (ask.heads.to_string(), fields.text());
         Ok(Self { run: run.name(), heads, image, upload, neighbour, neighbour_id, answer, query })
