@@ -24,8 +24,9 @@ explore *arguments:
 test:
     cargo test --release --workspace
 
-bench:
-    cargo bench --workspace
+# headspan beside the alternatives on this machine, into benches/RESULTS.md: just bench --only forward,textspan
+bench *arguments:
+    python3 benches/run.py "$@"
 
 # What CI checks beside the tests
 lint:

@@ -1,53 +1,50 @@
 #!/usr/bin/env python3
-"""Latency, memory and load of the explorer over a run of ViT-L/14 geometry with 50,000 images of random numbers.
+"""Latency, memory and load of the explorer over a run of ViT-L/14 geometry with 50,000 images of random numbers, beside a small run
+of a ViT-L/14 with random weights, which is asked about texts and segmentation. One client first, then wrk with 64.
 
-Start-up, first touch and single questions are timed from one client; the load is wrk's (Debian's package `wrk`), 64 clients
-on loopback. Prints a Markdown table. Build first: `cargo build --release --workspace --examples`.
-
-    python3 benches/explorer.py [--images 50000] [--seconds 10]
+    python3 benches/explorer.py [--quick] [--images FOLDER]
 """
 
-import argparse
 import http.client
-import os
 import pathlib
 import re
 import shutil
 import statistics
 import subprocess
-import sys
-import tempfile
 import time
+import urllib.parse
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+import measure
+
 RUN = "/r/synthetic/ViT-L-14_random"
-
-
-def resident(process, field="VmRSS"):
-    """MiB of main memory of the server."""
-    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-    return int(re.search(rf"{field}:\s+(\d+) kB", status).group(1)) / 1024
+PROPERTY = "colors"
 
 
 class Server:
-    def __init__(self, program, runs):
+    def __init__(self, runs):
         begun = time.perf_counter()
-        command = [program, "explore", "--runs", runs, "--dataset", "synthetic", "--listen", "127.0.0.1:0"]
+        command = [measure.program(), "explore", "--runs", runs, "--dataset", "synthetic", "--device", "cpu", "--listen", "127.0.0.1:0"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         address = self.process.stdout.readline().strip()
+        if not address:
+            raise RuntimeError("the explorer did not start")
         self.start_seconds = time.perf_counter() - begun
         self.host = address.removeprefix("http://").rstrip("/")
-        self.connection = http.client.HTTPConnection(self.host)
+        self.connection = http.client.HTTPConnection(self.host, timeout=120)
 
     def ask(self, path):
+        """Milliseconds of an answer."""
         begun = time.perf_counter()
         self.connection.request("GET", path)
         answer = self.connection.getresponse()
         body = answer.read()
-        seconds = time.perf_counter() - begun
         if answer.status != 200:
-            sys.exit(f"{path}: {answer.status} {body[:300]!r}")
-        return 1000 * seconds
+            raise RuntimeError(f"{path}: {answer.status} {body[:300]!r}")
+        return 1000 * (time.perf_counter() - begun)
+
+    def memory(self):
+        resident, peak = (measure.status_mib(self.process.pid, field) for field in ("VmRSS", "VmHWM"))
+        return [f"{resident:.0f}", f"{peak:.0f}"]
 
     def stop(self):
         self.process.terminate()
@@ -57,72 +54,108 @@ class Server:
 def percentiles(times):
     ordered = sorted(times)
     at = lambda share: ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-    return f"{statistics.median(ordered):.1f} | {at(0.99):.1f} | {ordered[-1]:.1f}"
+    return [len(ordered), f"{statistics.median(ordered):.1f}", f"{at(0.99):.1f}", f"{ordered[-1]:.1f}"]
 
 
 def load(server, path, seconds, clients=64):
-    """Requests a second, 50th and 99th percentile in ms, errors."""
+    """Requests a second, 50th and 99th percentile, errors."""
     command = ["wrk", "--latency", "-t2", f"-c{clients}", f"-d{seconds}s", f"http://{server.host}{path}"]
     report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", report).group(1))
-    latency = {share: value for share, value in re.findall(r"(\d\d)%\s+([\d.]+\w+)", report)}
+    latency = dict(re.findall(r"(\d\d)%\s+([\d.]+\w+)", report))
     errors = re.search(r"Non-2xx or 3xx responses: (\d+)", report)
     broken = re.search(r"Socket errors: (.*)", report)
-    said = (f"{errors.group(1)} refused" if errors else "0") + (f"; {broken.group(1)}" if broken else "")
-    return f"{rate:.0f} | {latency.get('50')} | {latency.get('99')} | {said}"
+    trouble = (f"{errors.group(1)} refused" if errors else "0") + (f"; {broken.group(1)}" if broken else "")
+    return [f"{rate:.0f}", latency.get("50"), latency.get("99"), trouble]
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--images", type=int, default=50_000)
-    parser.add_argument("--seconds", type=int, default=10)
-    parser.add_argument("--questions", type=int, default=500)
-    arguments = parser.parse_args()
+def make_runs(bench, images):
+    """Both runs in one data set; the name of the small one."""
+    runs = bench.work / "explorer"
+    shutil.rmtree(runs, ignore_errors=True)
+    measure.said(f"a run of {images:,} images")
+    measure.child(measure.example("synthetic_run"), runs, images)
+    try:
+        name = bench.size("ViT-L-14", "ViT-B-32")
+        checkpoint = bench.checkpoint(name)
+    except measure.Missing as missing:
+        return runs, None, str(missing)
+    measure.said(f"a run of {name}")
+    command = [measure.program(), "--quiet", "run-all", "--checkpoint", checkpoint, "--images", bench.photos(), "--limit", 8]
+    measure.child(*command, "--runs", runs, "--texts", bench.two_texts(), "--dataset", "synthetic", "--device", "cpu")
+    return runs, name, None
+
+
+def tables_alone(server, images, count):
+    heads = [f"L{layer}.H{head}" for layer in range(20, 24) for head in range(16)]
+    neighbours = lambda head, image: f"{RUN}/neighbours.json?heads={head}&image={image}&count=8"
+    image = lambda number: (number * 7919) % images
+    server.ask(neighbours(heads[0], 1))  # what all columns share is read with the first
+    first = [server.ask(neighbours(head, 1)) for head in heads[1:]]
+    for head in heads[:8]:  # the store of columns is smaller than the run: these were let go of again
+        server.ask(neighbours(head, 1))
+    some = min(count, 100)
+    return {
+        "first touch of a head": first,
+        "neighbours under one head": [server.ask(neighbours(heads[n % 8], image(n))) for n in range(count)],
+        "... as a page": [server.ask(neighbours(heads[n % 8], image(n)).replace(".json", "")) for n in range(count)],
+        "... by cosine": [server.ask(neighbours(heads[n % 8], image(n)) + "&similarity=cosine") for n in range(min(count, 50))],
+        "neighbours under a property (10 or 11 heads)": [server.ask(neighbours(PROPERTY, image(n))) for n in range(some)],
+        "a head's page": [server.ask(f"{RUN}/head/{heads[n % 8]}") for n in range(some)],
+        "start page": [server.ask("/") for _ in range(some)],
+    }
+
+
+def with_model(server, name, count):
+    """Questions that need the model: the first loads it."""
+    run = f"/r/synthetic/{name}"
+    text = lambda n: urllib.parse.quote(f"a red ball, number {n}")
+    asked = lambda n: f"{run}/neighbours.json?text={text(n)}&count=8"
+    segment = lambda n: f"{run}/segment.json?image={n % 8}&text={text(n)}"
+    return {
+        f"{name}: the first text (loads the weights)": [server.ask(asked(0))],
+        f"{name}: neighbours of a new text": [server.ask(asked(n)) for n in range(1, count)],
+        f"{name}: segmentation of an image by a new text": [server.ask(segment(n)) for n in range(count)],
+    }
+
+
+def section(bench):
     if shutil.which("wrk") is None:
-        sys.exit("wrk is missing: apt-get install wrk")
-    release = ROOT / "target" / "release"
-    with tempfile.TemporaryDirectory() as runs:
-        subprocess.run([release / "examples" / "synthetic_run", runs, str(arguments.images)], check=True)
-        size = sum(file.stat().st_size for file in pathlib.Path(runs).rglob("*") if file.is_file())
-        server = Server(release / "headspan", runs)
-        print(f"{arguments.images} images, 64 heads of 64 dimensions, {size / 1e9:.2f} GB of artifacts\n")
-        print(f"start-up {server.start_seconds:.2f} s; memory then {resident(server.process):.0f} MiB\n")
-
-        heads = [f"L{layer}.H{head}" for layer in range(20, 24) for head in range(16)]
-        neighbours = lambda head, image: f"{RUN}/neighbours.json?heads={head}&image={image}&count=8"
-        image = lambda number: (number * 7919) % arguments.images
-        server.ask(neighbours(heads[0], 1))  # what all columns share is read with the first
-        first = [server.ask(neighbours(head, 1)) for head in heads[1:]]
-        for head in heads[:8]:  # the store of columns is smaller than the run: these were let go of again
-            server.ask(neighbours(head, 1))
-        count = arguments.questions
-        rows = {
-            "first touch of a head": first,
-            "neighbours under one head": [server.ask(neighbours(heads[n % 8], image(n))) for n in range(count)],
-            "... as a page": [server.ask(neighbours(heads[n % 8], image(n)).replace(".json", "")) for n in range(count)],
-            "... by cosine": [
-                server.ask(neighbours(heads[n % 8], image(n)) + "&similarity=cosine") for n in range(min(count, 50))
-            ],
-            "neighbours under a property (10 or 11 heads)": [
-                server.ask(neighbours("colors", image(n))) for n in range(min(count, 200))
-            ],
-            "a head's page": [server.ask(f"{RUN}/head/{heads[n % 8]}") for n in range(min(count, 100))],
-            "start page": [server.ask("/") for _ in range(min(count, 100))],
-        }
-        print("| one client, ms | 50 % | 99 % | longest |\n|---|---|---|---|")
-        for name, times in rows.items():
-            print(f"| {name} | {percentiles(times)} |")
-        print(f"\nmemory after every head was read: {resident(server.process):.0f} MiB, at most {resident(server.process, 'VmHWM'):.0f}\n")
-        print("| 64 clients | a second | 50 % | 99 % | errors |\n|---|---|---|---|---|")
-        for name, path in {
-            "neighbours under one head, JSON": neighbours(heads[3], 5),
-            "a head's page": f"{RUN}/head/{heads[3]}",
+        raise measure.Missing("wrk is not there: apt-get install wrk")
+    images = bench.size(50_000, 2_000)
+    runs, name, lacking = make_runs(bench, images)
+    size = sum(file.stat().st_size for file in pathlib.Path(runs).rglob("*") if file.is_file())
+    measure.said("questions")
+    server = Server(runs)
+    try:
+        memory = [["after start-up", *server.memory()]]
+        rows = tables_alone(server, images, bench.size(500, 10))
+        memory.append(["after every head was read", *server.memory()])
+        if name:
+            rows |= with_model(server, name, bench.size(12, 3))
+            memory.append([f"with the weights of {name} and a full store of columns", *server.memory()])
+        measure.said("wrk")
+        loads = [[what, *load(server, path, bench.size(10, 1))] for what, path in {
+            "neighbours under one head, JSON": f"{RUN}/neighbours.json?heads=L20.H3&image=5&count=8",
+            "a head's page": f"{RUN}/head/L20.H3",
             "start page": "/",
-        }.items():
-            print(f"| {name} | {load(server, path, arguments.seconds)} |")
-        print(f"\nmemory at the end: {resident(server.process):.0f} MiB, at most {resident(server.process, 'VmHWM'):.0f}")
+        }.items()]
+        memory.append(["at the end", *server.memory()])
+        start = server.start_seconds
+    finally:
         server.stop()
+    parts = [
+        f"{images:,} images, 64 heads of 64 dimensions, {size / 1e9:.2f} GB of artifacts on disk; start-up {start:.2f} s.",
+        measure.table(["one client, ms", "questions", "50 %", "99 %", "longest"], [[what, *percentiles(times)] for what, times in rows.items()]),
+        measure.table(["64 clients", "a second", "50 %", "99 %", "errors"], loads),
+        measure.table(["memory of the server, MiB", "then", "highest so far"], memory),
+    ]
+    if lacking:
+        parts.append(f"**Not measured**: questions that need a model; {lacking}.")
+    return "\n\n".join(parts)
 
+
+SECTION = measure.Section("explorer", "The explorer", section)
 
 if __name__ == "__main__":
-    main()
+    measure.alone(SECTION)

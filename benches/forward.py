@@ -1,123 +1,99 @@
 #!/usr/bin/env python3
-"""The image tower alone: our CPU pass beside PyTorch's plain `encode_image` in float32, eager and compiled, on the same random
-checkpoint and the same two threads, in alternation. Ours also gives what the decomposition needs; PyTorch's gives the features alone.
+"""The image tower alone: our CPU pass beside PyTorch's plain `encode_image`, on the same random weights and threads, in alternation.
 
-Wants torch, open_clip and safetensors (tools/reference/README.md) and `cargo bench -p headspan-clip --bench forward --no-run`
-with the workspace's features: `cargo bench --workspace --no-run`.
+Ours also gives what the decomposition needs; PyTorch's gives the features alone.
 
-    python3 benches/forward.py [--models ViT-B-32 ViT-B-16 ViT-L-14] [--rounds 5] [--threads 2] [--compile] [--bfloat16]
+    python3 benches/forward.py [--quick] [--threads N]
 """
 
-import argparse
-import copy
-import glob
 import json
-import os
-import pathlib
 import statistics
-import subprocess
-import tempfile
-import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-# Images of one measurement, and of one batch of PyTorch's: of 8, 16 and 32 the fastest for it here.
-IMAGES = {"ViT-B-32": 64, "ViT-B-16": 16, "ViT-L-14": 4}
+import measure
+from measure import BATCH, IMAGES
+
 FLOAT32 = ("PyTorch eager", "PyTorch compiled")
-BATCH = {"ViT-B-32": 32, "ViT-B-16": 8, "ViT-L-14": 4}
 
 
-class Ours:
-    def __init__(self, folder, threads, precision="float32"):
-        binaries = [path for path in glob.glob(str(ROOT / "target/release/deps/forward-*")) if os.access(path, os.X_OK)]
-        newest = max(binaries, key=os.path.getmtime)
-        environment = {**os.environ, "HEADSPAN_FORWARD_CHECKPOINT": str(folder), "RAYON_NUM_THREADS": str(threads),
-                       "HEADSPAN_FORWARD_PRECISION": precision}
-        self.process = subprocess.Popen([newest], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-
-    def seconds(self, images):
-        self.process.stdin.write(f"{images}\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
+def operations(checkpoint):
+    """Floating-point operations of an image, two a multiply-add, that the features need: of the last block's query, output and
+    MLP the class token's alone. Norms, softmax and activations are not counted."""
+    model = json.loads((checkpoint / "open_clip_config.json").read_text())["model_cfg"]
+    vision, d = model["vision_cfg"], model["embed_dim"]
+    width, patch, layers = vision["width"], vision["patch_size"], vision["layers"]
+    tokens = (vision["image_size"] // patch) ** 2 + 1
+    block = lambda rows: rows * width * width * (1 + 1 + 8) + tokens * width * width * 2 + 2 * rows * tokens * width
+    return 2 * ((tokens - 1) * 3 * patch**2 * width + (layers - 1) * block(tokens) + block(1) + width * d)
 
 
-def checkpoint(name, folder):
-    """A random model as OpenCLIP stores it."""
-    import open_clip
-    from safetensors.torch import save_file
+def peaks(bench):
+    """GFLOP/s of multiply-adds alone, and of the best plain products."""
+    size = bench.size(2048, 256)
+    commands = {
+        "ours": lambda: measure.Worker(measure.example("multiply_add_peak"), threads=bench.threads),
+        "theirs": lambda: measure.pytorch(bench, "product"),
+    }
+    with measure.workers(commands) as side:
+        work = 2 * size**3 / 1e9
+        methods = {
+            "multiply-adds on registers (the machine's peak)": lambda: side["ours"].ask("peak"),
+            f"product of {size} × {size}, PyTorch `torch.mm`": lambda: work / side["theirs"].ask("product", size),
+            f"product of {size} × {size}, Burn's flex (`gemm` crate)": lambda: side["ours"].ask("product", size),
+        }
+        return measure.alternate(methods, bench.size(7, 2), warm=2)
 
-    model = open_clip.create_model(name, pretrained=None).eval()
-    preprocess = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
-    config = {"model_cfg": open_clip.get_model_config(name), "preprocess_cfg": preprocess}
-    (folder / "open_clip_config.json").write_text(json.dumps(config))
-    weights = {key: value.contiguous() for key, value in model.state_dict().items() if key != "attn_mask"}
-    save_file(weights, folder / "open_clip_model.safetensors")
-    return model
 
-
-def told(rates):
-    return f"{statistics.median(rates):.1f} ({min(rates):.1f}–{max(rates):.1f})"
-
-
-def measure(name, arguments):
-    import torch
-
-    images = IMAGES[name]
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        model = checkpoint(name, pathlib.Path(folder))
-        ours = {"float32": Ours(folder, arguments.threads)}
-        pixels = torch.randn(images, 3, 224, 224)
-
-        def theirs(encode):
-            begun = time.perf_counter()
-            for batch in pixels.split(BATCH[name]):
-                encode(batch)
-            return images / (time.perf_counter() - begun)
-
-        methods = {"PyTorch eager": lambda: theirs(model.encode_image)}
-        if arguments.compile:
-            compiled = torch.compile(model.encode_image)
-            methods["PyTorch compiled"] = lambda: theirs(compiled)
-        if arguments.bfloat16:
-            half = copy.deepcopy(model).bfloat16()
-            methods["PyTorch bfloat16"] = lambda: theirs(lambda batch: half.encode_image(batch.bfloat16()))
-        methods["headspan"] = lambda: images / ours["float32"].seconds(images)
-        if arguments.bfloat16:
-            ours["bfloat16"] = Ours(folder, arguments.threads, "bfloat16")
-            methods["headspan bfloat16"] = lambda: images / ours["bfloat16"].seconds(images)
-        for method in methods.values():  # warm up, compile
-            method()
-        rates = {method: [] for method in methods}
-        for _ in range(arguments.rounds):
-            for method, run in methods.items():
-                rates[method].append(run())
-        for process in ours.values():
-            process.close()
-    best = max(statistics.median(rates[method]) for method in rates if method in FLOAT32)
+def model(bench, name, peak):
+    checkpoint = bench.checkpoint(name)
+    images = bench.size(IMAGES[name] * max(1, bench.threads // 2), 2)
+    batch = min(BATCH[name] * max(1, bench.threads // 2), images)
+    commands = {
+        "PyTorch eager": lambda: measure.pytorch(bench, "eager", checkpoint),
+        "PyTorch compiled": lambda: measure.pytorch(bench, "compiled", checkpoint),
+        "PyTorch bfloat16": lambda: measure.pytorch(bench, "bfloat16", checkpoint),
+        "headspan": lambda: measure.vision_pass(bench, checkpoint, "float32"),
+        "headspan bfloat16": lambda: measure.vision_pass(bench, checkpoint, "bfloat16"),
+    }
+    with measure.workers(commands) as side:
+        methods = {}
+        for method, worker in side.items():
+            words = ["pass", images] + ([batch] if method.startswith("PyTorch") else [])
+            worker.ask(*words)  # load, warm up, compile
+            worker.forget_peak()
+            methods[method] = lambda worker=worker, words=words: images / worker.ask(*words)
+        rates = measure.alternate(methods, bench.size(4, 1), warm=0)
+        memory = {method: worker.peak() for method, worker in side.items()}
+    base = max((rates[method] for method in FLOAT32), key=statistics.median)
+    giga = operations(checkpoint) / 1e9
+    rows = []
     for method, found in rates.items():
-        ratio = f"{statistics.median(found) / best:.2f}"
-        print(f"| {name} | {method} | {told(found)} | {ratio} |", flush=True)
+        share = "" if "bfloat16" in method else f"{100 * statistics.median(found) * giga / peak:.0f} %"
+        rows.append([name, method, measure.told(found, 2), measure.ratio(found, base), share, f"{memory[method]:.0f}"])
+    return rows, f"{name} {giga:.1f}"
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--models", nargs="+", default=list(IMAGES))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--bfloat16", action="store_true")
-    arguments = parser.parse_args()
-    import torch
+def section(bench):
+    measured = peaks(bench)
+    rates = next(iter(measured.values()))
+    peak = statistics.median(rates)
+    rows, needed = [], []
+    for name in bench.models():
+        measure.said(name)
+        own, operations_of = model(bench, name, peak)
+        rows += own
+        needed.append(operations_of)
+    header = ["model", "pass", "images/s, median (min–max)", "of PyTorch's best float32", "of the machine's peak", "peak MiB"]
+    floor = [[what, measure.told(found, 0), measure.ratio(found, rates)] for what, found in measured.items()]
+    return "\n\n".join([
+        measure.table(["float32", "GFLOP/s, median (min–max)", "of the peak"], floor),
+        measure.table(header, rows),
+        f"GFLOP that the features of an image need: {', '.join(needed)} (computed from the geometry, two a multiply-add; of the last block "
+        "only the class token's query, output and MLP). A pass that computes more is not credited for it. Peak memory is that of the process during the passes, after loading. "
+        "PyTorch's processes hold the image tower alone, as ours do.",
+    ])
 
-    torch.set_num_threads(arguments.threads)
-    print(f"PyTorch {torch.__version__}, {arguments.threads} threads, float32 but where the name says otherwise\n")
-    print("| model | pass | images a second | of PyTorch's best |\n|---|---|---|---|")
-    for name in arguments.models:
-        measure(name, arguments)
 
+SECTION = measure.Section("forward", "The forward pass", section)
 
 if __name__ == "__main__":
-    main()
+    measure.alone(SECTION)

@@ -1,96 +1,84 @@
 #!/usr/bin/env python3
-"""The demo cold and warm, memory and time over the number of images, and `status` and `compare` over six models.
+"""The demo cold and warm, `status` and `compare` over six models, time and memory over the number of images.
 
-Build first: `cargo build --release --workspace`. Prints Markdown tables; medians with their range.
-
-    python3 benches/pipeline.py [--images 1000 4000 16000]
+    python3 benches/pipeline.py [--quick]
 """
 
-import argparse
-import os
-import pathlib
 import shutil
-import statistics
-import subprocess
-import tempfile
-import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-PROGRAM = ROOT / "target" / "release" / "headspan"
-DEMO = ROOT / "data" / "demo"
+import measure
+from measure import DEMO
 
 
-def run(folder, *arguments):
-    """Seconds, and peak memory in MiB, of one command."""
-    begun = time.perf_counter()
-    process = subprocess.Popen([PROGRAM, "--quiet", *arguments], cwd=folder, stdout=subprocess.DEVNULL)
-    _, status, usage = wait(process)
-    if status != 0:
-        raise SystemExit(f"{arguments} ended with {status}")
-    return time.perf_counter() - begun, usage.ru_maxrss / 1024
+def run(folder, *words):
+    return measure.child(measure.program(), "--quiet", *words, folder=folder)
 
 
-def wait(process):
-    pid, status, usage = os.wait4(process.pid, 0)
-    process.returncode = status
-    return pid, status, usage
+def row(name, runs):
+    return [name, measure.told([done.seconds for done in runs], 2), measure.told([done.cpu for done in runs], 2), f"{max(done.peak for done in runs):.0f}"]
 
 
-def told(seconds):
-    return f"{statistics.median(seconds):.2f} ({min(seconds):.2f}–{max(seconds):.2f})"
+def fresh(bench, name):
+    folder = bench.work / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
 
 
-def demo():
-    print("| demo, `run-all` | seconds | peak MiB |\n|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        for name in ("cold", "warm"):
-            if name == "cold":
-                runs = []
-                for _ in range(3):
-                    shutil.rmtree(pathlib.Path(folder) / "runs", ignore_errors=True)
-                    runs.append(run(folder, "run-all", "--device", "cpu"))
-            else:
-                runs = [run(folder, "run-all", "--device", "cpu") for _ in range(5)]
-            print(f"| {name} | {told([seconds for seconds, _ in runs])} | {max(peak for _, peak in runs):.0f} |")
+def render(folder, scenes):
+    shutil.rmtree(folder / "world", ignore_errors=True)
+    run(folder, "scenes", "--out", "world", "--scenes", scenes, "--captions", "0")
 
 
-def images(counts):
-    print("\n| images, scenes-4 | seconds | images a second | peak MiB |\n|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        for count in counts:
-            run(folder, "scenes", "--out", "world", "--scenes", str(count), "--captions", "0")
-            seconds, peak = run(
-                folder, "run-all", "--checkpoint", DEMO / "scenes-4", "--images", "world/images", "--texts",
-                DEMO / "descriptions.csv", "--dataset", f"of-{count}", "--device", "cpu",
-            )
-            print(f"| {count} | {seconds:.1f} | {count / seconds:.0f} | {peak:.0f} |", flush=True)
-            shutil.rmtree(pathlib.Path(folder) / "world")
+def over(folder, checkpoint, dataset):
+    return run(folder, "run-all", "--checkpoint", checkpoint, "--images", "world/images", "--texts", DEMO / "descriptions.csv", "--dataset", dataset, "--device", "cpu")
 
 
-def six_models():
-    print("\n| six models | seconds | peak MiB |\n|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        run(folder, "scenes", "--out", "world", "--scenes", "500", "--captions", "0")
-        for number in range(6):
-            checkpoint = pathlib.Path(folder) / f"model-{number}"
-            shutil.copytree(DEMO / ("scenes-4" if number % 2 else "scenes-6"), checkpoint)
-            run(
-                folder, "run-all", "--checkpoint", checkpoint, "--images", "world/images", "--texts",
-                DEMO / "descriptions.csv", "--dataset", "six", "--device", "cpu",
-            )
-        for name, arguments in {"status": ["status", "--dataset", "six"], "compare": ["compare", "--dataset", "six"]}.items():
-            runs = [run(folder, *arguments) for _ in range(7)]
-            print(f"| `{name}` | {told([seconds for seconds, _ in runs])} | {max(peak for _, peak in runs):.0f} |")
+def demo(bench):
+    folder = fresh(bench, "demo")
+    cold = []
+    for _ in range(bench.size(3, 1)):
+        shutil.rmtree(folder / "runs", ignore_errors=True)
+        cold.append(run(folder, "run-all", "--device", "cpu"))
+    warm = [run(folder, "run-all", "--device", "cpu") for _ in range(bench.size(5, 1))]
+    return [row("demo (two models, 2,000 scenes), `run-all` cold", cold), row("... warm, nothing to do", warm)]
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--images", type=int, nargs="+", default=[1000, 4000, 16000])
-    arguments = parser.parse_args()
-    demo()
-    six_models()
-    images(arguments.images)
+def six_models(bench):
+    folder = fresh(bench, "six")
+    render(folder, bench.size(500, 100))
+    for number in range(6):
+        checkpoint = folder / f"model-{number}"
+        shutil.copytree(DEMO / ("scenes-4" if number % 2 else "scenes-6"), checkpoint)
+        over(folder, checkpoint, "six")
+    return [row(f"`{word}`, six models", [run(folder, word, "--dataset", "six") for _ in range(bench.size(7, 2))]) for word in ("status", "compare")]
 
+
+def images(bench):
+    folder, rows = fresh(bench, "many"), []
+    for count in bench.size((1_000, 10_000, 100_000), (100, 300)):
+        measure.said(f"{count:,} images")
+        render(folder, count)
+        done = over(folder, DEMO / "scenes-4", f"of-{count}")
+        rows.append([f"{count:,}", f"{done.seconds:.1f}", f"{done.cpu:.1f}", f"{count / done.seconds:.0f}", f"{done.peak:.0f}"])
+        shutil.rmtree(folder / "runs")
+    shutil.rmtree(folder)
+    return rows
+
+
+def section(bench):
+    measure.said("demo")
+    rows = demo(bench)
+    measure.said("six models")
+    rows += six_models(bench)
+    return "\n\n".join([
+        measure.table(["command", "seconds, median (min–max)", "CPU seconds", "peak MiB"], rows),
+        measure.table(["images, scenes-4, `run-all`", "seconds", "CPU seconds", "images/s", "peak MiB"], images(bench)),
+        "Rendered scenes in Parquet shards; all stages, of which TEXTSPAN, labels and scores do not depend on the number of images. One run a row where no range stands.",
+    ])
+
+
+SECTION = measure.Section("pipeline", "The pipeline", section)
 
 if __name__ == "__main__":
-    main()
+    measure.alone(SECTION)

@@ -1,18 +1,9 @@
-//! Image tower alone: random weights and pixels in the geometry of ViT-B/32, our CPU pass beside Burn's.
-//!
-//! With `HEADSPAN_FORWARD_CHECKPOINT` (a folder with `open_clip_config.json` and `open_clip_model.safetensors`) it is the
-//! partner of `benches/forward.py`: for every line with a number of images on standard input it makes one pass over as many
-//! images and prints the seconds; `HEADSPAN_FORWARD_PRECISION` says `float32` or `bfloat16`.
-
-use std::{
-    io::{BufRead, Write},
-    path::Path,
-    time::Instant,
-};
+//! Image tower alone: random weights and pixels in the geometry of ViT-B/32, our CPU pass beside Burn's. Beside PyTorch's:
+//! `benches/forward.py`.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use divan::{Bencher, counter::ItemsCount};
-use headspan_clip::{Checkpoint, Clip, ClipConfig, CpuVision, Precision, TraceRequest};
+use headspan_clip::{Clip, ClipConfig, CpuVision, Precision, TraceRequest};
 
 const IMAGES: usize = 16;
 const CONFIG: &str = r#"{"model_cfg": {"embed_dim": 512,
@@ -20,34 +11,8 @@ const CONFIG: &str = r#"{"model_cfg": {"embed_dim": 512,
     "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 64, "heads": 1, "layers": 1}},
     "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}}"#;
 
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
-
-fn main() -> Outcome<()> {
-    if let Some(folder) = std::env::var_os("HEADSPAN_FORWARD_CHECKPOINT") {
-        return serve(Path::new(&folder));
-    }
+fn main() {
     divan::main();
-    Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "its answer")]
-fn serve(folder: &Path) -> Outcome<()> {
-    let config = ClipConfig::read(&folder.join("open_clip_config.json"))?;
-    let model = Checkpoint::open(&folder.join("open_clip_model.safetensors"))?.load(&config, &Device::flex())?;
-    let precision = match std::env::var("HEADSPAN_FORWARD_PRECISION") {
-        Ok(name) => serde_json::from_value(name.into())?,
-        Err(_unset) => Precision::Float32,
-    };
-    let (vision, request) = (CpuVision::new(&model.visual, precision)?, request(&config));
-    drop(model);
-    for line in std::io::stdin().lock().lines() {
-        let pixels = pixels(line?.trim().parse()?, &config);
-        let started = Instant::now();
-        vision.trace(&pixels, &request)?;
-        println!("{}", started.elapsed().as_secs_f64());
-        std::io::stdout().flush()?;
-    }
-    Ok(())
 }
 
 /// What extraction asks for: the heads of the last four layers.

@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""The dense decomposition `[images, layers, tokens, heads, d]` in PyTorch beside headspan's pass, which gives the heads' outputs in
+head space; both from the same weights, in alternation. First, on one batch, that both give the same contributions.
+
+    python3 benches/decomposition.py [--quick] [--threads N]
+"""
+
+import statistics
+
+import measure
+
+LAYERS = 4
+# Relative to the largest contribution: float32 rounding through 24 blocks stays below 1e-5.
+TOLERANCE = 1e-4
+PUBLISHED = "PyTorch, dense, every query token (what the published code lays out)"
+# Images of one measurement and of one batch. The published way takes, in every block, n²·heads·width numbers an image:
+# 0.1 GB for ViT-B/32, 1.4 for ViT-B/16, 4.3 for ViT-L/14.
+PUBLISHED_IMAGES = {"ViT-B-32": (8, 4), "ViT-B-16": (1, 1), "ViT-L-14": (1, 1)}
+IMAGES = {"ViT-B-32": (32, 8), "ViT-B-16": (8, 4), "ViT-L-14": (2, 1)}
+
+
+def check(bench, checkpoint, side):
+    """Largest difference between the contributions of each way and ours, over the largest; a file of pixels is the question."""
+    pixels, ours = bench.work / "pixels.f32", bench.work / "ours.f32"
+    pixels.unlink(missing_ok=True)
+    errors = {}
+    for name, worker in side.items():
+        if not name.startswith("PyTorch"):
+            continue
+        theirs = bench.work / "theirs.f32"
+        worker.ask("expect", pixels, theirs, bench.size(2, 1), LAYERS)
+        if not errors:
+            side["headspan"].ask("contributions", pixels, ours)
+        errors[name] = worker.ask("differ", theirs, ours)
+    if not max(errors.values()) <= TOLERANCE:
+        raise RuntimeError(f"{checkpoint.name}: the contributions differ by {max(errors.values()):.1e} of the largest")
+    return max(errors.values())
+
+
+def model(bench, name):
+    checkpoint = bench.checkpoint(name)
+    commands = {
+        PUBLISHED: lambda: measure.pytorch(bench, "all-queries", checkpoint),
+        "PyTorch, dense, the class token's query alone": lambda: measure.pytorch(bench, "class-query", checkpoint),
+        "PyTorch, heads without tokens": lambda: measure.pytorch(bench, "heads", checkpoint),
+        "headspan, heads": lambda: measure.vision_pass(bench, checkpoint, "float32"),
+        "headspan, attention and values of every token kept (Burn)": lambda: measure.vision_pass(bench, checkpoint, "tokens"),
+    }
+    with measure.workers(commands) as side:
+        error = check(bench, checkpoint, {**side, "headspan": side["headspan, heads"]})
+        methods = {}
+        for method, worker in side.items():
+            images, batch = (PUBLISHED_IMAGES if method == PUBLISHED else IMAGES)[name]
+            images = bench.size(images, 1)
+            words = ["pass", images] + ([min(batch, images)] if method.startswith("PyTorch") else [])
+            methods[method] = lambda worker=worker, words=words, images=images: images / worker.ask(*words)
+            worker.forget_peak()
+        rates = measure.alternate(methods, bench.size(3, 1), warm=bench.size(1, 0) if name != "ViT-L-14" else 0)
+        memory = {method: worker.peak() for method, worker in side.items()}
+    ours = rates["headspan, heads"]
+    rows = [[name, method, measure.told(found, 2), f"{statistics.median(ours) / statistics.median(found):.1f}", f"{memory[method]:.0f}"]
+            for method, found in rates.items()]
+    return rows, f"{name} {error:.1e}"
+
+
+def section(bench):
+    rows, errors = [], []
+    for name in bench.models():
+        measure.said(name)
+        own, error = model(bench, name)
+        rows += own
+        errors.append(error)
+    return "\n\n".join([
+        measure.table(["model", "what", "images/s, median (min–max)", "headspan is faster by", "peak MiB"], rows),
+        "PyTorch's ways are `tools/reference/decompose.py`, our own code with the conventions of the papers: contributions of all layers' heads, by token, pushed "
+        "through the output projections and summed over the tokens. The first lays out the updates of every query token, `[images, tokens, tokens, heads, width]` "
+        "a block, of which the class token's row is used; the second only that row; the third forgets the tokens. headspan keeps the heads of the last four layers "
+        "in head space; dense contributions are `B·u` from there. Peak memory: during the passes, after loading.",
+        f"Contributions of all heads of the last {LAYERS} layers, the largest difference to any of PyTorch's ways, of the largest value: {', '.join(errors)}.",
+    ])
+
+
+SECTION = measure.Section("decomposition", "The dense decomposition", section)
+
+if __name__ == "__main__":
+    measure.alone(SECTION)

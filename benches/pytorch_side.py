@@ -1,0 +1,187 @@
+"""PyTorch's side of the benches, a process of its own: answers each line of words on standard input with seconds or figures.
+
+    python3 benches/pytorch_side.py MODE SOURCE THREADS
+
+| mode | source | line | answer |
+|---|---|---|---|
+| eager, compiled, bfloat16 | checkpoint | `pass IMAGES BATCH` | seconds of plain `encode_image` |
+| all-queries, class-query, heads | checkpoint | `pass IMAGES BATCH` | seconds of a dense decomposition |
+| ... | | `expect PIXELS OUT IMAGES LAYERS` | writes random pixels, unless they are there, and the heads' contributions |
+| ... | | `differ ONE OTHER` | largest difference of two such files, over the largest value |
+| pillow, torchvision | folder | `all` | seconds over all its files to normalised pixels |
+| product | - | `product N` | seconds of one `torch.mm` of N × N in float32 |
+| textspan | - | `loop IMAGES D TEXTS ITERATIONS` | seconds of the SVD, seconds an iteration |
+"""
+
+import io
+import json
+import pathlib
+import sys
+import time
+
+import torch
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tools/reference"))
+
+MEAN, STD, SIDE = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711], 224
+
+
+def tower(source):
+    """The image tower; `encode_image` is its call, and the text tower would only fill memory."""
+    from make_cases import build
+    from safetensors.torch import load_file
+
+    config = json.loads((pathlib.Path(source) / "open_clip_config.json").read_text())
+    model = build(config)
+    model.load_state_dict(load_file(pathlib.Path(source) / "open_clip_model.safetensors"), strict=False)
+    return model.visual.eval()
+
+
+def timed(work):
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+class Passes:
+    """A function over batches of pixels."""
+
+    def __init__(self, function):
+        self.function = function
+        self.pixels = {}
+
+    def answer(self, what, images, batch):
+        assert what == "pass"
+        if images not in self.pixels:
+            self.pixels = {images: torch.randn(int(images), 3, SIDE, SIDE)}
+        return timed(lambda: [self.function(part) for part in self.pixels[images].split(int(batch))])
+
+
+class Encode(Passes):
+    def __init__(self, mode, source):
+        visual = tower(source)
+        if mode == "bfloat16":
+            visual = visual.bfloat16()
+            super().__init__(lambda pixels: visual(pixels.bfloat16()))
+        else:
+            super().__init__(torch.compile(visual) if mode == "compiled" else visual)
+
+
+class Dense(Passes):
+    """Contributions of the heads, `[images, layers, heads, d]`, through the tensors of the dense decomposition."""
+
+    def __init__(self, mode, source):
+        from decompose import decompose, decompose_all_queries
+
+        visual = tower(source)
+        ways = {
+            "all-queries": lambda pixels: decompose_all_queries(visual, pixels)["attn"],
+            "class-query": lambda pixels: decompose(visual, pixels)["attn"],
+            "heads": lambda pixels: decompose(visual, pixels, tokens=False)["attn"],
+        }
+        super().__init__(ways[mode])
+
+    def answer(self, what, *words):
+        if what == "pass":
+            return super().answer(what, *words)
+        return self.expect(*words) if what == "expect" else self.differ(*words)
+
+    def expect(self, pixels, out, images, layers):
+        path = pathlib.Path(pixels)
+        if not path.exists():
+            path.write_bytes(torch.randn(int(images), 3, SIDE, SIDE).numpy().tobytes())
+        values = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.float32).view(-1, 3, SIDE, SIDE)
+        found = torch.cat([self.function(image) for image in values.split(1)])[:, -int(layers):]
+        pathlib.Path(out).write_bytes(found.contiguous().numpy().tobytes())
+        return found.abs().max().item()
+
+    def differ(self, one, other):
+        first, second = (torch.frombuffer(bytearray(pathlib.Path(path).read_bytes()), dtype=torch.float32) for path in (one, other))
+        return ((first - second).abs().max() / first.abs().max()).item()
+
+
+class Input:
+    """Image files in memory to normalised pixels, one after the other."""
+
+    def __init__(self, mode, source):
+        self.files = [path.read_bytes() for path in sorted(pathlib.Path(source).rglob("*")) if path.is_file()]
+        self.function = {"pillow": self.pillow, "torchvision": self.torchvision}[mode]()
+
+    def pillow(self):
+        from open_clip.transform import image_transform
+        from PIL import Image
+
+        transform = image_transform(SIDE, is_train=False, mean=MEAN, std=STD)
+        return lambda file: transform(Image.open(io.BytesIO(file)))
+
+    def torchvision(self):
+        from torchvision.io import ImageReadMode, decode_jpeg
+        from torchvision.transforms.v2 import functional
+
+        def prepare(file):
+            image = decode_jpeg(torch.frombuffer(bytearray(file), dtype=torch.uint8), mode=ImageReadMode.RGB)
+            image = functional.resize(image, SIDE, interpolation=functional.InterpolationMode.BICUBIC, antialias=True)
+            image = functional.to_dtype(functional.center_crop(image, SIDE), torch.float32, scale=True)
+            return functional.normalize(image, MEAN, STD)
+
+        return prepare
+
+    def answer(self, what):
+        assert what == "all"
+        return timed(lambda: [self.function(file) for file in self.files])
+
+
+class Product:
+    def __init__(self, _mode, _source):
+        pass
+
+    def answer(self, what, size):
+        assert what == "product"
+        one, other = torch.randn(int(size), int(size)), torch.randn(int(size), int(size))
+        return timed(lambda: torch.mm(one, other))
+
+
+class Textspan:
+    """The published loop over dense outputs of one head."""
+
+    def __init__(self, _mode, _source):
+        pass
+
+    def answer(self, what, images, d, texts, iterations):
+        assert what == "loop"
+        x, t = torch.randn(int(images), int(d)), torch.nn.functional.normalize(torch.randn(int(texts), int(d)))
+        begun = time.perf_counter()
+        v = torch.linalg.svd(x, full_matrices=False)[2][:80]
+        t = t @ v.T @ v
+        x = x - x.mean(0)
+        svd = time.perf_counter() - begun
+        begun = time.perf_counter()
+        for _ in range(int(iterations)):
+            pick = t[(x @ t.T).std(0).argmax()]
+            x = x - torch.outer(x @ pick / (pick @ pick), pick)
+            t = t - torch.outer(t @ pick / (pick @ pick), pick)
+        return svd, (time.perf_counter() - begun) / int(iterations)
+
+
+MODES = {
+    **dict.fromkeys(("eager", "compiled", "bfloat16"), Encode),
+    **dict.fromkeys(("all-queries", "class-query", "heads"), Dense),
+    **dict.fromkeys(("pillow", "torchvision"), Input),
+    "product": Product,
+    "textspan": Textspan,
+}
+
+
+def main():
+    mode, source, threads = sys.argv[1:]
+    torch.set_num_threads(int(threads))
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        side = MODES[mode](mode, source)
+        for line in sys.stdin:
+            numbers = side.answer(*line.split())
+            print(*(numbers if isinstance(numbers, tuple) else (numbers,)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
