@@ -165,8 +165,8 @@ def status_mib(pid, field):
 class Worker:
     """A process that answers a line of words with a line of numbers; it loads what it needs before the first answer."""
 
-    def __init__(self, *command, threads, cores=None):
-        environment = {**os.environ, "RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+    def __init__(self, *command, threads, cores=None, environment=None):
+        environment = {**os.environ, "RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads), **(environment or {})}
         confine = (lambda: os.sched_setaffinity(0, cores)) if cores else None
         self.name = " ".join(pathlib.Path(str(word)).name for word in command[:3])
         self.errors = tempfile.TemporaryFile("w+")
@@ -221,8 +221,8 @@ def pytorch(bench, mode, source="-", cores=None):
 
 
 def vision_pass(bench, checkpoint, precision):
-    """A worker with our image tower."""
-    return Worker(example("vision_pass"), checkpoint, precision, threads=bench.threads)
+    """A worker with our image tower. glibc would keep the memory that loading freed; the program's own allocator does not."""
+    return Worker(example("vision_pass"), checkpoint, precision, threads=bench.threads, environment={"MALLOC_MMAP_THRESHOLD_": str(1 << 20)})
 
 
 def alternate(methods, rounds, warm=1):

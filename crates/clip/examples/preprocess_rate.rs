@@ -14,7 +14,7 @@ use headspan_clip::{DecodeLimits, Preprocess, decode_rgb};
 const PREPROCESS: Preprocess = Preprocess {
     size: 224,
     mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
-    std: [0.268_629_54, 0.261_302_58, 0.275_777_1],
+    std: [0.268_629_54, 0.261_302_6, 0.275_777_1],
 };
 
 #[expect(clippy::print_stdout, reason = "its answer")]

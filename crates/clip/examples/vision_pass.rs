@@ -21,8 +21,8 @@ use headspan_clip::{Checkpoint, Clip, ClipConfig, CpuVision, HostTrace, Precisio
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 enum Pass {
-    Heads(CpuVision),
-    Tokens(Clip),
+    Heads(Box<CpuVision>),
+    Tokens(Box<Clip>),
 }
 
 struct Side {
@@ -56,10 +56,10 @@ impl Side {
         let config = ClipConfig::read(&folder.join("open_clip_config.json"))?;
         let model = load(folder, &config)?;
         let pass = if precision == "tokens" {
-            Pass::Tokens(model)
+            Pass::Tokens(Box::new(model))
         } else {
             let precision: Precision = serde_json::from_value(precision.into())?;
-            Pass::Heads(CpuVision::new(&model.visual, precision)?)
+            Pass::Heads(Box::new(CpuVision::new(&model.visual, precision)?))
         };
         let layers = config.vision.layers;
         Ok(Self { layers: (layers.saturating_sub(4)..layers).collect(), config, pass })
