@@ -5,22 +5,9 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { grey } from "./png.mjs";
-import { RUN, open, shots, shown } from "./site.mjs";
+import { PAGES, RUN, open, shots, shown } from "./site.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const PAGES = {
-  start: "/",
-  head: `${RUN}/head/L3.H5`,
-  neighbours: `${RUN}/neighbours?heads=colors&image=12&similarity=cosine`,
-  segment: `${RUN}/segment?heads=all&image=12&text=a+mushroom`,
-  contrast: `${RUN}/segment?heads=all&image=12&text=a+mushroom&text=the+sky`,
-  why: `${RUN}/why?heads=colors&image=12&neighbour=40`,
-  filtered: "/?property=backgrounds",
-  images: `${RUN}/images?next=segment&class=boat`,
-  compare: "/compare?heads=shapes&image=12",
-  "compare-segment": "/compare?analysis=segment&image=12&text=a+mushroom",
-  error: `${RUN}/head/L9.H9`,
-};
 
 let site;
 before(async () => { site = await open(); });

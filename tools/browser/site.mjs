@@ -10,6 +10,20 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 export const program = path.resolve(process.env.HEADSPAN_BIN ?? path.join(here, "../../target/release/headspan"));
 export const shots = path.join(here, "shots");
 export const RUN = "/r/scenes/scenes-4";
+/** One address of every kind of page. */
+export const PAGES = {
+  start: "/",
+  head: `${RUN}/head/L3.H5`,
+  neighbours: `${RUN}/neighbours?heads=colors&image=12&similarity=cosine`,
+  segment: `${RUN}/segment?heads=all&image=12&text=a+mushroom`,
+  contrast: `${RUN}/segment?heads=all&image=12&text=a+mushroom&text=the+sky`,
+  why: `${RUN}/why?heads=colors&image=12&neighbour=40`,
+  filtered: "/?property=backgrounds",
+  images: `${RUN}/images?next=segment&class=boat`,
+  compare: "/compare?heads=shapes&image=12",
+  "compare-segment": "/compare?analysis=segment&image=12&text=a+mushroom",
+  error: `${RUN}/head/L9.H9`,
+};
 
 const CHROMIUM = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

@@ -13,6 +13,10 @@ const SIDE: usize = 448;
 const TILE: usize = 176;
 const MARGIN: usize = 12;
 const LEGEND_WIDTH: usize = 18;
+/// Where the two halves of the diverging scale begin and end: over a picture their palest tones are a veil, and their darkest
+/// can no longer be told apart.
+const PALEST: f64 = 0.5;
+const DEEPEST: f64 = 0.8;
 
 /// How scores become colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -55,16 +59,29 @@ impl Scale {
         if range > 0.0 { ((value - self.low) / range).clamp(0.0, 1.0) } else { 0.5 }
     }
 
-    /// The colour of a value: Viridis, or purple to orange through white about zero. Both are told apart by people with any
-    /// of the common kinds of colour blindness.
+    /// The colour of a value: Viridis, or blue below zero and orange above it, deeper the farther from it. Both are told
+    /// apart by people with any of the common kinds of colour blindness. What is near zero is not pale but clear ([`cover`]).
+    ///
+    /// [`cover`]: Self::cover
     pub fn color(&self, value: f32) -> [u8; 3] {
-        let place = f64::from(self.place(value));
         let color = if self.diverging {
-            colorous::PURPLE_ORANGE.eval_continuous(place)
+            let side = if self.place(value) < 0.5 { colorous::BLUES } else { colorous::ORANGES };
+            side.eval_continuous(PALEST + f64::from(self.from_zero(value)) * (DEEPEST - PALEST))
         } else {
-            colorous::VIRIDIS.eval_continuous(place)
+            colorous::VIRIDIS.eval_continuous(f64::from(self.place(value)))
         };
         [color.r, color.g, color.b]
+    }
+
+    /// How much of a picture a value's colour covers, 0 to 1. About zero a diverging scale has nothing to say, and a pale
+    /// veil would only hide the picture: there it is clear. The root keeps small values visible beside one large one.
+    pub fn cover(&self, value: f32) -> f32 {
+        if self.diverging { self.from_zero(value).cbrt() } else { 1.0 }
+    }
+
+    /// Distance from the middle, 0 to 1.
+    fn from_zero(&self, value: f32) -> f32 {
+        (2.0 * self.place(value) - 1.0).abs()
     }
 }
 
@@ -92,14 +109,15 @@ pub fn heat_map(
     for row in 0..SIDE {
         for column in 0..SIDE {
             let (y, x) = ((row as f32 + 0.5) / SIDE as f32, (column as f32 + 0.5) / SIDE as f32);
-            let color = scale.color(score_at(scores, grid, x, y, shading));
-            ink.set(MARGIN + column, top + row, blend(pixel_at(image, x, y), color, opacity));
+            let score = score_at(scores, grid, x, y, shading);
+            let opacity = opacity * scale.cover(score);
+            ink.set(MARGIN + column, top + row, blend(pixel_at(image, x, y), scale.color(score), opacity));
         }
     }
     for row in 0..SIDE {
         let value = scale.high + (scale.low - scale.high) * (row as f32 / (SIDE - 1) as f32);
         for column in 0..LEGEND_WIDTH {
-            ink.set(legend + column, top + row, scale.color(value));
+            ink.set(legend + column, top + row, blend([255.0; 3], scale.color(value), scale.cover(value)));
         }
     }
     let places = [top, top + (SIDE - GLYPH_HEIGHT) / 2, top + SIDE - GLYPH_HEIGHT];
@@ -252,11 +270,29 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_pale_on_a_diverging_scale() {
+    fn below_zero_is_blue_and_above_it_orange() {
         let scale = Scale::around_zero(0.3);
-        assert!(scale.color(0.0).iter().all(|channel| *channel > 230));
-        let (low, high) = (scale.color(-0.3), scale.color(0.3));
-        assert!(low[2] > low[1] && high[0] > high[2], "purple below, orange above");
+        for value in [0.01, 0.1, 0.3] {
+            let (low, high) = (scale.color(-value), scale.color(value));
+            assert!(low[2] > low[1] && low[1] > low[0], "{low:?} is not blue");
+            assert!(high[0] > high[1] && high[1] > high[2], "{high:?} is not orange");
+        }
+        let lightness = |value: f32| scale.color(value).map(u32::from).iter().sum::<u32>();
+        assert!(lightness(0.3) < lightness(0.1) && lightness(-0.3) < lightness(-0.1), "deeper away from zero");
+    }
+
+    #[test]
+    fn zero_lets_the_picture_through() {
+        let scores = [-1.0, 0.0, 0.25, 1.0];
+        let scale = Scale::around_zero(1.0);
+        let map = heat_map(&grey(), &scores, 2, &scale, Shading::Patches, 1.0, "");
+        let top = MARGIN + GLYPH_HEIGHT + MARGIN / 2;
+        let center = |row: usize, column: usize| {
+            pixel(&map, MARGIN + SIDE / 4 + column * SIDE / 2, top + SIDE / 4 + row * SIDE / 2)
+        };
+        assert_eq!((center(0, 0), center(1, 1)), (scale.color(-1.0), scale.color(1.0)), "the ends cover it");
+        assert_eq!(center(0, 1), [128; 3], "zero does not");
+        assert!((scale.cover(0.125) - 0.5).abs() < 1e-6 && (Scale::of(&scores).cover(0.0) - 1.0).abs() < 1e-6);
     }
 
     #[test]

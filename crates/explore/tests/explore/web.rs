@@ -118,6 +118,7 @@ fn every_page_and_its_numbers() -> Outcome {
     let found = site.json(&format!("{RUN}/neighbours.json?heads=shapes&image=3&count=5"))?;
     let expected = site.case.run.neighbours(Query::Image(3), &NeighboursRequest::new("shapes".parse()?, 5))?;
     assert_eq!(found["answer"], written(&expected)?);
+    assert_eq!(found["image_id"], "003.png");
     let (_, page) = site.get(&format!("{RUN}/neighbours?heads=shapes&image=3&count=5"))?;
     for neighbour in &expected.images {
         assert!(page.contains(&neighbour.image_id) && page.contains(&format!("{:.4}", neighbour.score)));
@@ -325,6 +326,46 @@ fn the_same_maps_for_several_models() -> Outcome {
     let side = site.json("/compare.json?analysis=segment&image=4&text=a+tree&text=the+sea")?;
     assert_eq!(side["answers"][0]["maps"], one["answer"]);
     assert_eq!(site.get("/compare?run=nobody")?.0, StatusCode::NOT_FOUND);
+    Ok(())
+}
+
+#[test]
+fn several_texts_come_with_their_own_maps_and_the_winner_of_each_patch() -> Outcome {
+    let site = Site::new(ExplorerSettings::default())?;
+    let answer =
+        site.json(&format!("{RUN}/segment.json?image=4&text=a+tree&text=the+sea&text=a+ball"))?["answer"].take();
+    let numbers = |map: &Value| -> Vec<f64> {
+        map["scores"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect()
+    };
+    let texts: Vec<Vec<f64>> = answer["texts"].as_array().into_iter().flatten().map(numbers).collect();
+    let leads: Vec<Vec<f64>> = answer["shown"].as_array().into_iter().flatten().map(numbers).collect();
+    let winners: Vec<u64> = answer["winners"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
+    assert_eq!((texts.len(), leads.len(), winners.len()), (3, 3, texts[0].len()));
+    let high = answer["scale"]["high"].as_f64().ok_or("no scale")?;
+    for (patch, winner) in winners.iter().enumerate() {
+        for (place, text) in texts.iter().enumerate() {
+            let others = texts.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, text)| text[patch]);
+            let lead = text[patch] - others.fold(f64::NEG_INFINITY, f64::max);
+            assert!((lead - leads[place][patch]).abs() < 1e-6, "patch {patch} of text {place}");
+            assert!(lead < 1e-9 || *winner == place as u64, "patch {patch}: {winner} is not ahead, {place} is");
+            assert!(text[patch].abs().max(lead.abs()) <= high * (1.0 + 1e-6), "the scale holds maps and leads");
+        }
+    }
+    let one = site.json(&format!("{RUN}/segment.json?image=4&text=a+tree"))?;
+    assert!(one["answer"].get("texts").is_none() && one["answer"].get("winners").is_none());
+    Ok(())
+}
+
+#[test]
+fn an_image_of_ones_own_is_handed_in_beside_the_question() -> Outcome {
+    let site = Site::new(ExplorerSettings::default())?;
+    for path in [format!("{RUN}/neighbours?heads=shapes"), format!("{RUN}/segment?text=a"), "/compare".to_owned()] {
+        let (_, page) = site.get(&path)?;
+        let (_, ask) = page.split_once("<form class=\"ask\"").ok_or("no question")?;
+        let (ask, rest) = ask.split_once("</form>").ok_or("the question does not end")?;
+        assert!(ask.contains("type=\"file\" name=\"file\" form=\"upload\""), "{path}");
+        assert!(rest.contains("<form id=\"upload\" method=\"post\" action=\"/upload\""), "{path}");
+    }
     Ok(())
 }
 

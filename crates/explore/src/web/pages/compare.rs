@@ -4,9 +4,12 @@ use maud::{Markup, html};
 use serde::Serialize;
 
 use super::{
-    layout::{formats, page, upload_form},
-    maps::{Maps, maps},
-    neighbours::{by, grid, question},
+    bars::Bars,
+    curves::{Curves, chart},
+    heat::maps,
+    layout::{by, formats, heading, image_choice, own_image, page, selection_tag, upload_form},
+    maps::Maps,
+    neighbours::{grid, question},
     segment::{seen, text_fields},
 };
 use crate::{
@@ -29,13 +32,11 @@ const MOST_RUNS: usize = 6;
 /// Images of each side, if the question does not say.
 const COUNT: usize = 6;
 
-/// Lines of the charts: metric, and what it is.
-const METRICS: [(&str, &str); 2] = [
-    ("entanglement_repeated", "Entanglement by layer, from the last (lower is better)"),
-    ("association_associated_heads", "Association by layer, from the last (higher is better)"),
+/// The charts: metric, what it is, and what its axis is called.
+const METRICS: [(&str, &str, &str); 2] = [
+    ("entanglement_repeated", "Entanglement by layer, from the last (lower is better)", "entanglement"),
+    ("association_associated_heads", "Association by layer, from the last (higher is better)", "association"),
 ];
-/// Colours of up to six models, told apart with any common kind of colour blindness (Okabe and Ito).
-const COLORS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 
 /// One question asked of several runs, and their scores by layer.
 #[derive(Debug, Serialize)]
@@ -47,7 +48,7 @@ pub(in crate::web) struct ComparePage {
     upload: Option<String>,
     answers: Vec<Side>,
     /// Metric, then run, then score by layer counted from the last.
-    curves: BTreeMap<String, BTreeMap<String, Vec<(u32, f64)>>>,
+    curves: BTreeMap<String, Curves>,
     #[serde(skip)]
     shading: Shading,
     #[serde(skip)]
@@ -73,10 +74,10 @@ impl ComparePage {
             return Err(WebError::absent(format!("no run `{unknown}` is shown")));
         }
         let subjects = shared.subjects.iter().filter(|(name, _)| chosen.is_empty() || chosen.contains(&name.as_str()));
-        let mut curves: BTreeMap<String, BTreeMap<String, Vec<(u32, f64)>>> = BTreeMap::new();
+        let mut curves: BTreeMap<String, Curves> = BTreeMap::new();
         let mut answers = Vec::new();
         for (name, subject) in subjects.take(MOST_RUNS) {
-            for (metric, _) in METRICS {
+            for (metric, ..) in METRICS {
                 let curve = curve(subject.run(), metric);
                 curves.entry(metric.to_owned()).or_default().insert(name.clone(), curve);
             }
@@ -100,12 +101,7 @@ impl ComparePage {
         Ok(Self::of(ask, fields, answers, curves))
     }
 
-    fn of(
-        ask: &CompareAsk,
-        fields: &Fields,
-        answers: Vec<Side>,
-        curves: BTreeMap<String, BTreeMap<String, Vec<(u32, f64)>>>,
-    ) -> Self {
+    fn of(ask: &CompareAsk, fields: &Fields, answers: Vec<Side>, curves: BTreeMap<String, Curves>) -> Self {
         let (analysis, heads, subject, shading): (_, &HeadSelection, _, _) = match ask {
             CompareAsk::Neighbours(ask) => ("neighbours", &ask.request.heads, &ask.subject, Shading::default()),
             CompareAsk::Segment(ask) => ("segment", &ask.heads, &ask.subject, ask.shading),
@@ -145,18 +141,17 @@ impl Page for ComparePage {
             "Compare",
             None,
             &html! {
-                h1 { "Models side by side" }
-                p.lead { "The same question to every model: what is near a text or an image under a property's heads, or where in an image a text is." }
+                (heading("Models side by side", "The same question to every model: what is near a text or an image, or where in an image a text is."))
                 (form(shared, self))
                 (upload_form(&format!("/compare?{}", self.query)))
                 @if self.answers.iter().any(|side| side.found.is_some() || side.maps.is_some() || side.error.is_some()) {
                     section aria-label="Answer" {
-                        p.hint { (formats("/compare", &self.query)) }
-                        div.sides { @for side in &self.answers { (self.side(side)) } }
+                        p.meta { (self.scale_note()) " · " (formats("/compare", &self.query)) }
+                        div.sides { @for side in &self.answers { (self.side(shared, side)) } }
                     }
                 }
-                div.sides { @for (metric, title) in METRICS {
-                    @if let Some(curves) = self.curves.get(metric) { (chart(title, curves)) }
+                div.sides.curves { @for (metric, title, axis) in METRICS {
+                    @if let Some(curves) = self.curves.get(metric) { (chart(title, axis, curves)) }
                 } }
             },
         )
@@ -177,14 +172,42 @@ impl Page for ComparePage {
 }
 
 impl ComparePage {
-    fn side(&self, side: &Side) -> Markup {
+    /// What may be compared between the sides, and is therefore drawn on one scale.
+    fn scale_note(&self) -> &'static str {
+        match (self.analysis, self.similarity) {
+            ("segment", _) => "one scale for all models: parts of the cosine of image and text",
+            (_, Similarity::Cosine) => "one scale for all models: cosines",
+            (_, Similarity::Dot) => {
+                "each model has its own scale: dot products of its contributions; choose cosine for one scale"
+            }
+        }
+    }
+
+    /// The scale of a side's scores: that of all sides where their scores can be compared.
+    fn bars(&self, found: &Neighbours) -> Bars {
+        match self.similarity {
+            Similarity::Cosine => {
+                Bars::of(self.answers.iter().filter_map(|side| side.found.as_ref()).flat_map(|found| &found.images))
+            }
+            Similarity::Dot => Bars::of(found.images.iter()),
+        }
+    }
+
+    fn side(&self, shared: &Shared, side: &Side) -> Markup {
         let run = side.run.as_str();
+        let common = || Maps::common_scale(self.answers.iter().filter_map(|side| side.maps.as_ref()));
         html! {
             section {
                 h2 { a href={ "/r/" (run) "/" (self.analysis) "?" (self.query) } { (run) } }
                 @if let Some(error) = &side.error { p.error { (error) } }
-                @if let Some(found) = &side.found { (grid(run, &question(&self.heads, self.similarity), &found.images, None)) }
-                @if let Some(answer) = &side.maps { (maps(answer, &seen(run, self.image, self.upload.as_deref()), self.shading)) }
+                @if let Some(found) = &side.found {
+                    p.hint { (selection_tag(shared, run, &self.heads)) " · " (found.heads.len()) " heads · " (found.compared) " images" }
+                    (grid(run, &question(&self.heads, self.similarity), &found.images, None, self.bars(found)))
+                }
+                @if let Some(answer) = &side.maps {
+                    p.hint { (selection_tag(shared, run, &self.heads)) " · " (answer.summary()) }
+                    (maps(answer, &seen(run, self.image, self.upload.as_deref()), self.shading, common()))
+                }
             }
         }
     }
@@ -204,66 +227,51 @@ fn form(shared: &Shared, shown: &ComparePage) -> Markup {
             }
             label { "Heads " input type="text" name="heads" list="properties" maxlength="200" value=(shown.heads); }
             datalist id="properties" { option value="all" {} @for property in &properties { option value=(property) {} } }
-            @if segments { (text_fields(&shown.texts)) }
+            @if segments { div.texts { (text_fields(&shown.texts)) } }
             fieldset {
                 legend { @if segments { "In" } @else { "Near" } }
                 @if !segments {
-                    (by("text", "a text", shown.image.is_none() && shown.upload.is_none()))
-                    input type="text" name="text" aria-label="Text" maxlength="1000" value=(shown.texts.first().map_or("", String::as_str)) data-by="text";
+                    div.choice.wide {
+                        (by("text", "a text", shown.image.is_none() && shown.upload.is_none()))
+                        input type="text" name="text" aria-label="Text" maxlength="1000" value=(shown.texts.first().map_or("", String::as_str)) data-by="text";
+                    }
                 }
-                (by("image", "an image of the data set", shown.image.is_some()))
-                label { "Image number " input type="number" name="image" min="0" value=[shown.image] data-by="image"; }
-                @if let Some(upload) = &shown.upload {
-                    (by("upload", "your image", true))
-                    input type="hidden" name="upload" value=(upload);
-                }
+                (image_choice("an image of the data set", shown.image, Some(shown.image.is_some()), None))
+                (own_image(shown.upload.as_deref()))
             }
-            @if shown.similarity == Similarity::Cosine { input type="hidden" name="similarity" value="cosine"; }
-            @if shared.subjects.len() > 1 {
-                fieldset { legend { "Models" }
-                    @for name in shared.subjects.keys() {
-                        label.check {
-                            input type="checkbox" name="run" value=(name) checked[shown.answers.iter().any(|side| side.run == *name)];
-                            " " (name)
+            div.details {
+                @if !segments {
+                    label { "Compare by "
+                        select name="similarity" {
+                            option value="dot" selected[shown.similarity == Similarity::Dot] { "dot product" }
+                            option value="cosine" selected[shown.similarity == Similarity::Cosine] { "cosine" }
                         }
                     }
                 }
+                @if segments {
+                    label { "Shading "
+                        select name="shading" {
+                            option value="smooth" selected[shown.shading == Shading::Smooth] { "smooth" }
+                            option value="patches" selected[shown.shading == Shading::Patches] { "patches" }
+                        }
+                    }
+                }
+                @if shared.subjects.len() > 1 { (models(shared, shown)) }
+                button { "Ask" }
             }
-            button { "Ask" }
         }
     }
 }
 
-/// Lines over layers, with every value as text beside them for those who do not see lines.
-fn chart(title: &str, curves: &BTreeMap<String, Vec<(u32, f64)>>) -> Markup {
-    let layers = curves.values().flatten().map(|(layer, _)| layer + 1).max().unwrap_or(1);
-    let x = |layer: u32| 40.0 + 340.0 * f64::from(layers - 1 - layer) / f64::from((layers - 1).max(1));
-    let y = |value: f64| 150.0 - 130.0 * value.clamp(0.0, 1.0);
+fn models(shared: &Shared, shown: &ComparePage) -> Markup {
     html! {
-        section {
-            h2 { (title) }
-            svg.chart viewBox="0 0 400 180" role="img" aria-label=(title) {
-                @for value in [0.0, 0.5, 1.0] {
-                    line x1="40" x2="380" y1=(y(value)) y2=(y(value)) class="rule" {}
-                    text x="32" y=(y(value) + 4.0) text-anchor="end" { (format!("{value:.1}")) }
-                }
-                @for layer in 0..layers { text x=(x(layer)) y="172" text-anchor="middle" { "last" @if layer > 0 { " − " (layer) } } }
-                @for (index, points) in curves.values().enumerate() {
-                    @let color = COLORS[index % COLORS.len()];
-                    polyline fill="none" stroke=(color) stroke-width="2"
-                        points=(points.iter().map(|(layer, value)| format!("{:.1},{:.1}", x(*layer), y(*value))).collect::<Vec<_>>().join(" ")) {}
-                    @for (layer, value) in points { circle cx=(x(*layer)) cy=(y(*value)) r="3.5" fill=(color) { title { (format!("{value:.3}")) } } }
+        fieldset { legend { "Models" }
+            @for name in shared.subjects.keys() {
+                label.check {
+                    input type="checkbox" name="run" value=(name) checked[shown.answers.iter().any(|side| side.run == *name)];
+                    " " (name)
                 }
             }
-            div.scroll tabindex="0" role="region" aria-label=(title) { table {
-                thead { tr { th scope="col" { "model" } @for layer in (0..layers).rev() { th.number scope="col" { "last" @if layer > 0 { " − " (layer) } } } } }
-                tbody { @for (index, (run, points)) in curves.iter().enumerate() { tr {
-                    th scope="row" { svg.key viewBox="0 0 10 10" aria-hidden="true" { rect width="10" height="10" fill=(COLORS[index % COLORS.len()]) {} } " " (run) }
-                    @for layer in (0..layers).rev() {
-                        td.number { (points.iter().find(|(own, _)| *own == layer).map_or_else(|| "n/a".to_owned(), |(_, value)| format!("{value:.3}"))) }
-                    }
-                } } }
-            } }
         }
     }
 }

@@ -6,7 +6,9 @@ use maud::{Markup, html};
 use serde::Serialize;
 
 use super::{
-    layout::{formats, page, urlencoded},
+    accents::Accents,
+    bars::Bars,
+    layout::{breadcrumbs, formats, page, urlencoded},
     neighbours::{grid, question, strip},
 };
 use crate::{
@@ -131,27 +133,34 @@ fn similar(shared: &Shared, run: &ExploreRun, head: HeadId) -> Vec<SimilarHead> 
 }
 
 impl Page for HeadPage {
-    fn html(&self, _shared: &Shared) -> Markup {
+    fn html(&self, shared: &Shared) -> Markup {
         let (run, name) = (self.run.as_str(), self.head.to_string());
         let ask = |analysis: &str| format!("/r/{run}/{analysis}?heads={name}");
+        let accents = Accents::of(shared);
         page(
             &name,
             Some(run),
             &html! {
-                h1 { (name) ": " (self.property.as_deref().unwrap_or("no label")) }
-                p.lead {
-                    @if let Some(description) = &self.description { (description) " " }
-                    @if let Some(labeller) = &self.labeller { "Label by " (labeller) "." }
+                (place(self, &name))
+                div.heading {
+                    h1 { (name) ": " (accents.tag(self.property.as_deref())) }
+                    p.lead {
+                        @if let Some(description) = &self.description { (description) " " }
+                        @if let Some(labeller) = &self.labeller { "Label by " (labeller) "." }
+                    }
+                    (others(shared, self))
                 }
-                @if let Some(figures) = &self.figures { (numbers(figures)) }
-                p {
-                    a.button href=(ask("neighbours")) { "Neighbours under this head" } " "
-                    a.button href=(ask("segment")) { "Segment with this head" } " "
-                    (formats(&head_path(run, self.head), ""))
+                div.overview {
+                    (numbers(self))
+                    p.actions {
+                        a.button href=(ask("neighbours")) { "Neighbours under this head" } " "
+                        a.button.second href=(ask("segment")) { "Segment with this head" } " "
+                        (formats(&head_path(run, self.head), ""))
+                    }
                 }
                 (texts(self, &name))
                 (ends(self, &name))
-                (similar_heads(self))
+                (similar_heads(self, &accents))
             },
         )
     }
@@ -170,13 +179,43 @@ impl Page for HeadPage {
     }
 }
 
-fn numbers(figures: &HeadFigures) -> Markup {
+/// Where the head stands among the others.
+fn place(shown: &HeadPage, name: &str) -> Markup {
+    let own = format!("/?run={}", urlencoded(&shown.run));
+    let mut above = vec![("Heads", "/".to_owned()), (shown.run.as_str(), own.clone())];
+    if let Some(property) = &shown.property {
+        above.push((property.as_str(), format!("{own}&property={}", urlencoded(property))));
+    }
+    breadcrumbs(&above, name)
+}
+
+/// The heads before and after this one.
+fn others(shared: &Shared, shown: &HeadPage) -> Markup {
+    let heads: Vec<HeadId> =
+        shared.subjects.get(&shown.run).map(|subject| subject.run().heads().collect()).unwrap_or_default();
+    let at = heads.iter().position(|head| *head == shown.head);
+    let before = at.and_then(|at| at.checked_sub(1)).and_then(|at| heads.get(at));
+    let after = at.and_then(|at| heads.get(at + 1));
+    html! {
+        p.turn {
+            @if let Some(head) = before { a rel="prev" href=(head_path(&shown.run, *head)) { "← " (head) } }
+            @if let Some(head) = after { a rel="next" href=(head_path(&shown.run, *head)) { (head) " →" } }
+        }
+    }
+}
+
+fn numbers(shown: &HeadPage) -> Markup {
+    let judged = || shown.texts.iter().filter_map(|text| text.consistent);
+    let (fitting, all) = (judged().filter(|fits| *fits).count(), judged().count());
     html! {
         dl.numbers {
-            div { dt { "variance" } dd { (format!("{:.4}", figures.variance)) } }
-            div { dt { "of the run's" } dd { (percent(figures.variance_share)) } }
-            div { dt { "effective rank" } dd { (format!("{:.1}", figures.effective_rank)) } }
-            div { dt { "length of the mean" } dd { (format!("{:.4}", figures.mean_length)) } }
+            div { dt { "texts that fit" } dd { @if all > 0 { (fitting) " of " (all) } @else { "n/a" } } }
+            @if let Some(figures) = &shown.figures {
+                div { dt { "variance" } dd { (format!("{:.4}", figures.variance)) } }
+                div { dt { "of the run's" } dd { (percent(figures.variance_share)) } }
+                div { dt { "effective rank" } dd { (format!("{:.1}", figures.effective_rank)) } }
+                div { dt { "length of the mean" } dd { (format!("{:.4}", figures.mean_length)) } }
+            }
         }
     }
 }
@@ -186,34 +225,41 @@ fn percent(share: f64) -> String {
 }
 
 fn texts(shown: &HeadPage, name: &str) -> Markup {
-    let run = shown.run.as_str();
+    let bars = Bars::over(shown.texts.iter().map(|text| text.variance_share));
     html! {
         section {
             h2 { "Texts that span its output" }
             @if shown.texts.is_empty() { p.hint { "None yet: run `headspan textspan`." } }
             @else {
-                div.scroll tabindex="0" role="region" aria-label="Texts" { table.texts {
-                    thead { tr {
-                        th scope="col" { "text" } th scope="col" { "category" } th.number scope="col" { "variance" }
-                        th.number scope="col" { "so far" } th scope="col" { "fits" } th scope="col" { "most" } th scope="col" { "least" }
-                    } }
-                    tbody { @for (rank, text) in shown.texts.iter().enumerate() { tr {
-                        td { a href={ "/r/" (run) "/neighbours?heads=" (name) "&text=" (urlencoded(&text.text)) } { (text.text) } }
-                        td { (text.category.as_deref().unwrap_or("")) }
-                        td.number { (percent(text.variance_share)) }
-                        td.number { (percent(text.cumulative_share)) }
-                        td { (match text.consistent { Some(true) => "yes", Some(false) => "no", None => "n/a" }) }
-                        @if text.largest.is_empty() {
-                            td colspan="2" { a href={ (head_path(run, shown.head)) "?direction=" (rank) "#ends" } { "images along it" } }
-                        } @else {
-                            td { (strip(run, &question(name, Similarity::Dot), &text.largest)) }
-                            td { (strip(run, &question(name, Similarity::Dot), &text.smallest)) }
-                        }
-                    } } }
-                } }
                 p.hint {
                     "Most and least: images at the ends of the direction that the text adds to the texts above it."
                 }
+                div.scroll tabindex="0" role="region" aria-label="Texts" { table.texts {
+                    thead { tr {
+                        th scope="col" { "text" } th scope="col" { "category" } th scope="col" { "fits" }
+                        th scope="col" { "variance" } th.number scope="col" { "so far" } th scope="col" { "most" } th scope="col" { "least" }
+                    } }
+                    tbody { @for (rank, text) in shown.texts.iter().enumerate() { (text_row(shown, name, rank, text, bars)) } }
+                } }
+            }
+        }
+    }
+}
+
+fn text_row(shown: &HeadPage, name: &str, rank: usize, text: &HeadText, bars: Bars) -> Markup {
+    let run = shown.run.as_str();
+    html! {
+        tr {
+            td.text { a href={ "/r/" (run) "/neighbours?heads=" (name) "&text=" (urlencoded(&text.text)) } { (text.text) } }
+            td { (text.category.as_deref().unwrap_or("")) }
+            td { (match text.consistent { Some(true) => "✓ yes", Some(false) => "✗ no", None => "n/a" }) }
+            td { div.measure { span.number { (percent(text.variance_share)) } (bars.bar(text.variance_share)) } }
+            td.number { (percent(text.cumulative_share)) }
+            @if text.largest.is_empty() {
+                td colspan="2" { a href={ (head_path(run, shown.head)) "?direction=" (rank) "#ends" } { "images along it" } }
+            } @else {
+                td { (strip(run, &question(name, Similarity::Dot), &text.largest)) }
+                td { (strip(run, &question(name, Similarity::Dot), &text.smallest)) }
             }
         }
     }
@@ -221,6 +267,9 @@ fn texts(shown: &HeadPage, name: &str) -> Markup {
 
 fn ends(shown: &HeadPage, name: &str) -> Markup {
     let (run, extremes) = (shown.run.as_str(), &shown.extremes);
+    let question = question(name, Similarity::Dot);
+    let bars = Bars::of(extremes.largest.iter().chain(&extremes.between).chain(&extremes.smallest));
+    let grid = |images: &[Neighbour]| grid(run, &question, images, None, bars);
     let text = shown.direction.and_then(|rank| shown.texts.get(rank)).map(|text| text.text.as_str());
     html! {
         section #ends {
@@ -233,16 +282,16 @@ fn ends(shown: &HeadPage, name: &str) -> Markup {
                 h2 { "Images that it sets apart most" }
                 p.hint { "By distance of the head's contribution from its mean over all images." }
             }
-            (grid(run, &question(name, Similarity::Dot), &extremes.largest, None))
-            h3 { "Between" }
-            (grid(run, &question(name, Similarity::Dot), &extremes.between, None))
+            (grid(&extremes.largest))
+            h3 { "From the middle of its range" }
+            (grid(&extremes.between))
             h3 { @if shown.direction.is_some() { "At the other end" } @else { "Images that it says least about" } }
-            (grid(run, &question(name, Similarity::Dot), &extremes.smallest, None))
+            (grid(&extremes.smallest))
         }
     }
 }
 
-fn similar_heads(shown: &HeadPage) -> Markup {
+fn similar_heads(shown: &HeadPage, accents: &Accents) -> Markup {
     html! {
         @if !shown.similar.is_empty() {
             section {
@@ -250,9 +299,9 @@ fn similar_heads(shown: &HeadPage) -> Markup {
                 p.hint { "By the correlation of how much the heads vary along each text of the pool, less the mean over the heads of a model." }
                 ul.chips { @for other in &shown.similar {
                     li { a href=(head_path(&other.run, other.head)) {
-                        @if other.run != shown.run { (other.run) " " } (other.head)
-                        @if let Some(property) = &other.property { " · " (property) }
-                        " · " (format!("{:.2}", other.correlation))
+                        @if other.run != shown.run { span.other { (other.run) } " " }
+                        strong { (other.head) } " " (accents.tag(other.property.as_deref()))
+                        " " span.number { (format!("{:.2}", other.correlation)) }
                     } }
                 } }
             }

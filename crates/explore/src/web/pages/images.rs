@@ -2,7 +2,7 @@ use headspan_artifacts::{ImageRow, ImageStatus};
 use maud::{Markup, html};
 use serde::Serialize;
 
-use super::layout::{formats, page};
+use super::layout::{formats, heading, page};
 use crate::{
     run::ExploreRun,
     tables::{Columns, name_columns},
@@ -86,19 +86,34 @@ impl ImagesPage {
         fields.push("from", &from.to_string());
         format!("/r/{}/images?{}", self.run, fields.text())
     }
+
+    /// Which images are shown, up to the `last`, and the way to those before and after.
+    fn turn(&self, last: usize) -> Markup {
+        html! {
+            span.turn {
+                @if self.from > 0 { a rel="prev" href=(self.link(self.from.saturating_sub(SHOWN))) { "← before" } }
+                span { @if self.found == 0 { "No image is like that." } @else { (self.from + 1) " to " (last) " of " (self.found) " images" } }
+                @if last < self.found { a rel="next" href=(self.link(last)) { "after →" } }
+            }
+        }
+    }
 }
 
 impl Page for ImagesPage {
     fn html(&self, _shared: &Shared) -> Markup {
         let run = self.run.as_str();
         let target = format!("/r/{run}/{}", self.next.name());
+        let link = self.link(self.from);
+        let query = link.split_once('?').map_or("", |(_, query)| query);
         let last = (self.from + self.images.len()).min(self.found);
         page(
             "Images",
             Some(run),
             &html! {
-                h1 { "Images" }
-                p.lead { "Choose an image to " (match self.next { Next::Neighbours => "find its neighbours.", Next::Segment => "see where in it a text is." }) }
+                (heading("Images", match self.next {
+                    Next::Neighbours => "Choose an image to find its neighbours.",
+                    Next::Segment => "Choose an image to see where in it a text is.",
+                }))
                 form.ask autocomplete="off" method="get" action={ "/r/" (run) "/images" } {
                     @for (key, value) in self.kept.pairs() { input type="hidden" name=(key) value=(value); }
                     label { "Choose for "
@@ -122,23 +137,19 @@ impl Page for ImagesPage {
                     }
                     button { "Show" }
                 }
-                p.hint {
-                    @if self.found == 0 { "No image is like that." } @else { (self.from + 1) " to " (last) " of " (self.found) " images" }
-                    @if self.from > 0 { " · " a rel="prev" href=(self.link(self.from.saturating_sub(SHOWN))) { "before" } }
-                    @if last < self.found { " · " a rel="next" href=(self.link(last)) { "after" } }
-                    " · " (formats(&format!("/r/{run}/images"), self.link(self.from).split_once('?').map_or("", |(_, query)| query)))
-                }
-                ol.grid {
+                div.meta.ends { (self.turn(last)) " " (formats(&format!("/r/{run}/images"), query)) }
+                ol.grid.small {
                     @for image in &self.images {
                         li {
-                            a href={ (target) "?" (self.kept.with("image", &image.image_index.to_string())) } {
+                            a.picture href={ (target) "?" (self.kept.with("image", &image.image_index.to_string())) } {
                                 img loading="lazy" src={ "/r/" (run) "/image/" (image.image_index) } alt=(image.image_id);
                             }
-                            p.id title=(image.image_id) { (image.image_id) }
                             @if let Some(class) = &image.class_id { p.class { (class) } }
+                            p.id title=(image.image_id) { (image.image_id) }
                         }
                     }
                 }
+                @if self.from > 0 || last < self.found { div.meta { (self.turn(last)) } }
             },
         )
     }

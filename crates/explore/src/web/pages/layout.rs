@@ -5,7 +5,8 @@ use axum::{
 };
 use maud::{DOCTYPE, Markup, html};
 
-use crate::web::error::WebError;
+use super::accents::Accents;
+use crate::web::{app::Shared, error::WebError};
 
 const STYLE: &str = include_str!("../assets/style.css");
 const SCRIPT: &str = include_str!("../assets/explorer.js");
@@ -31,6 +32,9 @@ pub(in crate::web) fn text(kind: &'static str, text: &'static str) -> Response {
 
 /// A whole page. `run` is the one that it is about, for the links between analyses.
 pub(super) fn page(title: &str, run: Option<&str>, body: &Markup) -> Markup {
+    let link = |name: &str, target: &str| {
+        html! { a href=(target) aria-current=[(name == title).then_some("page")] { (name) } }
+    };
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -47,14 +51,13 @@ pub(super) fn page(title: &str, run: Option<&str>, body: &Markup) -> Markup {
                 a.skip href="#main" { "Skip to the content" }
                 header {
                     nav aria-label="Analyses" {
-                        a.brand href="/" { "headspan" }
-                        a href="/" { "Heads" }
-                        a href="/compare" { "Compare" }
+                        a.brand href="/" { img src="/assets/icon.svg" alt="" width="22" height="22"; "headspan" }
+                        (link("Heads", "/")) (link("Compare", "/compare"))
                         @if let Some(run) = run {
-                            a href={ "/r/" (run) "/neighbours" } { "Neighbours" }
-                            a href={ "/r/" (run) "/segment" } { "Segmentation" }
-                            a href={ "/r/" (run) "/images" } { "Images" }
-                            span.run { (run) }
+                            (link("Neighbours", &format!("/r/{run}/neighbours")))
+                            (link("Segmentation", &format!("/r/{run}/segment")))
+                            (link("Images", &format!("/r/{run}/images")))
+                            a.run href={ "/?run=" (urlencoded(run)) } { (run) }
                         }
                     }
                 }
@@ -79,14 +82,64 @@ pub(in crate::web) fn error_page(status: StatusCode, message: &str, back: Option
     )
 }
 
-/// The image that a question is about, with a way to hand in another. `next` is the page's path and query.
+/// A page's heading, and beside it what the page is for.
+pub(super) fn heading(title: &str, lead: &str) -> Markup {
+    html! { div.heading { h1 { (title) } p.lead { (lead) } } }
+}
+
+/// Where a page stands: the pages above it with their addresses, and its own name.
+pub(super) fn breadcrumbs(above: &[(&str, String)], here: &str) -> Markup {
+    html! {
+        nav.crumbs aria-label="Breadcrumbs" {
+            ol {
+                @for (name, target) in above { li { a href=(target) { (name) } } }
+                li aria-current="page" { (here) }
+            }
+        }
+    }
+}
+
+/// The form that hands in an image; its fields stand in the form of the question ([`own_image`]), which cannot hold another.
+/// `next` is the page's path and query.
 pub(super) fn upload_form(next: &str) -> Markup {
     html! {
-        form.upload method="post" action="/upload" enctype="multipart/form-data" data-drop="" {
+        form #upload method="post" action="/upload" enctype="multipart/form-data" data-drop="" {
             input type="hidden" name="next" value=(next);
-            label { "Your own image " input type="file" name="file" accept="image/png,image/jpeg,image/webp" required; }
-            button { "Upload" }
-            p.hint { "Choose, drop or paste an image: PNG, JPEG or WebP. It stays in this server's memory." }
+        }
+    }
+}
+
+/// The choice of an image of one's own, to stand among the other subjects of a question.
+pub(super) fn own_image(upload: Option<&str>) -> Markup {
+    html! {
+        div.choice.own {
+            @if let Some(upload) = upload {
+                (by("upload", "your image", true))
+                input type="hidden" name="upload" value=(upload);
+            } @else { span.name { "an image of yours" } }
+            div.together {
+                input type="file" name="file" form="upload" aria-label="Your own image" aria-describedby="own-hint"
+                    accept="image/png,image/jpeg,image/webp" required;
+                input.second type="submit" form="upload" value="Upload";
+            }
+            small.hint #own-hint role="status" title="It stays in this server's memory." { "Choose, drop or paste: PNG, JPEG, WebP" }
+        }
+    }
+}
+
+/// One of the things that a question can be about.
+pub(super) fn by(value: &str, name: &str, chosen: bool) -> Markup {
+    html! { label.check { input type="radio" name="by" value=(value) checked[chosen]; " " (name) } }
+}
+
+/// The choice of an image by its number. `name` says of what images; `chosen` whether it is the subject, or none if there is
+/// nothing else to choose; `sight` leads to the images, to choose one by looking.
+pub(super) fn image_choice(name: &str, image: Option<u64>, chosen: Option<bool>, sight: Option<&str>) -> Markup {
+    html! {
+        div.choice {
+            @if let Some(chosen) = chosen { (by("image", name, chosen)) } @else { span.name { (name) } }
+            input type="number" name="image" min="0" value=[image] aria-label="Image number" placeholder="number" data-by="image";
+            @if let Some(sight) = sight { small { a href=(sight) { "choose by sight" } } }
         }
     }
 }
@@ -97,7 +150,7 @@ pub(super) fn heads_field(run: &crate::run::ExploreRun, chosen: &str) -> Markup 
         html! { option value=(value) selected[value.eq_ignore_ascii_case(chosen)] { (text) } }
     };
     html! {
-        label { "Heads "
+        label.heads { "Heads "
             select name="heads" {
                 (option("all", format!("all {} heads", run.heads().count())))
                 optgroup label="Properties" {
@@ -120,6 +173,20 @@ pub(super) fn heads_field(run: &crate::run::ExploreRun, chosen: &str) -> Markup 
     }
 }
 
+/// What a selection of heads is called, with the colour of its property: that of a single head, or its own name.
+pub(super) fn selection_tag(shared: &Shared, run: &str, heads: &str) -> Markup {
+    let accents = Accents::of(shared);
+    let run = shared.subjects.get(run).map(|subject| subject.run());
+    let property = |name: &str| run?.properties().keys().find(|own| own.eq_ignore_ascii_case(name)).cloned();
+    let label = || run?.heads().find(|head| head.to_string() == heads).map(|head| run?.label(head)?.property.clone());
+    html! {
+        @if let Some(property) = property(heads) { (accents.tag(Some(&property))) }
+        @else if let Some(label) = label() { (heads) " " (accents.tag(label.as_deref())) }
+        @else if heads == "all" { "all heads" }
+        @else { (heads) }
+    }
+}
+
 /// Links to the same answer for machines. `path` is the page's, without an ending.
 pub(super) fn formats(path: &str, query: &str) -> Markup {
     html! {
@@ -139,12 +206,7 @@ pub(super) fn urlencoded(value: &str) -> String {
     form_urlencoded::byte_serialize(value.as_bytes()).collect()
 }
 
-/// Number of an image of the run, with a way to choose it by sight. `next` is the page that asks, `query` its fields.
-pub(super) fn image_field(run: &str, next: &str, image: Option<u64>, query: &str) -> Markup {
-    html! {
-        div.field {
-            label { "Image number " input type="number" name="image" min="0" value=[image] data-by="image"; }
-            a href={ "/r/" (run) "/images?next=" (next) "&" (query) } { "choose by sight" }
-        }
-    }
+/// Where an image of the run is chosen by sight. `next` is the page that asks, `query` its fields.
+pub(super) fn sight(run: &str, next: &str, query: &str) -> String {
+    format!("/r/{run}/images?next={next}&{query}")
 }

@@ -1,9 +1,8 @@
-use maud::{Markup, html};
 use serde::Serialize;
 
 use crate::{
     model::ImageTrace,
-    pictures::{Scale, Shading, number},
+    pictures::Scale,
     run::ExploreRun,
     segmentation::{contrast, segment as token_scores},
     selection::HeadSelection,
@@ -11,27 +10,38 @@ use crate::{
     web::error::WebError,
 };
 
-/// Colours of a legend.
-const STEPS: usize = 33;
-
 /// Heat maps on one scale.
 #[derive(Debug, Serialize)]
 pub(in crate::web) struct Maps {
-    grid: usize,
-    heads: usize,
-    scale: Scale,
-    shown: Vec<Map>,
+    pub(super) grid: usize,
+    pub(super) heads: usize,
+    pub(super) scale: Scale,
+    /// Of one text its scores, of several the lead of each over the best of the others.
+    pub(super) shown: Vec<Map>,
+    /// Of several texts the scores of each, which the leads are differences of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) texts: Vec<TextScores>,
+    /// Of several texts the position of the one that is ahead, for each patch.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) winners: Vec<usize>,
 }
 
 #[derive(Debug, Serialize)]
-struct Map {
-    title: String,
+pub(super) struct Map {
+    pub(super) title: String,
     /// `[grid, grid]`, rows from the top.
-    scores: Vec<f32>,
+    pub(super) scores: Vec<f32>,
     /// Part of the score that stands at the class token, nowhere in the picture.
-    class_token: f32,
+    pub(super) class_token: f32,
     /// Score of all tokens together.
-    total: f64,
+    pub(super) total: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct TextScores {
+    pub(super) title: String,
+    /// `[grid, grid]`, rows from the top.
+    pub(super) scores: Vec<f32>,
 }
 
 impl Maps {
@@ -48,14 +58,21 @@ impl Maps {
             return Self::single(run, trace, heads, &texts[0], only);
         }
         let found = contrast(run, trace, heads, &directions)?;
-        let maps = texts.iter().zip(&found.maps).zip(found.differences).map(|((text, map), scores)| Map {
+        let (grid, count) = (found.maps[0].grid, found.maps[0].heads.len());
+        let shown = texts.iter().zip(&found.maps).zip(found.differences).map(|((text, map), scores)| Map {
             title: text.clone(),
             scores,
             class_token: map.class_token,
             total: map.total(),
         });
-        let (grid, count) = (found.maps[0].grid, found.maps[0].heads.len());
-        Ok(Self { grid, heads: count, scale: Scale::around_zero(found.scale), shown: maps.collect() })
+        let shown: Vec<Map> = shown.collect();
+        let texts = texts.iter().zip(found.maps);
+        let texts: Vec<TextScores> =
+            texts.map(|(text, map)| TextScores { title: text.clone(), scores: map.patches }).collect();
+        // The texts and their differences are shown side by side, so the scale holds them all.
+        let largest = texts.iter().flat_map(|text| &text.scores).fold(found.scale, |most, score| most.max(score.abs()));
+        let winners = (0..grid * grid).map(|patch| ahead(&texts, patch)).collect();
+        Ok(Self { grid, heads: count, scale: Scale::around_zero(largest), shown, texts, winners })
     }
 
     /// Of the direction in which a neighbour lies.
@@ -80,11 +97,9 @@ impl Maps {
         let (grid, heads, scale) = (found.grid, found.heads.len(), Scale::of(&found.patches));
         let (class_token, total) = (found.class_token, found.total());
         let map = Map { title: title.to_owned(), scores: found.patches, class_token, total };
-        Ok(Self { grid, heads, scale, shown: vec![map] })
+        Ok(Self { grid, heads, scale, shown: vec![map], texts: Vec::new(), winners: Vec::new() })
     }
-}
 
-impl Maps {
     /// One row a patch of each map.
     pub(super) fn table(&self) -> Columns {
         let maps: Vec<(&str, &[f32])> =
@@ -96,43 +111,21 @@ impl Maps {
     pub(super) fn summary(&self) -> String {
         format!("{0} × {0} patches, summed over {1} heads", self.grid, self.heads)
     }
+
+    /// One scale for the maps of several answers, if they have maps of one kind.
+    pub(super) fn common_scale<'a>(answers: impl Iterator<Item = &'a Self>) -> Option<Scale> {
+        let scales = answers.map(|answer| answer.scale);
+        scales.reduce(|one, other| Scale {
+            low: one.low.min(other.low),
+            high: one.high.max(other.high),
+            diverging: one.diverging || other.diverging,
+        })
+    }
 }
 
-/// Heat maps over a picture, each with its legend. The patches are drawn without a script; the script adds smooth shading
-/// and the control of opacity.
-pub(super) fn maps(answer: &Maps, picture: &str, shading: Shading) -> Markup {
-    let scale = &answer.scale;
-    let hex = |value: f32| {
-        let [red, green, blue] = scale.color(value);
-        format!("#{red:02x}{green:02x}{blue:02x}")
-    };
-    let at = |step: usize| scale.low + (scale.high - scale.low) * step as f32 / (STEPS - 1) as f32;
-    let colors: Vec<String> = (0..STEPS).map(|step| hex(at(step))).collect();
-    html! {
-        div.maps data-shading=(match shading { Shading::Smooth => "smooth", Shading::Patches => "patches" }) {
-            @for map in &answer.shown {
-                figure.map {
-                    figcaption { strong { (map.title) } " · total " (number(map.total as f32)) ", class token " (number(map.class_token)) }
-                    div.picture {
-                        img src=(picture) alt="The image as the model sees it";
-                        svg.patches viewBox={ "0 0 " (answer.grid) " " (answer.grid) } preserveAspectRatio="none"
-                            role="img" aria-label={ "Heat map of " (map.title) } fill-opacity="0.6" shape-rendering="crispEdges" {
-                            @for (index, score) in map.scores.iter().enumerate() {
-                                rect x=(index % answer.grid) y=(index / answer.grid) width="1" height="1" fill=(hex(*score)) {
-                                    title { (number(*score)) }
-                                }
-                            }
-                        }
-                    }
-                    div.legend {
-                        span { (number(scale.low)) }
-                        svg viewBox={ "0 0 " (STEPS) " 1" } preserveAspectRatio="none" aria-hidden="true" {
-                            @for (step, color) in colors.iter().enumerate() { rect x=(step) y="0" width="1.05" height="1" fill=(color) {} }
-                        }
-                        span { (number(scale.high)) }
-                    }
-                }
-            }
-        }
-    }
+/// The text with the largest score in a patch; of equal ones the first.
+fn ahead(texts: &[TextScores], patch: usize) -> usize {
+    let better =
+        |best: usize, text: usize| if texts[text].scores[patch] > texts[best].scores[patch] { text } else { best };
+    (0..texts.len()).fold(0, better)
 }

@@ -1,7 +1,11 @@
 //! Pages: what each shows (which is its JSON, too), and how.
 
+mod accents;
+mod bars;
 mod compare;
+mod curves;
 mod head;
+mod heat;
 mod images;
 mod layout;
 mod maps;
@@ -9,6 +13,7 @@ mod neighbours;
 mod scatter;
 mod segment;
 mod start;
+mod ticks;
 
 pub(super) use compare::ComparePage;
 pub(super) use head::HeadPage;

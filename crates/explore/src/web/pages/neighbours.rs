@@ -1,7 +1,13 @@
 use maud::{Markup, html};
 use serde::Serialize;
 
-use super::layout::{formats, heads_field, image_field, page, subject_query, upload_form, urlencoded};
+use super::{
+    bars::Bars,
+    layout::{
+        by, formats, heading, heads_field, image_choice, own_image, page, selection_tag, sight, subject_query,
+        upload_form, urlencoded,
+    },
+};
 use crate::{
     neighbours::{Neighbour, Neighbours, Similarity},
     pictures::number,
@@ -16,6 +22,8 @@ use crate::{
 
 /// Most classes offered while typing.
 const LISTED: usize = 400;
+/// Most heads named one by one.
+const LINKED: usize = 12;
 
 /// A question about neighbours and its answer, if a subject was given.
 #[derive(Debug, Serialize)]
@@ -27,6 +35,7 @@ pub(in crate::web) struct NeighboursPage {
     farthest: bool,
     classes: Vec<String>,
     image: Option<u64>,
+    image_id: Option<String>,
     upload: Option<String>,
     text: Option<String>,
     answer: Option<Neighbours>,
@@ -50,6 +59,10 @@ impl NeighboursPage {
             farthest: request.farthest,
             classes: request.classes.iter().cloned().collect(),
             image: subject.and_then(Subject::image),
+            image_id: subject
+                .and_then(Subject::image)
+                .and_then(|image| run.image(image).ok())
+                .map(|row| row.image_id.clone()),
             upload: subject.and_then(Subject::upload),
             text: subject.and_then(Subject::text),
             answer,
@@ -70,25 +83,16 @@ impl Page for NeighboursPage {
             "Neighbours",
             Some(run),
             &html! {
-                h1 { "Nearest neighbours" }
-                p.lead {
-                    "Images that the chosen heads see alike. Contributions of several heads are averaged, for the query and for every image."
-                }
+                (heading("Nearest neighbours", "Images that the chosen heads see alike. Contributions of several heads are averaged."))
                 (form(shared, self, &path))
                 (upload_form(&format!("{path}?{}", self.query)))
                 @if let Some(answer) = &self.answer {
-                    section aria-label="Answer" {
-                        (asked(self))
-                        p.hint {
-                            (answer.images.len()) " of " (answer.compared) " images, by "
-                            @for head in answer.heads.iter().take(12) { a href=(head_path(run, *head)) { (head) } " " }
-                            @if answer.heads.len() > 12 { "and " (answer.heads.len() - 12) " more heads " }
-                            "· " (formats(&path, &self.query)) " · " a href={ "/compare?" (self.query) } { "other models" }
-                        }
-                        (grid(run, &question(&self.heads, self.similarity), &answer.images, self.subject().as_deref()))
+                    section.answer aria-label="Answer" {
+                        (asked(shared, self, answer, &path))
+                        (grid(run, &question(&self.heads, self.similarity), &answer.images, self.subject().as_deref(), Bars::of(answer.images.iter())))
                     }
                 } @else {
-                    p.hint { "Choose heads, and say of what: a text, an image of the run, or an image of yours." }
+                    p.empty { "Choose heads, and say of what: a text, an image of the run, or an image of yours." }
                 }
             },
         )
@@ -100,6 +104,7 @@ impl Page for NeighboursPage {
 }
 
 fn form(shared: &Shared, shown: &NeighboursPage, path: &str) -> Markup {
+    let sight = sight(&shown.run, "neighbours", &shown.query);
     html! {
         form.ask autocomplete="off" method="get" action=(path) {
             @if let Some(subject) = shared.subjects.get(&shown.run) {
@@ -108,48 +113,59 @@ fn form(shared: &Shared, shown: &NeighboursPage, path: &str) -> Markup {
             }
             fieldset {
                 legend { "Near" }
-                (by("text", "a text", shown.text.is_some() || shown.subject().is_none()))
-                input type="text" name="text" aria-label="Text" maxlength="1000" value=(shown.text.as_deref().unwrap_or("")) placeholder="a red boat" data-by="text";
-                (by("image", "an image of the run", shown.image.is_some()))
-                (image_field(&shown.run, "neighbours", shown.image, &shown.query))
-                @if let Some(upload) = &shown.upload {
-                    (by("upload", "your image", true))
-                    input type="hidden" name="upload" value=(upload);
+                div.choice.wide {
+                    (by("text", "a text", shown.text.is_some() || shown.subject().is_none()))
+                    input type="text" name="text" aria-label="Text" maxlength="1000" value=(shown.text.as_deref().unwrap_or("")) placeholder="a red boat" data-by="text";
                 }
+                (image_choice("an image of the run", shown.image, Some(shown.image.is_some()), Some(&sight)))
+                (own_image(shown.upload.as_deref()))
             }
-            label { "Images " input type="number" name="count" min="1" max="200" value=(shown.count); }
-            label { "Compare by "
-                select name="similarity" {
-                    option value="dot" selected[shown.similarity == Similarity::Dot] { "dot product" }
-                    option value="cosine" selected[shown.similarity == Similarity::Cosine] { "cosine" }
+            div.details {
+                label { "Images " input type="number" name="count" min="1" max="200" value=(shown.count); }
+                label { "Compare by "
+                    select name="similarity" {
+                        option value="dot" selected[shown.similarity == Similarity::Dot] { "dot product" }
+                        option value="cosine" selected[shown.similarity == Similarity::Cosine] { "cosine" }
+                    }
                 }
+                label { "Class " input type="text" name="class" list="classes" maxlength="200" value=(shown.classes.first().map_or("", String::as_str)) placeholder="any"; }
+                label.check { input type="checkbox" name="farthest" value="1" checked[shown.farthest]; " farthest first" }
+                button { "Find" }
             }
-            label { "Class " input type="text" name="class" list="classes" maxlength="200" value=(shown.classes.first().map_or("", String::as_str)) placeholder="any"; }
-            label.check { input type="checkbox" name="farthest" value="1" checked[shown.farthest]; " farthest first" }
-            button { "Find" }
         }
     }
 }
 
-/// One of the things that a question can be about.
-pub(super) fn by(value: &str, name: &str, chosen: bool) -> Markup {
-    html! { label.check { input type="radio" name="by" value=(value) checked[chosen]; " " (name) } }
-}
-
-/// What was asked about.
-fn asked(shown: &NeighboursPage) -> Markup {
+/// What was asked about, of which heads, and where the answer leads on to.
+fn asked(shared: &Shared, shown: &NeighboursPage, answer: &Neighbours, path: &str) -> Markup {
     let run = &shown.run;
     html! {
-        figure.query {
-            @if let Some(image) = shown.image {
-                img src={ "/r/" (run) "/image/" (image) } alt={ "The query, image " (image) };
-            } @else if let Some(upload) = &shown.upload {
-                img src={ "/upload/" (upload) ".png" } alt="The query, an upload";
+        div.asked role="group" aria-label="Question" {
+            figure.query {
+                @if let Some(image) = shown.image {
+                    img src={ "/r/" (run) "/image/" (image) } alt={ "The query, image " (image) };
+                } @else if let Some(upload) = &shown.upload {
+                    img src={ "/upload/" (upload) ".png" } alt="The query, an upload";
+                }
+                figcaption {
+                    span.over { @if shown.farthest { "Farthest from" } @else { "Nearest to" } }
+                    @if let Some(text) = &shown.text { q.text { (text) } }
+                    @else if let Some(image) = shown.image { strong { "image " (image) } }
+                    @else { strong { "your image" } }
+                    @if let Some(id) = &shown.image_id { span.id title=(id) { (id) } }
+                }
             }
-            figcaption {
-                "Query: "
-                @if let Some(text) = &shown.text { "“" (text) "”" } @else if let Some(image) = shown.image { "image " (image) } @else { "your image" }
+            dl {
+                dt { "under" } dd { (selection_tag(shared, run, &shown.heads)) }
+                dt { @if answer.heads.len() > 1 { "averaged" } @else { "head" } }
+                dd.hint {
+                    @for head in answer.heads.iter().take(LINKED) { a href=(head_path(run, *head)) { (head) } " " }
+                    @if answer.heads.len() > LINKED { "and " (answer.heads.len() - LINKED) " more heads" }
+                }
+                dt { "shown" } dd { (answer.images.len()) " of " (answer.compared) " images" }
+                dt { "score" } dd { @if shown.similarity == Similarity::Dot { "dot product" } @else { "cosine" } }
             }
+            p.onward { a href={ "/compare?" (shown.query) } { "other models" } " " (formats(path, &shown.query)) }
         }
     }
 }
@@ -161,19 +177,19 @@ pub(super) fn question(heads: &str, similarity: Similarity) -> String {
 }
 
 /// Images with what they are, each a place to go on from with the same `question`. `subject` is what they are neighbours of,
-/// for "why".
-pub(super) fn grid(run: &str, question: &str, images: &[Neighbour], subject: Option<&str>) -> Markup {
+/// for "why". `bars` is the scale that their scores are drawn on.
+pub(super) fn grid(run: &str, question: &str, images: &[Neighbour], subject: Option<&str>, bars: Bars) -> Markup {
     html! {
         ol.grid {
             @for image in images {
                 @let index = image.image_index;
                 li {
-                    a href={ "/r/" (run) "/neighbours?" (question) "&image=" (index) } {
+                    a.picture href={ "/r/" (run) "/neighbours?" (question) "&image=" (index) } {
                         img loading="lazy" src={ "/r/" (run) "/image/" (index) } alt=(image.image_id);
                     }
-                    p.score { (number(image.score)) }
-                    p.id title=(image.image_id) { (image.image_id) }
+                    div.measure { span.score { (number(image.score)) } (bars.bar(f64::from(image.score))) }
                     @if let Some(class) = &image.class_id { p.class { (class) } }
+                    p.id title=(image.image_id) { (image.image_id) }
                     p.links {
                         a href={ "/r/" (run) "/segment?image=" (index) "&" (question) } { "segment" }
                         @if let Some(subject) = subject {

@@ -1,14 +1,18 @@
 use maud::{Markup, html};
 use serde::Serialize;
 
-use super::start::{HeadCell, ModelOverview};
+use super::{
+    accents::Accents,
+    start::{HeadCell, ModelOverview},
+    ticks::Ticks,
+};
 use crate::web::{app::head_path, ask::Fields, error::WebError};
 
 /// Height and width of the plot, and of what is around it.
-const HEIGHT: f64 = 260.0;
-const WIDTH: f64 = 480.0;
-const LEFT: f64 = 52.0;
-const TOP: f64 = 10.0;
+const HEIGHT: f64 = 300.0;
+const WIDTH: f64 = 520.0;
+const LEFT: f64 = 58.0;
+const TOP: f64 = 8.0;
 
 /// What a head can be placed by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -72,27 +76,27 @@ impl Axis {
 }
 
 /// Every head as a point on two axes of one's choice, the same axes for all models.
-pub(super) fn scatter(models: &[ModelOverview], x: Axis, y: Axis, query: &str) -> Markup {
+pub(super) fn scatter(models: &[ModelOverview], x: Axis, y: Axis, query: &str, accents: &Accents) -> Markup {
     let cells = || models.iter().flat_map(|model| model.layers.iter().flat_map(|(_, cells)| cells));
     let range = |axis: Axis| {
         let values = || cells().filter_map(|cell| axis.of(cell));
         let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
         // Shares and lengths begin at zero; layers do not.
-        let low = if axis == Axis::Layer { low } else { low.min(0.0) };
-        if high > low { (low, high) } else { (low - 0.5, low + 0.5) }
+        Ticks::over(if axis == Axis::Layer { low } else { low.min(0.0) }, high, axis == Axis::Layer)
     };
     let (across, down) = (range(x), range(y));
     let others = Fields::read(Some(query)).without(&["x", "y"]);
     html! {
         section {
             h2 { "Heads by their numbers" }
+            p.hint { "Each point is a head, in the colour of its property; it leads to the head's page." }
             form.filter autocomplete="off" method="get" action="/" {
                 @for (key, value) in others.pairs() { input type="hidden" name=(key) value=(value); }
                 (choice("Across", "x", x)) (choice("Up", "y", y))
                 button { "Plot" }
             }
             @if cells().any(|cell| x.of(cell).is_some() && y.of(cell).is_some()) {
-                div.sides { @for model in models { (plot(model, (x, across), (y, down))) } }
+                div.sides { @for model in models { (plot(model, (x, &across), (y, &down), accents)) } }
             } @else {
                 p.hint { "No head has both numbers: a stage is missing (`headspan status`)." }
             }
@@ -110,28 +114,30 @@ fn choice(label: &str, name: &str, chosen: Axis) -> Markup {
     }
 }
 
-fn plot(model: &ModelOverview, (x, across): (Axis, (f64, f64)), (y, down): (Axis, (f64, f64))) -> Markup {
-    let place = |value: f64, (low, high): (f64, f64)| (value - low) / (high - low);
-    let column = |value: f64| LEFT + 8.0 + (WIDTH - LEFT - 24.0) * place(value, across);
-    let row = |value: f64| TOP + (HEIGHT - TOP - 48.0) * (1.0 - place(value, down));
-    let ticks = |(low, high): (f64, f64)| [low, f64::midpoint(low, high), high];
+fn plot(model: &ModelOverview, (x, across): (Axis, &Ticks), (y, down): (Axis, &Ticks), accents: &Accents) -> Markup {
+    let column = |value: f64| LEFT + 12.0 + (WIDTH - LEFT - 28.0) * across.place(value);
+    let row = |value: f64| TOP + 6.0 + (HEIGHT - TOP - 58.0) * (1.0 - down.place(value));
+    let foot = HEIGHT - 44.0;
     let cells: Vec<&HeadCell> = model.layers.iter().flat_map(|(_, cells)| cells).collect();
     html! {
         figure {
             figcaption { (model.run) }
             svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="group" aria-label={ "Heads of " (model.run) ": " (y.title()) " against " (x.title()) } {
-                @for value in ticks(down) {
-                    line x1=(LEFT) x2=(WIDTH) y1=(row(value)) y2=(row(value)) class="rule" {}
-                    text x=(LEFT - 6.0) y=(row(value) + 4.0) text-anchor="end" { (number(value)) }
+                @for value in &down.at {
+                    line x1=(LEFT) x2=(WIDTH) y1=(row(*value)) y2=(row(*value)) class="rule" {}
+                    text x=(LEFT - 6.0) y=(row(*value) + 4.0) text-anchor="end" { (down.text(*value)) }
                 }
-                @for value in ticks(across) { text x=(column(value)) y=(HEIGHT - 26.0) text-anchor="middle" { (number(value)) } }
-                text x=(f64::midpoint(LEFT, WIDTH)) y=(HEIGHT - 8.0) text-anchor="middle" { (x.title()) }
-                text transform={ "translate(12 " (HEIGHT / 2.0 - 20.0) ") rotate(-90)" } text-anchor="middle" { (y.title()) }
+                @for value in &across.at {
+                    line x1=(column(*value)) x2=(column(*value)) y1=(TOP) y2=(foot) class="rule" {}
+                    text x=(column(*value)) y=(foot + 14.0) text-anchor="middle" { (across.text(*value)) }
+                }
+                text.axis x=(f64::midpoint(LEFT, WIDTH)) y=(HEIGHT - 8.0) text-anchor="middle" { (x.title()) }
+                text.axis transform={ "translate(12 " (f64::midpoint(TOP, foot)) ") rotate(-90)" } text-anchor="middle" { (y.title()) }
                 @for (index, cell) in cells.iter().enumerate() {
                     @if let (Some(across), Some(up)) = (x.of(cell), y.of(cell)) {
                         // Heads with equal numbers stand beside each other, not on each other.
                         @let aside = (index % 5) as f64 * 2.4 - 4.8;
-                        a href=(head_path(&model.run, cell.head)) {
+                        a.(accents.class(cell.property.as_deref())) href=(head_path(&model.run, cell.head)) {
                             circle.dot.dim[!cell.shown] cx=(format!("{:.1}", column(across) + aside)) cy=(format!("{:.1}", row(up))) r="5" {
                                 title { (cell.name) ": " (cell.property.as_deref().unwrap_or("no label")) ", " (number(across)) ", " (number(up)) }
                             }

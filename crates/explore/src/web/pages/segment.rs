@@ -2,9 +2,12 @@ use maud::{Markup, html};
 use serde::Serialize;
 
 use super::{
-    layout::{formats, heads_field, image_field, page, subject_query, upload_form, urlencoded},
-    maps::{Maps, maps},
-    neighbours::by,
+    heat::maps,
+    layout::{
+        breadcrumbs, formats, heading, heads_field, image_choice, own_image, page, selection_tag, sight, subject_query,
+        upload_form, urlencoded,
+    },
+    maps::Maps,
 };
 use crate::{
     pictures::Shading,
@@ -66,25 +69,24 @@ impl Page for SegmentPage {
             "Segmentation",
             Some(run),
             &html! {
-                h1 { "Segmentation" }
-                p.lead { "Where in an image the chosen heads find a text. With several texts, each map shows where its text is ahead of the others." }
+                (heading("Segmentation", "Where in an image the chosen heads find a text, or which of several texts is ahead where."))
                 (form(shared, self, &path))
                 (upload_form(&format!("{path}?{}", self.query)))
                 @if let Some(answer) = &self.answer {
                     section aria-label="Answer" {
-                        p.hint {
-                            (answer.summary()) " · " (formats(&path, &self.query)) " · "
+                        p.meta {
+                            (selection_tag(shared, run, &self.heads)) " · " (answer.summary()) " · "
                             a href={ "/r/" (run) "/neighbours?heads=" (urlencoded(&self.heads)) "&" (subject_query(self.image, self.upload.as_deref()).unwrap_or_default()) }
                                 { "neighbours of this image" }
-                            " · " a href={ "/compare?analysis=segment&" (self.query) } { "other models" }
+                            " · " a href={ "/compare?analysis=segment&" (self.query) } { "other models" } " · " (formats(&path, &self.query))
                         }
-                        (maps(answer, &picture, self.shading))
+                        (maps(answer, &picture, self.shading, None))
                     }
                 } @else if has_image {
                     figure.query { img src=(picture) alt="The image as the model sees it"; }
                     p.hint { "Now say what to look for." }
                 } @else {
-                    p.hint { "Choose an image of the run, or one of yours, and say what to look for." }
+                    p.empty { "Choose an image of the run, or one of yours, and say what to look for." }
                 }
             },
         )
@@ -96,26 +98,27 @@ impl Page for SegmentPage {
 }
 
 fn form(shared: &Shared, shown: &SegmentPage, path: &str) -> Markup {
+    let sight = sight(&shown.run, "segment", &shown.query);
+    // With nothing else to choose, an image of the run needs no choosing.
+    let chosen = shown.upload.is_some().then_some(shown.image.is_some());
     html! {
         form.ask autocomplete="off" method="get" action=(path) {
             @if let Some(subject) = shared.subjects.get(&shown.run) { (heads_field(subject.run(), &shown.heads)) }
-            (text_fields(&shown.texts))
-            @if let Some(upload) = &shown.upload {
-                fieldset {
-                    legend { "In" }
-                    (by("upload", "your image", true))
-                    input type="hidden" name="upload" value=(upload);
-                    (by("image", "an image of the run", false))
-                    (image_field(&shown.run, "segment", shown.image, &shown.query))
-                }
-            } @else { (image_field(&shown.run, "segment", shown.image, &shown.query)) }
-            label { "Shading "
-                select name="shading" {
-                    option value="smooth" selected[shown.shading == Shading::Smooth] { "smooth" }
-                    option value="patches" selected[shown.shading == Shading::Patches] { "patches" }
-                }
+            div.texts { (text_fields(&shown.texts)) }
+            fieldset {
+                legend { "In" }
+                (image_choice("an image of the run", shown.image, chosen, Some(&sight)))
+                (own_image(shown.upload.as_deref()))
             }
-            button { "Show" }
+            div.details {
+                label { "Shading "
+                    select name="shading" {
+                        option value="smooth" selected[shown.shading == Shading::Smooth] { "smooth" }
+                        option value="patches" selected[shown.shading == Shading::Patches] { "patches" }
+                    }
+                }
+                button { "Show" }
+            }
         }
     }
 }
@@ -125,7 +128,8 @@ pub(super) fn text_fields(texts: &[String]) -> Markup {
     html! {
         @for field in 0..FIELDS.max(texts.len()) {
             label { "Text " @if field > 0 { (field + 1) " " }
-                input type="text" name="text" maxlength="1000" value=(texts.get(field).map_or("", String::as_str));
+                input type="text" name="text" maxlength="1000" value=(texts.get(field).map_or("", String::as_str))
+                    placeholder=(match field { 0 => "what to look for", 1 => "against this", _ => "" });
             }
         }
     }
@@ -162,27 +166,30 @@ impl WhyPage {
 }
 
 impl Page for WhyPage {
-    fn html(&self, _shared: &Shared) -> Markup {
+    fn html(&self, shared: &Shared) -> Markup {
         let run = self.run.as_str();
         let turned = format!("image={}&neighbour={}", self.neighbour, self.image.unwrap_or(0));
+        let subject = subject_query(self.image, self.upload.as_deref()).unwrap_or_default();
+        let back = format!("/r/{run}/neighbours?heads={}&{subject}", urlencoded(&self.heads));
         page(
             "Why",
             Some(run),
             &html! {
-                h1 { "Why this neighbour" }
-                p.lead { "The score of a neighbour is a sum over the patches of the query. Bright patches carry it." }
-                p.hint {
-                    "heads: " (self.heads) " · " (formats(&format!("/r/{run}/why"), &self.query))
+                (breadcrumbs(&[("Neighbours", back)], &format!("why image {}", self.neighbour)))
+                (heading("Why this neighbour", "The score of a neighbour is a sum over the patches of the query. Bright patches carry it."))
+                p.meta {
+                    (selection_tag(shared, run, &self.heads)) " · " (self.answer.summary())
                     @if self.image.is_some() {
                         " · " a href={ "/r/" (run) "/why?heads=" (urlencoded(&self.heads)) "&" (turned) } { "the other way round" }
                     }
                     " · " a href={ "/r/" (run) "/neighbours?heads=" (urlencoded(&self.heads)) "&image=" (self.neighbour) } { "neighbours of the neighbour" }
+                    " · " (formats(&format!("/r/{run}/why"), &self.query))
                 }
                 div.pair {
-                    (maps(&self.answer, &seen(run, self.image, self.upload.as_deref()), Shading::Patches))
-                    figure.query {
-                        figcaption { "Neighbour: " (self.neighbour_id) }
-                        img src={ "/r/" (run) "/seen/" (self.neighbour) ".png" } alt={ "The neighbour, " (self.neighbour_id) };
+                    (maps(&self.answer, &seen(run, self.image, self.upload.as_deref()), Shading::Patches, None))
+                    figure.neighbour {
+                        figcaption { strong { "The neighbour" } " " span.id { (self.neighbour_id) } }
+                        div.picture { img src={ "/r/" (run) "/seen/" (self.neighbour) ".png" } alt={ "The neighbour, " (self.neighbour_id) }; }
                     }
                 }
             },

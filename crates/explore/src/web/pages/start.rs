@@ -6,7 +6,8 @@ use maud::{Markup, html};
 use serde::Serialize;
 
 use super::{
-    layout::{formats, page, urlencoded},
+    accents::Accents,
+    layout::{formats, heading, page, urlencoded},
     scatter::{Axis, scatter},
 };
 use crate::{
@@ -185,18 +186,19 @@ pub(super) fn shade(cell: &HeadCell) -> String {
 }
 
 impl Page for Overview {
-    fn html(&self, _shared: &Shared) -> Markup {
+    fn html(&self, shared: &Shared) -> Markup {
+        let accents = Accents::of(shared);
         page(
             "Heads",
             None,
             &html! {
-                h1 { "What the heads look at" }
-                p.lead { "Each cell is an attention head: its property, and how many of its first five texts fit it. The stronger the colour, the better they fit." }
+                (heading("What the heads look at", "Each cell is an attention head of a CLIP model: its property, and how many of its first five texts fit it."))
                 (filter(self))
-                p.hint { (formats("/index", &self.query)) }
-                @for model in &self.models { (matrix(model)) }
-                (scatter(&self.models, self.x, self.y, &self.query))
-                (property_table(self))
+                (properties(self, &accents))
+                @for model in &self.models { (matrix(model, &accents)) }
+                (scatter(&self.models, self.x, self.y, &self.query, &accents))
+                (property_table(self, &accents))
+                p.hint { "This table of heads: " (formats("/index", &self.query)) }
             },
         )
     }
@@ -262,15 +264,43 @@ fn filter(overview: &Overview) -> Markup {
     }
 }
 
-fn matrix(model: &ModelOverview) -> Markup {
+/// The properties with their colours; each leaves its own heads. Beside them what the shades mean.
+fn properties(overview: &Overview, accents: &Accents) -> Markup {
+    let others = Fields::read(Some(&overview.query)).without(&["property"]);
+    let link = |property: &str| match overview.property.as_deref() {
+        Some(chosen) if chosen == property => format!("/?{}", others.text()),
+        _ => format!("/?{}", others.with("property", property)),
+    };
+    html! {
+        div.keys {
+            ul.properties aria-label="Properties" {
+                @for (property, counts) in &overview.properties {
+                    li { a href=(link(property)) aria-current=[(overview.property.as_ref() == Some(property)).then_some("true")] {
+                        (accents.tag(Some(property))) " " span.number { (counts.values().sum::<usize>()) }
+                    } }
+                }
+            }
+            div.shades {
+                span { "texts that fit" }
+                ol { @for fit in 0..=TEXTS { li.(format!("a{fit}")) { (fit) } } li.none { "n/a" } }
+            }
+        }
+    }
+}
+
+fn matrix(model: &ModelOverview, accents: &Accents) -> Markup {
     let score = |value: Option<f64>| value.map_or_else(|| "n/a".to_owned(), |value| format!("{value:.3}"));
     let widest = model.layers.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
     html! {
-        section {
-            h2 { (model.run) }
-            p.figures {
-                "entanglement " strong { (score(model.entanglement)) } " · association " strong { (score(model.association)) }
-                " · " (model.images) " images · labels by " (model.labeller.unwrap_or("nobody yet"))
+        section.model {
+            div.title {
+                h2 { (model.run) }
+                dl.numbers {
+                    div { dt { "entanglement ↓" } dd { (score(model.entanglement)) } }
+                    div { dt { "association ↑" } dd { (score(model.association)) } }
+                    div { dt { "images" } dd { (model.images) } }
+                    div { dt { "labels by" } dd { (model.labeller.unwrap_or("nobody yet")) } }
+                }
             }
             @for notice in &model.notices { p.error role="note" { (notice) } }
             div.scroll tabindex="0" role="region" aria-label={ "Heads of " (model.run) } {
@@ -278,22 +308,7 @@ fn matrix(model: &ModelOverview) -> Markup {
                     thead { tr { th scope="col" { "layer" } @for head in 0..widest { th scope="col" { "H" (head) } } } }
                     tbody {
                         @for (layer, cells) in &model.layers {
-                            tr {
-                                th scope="row" { "L" (layer) }
-                                @for cell in cells {
-                                    td class={ (shade(cell)) @if !cell.shown { " dim" } } {
-                                        a href=(head_path(&model.run, cell.head)) title=(cell.texts.join("\n")) {
-                                            span.property { (cell.property.as_deref().unwrap_or("no label")) }
-                                            span.fit {
-                                                @match cell.consistent {
-                                                    Some((yes, judged)) => { (yes) "/" (judged) },
-                                                    None => { "n/a" },
-                                                }
-                                            }
-                                        }
-                                    }
-                                }
-                            }
+                            tr { th scope="row" { "L" (layer) } @for cell in cells { (matrix_cell(model, cell, accents)) } }
                         }
                     }
                 }
@@ -302,7 +317,21 @@ fn matrix(model: &ModelOverview) -> Markup {
     }
 }
 
-fn property_table(overview: &Overview) -> Markup {
+fn matrix_cell(model: &ModelOverview, cell: &HeadCell, accents: &Accents) -> Markup {
+    html! {
+        td class={ (shade(cell)) @if !cell.shown { " dim" } } {
+            a.(accents.class(cell.property.as_deref())) href=(head_path(&model.run, cell.head)) title=(cell.texts.join("\n")) {
+                span.property { (cell.property.as_deref().unwrap_or("no label")) }
+                span.fit { @match cell.consistent {
+                    Some((yes, judged)) => { (yes) "/" (judged) },
+                    None => { "n/a" },
+                } }
+            }
+        }
+    }
+}
+
+fn property_table(overview: &Overview, accents: &Accents) -> Markup {
     html! {
         section {
             h2 { "Heads by property" }
@@ -316,7 +345,7 @@ fn property_table(overview: &Overview) -> Markup {
                     tbody {
                         @for (property, counts) in &overview.properties {
                             tr {
-                                th scope="row" { (property) }
+                                th scope="row" { (accents.tag(Some(property))) }
                                 @for model in &overview.models {
                                     td.number {
                                         @match counts.get(&model.run) {
