@@ -66,7 +66,7 @@ impl Scale {
     pub fn color(&self, value: f32) -> [u8; 3] {
         let color = if self.diverging {
             let side = if self.place(value) < 0.5 { colorous::BLUES } else { colorous::ORANGES };
-            side.eval_continuous(PALEST + f64::from(self.from_zero(value)) * (DEEPEST - PALEST))
+            side.eval_continuous(PALEST + f64::from(self.distance(value)) * (DEEPEST - PALEST))
         } else {
             colorous::VIRIDIS.eval_continuous(f64::from(self.place(value)))
         };
@@ -76,11 +76,11 @@ impl Scale {
     /// How much of a picture a value's colour covers, 0 to 1. About zero a diverging scale has nothing to say, and a pale
     /// veil would only hide the picture: there it is clear. The root keeps small values visible beside one large one.
     pub fn cover(&self, value: f32) -> f32 {
-        if self.diverging { self.from_zero(value).cbrt() } else { 1.0 }
+        if self.diverging { self.distance(value).cbrt() } else { 1.0 }
     }
 
-    /// Distance from the middle, 0 to 1.
-    fn from_zero(&self, value: f32) -> f32 {
+    /// Distance from the middle of the scale, 0 to 1.
+    fn distance(&self, value: f32) -> f32 {
         (2.0 * self.place(value) - 1.0).abs()
     }
 }

@@ -1,7 +1,9 @@
+use headspan_artifacts::HeadId;
 use maud::{Markup, html};
 use serde::Serialize;
 
 use super::{
+    accents::Accents,
     bars::Bars,
     layout::{
         by, formats, heading, heads_field, image_choice, own_image, page, selection_tag, sight, subject_query,
@@ -156,11 +158,14 @@ fn asked(shared: &Shared, shown: &NeighboursPage, answer: &Neighbours, path: &st
                 }
             }
             dl {
-                dt { "under" } dd { (selection_tag(shared, run, &shown.heads)) }
-                dt { @if answer.heads.len() > 1 { "averaged" } @else { "head" } }
-                dd.hint {
-                    @for head in answer.heads.iter().take(LINKED) { a href=(head_path(run, *head)) { (head) } " " }
-                    @if answer.heads.len() > LINKED { "and " (answer.heads.len() - LINKED) " more heads" }
+                dt { "under" }
+                dd { @if let [head] = answer.heads[..] { (one_head(shared, run, head)) } @else { (selection_tag(shared, run, &shown.heads)) } }
+                @if answer.heads.len() > 1 {
+                    dt { "averaged" }
+                    dd.hint {
+                        @for head in answer.heads.iter().take(LINKED) { a href=(head_path(run, *head)) { (head) } " " }
+                        @if answer.heads.len() > LINKED { "and " (answer.heads.len() - LINKED) " more heads" }
+                    }
                 }
                 dt { "shown" } dd { (answer.images.len()) " of " (answer.compared) " images" }
                 dt { "score" } dd { @if shown.similarity == Similarity::Dot { "dot product" } @else { "cosine" } }
@@ -168,6 +173,13 @@ fn asked(shared: &Shared, shown: &NeighboursPage, answer: &Neighbours, path: &st
             p.onward { a href={ "/compare?" (shown.query) } { "other models" } " " (formats(path, &shown.query)) }
         }
     }
+}
+
+/// A head with its property, leading to its page.
+fn one_head(shared: &Shared, run: &str, head: HeadId) -> Markup {
+    let label = shared.subjects.get(run).and_then(|subject| subject.run().label(head));
+    let property = label.and_then(|label| label.property.as_deref());
+    html! { a href=(head_path(run, head)) { (head) } " " (Accents::of(shared).tag(property)) }
 }
 
 /// What a link keeps of a question: its heads and its measure.
