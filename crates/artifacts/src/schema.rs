@@ -41,6 +41,11 @@ impl Table {
     pub const ALL: [Self; 7] =
         [Self::Images, Self::Readout, Self::Moments, Self::Texts, Self::Textspan, Self::Labels, Self::Metrics];
 
+    /// Whether its rows hold fixed-size vectors, whose length the first row tells.
+    pub(crate) const fn has_vectors(self) -> bool {
+        matches!(self, Self::Readout | Self::Moments | Self::Texts)
+    }
+
     /// Name of the table; its file is `<name>.parquet`.
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, fs::File, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fs::File, marker::PhantomData, path::Path, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, RecordBatch, StringArray},
@@ -55,32 +55,67 @@ pub(crate) fn properties(schema: &Schema, metadata: &BTreeMap<String, String>) -
 
 /// Writes a whole table atomically; `model` and `dataset` are filled in from `run`.
 pub fn write_rows<R: Row>(path: &Path, run: &RunId, fingerprint: &str, rows: &[R]) -> Result<()> {
-    let lengths = rows.first().map(Row::vector_lengths).unwrap_or_default();
-    let has_vectors =
-        matches!(R::TABLE, crate::schema::Table::Readout | crate::schema::Table::Moments | crate::schema::Table::Texts);
-    if has_vectors && rows.is_empty() {
-        return Err(ArtifactError::NoRows { path: path.to_owned() });
-    }
-    let schema = Arc::new(table_schema(R::TABLE, &lengths));
-    let own_fields: Vec<_> = schema.fields().iter().skip(2).cloned().collect();
-    let own = serde_arrow::to_record_batch(&own_fields, &rows).map_err(|source| ArtifactError::Rows {
-        path: path.to_owned(),
-        table: R::TABLE.name(),
-        source: Box::new(source),
-    })?;
-    let constant = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value; rows.len()])) };
-    let mut columns = vec![constant(run.model()), constant(run.dataset())];
-    columns.extend(own.columns().iter().cloned());
-    let batch = RecordBatch::try_new(Arc::clone(&schema), columns)
-        .map_err(|source| ArtifactError::Arrow { path: path.to_owned(), source })?;
+    let mut writer = RowsWriter::create(path, run, fingerprint);
+    writer.write(rows)?;
+    writer.commit()
+}
 
-    let properties = properties(&schema, &table_metadata(run, fingerprint))
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .build();
-    let parquet = |source| ArtifactError::Parquet { path: path.to_owned(), source };
-    let mut writer = ArrowWriter::try_new(AtomicFile::create(path)?, schema, Some(properties)).map_err(parquet)?;
-    writer.write(&batch).map_err(parquet)?;
-    Ok(writer.into_inner().map_err(parquet)?.commit()?)
+/// Writes a table some rows at a time, so that it never stands in memory whole; atomically, as [`write_rows`].
+pub struct RowsWriter<'a, R> {
+    path: &'a Path,
+    run: &'a RunId,
+    fingerprint: &'a str,
+    /// There from the first rows on: they tell the lengths of vectors.
+    file: Option<ArrowWriter<AtomicFile>>,
+    row: PhantomData<R>,
+}
+
+impl<'a, R: Row> RowsWriter<'a, R> {
+    /// A writer of the table at `path`, which is there once it is committed.
+    pub fn create(path: &'a Path, run: &'a RunId, fingerprint: &'a str) -> Self {
+        Self { path, run, fingerprint, file: None, row: PhantomData }
+    }
+
+    /// Appends rows; the vectors of all are as long as the first's.
+    pub fn write(&mut self, rows: &[R]) -> Result<()> {
+        let lengths = rows.first().map(Row::vector_lengths).unwrap_or_default();
+        if R::TABLE.has_vectors() && rows.is_empty() {
+            return Err(ArtifactError::NoRows { path: self.path.to_owned() });
+        }
+        let schema = Arc::new(table_schema(R::TABLE, &lengths));
+        let batch = self.batch(&schema, rows)?;
+        let parquet = |source| ArtifactError::Parquet { path: self.path.to_owned(), source };
+        if self.file.is_none() {
+            let properties = properties(&schema, &table_metadata(self.run, self.fingerprint))
+                .set_compression(Compression::ZSTD(ZstdLevel::default()))
+                .build();
+            let file = AtomicFile::create(self.path)?;
+            self.file = Some(ArrowWriter::try_new(file, schema, Some(properties)).map_err(parquet)?);
+        }
+        self.file.as_mut().map_or(Ok(()), |file| file.write(&batch)).map_err(parquet)
+    }
+
+    /// Columns of `model` and `dataset`, then the rows' own.
+    fn batch(&self, schema: &Arc<Schema>, rows: &[R]) -> Result<RecordBatch> {
+        let own_fields: Vec<_> = schema.fields().iter().skip(2).cloned().collect();
+        let own = serde_arrow::to_record_batch(&own_fields, &rows).map_err(|source| ArtifactError::Rows {
+            path: self.path.to_owned(),
+            table: R::TABLE.name(),
+            source: Box::new(source),
+        })?;
+        let constant = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value; rows.len()])) };
+        let mut columns = vec![constant(self.run.model()), constant(self.run.dataset())];
+        columns.extend(own.columns().iter().cloned());
+        RecordBatch::try_new(Arc::clone(schema), columns)
+            .map_err(|source| ArtifactError::Arrow { path: self.path.to_owned(), source })
+    }
+
+    /// Puts the table in its place.
+    pub fn commit(self) -> Result<()> {
+        let Some(file) = self.file else { return Err(ArtifactError::NoRows { path: self.path.to_owned() }) };
+        let parquet = |source| ArtifactError::Parquet { path: self.path.to_owned(), source };
+        Ok(file.into_inner().map_err(parquet)?.commit()?)
+    }
 }
 
 /// Reads a whole table, after checking its schema version and columns.

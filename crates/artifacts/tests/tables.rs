@@ -2,7 +2,8 @@
 
 use headspan_artifacts::{
     ActivationBatch, ActivationShape, HeadId, ImageRow, ImageStatus, LabelRow, MomentsRow, PartReader, PartWriter,
-    RunDirectory, RunId, Table, TextRow, activation_schema, read_metadata, read_rows, table_schema, write_rows,
+    RowsWriter, RunDirectory, RunId, Table, TextRow, activation_schema, read_metadata, read_rows, table_schema,
+    write_rows,
 };
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -46,6 +47,14 @@ fn rows_come_back_as_they_went() -> Outcome {
     });
     write_rows(&run.table("images"), run.id(), "f00d", &images)?;
     assert_eq!(read_rows::<ImageRow>(&run.table("images"))?, images);
+    let path = run.table("pieces");
+    let mut writer = RowsWriter::create(&path, run.id(), "f00d");
+    for image in &images {
+        writer.write(std::slice::from_ref(image))?;
+        assert!(!path.exists(), "a table is there only when it is whole");
+    }
+    writer.commit()?;
+    assert_eq!(read_rows::<ImageRow>(&path)?, images);
     let labels = [LabelRow {
         layer: 11,
         head: 3,

@@ -22,7 +22,7 @@ mod tokenizer;
 
 pub use checkpoint::{Checkpoint, CheckpointFiles, CheckpointLayout, SavedPrecision};
 pub use config::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig};
-pub use cpu::{CpuVision, Precision};
+pub use cpu::{Calibration, CpuVision, InstructionSet, Precision};
 pub use device::{DeviceChoice, DeviceDescription, available_devices, open_device};
 pub use error::{ClipError, Result};
 pub use image::{DecodeLimits, ImageError, Preprocess, RgbImage8, decode_rgb, probe_dimensions};

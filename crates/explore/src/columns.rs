@@ -1,6 +1,9 @@
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use headspan_artifacts::{ActivationBatch, HeadId, PartReader};
@@ -44,7 +47,7 @@ pub(crate) struct Columns {
     rows: OnceLock<Arc<Rows>>,
     kept: Mutex<Kept>,
     /// Most bytes of columns kept.
-    bound: usize,
+    bound: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -61,7 +64,7 @@ impl Columns {
         if shapes_differ {
             return Err(ExploreError::MixedParts { run });
         }
-        Ok(Self { run, parts, rows: OnceLock::new(), kept: Mutex::default(), bound })
+        Ok(Self { run, parts, rows: OnceLock::new(), kept: Mutex::default(), bound: bound.into() })
     }
 
     /// Images and scalars.
@@ -86,8 +89,13 @@ impl Columns {
             return Ok(column);
         }
         let column = Arc::new(self.read(head)?);
-        let bound = self.bound;
-        Ok(self.kept().keep(head, column, bound))
+        Ok(self.kept().keep(head, column, self.bound.load(Ordering::Relaxed)))
+    }
+
+    /// Keeps at most so many bytes from now on.
+    pub(crate) fn limit(&self, bound: usize) {
+        self.bound.store(bound, Ordering::Relaxed);
+        self.kept().shrink(bound);
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
@@ -128,7 +136,13 @@ impl Kept {
         if let Some(found) = self.find(head) {
             return found;
         }
+        self.shrink(bound.saturating_sub(column.bytes()));
         self.bytes += column.bytes();
+        self.columns.insert(head, (Arc::clone(&column), self.clock));
+        column
+    }
+
+    fn shrink(&mut self, bound: usize) {
         while self.bytes > bound
             && let Some(oldest) = self.columns.iter().min_by_key(|(_, (_, used))| *used).map(|(head, _)| *head)
         {
@@ -136,8 +150,6 @@ impl Kept {
                 self.bytes -= dropped.bytes();
             }
         }
-        self.columns.insert(head, (Arc::clone(&column), self.clock));
-        column
     }
 }
 
@@ -163,5 +175,7 @@ mod tests {
         assert_eq!(kept.bytes, 80);
         kept.keep(head(3), column(100), bound);
         assert_eq!((kept.columns.len(), kept.bytes), (1, 400), "a column above the bound is kept alone");
+        kept.shrink(399);
+        assert_eq!((kept.columns.len(), kept.bytes), (0, 0));
     }
 }

@@ -88,6 +88,11 @@ impl ExploreRun {
         })
     }
 
+    /// Keeps at most so many bytes of activations in memory from now on; those not used for longest go first.
+    pub fn limit_columns(&self, bytes: usize) {
+        self.columns.limit(bytes);
+    }
+
     /// `dataset/model`.
     pub fn name(&self) -> String {
         name_of(&self.directory)

@@ -15,6 +15,7 @@ use crate::{
     decode::{BatchJob, DecodedBatch, decode},
     error::{ExtractError, Result},
     forward::ForwardPass,
+    pace::Pace,
     parts::PartPlan,
     settings::{ImagesSettings, Shard},
 };
@@ -55,14 +56,27 @@ pub struct ImagesSummary {
     pub parts_found: u64,
     /// Parts that this process committed.
     pub parts_committed: u64,
+    /// How it used the machine, none if there was nothing to do.
+    pub pace: Option<Pace>,
     /// Images that this process extracted.
     pub extracted: u64,
     /// Images that this process skipped.
     pub skipped: u64,
     /// Seconds from the first decode to the last commit.
     pub seconds: f64,
+    /// Seconds of forward passes, those that ran at once counted each.
+    pub forward_seconds: f64,
     /// The run's own checks, none if there was nothing to do.
     pub checks: Option<CheckFigures>,
+}
+
+impl ImagesSummary {
+    /// Share of the time in which a worker had a forward pass to do; the rest is waiting for images, and writing. None if nothing was
+    /// done.
+    pub fn busy_share(&self) -> Option<f64> {
+        let workers = self.pace?.workers as f64;
+        (self.seconds > 0.0).then(|| self.forward_seconds / (workers * self.seconds))
+    }
 }
 
 impl ImagesJob<'_> {
@@ -90,30 +104,17 @@ impl ImagesJob<'_> {
         self.cpu_model.is_none()
     }
 
-    fn batch_size(&self) -> u64 {
-        match (self.settings.batch_size, self.on_cpu()) {
-            (0, true) => 16,
-            (0, false) => 128,
-            (chosen, _) => chosen as u64,
+    /// The pass for so many images, and how it uses the machine.
+    fn forward_pass(&self, to_do: u64) -> Result<(ForwardPass<'_>, Pace)> {
+        if self.on_cpu() {
+            let vision = Box::new(CpuVision::new(&self.model.visual, self.settings.precision)?);
+            let pace = Pace::on_cpu(self.settings, &vision, to_do);
+            return Ok((ForwardPass::Cpu { vision, images: pace.images }, pace));
         }
-    }
-
-    fn workers(&self) -> usize {
-        match (self.settings.workers, self.on_cpu()) {
-            (0, true) => std::thread::available_parallelism().map_or(1, usize::from),
-            (0, false) => 1,
-            (chosen, _) => chosen,
-        }
-    }
-
-    fn forward_pass(&self) -> Result<ForwardPass<'_>> {
-        Ok(if self.on_cpu() {
-            ForwardPass::Cpu(Box::new(CpuVision::new(&self.model.visual, self.settings.precision)?))
-        } else if self.settings.precision == Precision::Float32 {
-            ForwardPass::Burn { model: self.model, device: self.device }
-        } else {
+        if self.settings.precision != Precision::Float32 {
             return Err(ExtractError::PrecisionOfDevice);
-        })
+        }
+        Ok((ForwardPass::Burn { model: self.model, device: self.device }, Pace::on_gpu(self.settings)))
     }
 }
 
@@ -129,19 +130,23 @@ pub fn extract_images(job: &ImagesJob<'_>) -> Result<ImagesSummary> {
         parts: plan.parts(),
         parts_found: (mine.len() - todo.len()) as u64,
         parts_committed: 0,
+        pace: None,
         extracted: 0,
         skipped: 0,
         seconds: 0.0,
+        forward_seconds: 0.0,
         checks: None,
     };
     if todo.is_empty() {
         return Ok(summary);
     }
     let readouts = ReadoutFolder::new(&job.model.visual)?;
-    let pass = job.forward_pass()?;
+    let work = Work { plan: &plan, todo: &todo, layers: &layers };
+    let (pass, pace) = job.forward_pass(work.images())?;
+    summary.pace = Some(pace);
     summary.checks = check_first_batch(job, &pass, &plan, &todo, &readouts, &layers)?;
     let started = Instant::now();
-    run_pipeline(job, &pass, &plan, &todo, &layers, &mut summary)?;
+    run_pipeline(job, &work, &pass, pace, &mut summary)?;
     summary.seconds = started.elapsed().as_secs_f64();
     Ok(summary)
 }
@@ -151,26 +156,38 @@ pub(crate) fn heads_of(readouts: &[Readout]) -> Vec<HeadId> {
     readouts.iter().map(|r| HeadId { layer: r.layer as u32, head: r.head as u32 }).collect()
 }
 
+/// What this process has to do.
+struct Work<'a> {
+    plan: &'a PartPlan,
+    /// Parts that are not committed yet.
+    todo: &'a [u64],
+    layers: &'a [usize],
+}
+
+impl Work<'_> {
+    fn images(&self) -> u64 {
+        self.todo.iter().map(|part| self.plan.images_of(*part).count() as u64).sum()
+    }
+}
+
 fn run_pipeline(
     job: &ImagesJob<'_>,
+    work: &Work<'_>,
     pass: &ForwardPass<'_>,
-    plan: &PartPlan,
-    todo: &[u64],
-    layers: &[usize],
+    pace: Pace,
     summary: &mut ImagesSummary,
 ) -> Result<()> {
-    let workers = job.workers();
+    let workers = pace.workers;
     let decoders = rayon::ThreadPoolBuilder::new().num_threads(job.settings.decode_threads).build()?;
-    let total: u64 = todo.iter().map(|part| plan.images_of(*part).count() as u64).sum();
     // The bound of these channels is the bound of memory: so many batches wait for the device, and so many results for
     // the disk, however many images there are.
     let (to_device, decoded) = bounded::<DecodedBatch>(workers + 1);
     let (to_disk, traced) = bounded::<Result<TracedBatch>>(workers + 1);
-    let request = TraceRequest { layers: layers.to_vec(), ..TraceRequest::default() };
+    let request = TraceRequest { layers: work.layers.to_vec(), ..TraceRequest::default() };
     std::thread::scope(|scope| {
         scope.spawn(move || {
             let (preprocess, limits) = (job.preprocess(), job.limits());
-            for batch in batches(plan, todo, job.batch_size()) {
+            for batch in batches(work.plan, work.todo, pace.batch as u64) {
                 let batch = decoders.install(|| decode(batch, job.dataset, &preprocess, &limits));
                 if to_device.send(batch).is_err() {
                     // The other side gave up; its error is the one to report.
@@ -183,7 +200,7 @@ fn run_pipeline(
             scope.spawn(move || forward_batches(job, pass, &request, &decoded, &to_disk));
         }
         drop((decoded, to_disk));
-        commit_parts(job, plan, todo, layers, traced, summary, total)
+        commit_parts(job, work, traced, summary)
     })
 }
 
@@ -204,6 +221,8 @@ fn batches(plan: &PartPlan, todo: &[u64], size: u64) -> Vec<BatchJob> {
 
 struct TracedBatch {
     job: BatchJob,
+    /// Of the forward pass.
+    seconds: f64,
     rows: Vec<ImageRow>,
     activations: ActivationBatch,
 }
@@ -245,12 +264,15 @@ fn forward(
     batch: DecodedBatch,
 ) -> Result<TracedBatch> {
     if batch.good() == 0 {
-        return Ok(TracedBatch { job: batch.job, rows: batch.rows, activations: ActivationBatch::default() });
+        let activations = ActivationBatch::default();
+        return Ok(TracedBatch { job: batch.job, seconds: 0.0, rows: batch.rows, activations });
     }
+    let started = Instant::now();
     let trace = pass.trace(batch.pixels, job.config.vision.image_size, request)?;
+    let seconds = started.elapsed().as_secs_f64();
     let mut rows = batch.rows;
     let activations = to_activations(&trace, &mut rows);
-    Ok(TracedBatch { job: batch.job, rows, activations })
+    Ok(TracedBatch { job: batch.job, seconds, rows, activations })
 }
 
 /// Rows of the good images; an image whose numbers are not finite becomes a skipped one.
@@ -288,16 +310,15 @@ fn to_activations(trace: &HostTrace, rows: &mut [ImageRow]) -> ActivationBatch {
 /// what ends the other threads.
 fn commit_parts(
     job: &ImagesJob<'_>,
-    plan: &PartPlan,
-    todo: &[u64],
-    layers: &[usize],
+    work: &Work<'_>,
     traced: Receiver<Result<TracedBatch>>,
     summary: &mut ImagesSummary,
-    total: u64,
 ) -> Result<()> {
+    let total = work.images();
     let vision = &job.config.vision;
     let shape = ActivationShape {
-        heads: layers
+        heads: work
+            .layers
             .iter()
             .flat_map(|&layer| (0..vision.heads()).map(move |head| (layer, head)))
             .map(|(layer, head)| HeadId { layer: layer as u32, head: head as u32 })
@@ -317,6 +338,7 @@ fn commit_parts(
                 message: row.error.clone().unwrap_or_default(),
             });
         }
+        summary.forward_seconds += batch.seconds;
         let good = batch.activations.len() as u64;
         summary.extracted += good;
         summary.skipped += batch.rows.len() as u64 - good;
@@ -325,14 +347,14 @@ fn commit_parts(
         let batches = pending.entry(part).or_default();
         batches.insert(batch.job.images.start, batch);
         let held: u64 = batches.values().map(|batch| batch.rows.len() as u64).sum();
-        if held == plan.images_of(part).count() as u64
+        if held == work.plan.images_of(part).count() as u64
             && let Some(batches) = pending.remove(&part)
         {
             commit_part(job, part, &shape, batches)?;
             summary.parts_committed += 1;
         }
     }
-    if summary.parts_committed == todo.len() as u64 { Ok(()) } else { Err(ExtractError::WorkerStopped) }
+    if summary.parts_committed == work.todo.len() as u64 { Ok(()) } else { Err(ExtractError::WorkerStopped) }
 }
 
 fn commit_part(

@@ -1,11 +1,15 @@
-use headspan_artifacts::{ImageRow, ImageStatus, ReadoutRow, read_rows, write_rows};
+use headspan_artifacts::{ImageRow, ImageStatus, ReadoutRow, RowsWriter, read_rows, write_rows};
 use headspan_clip::ReadoutFolder;
 
 use crate::{
     engine::{ImagesJob, heads_of},
     error::{ExtractError, Result},
     moments::moments_of_parts,
+    parts::PartPlan,
 };
+
+/// Skipped images that are named.
+const EXAMPLES: usize = 3;
 
 /// What the whole run holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,19 +32,7 @@ pub fn finish_images(job: &ImagesJob<'_>) -> Result<FinishSummary> {
         return Err(ExtractError::PartsMissing { missing: status.total - status.done, total: status.total });
     }
     plan.remove_surplus(job.run)?;
-    let mut rows: Vec<ImageRow> = Vec::new();
-    for part in 0..plan.parts() {
-        rows.append(&mut read_rows(&job.run.part_images(part))?);
-    }
-    let skipped: Vec<&ImageRow> = rows.iter().filter(|row| row.status == ImageStatus::Skipped).collect();
-    let examples: Vec<(String, String)> =
-        skipped.iter().take(3).map(|row| (row.image_id.clone(), row.error.clone().unwrap_or_default())).collect();
-    if skipped.len() == rows.len() {
-        let first = examples.first().map(|(id, error)| format!("`{id}`: {error}")).unwrap_or_default();
-        return Err(ExtractError::NothingDecoded { images: rows.len() as u64, first });
-    }
-    let skipped = skipped.len() as u64;
-    write_rows(&job.run.table("images"), job.run.id(), job.fingerprint, &rows)?;
+    let Listed { images, skipped, examples } = list_images(job, &plan)?;
 
     let readouts = ReadoutFolder::new(&job.model.visual)?.readouts(&job.layers()?)?;
     let heads = heads_of(&readouts);
@@ -58,5 +50,38 @@ pub fn finish_images(job: &ImagesJob<'_>) -> Result<FinishSummary> {
     write_rows(&job.run.table("readout"), job.run.id(), job.fingerprint, &readout_rows)?;
     let moments = moments_of_parts(&job.run.parts()?)?;
     write_rows(&job.run.table("moments"), job.run.id(), job.fingerprint, &moments)?;
-    Ok(FinishSummary { images: rows.len() as u64, skipped, examples, heads: heads.len() as u64 })
+    Ok(FinishSummary { images, skipped, examples, heads: heads.len() as u64 })
+}
+
+/// What the table of images holds.
+#[derive(Default)]
+struct Listed {
+    images: u64,
+    skipped: u64,
+    examples: Vec<(String, String)>,
+}
+
+/// Writes `images.parquet` part by part: memory is that of one part's rows. The table is committed only if an image is good.
+fn list_images(job: &ImagesJob<'_>, plan: &PartPlan) -> Result<Listed> {
+    let path = job.run.table("images");
+    let mut writer = RowsWriter::<ImageRow>::create(&path, job.run.id(), job.fingerprint);
+    let mut listed = Listed::default();
+    for part in 0..plan.parts() {
+        let rows: Vec<ImageRow> = read_rows(&job.run.part_images(part))?;
+        let skipped = rows.iter().filter(|row| row.status == ImageStatus::Skipped);
+        for row in skipped {
+            listed.skipped += 1;
+            if listed.examples.len() < EXAMPLES {
+                listed.examples.push((row.image_id.clone(), row.error.clone().unwrap_or_default()));
+            }
+        }
+        listed.images += rows.len() as u64;
+        writer.write(&rows)?;
+    }
+    if listed.skipped == listed.images {
+        let first = listed.examples.first().map(|(id, error)| format!("`{id}`: {error}")).unwrap_or_default();
+        return Err(ExtractError::NothingDecoded { images: listed.images, first });
+    }
+    writer.commit()?;
+    Ok(listed)
 }

@@ -128,7 +128,8 @@ impl FromStr for Shard {
 pub struct ImagesSettings {
     /// Blocks whose heads are kept.
     pub layers: LayerSelection,
-    /// Images of one forward pass; 0 lets headspan choose (16 on the CPU, 128 on a GPU).
+    /// Images of one forward pass; 0 lets headspan choose: 128 on a GPU; on the CPU some 400 tokens' worth, or half or twice as many
+    /// if a short calibration, made where there are thousands of images, finds that faster.
     pub batch_size: usize,
     /// What the CPU's products multiply. A GPU is asked for single precision alone.
     pub precision: Precision,
@@ -136,7 +137,8 @@ pub struct ImagesSettings {
     pub part_rows: u64,
     /// A bad image stops the run.
     pub strict: bool,
-    /// Forward passes at once; 0 lets headspan choose (one per core on the CPU, 1 on a GPU).
+    /// Forward passes at once; 0 lets headspan choose: 1 on a GPU; on the CPU one a processor, or one for two of them if the
+    /// calibration finds that faster.
     pub workers: usize,
     /// Threads that decode; 0 takes one per core.
     pub decode_threads: usize,

@@ -1,6 +1,9 @@
 //! A finished run with all that questions about it need: its tables, its model, its images.
 
-use std::{path::Path, sync::OnceLock};
+use std::{
+    path::Path,
+    sync::{Mutex, OnceLock, PoisonError},
+};
 
 use anyhow::{Context, Result, bail};
 use headspan_artifacts::{RunDirectory, Stage, StageRecord};
@@ -21,6 +24,11 @@ use crate::{
 
 /// Most bytes of activations kept in memory.
 pub(crate) const COLUMN_BYTES: usize = 512 << 20;
+/// Most bytes of activations and weights together, as long as the weights leave room for some columns: with what else a server of one
+/// ViT-L/14 over 50,000 images holds, it stays below 2 GB.
+const KEPT_BYTES: usize = 1800 << 20;
+/// Columns are kept even beside large weights: those of a few heads of 50,000 images.
+const LEAST_COLUMN_BYTES: usize = 64 << 20;
 /// Key of the extraction record under which the data set's settings stand.
 pub(crate) const DATA: &str = "data";
 /// Key under which the checkpoint folder stands, where it is not a known model's.
@@ -32,6 +40,8 @@ pub(crate) struct Workbench {
     record: StageRecord,
     settings: Settings,
     model: OnceLock<ExploreModel>,
+    /// Held while weights are read: two first questions must not read them twice.
+    loading: Mutex<()>,
     dataset: OnceLock<Dataset>,
 }
 
@@ -42,11 +52,15 @@ impl Workbench {
             format!("`{}` has no finished extraction: run `headspan extract` or `run-all`", directory.path().display())
         })?;
         let run = ExploreRun::open(directory, COLUMN_BYTES)?;
-        Ok(Self { run, record, settings, model: OnceLock::new(), dataset: OnceLock::new() })
+        Ok(Self { run, record, settings, model: OnceLock::new(), loading: Mutex::new(()), dataset: OnceLock::new() })
     }
 
     /// The model whose heads were extracted, checked by its hash.
     pub(crate) fn model(&self) -> Result<&ExploreModel> {
+        if let Some(model) = self.model.get() {
+            return Ok(model);
+        }
+        let _loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(model) = self.model.get() {
             return Ok(model);
         }
@@ -61,6 +75,8 @@ impl Workbench {
         let (device, kind) = open_device(self.settings.device)?;
         tracing::debug!("loading `{}` on {kind}", files.files.weights.display());
         let clip = Checkpoint::open(&files.files.weights)?.load(&files.config, &device)?;
+        let left = KEPT_BYTES.saturating_sub(clip.weight_bytes());
+        self.run.limit_columns(left.clamp(LEAST_COLUMN_BYTES, COLUMN_BYTES));
         let text = &files.config.text;
         let tokenizer = Tokenizer::read(&files.files.tokenizer, text.context_length, text.vocab_size)?;
         Ok(self.model.get_or_init(|| ExploreModel::new(clip, tokenizer, &files.config, device)))

@@ -4,7 +4,7 @@
 //! matrices, tiles and rows are those of single precision with half the depth. Processors with AVX-512 BF16 multiply and add such
 //! a pair in one instruction; others widen it, which gives the same within rounding and gains nothing.
 
-use pulp::{NullaryFnOnce, Simd, WithSimd};
+use pulp::{Arch, NullaryFnOnce, Simd, WithSimd};
 #[cfg(target_arch = "x86_64")]
 use pulp::{f32x16, x86::V4};
 
@@ -38,13 +38,14 @@ pub(super) fn run(product: Product<'_>, rows: &mut Vec<f32>) {
     let (count, a, depth) = product.left();
     let stride = depth.div_ceil(2);
     rows.resize(rows.len().max(count * stride), 0.0);
-    pulp::Arch::new().dispatch(PairRows { from: a, depth, to: &mut rows[..count * stride] });
+    let arch = product.arch();
+    arch.dispatch(PairRows { from: a, depth, to: &mut rows[..count * stride] });
     let product = product.with_left(Rows { values: &rows[..count * stride], stride });
     #[cfg(target_arch = "x86_64")]
-    if let (Some(instructions), Some(simd)) = (PairInstructions::try_new(), V4::try_new()) {
+    if let (Some(instructions), Arch::V4(simd)) = (PairInstructions::try_new(), arch) {
         return instructions.vectorize(Native { product, simd, instructions });
     }
-    pulp::Arch::new().dispatch(Anywhere(product));
+    arch.dispatch(Anywhere(product));
 }
 
 /// Left side's rows in pairs, one after the other.

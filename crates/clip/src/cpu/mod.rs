@@ -7,7 +7,9 @@
 )]
 
 mod bfloat16;
+mod calibration;
 mod functions;
+mod instructions;
 mod product;
 mod rows;
 #[cfg(test)]
@@ -23,9 +25,15 @@ use crate::{
     model::{HeadScalars, HostTrace, TraceRequest, VisionTower, split_heads},
 };
 
-use self::tower::{Passed, Scratch, Tower};
+use self::{
+    product::Packing,
+    tower::{Passed, Scratch, Tower},
+};
 
-/// Rows of a pass: so many tokens that packed weights are read seldom, so few that activations stay in the caches.
+pub use calibration::Calibration;
+pub use instructions::InstructionSet;
+
+/// Tokens of a pass that was not calibrated.
 const ROWS: usize = 400;
 
 /// What the products of a pass multiply; they are always added up in single precision.
@@ -63,7 +71,13 @@ impl CpuVision {
     /// Reads the weights of a tower from its device, one tensor at a time, and lays them out: as much memory as the tower, or half
     /// as much in bfloat16.
     pub fn new(tower: &VisionTower, precision: Precision) -> Result<Self> {
-        Ok(Self { tower: weights::read_tower(tower, precision)?, norm_epsilon: tower.norm_epsilon })
+        Self::with_instructions(tower, precision, InstructionSet::Best)
+    }
+
+    /// As [`CpuVision::new`], of an instruction set that need not be the widest: to hold processors against each other.
+    pub fn with_instructions(tower: &VisionTower, precision: Precision, instructions: InstructionSet) -> Result<Self> {
+        let packing = Packing { arch: instructions.arch(), precision };
+        Ok(Self { tower: weights::read_tower(tower, packing)?, norm_epsilon: tower.norm_epsilon })
     }
 
     /// Number of blocks.
@@ -76,15 +90,21 @@ impl CpuVision {
     /// the threads of the current rayon pool; within an image there is one thread. Requests for token layers or for mean
     /// attention are refused, for pixels that are no whole number of images too.
     pub fn trace(&self, pixels: &[f32], request: &TraceRequest) -> Result<HostTrace> {
+        self.trace_by(self.default_images(), pixels, request)
+    }
+
+    /// As [`CpuVision::trace`], each thread taking at most so many images through the model together.
+    pub fn trace_by(&self, images: usize, pixels: &[f32], request: &TraceRequest) -> Result<HostTrace> {
         self.check(pixels, request)?;
         let length = self.tower.image_length();
         let share = (pixels.len() / length).div_ceil(rayon::current_num_threads());
-        let images = (ROWS / self.tower.tokens()).min(share).max(1);
+        let images = images.min(share).max(1);
         let passed: Vec<Passed> = pixels
             .par_chunks(images * length)
-            .map_init(Scratch::default, |scratch, pixels| {
-                self.tower.pass(pixels, &request.layers, request.residual_components, scratch)
-            })
+            .map_init(
+                || Scratch::new(self.tower.arch),
+                |scratch, pixels| self.tower.pass(pixels, &request.layers, request.residual_components, scratch),
+            )
             .collect();
         Ok(self.join(passed))
     }

@@ -27,10 +27,47 @@ pub(super) enum Activation {
     QuickGelu,
 }
 
+/// How right sides are laid out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Packing {
+    pub(super) arch: Arch,
+    pub(super) precision: Precision,
+}
+
+impl Packing {
+    /// The same in single precision.
+    pub(super) fn exact(self) -> Self {
+        Self { precision: Precision::Float32, ..self }
+    }
+
+    /// From `[depth, ≥ columns]`, row-major.
+    pub(super) fn rows(self, values: &[f32], stride: usize, depth: usize, columns: usize) -> Packed {
+        let mut packed = Packed::empty(self.arch);
+        match self.precision {
+            Precision::Float32 => packed.fill_from_rows(values, stride, depth, columns),
+            Precision::Bfloat16 => {
+                let pairs = pair_columns(values, stride, depth, columns);
+                packed.fill_from_rows(&pairs, columns, depth.div_ceil(2), columns);
+                packed.pairs_of = Some(depth);
+            }
+        }
+        packed
+    }
+
+    /// From the transpose, `[columns, ≥ depth]`, row-major, in single precision.
+    pub(super) fn columns(self, values: &[f32], stride: usize, depth: usize, columns: usize) -> Packed {
+        let mut packed = Packed::empty(self.arch);
+        packed.fill_from_columns(values, stride, depth, columns);
+        packed
+    }
+}
+
 /// The right side of a product, `[depth, columns]`, in panels of some columns: panel by panel, row by row, the last panel
 /// filled up with zeros.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Packed {
+    /// Instructions for which the panels are laid out.
+    arch: Arch,
     values: Vec<f32>,
     /// Rows as they are stored: of pairs there are half as many as the matrix has.
     depth: usize,
@@ -41,37 +78,9 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    /// From `[depth, ≥ columns]`, row-major.
-    pub(super) fn from_rows(values: &[f32], stride: usize, depth: usize, columns: usize) -> Self {
-        let mut packed = Self::default();
-        packed.fill_from_rows(values, stride, depth, columns);
-        packed
-    }
-
-    /// From `[depth, ≥ columns]`, row-major, in the precision asked for.
-    pub(super) fn in_precision(
-        precision: Precision,
-        values: &[f32],
-        stride: usize,
-        depth: usize,
-        columns: usize,
-    ) -> Self {
-        match precision {
-            Precision::Float32 => Self::from_rows(values, stride, depth, columns),
-            Precision::Bfloat16 => {
-                let pairs = pair_columns(values, stride, depth, columns);
-                let packed = Self::from_rows(&pairs, columns, depth.div_ceil(2), columns);
-                Self { pairs_of: Some(depth), ..packed }
-            }
-        }
-    }
-
-    /// From the transpose, `[columns, ≥ depth]`, row-major.
-    pub(super) fn from_columns(values: &[f32], stride: usize, depth: usize, columns: usize) -> Self {
-        let mut packed = Self::default();
-        packed.resize(depth, columns);
-        packed.fill_from_columns(values, stride, depth, columns);
-        packed
+    /// Nothing yet: memory to be filled.
+    pub(super) fn empty(arch: Arch) -> Self {
+        Self { arch, values: Vec::new(), depth: 0, columns: 0, width: 0, pairs_of: None }
     }
 
     /// The inner dimension.
@@ -114,7 +123,7 @@ impl Packed {
     /// Makes room; what stands there is zero, or what an earlier matrix of the same shape left.
     fn resize(&mut self, depth: usize, columns: usize) -> usize {
         if (self.depth, self.columns) != (depth, columns) {
-            let width = Arch::new().dispatch(PanelWidth);
+            let width = self.arch.dispatch(PanelWidth);
             let length = columns.div_ceil(width) * width * depth;
             // A new allocation each time, so that `start` stays where it is for the life of the values.
             self.values = vec![0.0; length + LINE / size_of::<f32>()];
@@ -198,7 +207,12 @@ impl<'a> Product<'a> {
 
     /// The left side is rounded to pairs in `rows` where the right side is stored so.
     pub(super) fn run(self, rows: &mut Vec<f32>) {
-        if self.b.pairs_of.is_some() { bfloat16::run(self, rows) } else { Arch::new().dispatch(self) }
+        if self.b.pairs_of.is_some() { bfloat16::run(self, rows) } else { self.b.arch.dispatch(self) }
+    }
+
+    /// Instructions that the right side was laid out for.
+    pub(super) fn arch(&self) -> Arch {
+        self.b.arch
     }
 
     /// Number, values and inner dimension of the left side's rows.

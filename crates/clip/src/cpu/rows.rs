@@ -24,8 +24,8 @@ pub(super) struct Norm {
 }
 
 impl Normalise<'_> {
-    pub(super) fn run(self) {
-        Arch::new().dispatch(self);
+    pub(super) fn run(self, arch: Arch) {
+        arch.dispatch(self);
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Block {
 /// Weights and geometry of the tower.
 #[derive(Debug)]
 pub(super) struct Tower {
+    /// Instructions of the pass.
+    pub(super) arch: Arch,
     pub(super) side: usize,
     pub(super) patch: usize,
     pub(super) heads: usize,
@@ -59,7 +61,7 @@ pub(super) struct Passed {
 }
 
 /// Memory of a pass, kept between passes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Scratch {
     /// `[rows, width]`.
     residual: Vec<f32>,
@@ -72,7 +74,7 @@ pub(super) struct Scratch {
     attention: AttentionScratch,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct AttentionScratch {
     keys: Packed,
     values: Packed,
@@ -137,6 +139,17 @@ impl Tower {
         passed
     }
 
+    /// The first block over some images, whatever stands in `scratch`: the work of a pass without its result, to time it.
+    pub(super) fn first_block(&self, images: usize, scratch: &mut Scratch) {
+        let (rows, width, block) = (images * self.tokens(), self.width(), &self.blocks[0]);
+        scratch.resize(rows, width, block.expand.bias.len().max(3 * width));
+        let all = RowsOf { count: rows, step: 1 };
+        self.attend(block, all, scratch);
+        scratch.add_product(&block.output, all, width, Source::Narrow);
+        self.expand(block, all, scratch);
+        scratch.add_product(&block.contract, all, width, Source::Wide);
+    }
+
     /// Patches, class token, positions and `ln_pre` into `scratch.residual`.
     fn embed(&self, pixels: &[f32], scratch: &mut Scratch) {
         let (tokens, width) = (self.tokens(), self.width());
@@ -152,7 +165,8 @@ impl Tower {
         let unfolded = Rows { values: scratch.wide.as_slice(), stride: depth };
         let embedded = Rows { values: scratch.narrow.as_mut_slice(), stride: width };
         Product::new(rows, unfolded, &self.patches, embedded).accumulate().run(&mut scratch.pairs);
-        Normalise { input: &scratch.narrow, output: &mut scratch.residual, stride: width, norm: &self.ln_pre }.run();
+        Normalise { input: &scratch.narrow, output: &mut scratch.residual, stride: width, norm: &self.ln_pre }
+            .run(self.arch);
     }
 
     /// One row `[3, patch, patch]` for every token, that of the class token zero.
@@ -177,7 +191,7 @@ impl Tower {
     fn attend(&self, block: &Block, rows: RowsOf, scratch: &mut Scratch) {
         let (tokens, width) = (self.tokens(), self.width());
         let Scratch { residual, narrow, wide, pairs, attention } = scratch;
-        Normalise { input: residual, output: narrow, stride: width, norm: &block.ln_1 }.run();
+        Normalise { input: residual, output: narrow, stride: width, norm: &block.ln_1 }.run(self.arch);
         let all = residual.len() / width;
         let mut project = |linear: &Linear, rows: RowsOf, wide: &mut [f32]| {
             let normed = Rows { values: narrow.as_slice(), stride: rows.step * width };
@@ -189,7 +203,7 @@ impl Tower {
         let images = wide.chunks_exact(tokens * 3 * width).zip(narrow.chunks_exact_mut(tokens * width));
         for (projected, z) in images {
             let queries = if rows.step == 1 { tokens } else { 1 };
-            Attention { projected, z, tokens, queries, heads: self.heads, scratch: attention }.run();
+            self.arch.dispatch(Attention { projected, z, tokens, queries, heads: self.heads, scratch: attention });
         }
     }
 
@@ -197,7 +211,7 @@ impl Tower {
     fn expand(&self, block: &Block, rows: RowsOf, scratch: &mut Scratch) {
         let stride = rows.step * self.width();
         let Scratch { residual, narrow, wide, pairs, .. } = scratch;
-        Normalise { input: residual, output: narrow, stride, norm: &block.ln_2 }.run();
+        Normalise { input: residual, output: narrow, stride, norm: &block.ln_2 }.run(self.arch);
         let normed = Rows { values: narrow.as_slice(), stride };
         let hidden = Rows { values: wide.as_mut_slice(), stride: block.expand.bias.len() };
         let product = Product::new(rows.count, normed, &block.expand.weight, hidden);
@@ -209,7 +223,7 @@ impl Tower {
         let (width, d) = (self.width(), self.dimensions());
         let mut normed = vec![0.0; residual.len()];
         let mut representation = vec![0.0; residual.len() / width * d];
-        Normalise { input: residual, output: &mut normed, stride: width, norm: &self.ln_post }.run();
+        Normalise { input: residual, output: &mut normed, stride: width, norm: &self.ln_post }.run(self.arch);
         let target = Rows { values: representation.as_mut_slice(), stride: d };
         let normed = Rows { values: normed.as_slice(), stride: width };
         Product::new(residual.len() / width, normed, &self.projection, target).run(&mut Vec::new());
@@ -237,6 +251,11 @@ enum Source {
 }
 
 impl Scratch {
+    pub(super) fn new(arch: Arch) -> Self {
+        let attention = AttentionScratch { keys: Packed::empty(arch), values: Packed::empty(arch), scores: Vec::new() };
+        Self { residual: Vec::new(), narrow: Vec::new(), wide: Vec::new(), pairs: Vec::new(), attention }
+    }
+
     fn resize(&mut self, rows: usize, width: usize, widest: usize) {
         self.residual.resize(rows * width, 0.0);
         self.narrow.resize(rows * width, 0.0);
@@ -264,12 +283,6 @@ struct Attention<'a> {
     queries: usize,
     heads: usize,
     scratch: &'a mut AttentionScratch,
-}
-
-impl Attention<'_> {
-    fn run(self) {
-        Arch::new().dispatch(self);
-    }
 }
 
 impl WithSimd for Attention<'_> {

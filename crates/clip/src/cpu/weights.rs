@@ -3,8 +3,7 @@
 use burn::nn::{LayerNorm, Linear as BurnLinear};
 
 use super::{
-    Precision,
-    product::{Activation, Packed},
+    product::{Activation, Packing},
     rows::Norm,
     tower::{Block, Linear, Tower},
 };
@@ -16,7 +15,7 @@ use crate::{
 
 /// Products of the blocks are in the precision asked for; patch embedding and output projection, a few hundredths of the work,
 /// stay exact.
-pub(super) fn read_tower(tower: &VisionTower, precision: Precision) -> Result<Tower> {
+pub(super) fn read_tower(tower: &VisionTower, packing: Packing) -> Result<Tower> {
     let [width, _, patch, _] = tower.conv1.val().dims();
     let depth = 3 * patch * patch;
     let [_, d] = tower.proj.val().dims();
@@ -26,21 +25,23 @@ pub(super) fn read_tower(tower: &VisionTower, precision: Precision) -> Result<To
     let patches = positions.len() / width - 1;
     let blocks = &tower.transformer.resblocks;
     let epsilon = tower.norm_epsilon as f32;
+    let exact = packing.exact();
     Ok(Tower {
+        arch: packing.arch,
         side: patches.isqrt() * patch,
         patch,
         heads: blocks[0].attn.heads,
         activation: if blocks[0].mlp.quick_gelu { Activation::QuickGelu } else { Activation::Gelu },
-        patches: Packed::from_columns(&read(tower.conv1.val())?, depth, depth, width),
+        patches: exact.columns(&read(tower.conv1.val())?, depth, depth, width),
         positions,
         ln_pre: norm(&tower.ln_pre, epsilon)?,
-        blocks: blocks.iter().map(|block| read_block(block, epsilon, precision)).collect::<Result<_>>()?,
+        blocks: blocks.iter().map(|block| read_block(block, epsilon, packing)).collect::<Result<_>>()?,
         ln_post: norm(&tower.ln_post, epsilon)?,
-        projection: Packed::from_rows(&read(tower.proj.val())?, d, width, d),
+        projection: exact.rows(&read(tower.proj.val())?, d, width, d),
     })
 }
 
-fn read_block(block: &ResidualBlock, epsilon: f32, precision: Precision) -> Result<Block> {
+fn read_block(block: &ResidualBlock, epsilon: f32, packing: Packing) -> Result<Block> {
     let attention = &block.attn;
     let width = attention.heads * attention.head_dim;
     let mut fused = read(attention.in_proj.weight.val())?;
@@ -53,21 +54,18 @@ fn read_block(block: &ResidualBlock, epsilon: f32, precision: Precision) -> Resu
     let key_value_bias = bias.split_off(width);
     Ok(Block {
         ln_1: norm(&block.ln_1, epsilon)?,
-        query: Linear { weight: Packed::in_precision(precision, &fused, 3 * width, width, width), bias },
-        key_value: Linear {
-            weight: Packed::in_precision(precision, &fused[width..], 3 * width, width, 2 * width),
-            bias: key_value_bias,
-        },
-        output: linear(&attention.out_proj, precision)?,
+        query: Linear { weight: packing.rows(&fused, 3 * width, width, width), bias },
+        key_value: Linear { weight: packing.rows(&fused[width..], 3 * width, width, 2 * width), bias: key_value_bias },
+        output: linear(&attention.out_proj, packing)?,
         ln_2: norm(&block.ln_2, epsilon)?,
-        expand: linear(&block.mlp.c_fc, precision)?,
-        contract: linear(&block.mlp.c_proj, precision)?,
+        expand: linear(&block.mlp.c_fc, packing)?,
+        contract: linear(&block.mlp.c_proj, packing)?,
     })
 }
 
-fn linear(linear: &BurnLinear, precision: Precision) -> Result<Linear> {
+fn linear(linear: &BurnLinear, packing: Packing) -> Result<Linear> {
     let [depth, columns] = linear.weight.val().dims();
-    let weight = Packed::in_precision(precision, &read(linear.weight.val())?, columns, depth, columns);
+    let weight = packing.rows(&read(linear.weight.val())?, columns, depth, columns);
     Ok(Linear { weight, bias: read_bias(linear)? })
 }
 

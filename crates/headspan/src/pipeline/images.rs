@@ -157,6 +157,12 @@ fn figures(summary: Option<&ImagesSummary>, finished: &FinishSummary, device: &s
             let rate = (summary.extracted + summary.skipped) as f64 / summary.seconds;
             figures.insert("images_per_second".to_owned(), json!(rate));
         }
+        if let Some(share) = summary.busy_share() {
+            figures.insert("busy_share".to_owned(), json!(share));
+        }
+        if let Some(pace) = summary.pace {
+            figures.insert("pace".to_owned(), json!(pace));
+        }
         if let Some(CheckFigures { images, identity_error, probe_error }) = summary.checks {
             figures.insert("checked_images".to_owned(), json!(images));
             figures.insert("identity_error".to_owned(), json!(identity_error));
@@ -174,10 +180,12 @@ fn notes(summary: Option<&ImagesSummary>, finished: &FinishSummary) -> Vec<Strin
         }
         if summary.seconds > 0.0 {
             let images = summary.extracted + summary.skipped;
+            let busy = summary.busy_share().map(|share| format!(", {:.0} % of it in the model", 100.0 * share));
             notes.push(format!(
-                "{images} images in {}, {:.1} a second",
+                "{images} images in {}, {:.1} a second{}",
                 duration(summary.seconds),
-                images as f64 / summary.seconds
+                images as f64 / summary.seconds,
+                busy.unwrap_or_default()
             ));
         }
         if let Some(checks) = summary.checks {

@@ -25,6 +25,7 @@ fn compare(name: &str, text: &str) {
         (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "[time]"),
         (r"\b\d+(\.\d+)? (µs|ms|s|min|h)\b", "[duration]"),
         (r"\b\d+(\.\d+)? a second", "[rate]"),
+        (r"\b\d+ % of it in", "[share] of it in"),
         (r"\b\d+(\.\d+)? (B|kB|MB)\b", "[bytes]"),
         (r"\d\.\d+e-\d+", "[error]"),
         (r"process \d+", "process [pid]"),
