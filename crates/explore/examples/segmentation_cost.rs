@@ -6,7 +6,7 @@ use std::{error::Error, path::Path, time::Instant};
 use burn::tensor::{Device, Tensor, TensorData};
 use headspan_artifacts::{RunDirectory, RunId};
 use headspan_clip::{ClipConfig, Tokenizer};
-use headspan_explore::{ExploreModel, ExploreRun, HeadSelection, segment};
+use headspan_explore::{ColumnStore, ExploreModel, ExploreRun, HeadSelection, StoreBounds, segment};
 
 const ROUNDS: usize = 7;
 const CONFIG: &str = r#"{"model_cfg": {"embed_dim": 768,
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/demo/scenes-4/tokenizer.json");
     let model = ExploreModel::new(clip, Tokenizer::read(&demo, 48, 49_408)?, &config, device.clone());
     let run = RunDirectory::at(Path::new(runs), &RunId::new("synthetic", "ViT-L-14_random")?);
-    let run = ExploreRun::open(run, 64 << 20)?;
+    let run = ExploreRun::open(run, &ColumnStore::new(StoreBounds::of_columns(64 << 20)))?;
     let direction: Vec<f32> = run.texts()?[0].embedding.clone();
     let (side, layers) = (config.vision.image_size, run.layers());
     let pixels: Vec<f32> = (0..3 * side * side).map(|at| ((at * 37 % 255) as f32 / 255.0) - 0.5).collect();

@@ -2,7 +2,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -40,31 +40,85 @@ impl HeadColumn {
     }
 }
 
-/// Columns of a run's activations: read from the parts when they are first wanted, and kept up to a bound.
+/// Columns of all runs that are open: those not used for longest go when they are too many, or when weights need the room.
+pub struct ColumnStore {
+    bounds: StoreBounds,
+    /// Bytes of weights that stand beside the columns.
+    weights: AtomicUsize,
+    /// Number of the next run.
+    next: AtomicU64,
+    kept: Mutex<Kept>,
+}
+
+/// Most bytes that a [`ColumnStore`] keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreBounds {
+    /// Of columns.
+    pub columns: usize,
+    /// Of columns and of the weights of models together.
+    pub with_weights: usize,
+    /// Of columns beside weights that leave less room.
+    pub least: usize,
+}
+
+impl StoreBounds {
+    /// Of columns alone, whatever weights there are.
+    pub fn of_columns(bytes: usize) -> Self {
+        Self { columns: bytes, with_weights: usize::MAX, least: 0 }
+    }
+}
+
+impl ColumnStore {
+    /// An empty store.
+    pub fn new(bounds: StoreBounds) -> Arc<Self> {
+        let (weights, next, kept) = (AtomicUsize::default(), AtomicU64::default(), Mutex::default());
+        Arc::new(Self { bounds, weights, next, kept })
+    }
+
+    /// Makes room for the weights of a model that stay in memory.
+    pub fn make_room(&self, weights: usize) {
+        self.weights.fetch_add(weights, Ordering::Relaxed);
+        self.kept().shrink(self.bound());
+    }
+
+    fn bound(&self) -> usize {
+        let StoreBounds { columns, with_weights, least } = self.bounds;
+        with_weights.saturating_sub(self.weights.load(Ordering::Relaxed)).max(least).min(columns)
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        // A thread that panicked with the lock left a map that is whole: every change to it is one insertion or removal.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Columns of a run's activations: read from the parts when they are first wanted, and kept in a store.
 pub(crate) struct Columns {
     run: String,
     parts: Vec<PartReader>,
     rows: OnceLock<Arc<Rows>>,
-    kept: Mutex<Kept>,
-    /// Most bytes of columns kept.
-    bound: AtomicUsize,
+    store: Arc<ColumnStore>,
+    /// Of the run in the store.
+    number: u64,
 }
 
 #[derive(Default)]
 struct Kept {
-    columns: HashMap<HeadId, (Arc<HeadColumn>, u64)>,
+    /// By number of the run, and head; with the time of the last use.
+    columns: HashMap<(u64, HeadId), (Arc<HeadColumn>, u64)>,
     bytes: usize,
     /// Counts the uses, so that the least recently used column is known.
     clock: u64,
 }
 
 impl Columns {
-    pub(crate) fn new(run: String, parts: Vec<PartReader>, bound: usize) -> Result<Self> {
+    pub(crate) fn new(run: String, parts: Vec<PartReader>, store: &Arc<ColumnStore>) -> Result<Self> {
         let shapes_differ = parts.windows(2).any(|pair| pair[0].shape() != pair[1].shape());
         if shapes_differ {
             return Err(ExploreError::MixedParts { run });
         }
-        Ok(Self { run, parts, rows: OnceLock::new(), kept: Mutex::default(), bound: bound.into() })
+        let number = store.next.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { run, parts, rows: OnceLock::new(), store: Arc::clone(store), number })
     }
 
     /// Images and scalars.
@@ -85,22 +139,12 @@ impl Columns {
 
     /// One head's column. Two threads that miss the same column both read it; the second to finish finds the first's.
     pub(crate) fn head(&self, head: HeadId) -> Result<Arc<HeadColumn>> {
-        if let Some(column) = self.kept().find(head) {
+        let key = (self.number, head);
+        if let Some(column) = self.store.kept().find(key) {
             return Ok(column);
         }
         let column = Arc::new(self.read(head)?);
-        Ok(self.kept().keep(head, column, self.bound.load(Ordering::Relaxed)))
-    }
-
-    /// Keeps at most so many bytes from now on.
-    pub(crate) fn limit(&self, bound: usize) {
-        self.bound.store(bound, Ordering::Relaxed);
-        self.kept().shrink(bound);
-    }
-
-    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
-        // A thread that panicked with the lock left a map that is whole: every change to it is one insertion or removal.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(self.store.kept().keep(key, column, self.store.bound()))
     }
 
     /// Reads a head's column, the parts in parallel.
@@ -122,29 +166,29 @@ impl Columns {
 }
 
 impl Kept {
-    fn find(&mut self, head: HeadId) -> Option<Arc<HeadColumn>> {
+    fn find(&mut self, key: (u64, HeadId)) -> Option<Arc<HeadColumn>> {
         self.clock += 1;
         let now = self.clock;
-        self.columns.get_mut(&head).map(|(column, used)| {
+        self.columns.get_mut(&key).map(|(column, used)| {
             *used = now;
             Arc::clone(column)
         })
     }
 
     /// Keeps a column and lets go of those not used for longest, but never of the one just read.
-    fn keep(&mut self, head: HeadId, column: Arc<HeadColumn>, bound: usize) -> Arc<HeadColumn> {
-        if let Some(found) = self.find(head) {
+    fn keep(&mut self, key: (u64, HeadId), column: Arc<HeadColumn>, bound: usize) -> Arc<HeadColumn> {
+        if let Some(found) = self.find(key) {
             return found;
         }
         self.shrink(bound.saturating_sub(column.bytes()));
         self.bytes += column.bytes();
-        self.columns.insert(head, (Arc::clone(&column), self.clock));
+        self.columns.insert(key, (Arc::clone(&column), self.clock));
         column
     }
 
     fn shrink(&mut self, bound: usize) {
         while self.bytes > bound
-            && let Some(oldest) = self.columns.iter().min_by_key(|(_, (_, used))| *used).map(|(head, _)| *head)
+            && let Some(oldest) = self.columns.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key)
         {
             if let Some((dropped, _)) = self.columns.remove(&oldest) {
                 self.bytes -= dropped.bytes();
@@ -163,7 +207,7 @@ mod tests {
 
     #[test]
     fn the_least_recently_used_columns_go_first() {
-        let head = |head: u32| HeadId { layer: 0, head };
+        let head = |head: u32| (0, HeadId { layer: 0, head });
         let mut kept = Kept::default();
         let bound = 2 * 4 * 10;
         kept.keep(head(0), column(10), bound);
@@ -177,5 +221,20 @@ mod tests {
         assert_eq!((kept.columns.len(), kept.bytes), (1, 400), "a column above the bound is kept alone");
         kept.shrink(399);
         assert_eq!((kept.columns.len(), kept.bytes), (0, 0));
+    }
+
+    #[test]
+    fn weights_take_the_room_of_columns() {
+        let store = ColumnStore::new(StoreBounds { columns: 100, with_weights: 120, least: 10 });
+        let key = |run: u64| (run, HeadId { layer: 0, head: 0 });
+        for run in 0..2 {
+            store.kept().keep(key(run), column(10), store.bound());
+        }
+        assert_eq!((store.bound(), store.kept().bytes), (100, 80), "the same head of two runs");
+        store.make_room(60);
+        assert_eq!((store.bound(), store.kept().bytes), (60, 40));
+        assert!(store.kept().find(key(1)).is_some(), "the one that was used last stays");
+        store.make_room(1000);
+        assert_eq!((store.bound(), store.kept().bytes), (10, 0));
     }
 }

@@ -21,7 +21,7 @@ mod selection;
 mod tables;
 pub mod web;
 
-pub use columns::HeadColumn;
+pub use columns::{ColumnStore, HeadColumn, StoreBounds};
 pub use error::{ExploreError, Result};
 pub use evaluation::{MapMethod, SegmentationScores, SegmentationTrial};
 pub use extremes::{Extremes, ExtremesRequest};

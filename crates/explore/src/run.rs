@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use crate::{
     answers::Answers,
-    columns::{Columns, HeadColumn, Rows},
+    columns::{ColumnStore, Columns, HeadColumn, Rows},
     error::{ExploreError, Result},
     figures::HeadFigures,
     profiles::Profiles,
@@ -44,9 +44,9 @@ pub struct ExploreRun {
 }
 
 impl ExploreRun {
-    /// Reads the run's tables; `column_bytes` bounds the activations kept in memory. The stages images, textspan and label must
+    /// Reads the run's tables; activations that were asked for are kept in `store`. The stages images, textspan and label must
     /// be there; labels may be missing, then there are no properties.
-    pub fn open(directory: RunDirectory, column_bytes: usize) -> Result<Self> {
+    pub fn open(directory: RunDirectory, store: &Arc<ColumnStore>) -> Result<Self> {
         let name = name_of(&directory);
         let images: Vec<ImageRow> = read_rows(&directory.table("images"))?;
         let readouts: Vec<ReadoutRow> = read_rows(&directory.table("readout"))?;
@@ -71,7 +71,7 @@ impl ExploreRun {
         Ok(Self {
             moments: moments.into_iter().map(|row| (HeadId { layer: row.layer, head: row.head }, row)).collect(),
             metrics: optional(&directory.table("metrics"))?,
-            columns: Columns::new(name, parts, column_bytes)?,
+            columns: Columns::new(name, parts, store)?,
             properties: properties(&labels),
             classes: images.iter().filter_map(|row| row.class_id.clone()).collect(),
             directory,
@@ -86,11 +86,6 @@ impl ExploreRun {
             figures: OnceLock::new(),
             answers: Answers::default(),
         })
-    }
-
-    /// Keeps at most so many bytes of activations in memory from now on; those not used for longest go first.
-    pub fn limit_columns(&self, bytes: usize) {
-        self.columns.limit(bytes);
     }
 
     /// `dataset/model`.

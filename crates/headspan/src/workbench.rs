@@ -2,14 +2,14 @@
 
 use std::{
     path::Path,
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use anyhow::{Context, Result, bail};
 use headspan_artifacts::{RunDirectory, Stage, StageRecord};
 use headspan_clip::{Checkpoint, DecodeLimits, RgbImage8, Tokenizer, decode_rgb, open_device};
 use headspan_explore::{
-    ExploreModel, ExploreRun, ImageTrace,
+    ColumnStore, ExploreModel, ExploreRun, ImageTrace, StoreBounds,
     web::{Subject, SubjectError},
 };
 use headspan_extract::{Dataset, DatasetSettings};
@@ -22,13 +22,15 @@ use crate::{
     settings::Settings,
 };
 
-/// Most bytes of activations kept in memory.
-pub(crate) const COLUMN_BYTES: usize = 512 << 20;
-/// Most bytes of activations and weights together, as long as the weights leave room for some columns: with what else a server of one
-/// ViT-L/14 over 50,000 images holds, it stays below 2 GB.
-const KEPT_BYTES: usize = 1800 << 20;
-/// Columns are kept even beside large weights: those of a few heads of 50,000 images.
-const LEAST_COLUMN_BYTES: usize = 64 << 20;
+/// What a process keeps of activations and weights: with what else a server of one ViT-L/14 over 50,000 images holds, it stays below
+/// 2 GB. Columns are kept even beside larger weights: those of a few heads.
+const BOUNDS: StoreBounds = StoreBounds { columns: 512 << 20, with_weights: 1800 << 20, least: 64 << 20 };
+
+/// A store for the columns of all runs of a process.
+pub(crate) fn column_store() -> Arc<ColumnStore> {
+    ColumnStore::new(BOUNDS)
+}
+
 /// Key of the extraction record under which the data set's settings stand.
 pub(crate) const DATA: &str = "data";
 /// Key under which the checkpoint folder stands, where it is not a known model's.
@@ -42,17 +44,26 @@ pub(crate) struct Workbench {
     model: OnceLock<ExploreModel>,
     /// Held while weights are read: two first questions must not read them twice.
     loading: Mutex<()>,
+    store: Arc<ColumnStore>,
     dataset: OnceLock<Dataset>,
 }
 
 impl Workbench {
-    pub(crate) fn open(directory: RunDirectory, settings: Settings) -> Result<Self> {
+    pub(crate) fn open(directory: RunDirectory, settings: Settings, store: &Arc<ColumnStore>) -> Result<Self> {
         let record = directory.record(Stage::Images)?;
         let record = record.with_context(|| {
             format!("`{}` has no finished extraction: run `headspan extract` or `run-all`", directory.path().display())
         })?;
-        let run = ExploreRun::open(directory, COLUMN_BYTES)?;
-        Ok(Self { run, record, settings, model: OnceLock::new(), loading: Mutex::new(()), dataset: OnceLock::new() })
+        let run = ExploreRun::open(directory, store)?;
+        Ok(Self {
+            run,
+            record,
+            settings,
+            model: OnceLock::new(),
+            loading: Mutex::new(()),
+            store: Arc::clone(store),
+            dataset: OnceLock::new(),
+        })
     }
 
     /// The model whose heads were extracted, checked by its hash.
@@ -75,8 +86,7 @@ impl Workbench {
         let (device, kind) = open_device(self.settings.device)?;
         tracing::debug!("loading `{}` on {kind}", files.files.weights.display());
         let clip = Checkpoint::open(&files.files.weights)?.load(&files.config, &device)?;
-        let left = KEPT_BYTES.saturating_sub(clip.weight_bytes());
-        self.run.limit_columns(left.clamp(LEAST_COLUMN_BYTES, COLUMN_BYTES));
+        self.store.make_room(clip.weight_bytes());
         let text = &files.config.text;
         let tokenizer = Tokenizer::read(&files.files.tokenizer, text.context_length, text.vocab_size)?;
         Ok(self.model.get_or_init(|| ExploreModel::new(clip, tokenizer, &files.config, device)))

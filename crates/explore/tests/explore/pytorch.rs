@@ -9,7 +9,8 @@ use burn::tensor::Device;
 use headspan_artifacts::{HeadId, RunDirectory, RunId};
 use headspan_clip::{Checkpoint, ClipConfig, ReadoutFolder, Tokenizer};
 use headspan_explore::{
-    ExploreModel, ExploreRun, HeadSelection, NeighboursRequest, Query, Similarity, contrast, segment,
+    ColumnStore, ExploreModel, ExploreRun, HeadSelection, NeighboursRequest, Query, Similarity, StoreBounds, contrast,
+    segment,
 };
 use safetensors::SafeTensors;
 
@@ -106,7 +107,7 @@ fn opened(folder: &Path, expected: &Expected, runs: &Path) -> Result<(ExploreRun
     let directory = RunDirectory::create(runs, &id)?;
     let rows: Vec<u64> = (0..expected.images as u64).collect();
     write(&directory, &id, &readouts, &rows, &u, &vec!["one".to_owned(); expected.images])?;
-    Ok((ExploreRun::open(directory, 1 << 20)?, model, pixels))
+    Ok((ExploreRun::open(directory, &ColumnStore::new(StoreBounds::of_columns(1 << 20)))?, model, pixels))
 }
 
 fn assert_close(what: &str, found: &[f32], expected: &[f64]) {

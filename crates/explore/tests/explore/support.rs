@@ -8,7 +8,7 @@ use headspan_artifacts::{
     RunDirectory, RunId, TextRow, TextspanRow, write_rows,
 };
 use headspan_clip::{Checkpoint, ClipConfig, Readout, ReadoutFolder, RgbImage8, Tokenizer};
-use headspan_explore::{ExploreModel, ExploreRun, ImageTrace};
+use headspan_explore::{ColumnStore, ExploreModel, ExploreRun, ImageTrace, StoreBounds};
 use headspan_scenes::World;
 use headspan_textspan::{HeadMoments, Settings, TextPool, textspan};
 
@@ -70,7 +70,7 @@ impl Case {
         write(&directory, &id, &readouts, &rows, &u, &classes)?;
         write_texts(&directory, &id, &model, &readouts, &u)?;
         // A bound of two columns: most queries here drop some.
-        let run = ExploreRun::open(directory, 2 * rows.len() * 16 * 4)?;
+        let run = ExploreRun::open(directory, &ColumnStore::new(StoreBounds::of_columns(2 * rows.len() * 16 * 4)))?;
         Ok(Self { _folder: folder, run, model, readouts, rows, traces, u, classes })
     }
 

@@ -13,7 +13,7 @@ use crate::{
         settings,
     },
     settings::Settings,
-    workbench::Workbench,
+    workbench::{Workbench, column_store},
 };
 
 /// Serves the explorer until it is interrupted.
@@ -84,9 +84,10 @@ fn subjects(models: &[String], own: &Settings) -> Result<Vec<Arc<dyn Subject>>> 
         return Err(UsageError(message).into());
     }
     let mut subjects: Vec<Arc<dyn Subject>> = Vec::new();
+    let store = column_store();
     for run in runs {
         let name = run.path().display().to_string();
-        match Workbench::open(run, own.clone()) {
+        match Workbench::open(run, own.clone(), &store) {
             Ok(bench) => subjects.push(Arc::new(bench)),
             // One run that is not ready must not hide the others; a run that was named must be there.
             Err(error) if models.is_empty() => tracing::warn!("`{name}` is left out: {error:#}"),

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::{
     cli::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, SegmentArgs, SubjectArgs, WhyArgs},
     commands::{UsageError, print, print_json, run::existing_run, settings},
-    workbench::Workbench,
+    workbench::{Workbench, column_store},
 };
 
 /// Images of a contact sheet's row.
@@ -55,7 +55,7 @@ pub(crate) fn query(question: &Question) -> Result<()> {
 fn open(subject: &SubjectArgs) -> Result<Workbench> {
     let own = settings(&subject.pipeline, None)?;
     let directory = existing_run(&own, &subject.model)?;
-    Workbench::open(directory, own)
+    Workbench::open(directory, own, &column_store())
 }
 
 fn selection(text: &str) -> Result<HeadSelection> {

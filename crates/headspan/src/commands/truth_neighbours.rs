@@ -6,7 +6,7 @@ use headspan_artifacts::{ImageStatus, RunDirectory};
 use headspan_explore::{ExploreRun, HeadSelection, NeighboursRequest, Query, Similarity};
 use headspan_metrics::AttributeTable;
 
-use crate::{commands::percent, workbench::COLUMN_BYTES};
+use crate::{commands::percent, workbench::column_store};
 
 /// Neighbours that are looked at of each query.
 const NEIGHBOURS: usize = 8;
@@ -15,7 +15,7 @@ const QUERIES: usize = 500;
 
 /// How often the nearest neighbours of an image under a property's heads share its attribute, beside what chance would give.
 pub(super) fn agreement_table(run: &RunDirectory, truth: &AttributeTable) -> Result<String> {
-    let run = ExploreRun::open(run.clone(), COLUMN_BYTES)?;
+    let run = ExploreRun::open(run.clone(), &column_store())?;
     let extracted: Vec<u64> =
         run.images().iter().filter(|row| row.status == ImageStatus::Ok).map(|row| row.image_index).collect();
     let ids: Vec<String> = run.images().iter().map(|row| row.image_id.clone()).collect();
