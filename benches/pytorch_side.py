@@ -6,6 +6,7 @@
 |---|---|---|---|
 | eager, compiled, bfloat16 | checkpoint | `pass IMAGES BATCH` | seconds of plain `encode_image` |
 | all-queries, class-query, heads | checkpoint | `pass IMAGES BATCH` | seconds of a dense decomposition |
+| ... all-queries | | `blocks COUNT` | from here on passes end after so many blocks; answers how many there are |
 | ... | | `expect PIXELS OUT IMAGES LAYERS` | writes random pixels, unless they are there, and the heads' contributions |
 | ... | | `differ ONE OTHER` | largest difference of two such files, over the largest value |
 | pillow, torchvision | folder | `all` | seconds over all its files to normalised pixels |
@@ -29,12 +30,15 @@ MEAN, STD, SIDE = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 
 def tower(source):
     """The image tower; `encode_image` is its call, and the text tower would only fill memory."""
     from make_cases import build
-    from safetensors.torch import load_file
+    from safetensors import safe_open
 
     config = json.loads((pathlib.Path(source) / "open_clip_config.json").read_text())
-    model = build(config)
-    model.load_state_dict(load_file(pathlib.Path(source) / "open_clip_model.safetensors"), strict=False)
-    return model.visual.eval()
+    with torch.device("meta"):  # numbers that are replaced at once need not be drawn
+        visual = build(config).visual
+    with safe_open(pathlib.Path(source) / "open_clip_model.safetensors", "pt") as weights:
+        own = {name.removeprefix("visual."): weights.get_tensor(name).clone() for name in weights.keys() if name.startswith("visual.")}
+    visual.load_state_dict(own, assign=True)
+    return visual.eval().requires_grad_(False)
 
 
 def timed(work):
@@ -80,8 +84,15 @@ class Dense(Passes):
             "heads": lambda pixels: decompose(visual, pixels, tokens=False)["attn"],
         }
         super().__init__(ways[mode])
+        self.visual, self.decompose_all_queries = visual, decompose_all_queries
+
+    def blocks(self, count):
+        self.function = lambda pixels: self.decompose_all_queries(self.visual, pixels, int(count))["attn"]
+        return len(self.visual.transformer.resblocks)
 
     def answer(self, what, *words):
+        if what == "blocks":
+            return self.blocks(*words)
         if what == "pass":
             return super().answer(what, *words)
         return self.expect(*words) if what == "expect" else self.differ(*words)

@@ -79,14 +79,15 @@ def decompose(visual: torch.nn.Module, images: torch.Tensor, layers: list[int] |
 
 
 @torch.inference_mode()
-def decompose_all_queries(visual: torch.nn.Module, images: torch.Tensor) -> dict:
-    """The attention part of [`decompose`] for all layers, at the cost of the published code: the update of *every* token, not the class
-    token's alone, is laid out by source token and head, `[n, tokens, tokens, heads, width]`, before it is summed."""
+def decompose_all_queries(visual: torch.nn.Module, images: torch.Tensor, blocks: int | None = None) -> dict:
+    """The attention part of `decompose` for all layers, at the cost of the published code: the update of *every* token, not the class
+    token's alone, is laid out by source token and head, `[n, tokens, tokens, heads, width]`, before it is summed. With `blocks` the model
+    ends after so many, which serves to time them."""
     x = visual.conv1(images).flatten(2).transpose(1, 2)
     x = torch.cat([visual.class_embedding.expand(x.shape[0], 1, -1), x], dim=1) + visual.positional_embedding
     x = visual.ln_pre(x)
     components = []
-    for block in visual.transformer.resblocks:
+    for block in visual.transformer.resblocks[:blocks]:
         attention = block.attn
         heads, width = attention.num_heads, attention.embed_dim
         qkv = block.ln_1(x) @ attention.in_proj_weight.T + attention.in_proj_bias
