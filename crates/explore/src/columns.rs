@@ -81,6 +81,11 @@ impl ColumnStore {
         self.kept().shrink(self.bound());
     }
 
+    /// The weights were let go of, or could not be loaded.
+    pub fn give_back(&self, weights: usize) {
+        self.weights.fetch_sub(weights, Ordering::Relaxed);
+    }
+
     fn bound(&self) -> usize {
         let StoreBounds { columns, with_weights, least } = self.bounds;
         with_weights.saturating_sub(self.weights.load(Ordering::Relaxed)).max(least).min(columns)
@@ -236,5 +241,7 @@ mod tests {
         assert!(store.kept().find(key(1)).is_some(), "the one that was used last stays");
         store.make_room(1000);
         assert_eq!((store.bound(), store.kept().bytes), (10, 0));
+        store.give_back(1000);
+        assert_eq!(store.bound(), 60);
     }
 }

@@ -2,6 +2,7 @@
 
 mod expected;
 mod huggingface;
+mod read;
 mod save;
 
 use std::{
@@ -11,7 +12,7 @@ use std::{
 
 use burn::tensor::{DType, Device};
 use burn_store::{
-    FloatCastAdapter, ModuleAdapter, ModuleSnapshot, ModuleStore, PyTorchToBurnAdapter, PytorchStore, SafetensorsStore,
+    FloatCastAdapter, ModuleAdapter, ModuleSnapshot, ModuleStore, PyTorchToBurnAdapter, PytorchStore,
     burn_pack::Tensor as StoredTensor,
 };
 
@@ -88,10 +89,7 @@ impl Checkpoint {
         // Reading the folder's entry first gives the operating system's own message for a file that is not there.
         fs_err::metadata(path)?;
         let stored = if path.extension().is_some_and(|extension| extension == "safetensors") {
-            SafetensorsStore::from_file(path)
-                .get_all_tensors()
-                .map_err(|source| ClipError::Safetensors { path: path.to_owned(), source })?
-                .clone()
+            read::safetensors(path)?
         } else {
             PytorchStore::from_file(path)
                 .get_all_tensors()
@@ -115,6 +113,11 @@ impl Checkpoint {
     /// How the file's tensors are named.
     pub fn layout(&self) -> CheckpointLayout {
         self.layout
+    }
+
+    /// Bytes of the weights once they are loaded as float32.
+    pub fn loaded_bytes(&self) -> usize {
+        self.tensors.values().map(|tensor| tensor.shape.num_elements() * size_of::<f32>()).sum()
     }
 
     /// Makes the modules of `config` and fills them, as float32. A tensor that is missing, extra or misshapen is an error:

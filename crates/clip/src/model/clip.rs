@@ -19,13 +19,6 @@ pub struct Clip {
     pub logit_scale: Param<Tensor<1>>,
 }
 
-impl Clip {
-    /// Bytes of the weights on their device.
-    pub fn weight_bytes(&self) -> usize {
-        self.num_params() * size_of::<f32>()
-    }
-}
-
 impl ClipConfig {
     /// Makes the modules. Parameters are drawn lazily at first use, so loading a checkpoint over them costs no draw.
     pub fn init(&self, device: &Device) -> Clip {
