@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{Checkpoint, Clip, ClipConfig, HostTrace, TraceRequest};
 
-const SETS: [InstructionSet; 3] = [InstructionSet::Best, InstructionSet::Avx2, InstructionSet::Plain];
+/// Instruction sets of this processor.
+fn available() -> impl Iterator<Item = InstructionSet> {
+    [InstructionSet::Best, InstructionSet::Avx2, InstructionSet::Plain].into_iter().filter(|set| set.is_available())
+}
 
 fn packing(set: InstructionSet, precision: Precision) -> Packing {
     Packing { arch: set.arch(), precision }
@@ -162,14 +165,11 @@ proptest! {
             *sum += f64::from(bias[index % columns]) + f64::from(before[index]);
         }
         let transposed: Vec<f32> = (0..depth * columns).map(|i| b[i % depth * columns + i / depth]).collect();
-        for (packing, way) in SETS.into_iter().filter(|set| set.is_available()).flat_map(|set| {
-            [(packing(set, Precision::Float32), true), (packing(set, Precision::Float32), false)]
-        }) {
-            let packed = if way {
-                packing.rows(&b, columns, depth, columns)
-            } else {
-                packing.columns(&transposed, depth, depth, columns)
-            };
+        let packings = available().flat_map(|set| {
+            let packing = packing(set, Precision::Float32);
+            [packing.rows(&b, columns, depth, columns), packing.columns(&transposed, depth, depth, columns)]
+        });
+        for packed in packings {
             let mut c = before.clone();
             let a = Rows { values: a.as_slice(), stride: depth };
             let target = Rows { values: c.as_mut_slice(), stride: columns };
@@ -188,7 +188,7 @@ fn a_product_in_bfloat16_is_that_of_the_rounded_numbers() {
         };
         let (a, b) = (noise(rows * depth, 1), noise(depth * columns, 2));
         let expected = product(&rounded(a.clone()), &rounded(b.clone()), [rows, depth, columns]);
-        for set in SETS.into_iter().filter(|set| set.is_available()) {
+        for set in available() {
             let packed = packing(set, Precision::Bfloat16).rows(&b, columns, depth, columns);
             assert_eq!(packed.depth(), depth);
             let mut c = vec![f32::NAN; rows * columns];
@@ -321,7 +321,7 @@ fn instruction_sets_differ_by_rounding_alone() -> Result<(), Box<dyn Error>> {
     for (precision, allowed) in [(Precision::Float32, 1e-5), (Precision::Bfloat16, 1e-2)] {
         let trace = |set| CpuVision::with_instructions(&demo.model.visual, precision, set)?.trace(&pixels, &request);
         let best = trace(InstructionSet::Best)?;
-        for set in [InstructionSet::Avx2, InstructionSet::Plain].into_iter().filter(|set| set.is_available()) {
+        for set in available().filter(|set| *set != InstructionSet::Best) {
             let found = trace(set)?;
             let columns = |trace: &HostTrace| -> Vec<Vec<f32>> {
                 let whole = [&trace.representation, &trace.residual].into_iter();
