@@ -29,8 +29,8 @@ impl Pace {
     pub(crate) fn on_cpu(settings: &ImagesSettings, vision: &CpuVision, to_do: u64) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let given = |setting: usize| (setting > 0).then_some(setting);
-        let (workers, images) = (given(settings.workers), given(settings.batch_size));
-        let calibrated = to_do >= CALIBRATED_FROM && (workers, images) == (None, None);
+        let (workers, batch) = (given(settings.workers), given(settings.batch_size));
+        let calibrated = to_do >= CALIBRATED_FROM && (workers, batch) == (None, None);
         let (measured_workers, measured_images) = if calibrated {
             let mut threads = vec![processors];
             if processors >= SHARED_CORES_FROM {
@@ -41,10 +41,10 @@ impl Pace {
         } else {
             (processors, vision.default_images())
         };
-        let images = images.unwrap_or(measured_images);
+        let images = batch.unwrap_or(measured_images);
         Self {
             workers: workers.unwrap_or(measured_workers),
-            batch: given(settings.batch_size).unwrap_or(CPU_BATCH.next_multiple_of(images)),
+            batch: batch.unwrap_or(CPU_BATCH.next_multiple_of(images)),
             images,
             calibrated,
         }

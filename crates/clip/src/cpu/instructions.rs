@@ -1,12 +1,10 @@
 //! Which of the processor's instruction sets a pass is made of.
 
 use pulp::Arch;
-use serde::{Deserialize, Serialize};
 
 /// Instruction sets that a pass can be made of. Results of two sets differ by rounding: an element's sum has the same order in all
 /// of them, what is added up across a vector (means, softmax) has not.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum InstructionSet {
     /// The widest that the processor has.
     #[default]
