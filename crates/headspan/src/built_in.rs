@@ -49,8 +49,15 @@ pub(crate) const MODELS: [BuiltInModel; 2] =
 pub(crate) const SCENES: u64 = 2_000;
 
 /// The demo's world: other scenes than training saw, of all pairs of kind and colour.
-const WORLD: World =
-    World { seed: 1, pixels: 64, combinations: Combinations::All, correlation: 0.0, ease: 0.0, captions: 2 };
+const WORLD: World = World {
+    seed: 1,
+    pixels: 64,
+    combinations: Combinations::All,
+    correlation: 0.0,
+    ease: 0.0,
+    bystanders: 0.0,
+    captions: 2,
+};
 
 /// The demo's data set below `runs`.
 pub(crate) const DATASET: &str = "scenes";

@@ -285,6 +285,10 @@ pub(crate) struct ScenesArgs {
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub(crate) ease: f32,
 
+    /// Share of scenes with a bystander, a smaller object of another kind, where there is room for one
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub(crate) bystanders: f32,
+
     /// Captions of a scene, besides the full one
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub(crate) captions: u32,

@@ -142,6 +142,26 @@ impl Attributes {
     }
 }
 
+/// A second, smaller object at the edge of a scene, of another kind and colour than what the scene is of. No attribute counts
+/// it: as in photographs, there is more to look at than what the class names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Bystander {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its colour.
+    pub hue: Hue,
+    /// Index of the corner or edge where it stands.
+    #[serde(skip)]
+    pub(crate) place: usize,
+}
+
+impl Bystander {
+    /// What it is in two words, as `white boat`.
+    pub fn name(&self) -> String {
+        format!("{} {}", self.hue.name(), self.kind.name())
+    }
+}
+
 /// A background is of the water or of the land; so is a kind, for the spurious correlation of Waterbirds
 /// (arXiv 1911.08731): boat and fish are at home on water, house and tree are not, and the others are dealt to both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

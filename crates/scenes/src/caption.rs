@@ -3,7 +3,7 @@
 use rand::{Rng, RngExt};
 
 use crate::{
-    attributes::{Attribute, Attributes, Count, Glyph, Hue, Style, Time},
+    attributes::{Attribute, Attributes, Bystander, Count, Glyph, Hue, Style, Time},
     words,
 };
 
@@ -26,6 +26,44 @@ const GLYPH: usize = 10;
 /// often than what fills the picture, or a small model would learn nothing but skies.
 const MENTIONED: [f32; Attributes::CATEGORIES] = [0.9, 0.35, 0.3, 0.3, 0.2, 0.3, 0.15, 0.1, 0.1, 0.1, 0.3];
 
+/// How often a caption mentions a bystander.
+const BYSTANDER_MENTIONED: f32 = 0.4;
+
+/// Adds the bystander to a caption, or (more often) leaves it unsaid.
+pub(crate) fn with_bystander(
+    caption: String,
+    attributes: &Attributes,
+    bystander: Option<&Bystander>,
+    random: &mut impl Rng,
+) -> String {
+    match bystander {
+        Some(bystander) if random.random::<f32>() < BYSTANDER_MENTIONED => {
+            beside(&caption, attributes, bystander, &mut |ways| random.random_range(0..ways as u32) as usize)
+        }
+        _ => caption,
+    }
+}
+
+fn beside(
+    caption: &str,
+    attributes: &Attributes,
+    bystander: &Bystander,
+    choose: &mut impl FnMut(usize) -> usize,
+) -> String {
+    let nouns = words::nouns(bystander.kind);
+    let mut phrase = nouns[choose(nouns.len())].0.to_owned();
+    if attributes.shows(Hue::CATEGORY) {
+        let hues = words::hues(bystander.hue);
+        phrase = format!("{} {phrase}", hues[choose(hues.len())]);
+    }
+    let by = words::BESIDE[choose(words::BESIDE.len())];
+    format!("{caption} {by} {} {phrase}", article(&phrase))
+}
+
+fn article(phrase: &str) -> &'static str {
+    if phrase.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
+}
+
 /// A caption that mentions some of the attributes that can be seen, or (one in ten) all of them.
 pub(crate) fn caption(attributes: &Attributes, random: &mut impl Rng) -> String {
     let visible = visible(attributes);
@@ -39,9 +77,13 @@ pub(crate) fn caption(attributes: &Attributes, random: &mut impl Rng) -> String 
     sentence(attributes, &mentions, &mut |words| random.random_range(0..words as u32) as usize)
 }
 
-/// The caption that mentions every attribute that can be seen, in the first words for each.
-pub(crate) fn full_caption(attributes: &Attributes) -> String {
-    sentence(attributes, &visible(attributes), &mut |_words| 0)
+/// The caption that mentions every attribute that can be seen, and the bystander, in the first words for each.
+pub(crate) fn full_caption(attributes: &Attributes, bystander: Option<&Bystander>) -> String {
+    let caption = sentence(attributes, &visible(attributes), &mut |_words| 0);
+    match bystander {
+        Some(bystander) => beside(&caption, attributes, bystander, &mut |_words| 0),
+        None => caption,
+    }
 }
 
 /// What a picture of this style shows.
@@ -122,7 +164,7 @@ fn things(attributes: &Attributes, mentions: &Mentions, choose: &mut impl FnMut(
     let phrase = words.join(" ");
     match count {
         Some(count) => format!("{count} {phrase}"),
-        None if one => format!("{} {phrase}", if phrase.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }),
+        None if one => format!("{} {phrase}", article(&phrase)),
         None => phrase,
     }
 }
@@ -163,7 +205,7 @@ mod tests {
     #[test]
     fn a_full_caption_mentions_everything() {
         assert_eq!(
-            full_caption(&SCENE),
+            full_caption(&SCENE, None),
             "a photo of two large red striped boats on the left at sea in the rain at night with the letter K"
         );
     }
@@ -171,7 +213,7 @@ mod tests {
     #[test]
     fn what_cannot_be_seen_is_not_mentioned() {
         let sketch = Attributes { style: Style::Sketch, glyph: Glyph::None, ..SCENE };
-        assert_eq!(full_caption(&sketch), "a sketch of two large striped boats on the left at sea in the rain");
+        assert_eq!(full_caption(&sketch, None), "a sketch of two large striped boats on the left at sea in the rain");
         let mut random = ChaCha8Rng::seed_from_u64(3);
         for _ in 0..500 {
             let caption = caption(&sketch, &mut random);
@@ -180,6 +222,16 @@ mod tests {
                 "{caption}"
             );
         }
+    }
+
+    #[test]
+    fn a_bystander_is_named_last_and_its_colour_where_the_style_shows_it() {
+        let mug = Bystander { kind: Kind::Mug, hue: Hue::Orange, place: 0 };
+        let one = Attributes { glyph: Glyph::None, ..SCENE };
+        let caption = full_caption(&one, Some(&mug));
+        assert!(caption.ends_with("at night beside an orange mug"), "{caption}");
+        let sketch = full_caption(&Attributes { style: Style::Sketch, ..one }, Some(&mug));
+        assert!(sketch.ends_with("in the rain beside a mug"), "{sketch}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use parquet::{
 use rayon::prelude::*;
 
 use crate::{
-    attributes::{Attribute, Attributes, Kind},
+    attributes::{Attribute, Attributes, Bystander, Kind},
     words::{categories, descriptions},
     world::{Scene, World},
 };
@@ -79,7 +79,7 @@ pub enum DatasetFormat {
 pub struct DatasetFiles {
     /// Images, in the format asked for.
     pub images: PathBuf,
-    /// One row a scene: scene, `image_id` (as extraction names it), class, the attributes by category, captions, mask.
+    /// One row a scene: scene, `image_id` (as extraction names it), class, the attributes by category, captions, masks.
     pub scenes: PathBuf,
     /// Kinds in the order of their class indices, one a line.
     pub classes: PathBuf,
@@ -137,6 +137,7 @@ struct Drawn {
     scene: Scene,
     image: Vec<u8>,
     mask: Vec<u8>,
+    bystander_mask: Option<Vec<u8>>,
 }
 
 impl Drawn {
@@ -145,7 +146,11 @@ impl Drawn {
         let failed = |source| SceneError::Png { index, source };
         let image = encode(scene.pixels, png::ColorType::Rgb, &scene.image).map_err(failed)?;
         let mask = encode(scene.pixels, png::ColorType::Grayscale, &scene.mask).map_err(failed)?;
-        Ok(Self { scene, image, mask })
+        let bystander_mask = match scene.bystander {
+            Some(_) => Some(encode(scene.pixels, png::ColorType::Grayscale, &scene.bystander_mask).map_err(failed)?),
+            None => None,
+        };
+        Ok(Self { scene, image, mask, bystander_mask })
     }
 
     fn class(&self) -> usize {
@@ -247,6 +252,8 @@ fn scenes_schema() -> Arc<Schema> {
     let caption = Arc::new(Field::new("item", DataType::Utf8, true));
     fields.extend([text("full_caption"), Field::new("captions", DataType::List(caption), false)]);
     fields.push(Field::new("mask", DataType::Binary, false));
+    fields.push(Field::new("bystander", DataType::Utf8, true));
+    fields.push(Field::new("bystander_mask", DataType::Binary, true));
     Arc::new(Schema::new(fields))
 }
 
@@ -267,6 +274,10 @@ fn scenes_columns(drawn: &[Drawn], ids: &[String]) -> Vec<ArrayRef> {
     }
     columns.push(Arc::new(captions.finish()));
     columns.push(Arc::new(BinaryArray::from_iter_values(drawn.iter().map(|one| &one.mask))));
+    let bystanders = drawn.iter().map(|one| one.scene.bystander.as_ref().map(Bystander::name));
+    columns.push(Arc::new(bystanders.collect::<StringArray>()));
+    let masks = drawn.iter().map(|one| one.bystander_mask.as_deref());
+    columns.push(Arc::new(masks.collect::<BinaryArray>()));
     columns
 }
 

@@ -12,7 +12,8 @@ mod words;
 mod world;
 
 pub use attributes::{
-    Attribute, Attributes, Background, Count, Glyph, Home, Hue, Kind, Pattern, Position, Size, Style, Time, Weather,
+    Attribute, Attributes, Background, Bystander, Count, Glyph, Home, Hue, Kind, Pattern, Position, Size, Style, Time,
+    Weather,
 };
 pub use dataset::{DatasetFiles, DatasetFormat, SceneError, write_dataset};
 pub use sheet::contact_sheet;

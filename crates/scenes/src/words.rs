@@ -20,6 +20,9 @@ pub(crate) fn nouns(kind: Kind) -> &'static [(&'static str, &'static str)] {
     }
 }
 
+/// Prepositions before a bystander.
+pub(crate) const BESIDE: [&str; 3] = ["beside", "next to", "with"];
+
 /// Adjectives of a colour.
 pub(crate) fn hues(hue: Hue) -> &'static [&'static str] {
     match hue {

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     attributes::{
-        Attribute, Attributes, Background, Count, Glyph, Hue, Kind, Pattern, Position, Size, Style, Time, Weather,
+        Attribute, Attributes, Background, Bystander, Count, Glyph, Hue, Kind, Pattern, Position, Size, Style, Time,
+        Weather,
     },
-    caption::{caption, full_caption},
-    draw::render,
+    caption::{caption, full_caption, with_bystander},
+    draw::{free_places, render},
 };
 
 /// Which combinations of kind and colour are drawn.
@@ -40,13 +41,24 @@ pub struct World {
     /// Share of scenes, 0 to 1, that are as plain as can be: one large plain object, photo-like, by day, in clear weather,
     /// without a sign. Only kind, colour, position and background vary. What a training begins with.
     pub ease: f32,
+    /// Share of scenes, 0 to 1, with a bystander where the objects leave room for one (seven in ten do; plain scenes have none).
+    /// Everything else of a scene is the same with and without.
+    pub bystanders: f32,
     /// Captions with random subsets of the attributes, per scene.
     pub captions: u32,
 }
 
 impl Default for World {
     fn default() -> Self {
-        Self { seed: 0, pixels: 64, combinations: Combinations::Seen, correlation: 0.0, ease: 0.0, captions: 4 }
+        Self {
+            seed: 0,
+            pixels: 64,
+            combinations: Combinations::Seen,
+            correlation: 0.0,
+            ease: 0.0,
+            bystanders: 0.0,
+            captions: 4,
+        }
     }
 }
 
@@ -63,6 +75,10 @@ pub struct Scene {
     pub image: Vec<u8>,
     /// 255 where an object is, 0 elsewhere, between at its edges; one byte a pixel.
     pub mask: Vec<u8>,
+    /// Another object beside them.
+    pub bystander: Option<Bystander>,
+    /// What is seen of it, as in `mask`; empty where there is none.
+    pub bystander_mask: Vec<u8>,
     /// Captions that mention random subsets of the attributes.
     pub captions: Vec<String>,
     /// A caption that mentions every attribute that can be seen.
@@ -78,18 +94,50 @@ impl World {
     /// The scene of an index. Depends on nothing but the world and the index.
     pub fn scene(&self, index: u64) -> Scene {
         let mut random = self.random(index);
-        let attributes = self.attributes(&mut random);
-        let captions = (0..self.captions).map(|_| caption(&attributes, &mut random)).collect();
-        let full_caption = full_caption(&attributes);
-        let (image, mask) = render(&attributes, self.pixels, &mut random);
-        Scene { index, attributes, pixels: self.pixels, image, mask, captions, full_caption }
+        let (attributes, plain) = self.attributes(&mut random);
+        let mut aside = self.aside(index);
+        let bystander = self.bystander(&attributes, plain, &mut aside);
+        let by = bystander.as_ref();
+        let captions = self.captions(&attributes, by, &mut random, &mut aside);
+        let full_caption = full_caption(&attributes, by);
+        let (image, masks) = render(&attributes, by, self.pixels, &mut random);
+        Scene {
+            index,
+            attributes,
+            pixels: self.pixels,
+            image,
+            mask: masks.objects,
+            bystander,
+            bystander_mask: masks.bystander,
+            captions,
+            full_caption,
+        }
     }
 
     /// The captions of a scene without its picture.
     pub fn captions_of(&self, index: u64) -> Vec<String> {
         let mut random = self.random(index);
-        let attributes = self.attributes(&mut random);
-        (0..self.captions).map(|_| caption(&attributes, &mut random)).collect()
+        let (attributes, plain) = self.attributes(&mut random);
+        let mut aside = self.aside(index);
+        let bystander = self.bystander(&attributes, plain, &mut aside);
+        self.captions(&attributes, bystander.as_ref(), &mut random, &mut aside)
+    }
+
+    /// What a scene is of and beside which bystander, without drawing it.
+    pub fn subject(&self, index: u64) -> (Attributes, Option<Bystander>) {
+        let (attributes, plain) = self.attributes(&mut self.random(index));
+        (attributes, self.bystander(&attributes, plain, &mut self.aside(index)))
+    }
+
+    fn captions(
+        &self,
+        attributes: &Attributes,
+        bystander: Option<&Bystander>,
+        random: &mut ChaCha8Rng,
+        aside: &mut ChaCha8Rng,
+    ) -> Vec<String> {
+        let one = |_| with_bystander(caption(attributes, random), attributes, bystander, aside);
+        (0..self.captions).map(one).collect()
     }
 
     fn random(&self, index: u64) -> ChaCha8Rng {
@@ -98,7 +146,30 @@ impl World {
         random
     }
 
-    fn attributes(&self, random: &mut ChaCha8Rng) -> Attributes {
+    /// Random numbers of the bystander, apart from the others, so that it changes nothing else.
+    fn aside(&self, index: u64) -> ChaCha8Rng {
+        let mut random = ChaCha8Rng::seed_from_u64(!self.seed);
+        random.set_stream(index);
+        random
+    }
+
+    fn bystander(&self, attributes: &Attributes, plain: bool, aside: &mut ChaCha8Rng) -> Option<Bystander> {
+        if plain || aside.random::<f32>() >= self.bystanders {
+            return None;
+        }
+        let (kind, hue) = loop {
+            let (kind, hue) = (Kind::draw(aside), Hue::draw(aside));
+            if kind != attributes.kind && hue != attributes.hue {
+                break (kind, hue);
+            }
+        };
+        let free = free_places(attributes);
+        let drawn = aside.random_range(0..free.len().max(1) as u32) as usize;
+        free.get(drawn).map(|place| Bystander { kind, hue, place: *place })
+    }
+
+    /// The attributes, and whether the scene is a plain one.
+    fn attributes(&self, random: &mut ChaCha8Rng) -> (Attributes, bool) {
         let (kind, hue) = loop {
             let (kind, hue) = (Kind::draw(random), Hue::draw(random));
             match self.combinations {
@@ -130,9 +201,9 @@ impl World {
             glyph: if random.random::<f32>() < 0.5 { Glyph::None } else { Glyph::draw(random) },
         };
         if !plain {
-            return drawn;
+            return (drawn, false);
         }
-        Attributes {
+        let plain = Attributes {
             pattern: Pattern::Plain,
             count: Count::One,
             size: Size::Large,
@@ -141,7 +212,8 @@ impl World {
             style: Style::Photo,
             glyph: Glyph::None,
             ..drawn
-        }
+        };
+        (plain, true)
     }
 }
 

@@ -65,6 +65,33 @@ fn every_object_is_in_its_picture() {
 }
 
 #[test]
+fn a_bystander_changes_nothing_else() {
+    let alone = World::default();
+    let beside = World { bystanders: 1.0, ..alone };
+    let mut with = 0;
+    for index in 0..300 {
+        let (one, other) = (alone.scene(index), beside.scene(index));
+        assert_eq!((one.attributes, &one.mask, one.bystander), (other.attributes, &other.mask, None));
+        assert_eq!(beside.subject(index), (other.attributes, other.bystander));
+        assert_eq!(beside.captions_of(index), other.captions);
+        let Some(bystander) = other.bystander else {
+            assert_eq!((one.image, other.bystander_mask.len()), (other.image, 0));
+            continue;
+        };
+        with += 1;
+        assert!(bystander.kind != one.attributes.kind && bystander.hue != one.attributes.hue);
+        let covered = other.bystander_mask.iter().filter(|value| **value > 127).count();
+        // Half a side of 9.5 pixels: a full square has 361; the objects may cover a corner of it.
+        assert!((60..330).contains(&covered), "scene {index}: {covered} pixels of {bystander:?}");
+        let both = one.mask.iter().zip(&other.bystander_mask).filter(|(one, other)| **one > 127 && **other > 127);
+        assert_eq!(both.count(), 0, "scene {index}");
+        assert!(other.full_caption.starts_with(&one.full_caption) && other.full_caption.len() > one.full_caption.len());
+    }
+    // What the documentation says: seven scenes in ten have room.
+    assert!((190..=230).contains(&with), "{with} of 300");
+}
+
+#[test]
 fn pictures_of_no_size_are_refused() -> Outcome {
     let folder = tempfile::tempdir()?;
     let refused = write_dataset(&World { pixels: 8, ..World::default() }, 1, DatasetFormat::Folder, folder.path());

@@ -23,6 +23,8 @@ pub struct EvaluationSettings {
     pub seed: u64,
     /// Share of plain scenes, see [`World::ease`].
     pub ease: f32,
+    /// Share of scenes with a bystander, see [`World::bystanders`].
+    pub bystanders: f32,
 }
 
 /// Zero-shot accuracy on one category.
@@ -79,6 +81,7 @@ impl Subject<'_> {
             pixels: self.config.vision.image_size as u32,
             combinations,
             ease: settings.ease,
+            bystanders: settings.bystanders,
             captions: 0,
             ..World::default()
         };

@@ -8,7 +8,7 @@ use headspan_train::{Evaluation, EvaluationSettings, Subject};
 
 use crate::{
     cli::{EvaluateArgs, Evaluated},
-    commands::{UsageError, evaluate_segmentation::segmentation, percent, print, print_json},
+    commands::{UsageError, evaluate_segmentation::segmentation, percent, print, print_json, share},
 };
 
 /// Tries a model of the rendered world on scenes that its training never saw.
@@ -22,12 +22,15 @@ pub(crate) fn evaluate(arguments: &EvaluateArgs) -> Result<()> {
     if arguments.scenes == 0 || !arguments.scenes.is_multiple_of(100) {
         return Err(UsageError(format!("--scenes {}: a multiple of 100", arguments.scenes)).into());
     }
+    share("ease", arguments.ease)?;
+    share("bystanders", arguments.bystanders)?;
     let Opened { config, tokenizer, device, model } = opened(checkpoint, arguments.device)?;
     let subject = Subject { model: &model, config: &config, tokenizer: &tokenizer, device: &device };
     let found = subject.evaluate(&EvaluationSettings {
         scenes: arguments.scenes,
         seed: arguments.seed,
         ease: arguments.ease,
+        bystanders: arguments.bystanders,
     })?;
     if arguments.json { print_json(&json(&found)) } else { print(&table(&found)) }
 }

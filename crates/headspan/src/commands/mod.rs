@@ -163,6 +163,14 @@ pub(crate) fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
+/// Refuses the value of a flag that is no share.
+pub(crate) fn share(flag: &str, value: f32) -> Result<()> {
+    if (0.0..=1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(UsageError(format!("--{flag} {value}: a share from 0 to 1")).into())
+}
+
 /// JSON for machines, to stdout.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<()> {
     print(&serde_json::to_string_pretty(value)?)

@@ -17,10 +17,11 @@ pub(crate) fn scenes(arguments: &ScenesArgs) -> Result<()> {
         combinations: arguments.combinations.into(),
         correlation: arguments.correlation,
         ease: arguments.ease,
+        bystanders: arguments.bystanders,
         captions: arguments.captions,
     };
-    if !(0.0..=1.0).contains(&world.correlation) {
-        return Err(UsageError(format!("--correlation {}: a share from 0 to 1", world.correlation)).into());
+    for (flag, share) in [("correlation", world.correlation), ("ease", world.ease), ("bystanders", world.bystanders)] {
+        super::share(flag, share)?;
     }
     if let Some(path) = &arguments.sheet {
         return sheet(&world, path);

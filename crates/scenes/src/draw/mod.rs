@@ -10,18 +10,24 @@ mod weather;
 
 use rand::Rng;
 
-use crate::attributes::Attributes;
+use crate::attributes::{Attributes, Bystander};
 use canvas::Canvas;
+pub(crate) use objects::{Masks, free_places};
 
-/// Draws a scene: RGB with 3 bytes a pixel, and the mask of its objects with one.
-pub(crate) fn render(attributes: &Attributes, pixels: u32, random: &mut impl Rng) -> (Vec<u8>, Vec<u8>) {
+/// Draws a scene: RGB with 3 bytes a pixel, and the masks of its objects.
+pub(crate) fn render(
+    attributes: &Attributes,
+    bystander: Option<&Bystander>,
+    pixels: u32,
+    random: &mut impl Rng,
+) -> (Vec<u8>, Masks) {
     let mut canvas = Canvas::new(pixels);
     scenery::draw(&mut canvas, attributes, random);
     weather::behind(&mut canvas, attributes);
-    let mask = objects::draw(&mut canvas, attributes, random);
+    let masks = objects::draw(&mut canvas, attributes, bystander, random);
     weather::before(&mut canvas, attributes, random);
-    glyphs::draw(&mut canvas, attributes, random);
+    glyphs::draw(&mut canvas, attributes, bystander.map(objects::place), random);
     let mut image = canvas.into_rgb();
     style::apply(&mut image, pixels as usize, attributes.style);
-    (image, mask)
+    (image, masks)
 }

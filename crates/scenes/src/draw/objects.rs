@@ -5,27 +5,86 @@ use super::{
     canvas::{Canvas, Rgb, SIDE, between, circle, mixed, rectangle},
     shapes::{Shape, Tone, shape},
 };
-use crate::attributes::{Attributes, Count, Hue, Pattern, Position, Size};
+use crate::attributes::{Attributes, Bystander, Count, Hue, Pattern, Position, Size};
 
 const DARK: Rgb = [34, 34, 42];
 
-/// Draws the objects and returns their mask, one byte a pixel.
-pub(super) fn draw(canvas: &mut Canvas, attributes: &Attributes, random: &mut impl Rng) -> Vec<u8> {
+/// Half the side of a bystander: less than that of the smallest object that stands alone.
+const BYSTANDER: f32 = 9.5;
+
+/// Where a bystander may stand: the corners and the middles of the edges.
+const PLACES: [(f32, f32); 8] =
+    [(10.5, 10.5), (32.0, 10.5), (53.5, 10.5), (10.5, 32.0), (53.5, 32.0), (10.5, 53.5), (32.0, 53.5), (53.5, 53.5)];
+
+/// Masks of one byte a pixel.
+pub(crate) struct Masks {
+    /// Of the objects that the scene is of.
+    pub(crate) objects: Vec<u8>,
+    /// Of what is seen of the bystander; empty where there is none.
+    pub(crate) bystander: Vec<u8>,
+}
+
+/// Center of a bystander.
+pub(super) fn place(bystander: &Bystander) -> (f32, f32) {
+    PLACES[bystander.place]
+}
+
+/// Places of a bystander that the objects leave free, wherever in their range the objects are drawn.
+pub(crate) fn free_places(attributes: &Attributes) -> Vec<usize> {
+    let radius = radius(attributes);
+    let objects = group(attributes, radius, (0.0, 0.0));
+    // A corner of one may come under a corner of the other: objects are drawn over bystanders.
+    let clear = |place: &(f32, f32)| {
+        objects.iter().all(|center| (center.0 - place.0).hypot(center.1 - place.1) > radius + BYSTANDER)
+    };
+    (0..PLACES.len()).filter(|at| clear(&PLACES[*at])).collect()
+}
+
+/// Draws the objects, over the bystander.
+pub(super) fn draw(
+    canvas: &mut Canvas,
+    attributes: &Attributes,
+    bystander: Option<&Bystander>,
+    random: &mut impl Rng,
+) -> Masks {
+    let behind = bystander.and_then(|bystander| {
+        let own = Attributes { kind: bystander.kind, hue: bystander.hue, pattern: Pattern::Plain, ..*attributes };
+        let (x, y) = place(bystander);
+        // It faces the middle.
+        let mirrored = if x > SIDE / 2.0 { -1.0 } else { 1.0 };
+        let placed = Transform::from_scale(BYSTANDER * mirrored, BYSTANDER).post_translate(x, y);
+        let shape = shape(own.kind);
+        object(canvas, &own, &shape, placed);
+        outline_of(canvas, &shape, placed, None)
+    });
+    let objects = draw_objects(canvas, attributes, random);
+    let mut bystander = behind.map(Mask::take).unwrap_or_default();
+    bystander.iter_mut().zip(&objects).for_each(|(seen, over)| *seen = (*seen).min(255 - over));
+    Masks { objects, bystander }
+}
+
+/// Draws the objects and returns their mask.
+fn draw_objects(canvas: &mut Canvas, attributes: &Attributes, random: &mut impl Rng) -> Vec<u8> {
     let radius = radius(attributes) * between(random, 0.94, 1.06);
     let shape = shape(attributes.kind);
     let mut covered: Option<Mask> = None;
-    for (x, y) in centers(attributes, radius, random) {
+    let jitter = (between(random, -2.0, 2.0), between(random, -2.0, 2.0));
+    for (x, y) in group(attributes, radius, jitter) {
         let mirrored = if random.random::<f32>() < 0.5 { -1.0 } else { 1.0 };
         let placed = Transform::from_scale(radius * mirrored, radius)
             .post_rotate(between(random, -7.0, 7.0))
             .post_translate(x, y);
         object(canvas, attributes, &shape, placed);
-        for path in std::iter::once(&shape.body).chain(solid_details(&shape)) {
-            let own = canvas.mask(path.as_ref(), placed);
-            covered = united(covered, own);
-        }
+        covered = outline_of(canvas, &shape, placed, covered);
     }
     covered.map(Mask::take).unwrap_or_default()
+}
+
+/// The mask of a shape, united with what is covered already.
+fn outline_of(canvas: &Canvas, shape: &Shape, placed: Transform, covered: Option<Mask>) -> Option<Mask> {
+    std::iter::once(&shape.body)
+        .chain(solid_details(shape))
+        .fold(covered, |covered, path| united(covered, canvas.mask(path.as_ref(), placed)))
 }
 
 fn solid_details(shape: &Shape) -> impl Iterator<Item = &Option<tiny_skia::Path>> {
@@ -59,7 +118,7 @@ fn radius(attributes: &Attributes) -> f32 {
 }
 
 /// Where the objects stand: in a group about the position, inside the picture.
-fn centers(attributes: &Attributes, radius: f32, random: &mut impl Rng) -> Vec<(f32, f32)> {
+fn group(attributes: &Attributes, radius: f32, jitter: (f32, f32)) -> Vec<(f32, f32)> {
     let gap = 1.12 * radius;
     let group: &[(f32, f32)] = match attributes.count {
         Count::One => &[(0.0, 0.0)],
@@ -77,8 +136,8 @@ fn centers(attributes: &Attributes, radius: f32, random: &mut impl Rng) -> Vec<(
     let reach =
         |axis: fn(&(f32, f32)) -> f32| group.iter().map(|place| axis(place).abs() * gap).fold(0.0, f32::max) + radius;
     let inside = |center: f32, reach: f32| center.clamp(reach.min(SIDE / 2.0), (SIDE - reach).max(SIDE / 2.0));
-    let x = inside(x + between(random, -2.0, 2.0), reach(|place| place.0));
-    let y = inside(y + between(random, -2.0, 2.0), reach(|place| place.1));
+    let x = inside(x + jitter.0, reach(|place| place.0));
+    let y = inside(y + jitter.1, reach(|place| place.1));
     group.iter().map(|(across, down)| (x + across * gap, y + down * gap)).collect()
 }
 
