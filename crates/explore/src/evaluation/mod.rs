@@ -20,7 +20,7 @@ use scores::Tally;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MapMethod {
-    /// Token scores of the predicted class less the mean over all classes, summed over heads.
+    /// Token scores of the class (predicted, or asked for) less the mean over all classes, summed over heads.
     Decomposition,
     /// Attention of the class token in the last layer, averaged over its heads.
     RawAttention,
@@ -76,28 +76,46 @@ impl<'a> SegmentationTrial<'a> {
     /// Scores the maps of an image against its mask, an image of the same height and width in which anything but black is
     /// foreground. Returns the predicted class.
     pub fn add(&mut self, image: &RgbImage8, mask: &RgbImage8) -> Result<usize> {
-        if (image.width, image.height) != (mask.width, mask.height) {
-            return Err(ExploreError::Invalid {
-                what: "the mask",
-                found: format!("{} × {} pixels", mask.width, mask.height),
-                expected: format!("{} × {}, as the image has", image.width, image.height),
-            });
+        same_size(image, mask)?;
+        let trace = self.model.trace_with_attention(image, &self.layers)?;
+        let class = self.predicted(&trace);
+        self.score(&trace, class, mask)?;
+        self.images += 1;
+        Ok(class)
+    }
+
+    /// Scores an image once for each thing in it that is asked for by name: the index of its class, and its mask. Attention is the
+    /// same whatever is asked for. Errors as [`SegmentationTrial::add`], and where there is no such class.
+    pub fn add_named(&mut self, image: &RgbImage8, asked: &[(usize, &RgbImage8)]) -> Result<()> {
+        for (class, mask) in asked {
+            same_size(image, mask)?;
+            if *class >= self.classes.len() {
+                let expected = format!("below {}", self.classes.len());
+                return Err(ExploreError::Invalid { what: "the class", found: class.to_string(), expected });
+            }
         }
+        let trace = self.model.trace_with_attention(image, &self.layers)?;
+        for (class, mask) in asked {
+            self.score(&trace, *class, mask)?;
+        }
+        self.images += 1;
+        Ok(())
+    }
+
+    /// Scores the maps of a class against a mask.
+    fn score(&mut self, trace: &ImageTrace, class: usize, mask: &RgbImage8) -> Result<()> {
         // The mask goes through the very transform of the image, so that both are cropped alike.
         let seen = self.model.seen(mask);
         let truth: Vec<bool> = seen.data.chunks_exact(3).map(|pixel| pixel.iter().any(|value| *value > 127)).collect();
-        let trace = self.model.trace_with_attention(image, &self.layers)?;
-        let class = self.predicted(&trace);
         let direction: Vec<f32> = self.classes[class].iter().zip(&self.mean).map(|(own, mean)| own - mean).collect();
-        let (decomposition, _) = token_scores(&self.heads, &self.readouts, &trace, &direction)?;
-        let (raw, rollout) = attention_maps(&trace);
+        let (decomposition, _) = token_scores(&self.heads, &self.readouts, trace, &direction)?;
+        let (raw, rollout) = attention_maps(trace);
         let side = seen.width as usize;
         for (tally, patches) in self.tallies.iter_mut().zip([decomposition, raw, rollout]) {
             let scores = to_pixels(&patches, trace.grid, side);
             tally.add(&scores, &clipped(&scores), &truth);
         }
-        self.images += 1;
-        Ok(class)
+        Ok(())
     }
 
     /// Class whose text is nearest to the image.
@@ -113,10 +131,22 @@ impl<'a> SegmentationTrial<'a> {
         self.images
     }
 
-    /// Scores of each method over all images so far.
+    /// Scores of each method over all maps so far.
     pub fn scores(&self) -> Vec<(MapMethod, SegmentationScores)> {
         MapMethod::ALL.into_iter().zip(self.tallies.iter().map(Tally::scores)).collect()
     }
+}
+
+/// The mask has the image's height and width.
+fn same_size(image: &RgbImage8, mask: &RgbImage8) -> Result<()> {
+    if (image.width, image.height) == (mask.width, mask.height) {
+        return Ok(());
+    }
+    Err(ExploreError::Invalid {
+        what: "the mask",
+        found: format!("{} × {} pixels", mask.width, mask.height),
+        expected: format!("{} × {}, as the image has", image.width, image.height),
+    })
 }
 
 /// Raw class-token attention of the last layer and attention rollout, of the patches.

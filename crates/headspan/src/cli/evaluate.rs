@@ -29,6 +29,10 @@ pub(crate) struct EvaluateArgs {
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub(crate) ease: f32,
 
+    /// Share of scenes with a bystander, a smaller object of another kind, where there is room for one
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub(crate) bystanders: f32,
+
     /// cpu, wgpu, cuda or auto
     #[arg(long)]
     pub(crate) device: Option<DeviceChoice>,
@@ -48,7 +52,8 @@ pub(crate) enum Evaluated {
 
 const SEGMENTATION_HELP: &str = "\
 Of each image the class is predicted by zero-shot; a patch's score is that of this class less the mean over all classes,
-summed over the heads. Maps go bilinearly to the pixels that the model sees, are clipped at zero and scaled to 0..1;
+summed over the heads. Of rendered scenes there is a second table: scenes with two things in them, each asked for by its
+text, such as `a green tree`. Maps go bilinearly to the pixels that the model sees, are clipped at zero and scaled to 0..1;
 foreground is what lies above the mean. Masks get the crop that images get.
 
 Examples:

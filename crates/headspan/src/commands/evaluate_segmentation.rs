@@ -1,11 +1,14 @@
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_clip::{DecodeLimits, ReadoutFolder, RgbImage8, decode_rgb};
-use headspan_explore::{ExploreModel, SegmentationTrial};
-use headspan_scenes::{Attribute, Count, Hue, Kind, Pattern, World};
-use serde_json::json;
+use headspan_explore::{ExploreModel, MapMethod, SegmentationScores, SegmentationTrial};
+use headspan_scenes::{Attribute, Count, Hue, Kind, Pattern, Scene, World};
+use serde_json::{Value, json};
 
 use crate::{
     cli::SegmentationArgs,
@@ -28,42 +31,61 @@ pub(super) fn segmentation(arguments: &SegmentationArgs) -> Result<()> {
     let layers = arguments.layers.resolve(config.vision.layers)?;
     let readouts = ReadoutFolder::new(&clip.visual)?.readouts(&layers)?;
     let model = ExploreModel::new(clip, tokenizer, &config, device);
-    let classes = match &arguments.classes {
-        Some(file) => listed(file, &arguments.template)?,
-        None => objects(),
+    let trial = |classes: &[String]| -> Result<SegmentationTrial<'_>> {
+        Ok(SegmentationTrial::new(&model, &readouts, embeddings(&model, classes)?)?)
     };
-    let embeddings = embeddings(&model, &classes)?;
-    let mut trial = SegmentationTrial::new(&model, &readouts, embeddings)?;
-    let skipped = match (&arguments.images, &arguments.masks) {
-        (Some(images), Some(masks)) => of_folders(&mut trial, images, masks, arguments.limit)?,
-        _ => of_scenes(&mut trial, arguments)?,
+    let found = match (&arguments.images, &arguments.masks, &arguments.classes) {
+        (Some(images), Some(masks), Some(classes)) => {
+            let mut trial = trial(&listed(classes, &arguments.template)?)?;
+            let skipped = of_folders(&mut trial, images, masks, arguments.limit)?;
+            if trial.images() == 0 {
+                bail!("no image could be scored; the warnings above say why");
+            }
+            vec![Scored { title: "", key: "folders", scores: trial.scores(), images: trial.images(), skipped }]
+        }
+        _ => of_scenes(&trial, arguments)?,
     };
-    if trial.images() == 0 {
-        bail!("no image could be scored; the warnings above say why");
+    match found.as_slice() {
+        [one] if arguments.json => print_json(&one.json()),
+        several if arguments.json => {
+            let named = several.iter().map(|one| (one.key, one.json()));
+            print_json(&named.collect::<BTreeMap<_, _>>())
+        }
+        tables => print(&tables.iter().map(Scored::table).collect::<Vec<_>>().join("\n\n")),
     }
-    if arguments.json {
-        let methods = trial.scores().into_iter().map(|(method, scores)| json!({ "method": method, "scores": scores }));
-        let methods: Vec<_> = methods.collect();
-        return print_json(&json!({ "images": trial.images(), "skipped": skipped, "methods": methods }));
-    }
-    print(&table(&trial, skipped))
 }
 
-fn table(trial: &SegmentationTrial<'_>, skipped: usize) -> String {
-    let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY);
-    table.set_header(["map", "pixel accuracy", "mIoU", "mAP", "AP of foreground"]);
-    let share = |share: f64| Cell::new(percent(share)).set_alignment(CellAlignment::Right);
-    for (method, scores) in trial.scores() {
-        table.add_row([
-            Cell::new(method.name()),
-            share(scores.pixel_accuracy),
-            share(scores.mean_iou),
-            share(scores.average_precision),
-            share(scores.foreground_precision),
-        ]);
+/// What one trial found.
+struct Scored {
+    title: &'static str,
+    key: &'static str,
+    scores: Vec<(MapMethod, SegmentationScores)>,
+    images: usize,
+    skipped: usize,
+}
+
+impl Scored {
+    fn json(&self) -> Value {
+        let methods = self.scores.iter().map(|(method, scores)| json!({ "method": method, "scores": scores }));
+        json!({ "images": self.images, "skipped": self.skipped, "methods": methods.collect::<Vec<_>>() })
     }
-    format!("{table}\n{} images, {skipped} skipped", trial.images())
+
+    fn table(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(UTF8_HORIZONTAL_ONLY);
+        table.set_header(["map", "pixel accuracy", "mIoU", "mAP", "AP of foreground"]);
+        let share = |share: f64| Cell::new(percent(share)).set_alignment(CellAlignment::Right);
+        for (method, scores) in &self.scores {
+            table.add_row([
+                Cell::new(method.name()),
+                share(scores.pixel_accuracy),
+                share(scores.mean_iou),
+                share(scores.average_precision),
+                share(scores.foreground_precision),
+            ]);
+        }
+        format!("{}{table}\n{} images, {} skipped", self.title, self.images, self.skipped)
+    }
 }
 
 /// Embeddings of texts, some at a time.
@@ -89,6 +111,62 @@ fn listed(file: &Path, template: &str) -> Result<Vec<String>> {
     Ok(names.iter().map(|name| template.replace("{}", name)).collect())
 }
 
+/// Scenes with two things, each asked for by its text, and scenes of one kind, the class predicted as published.
+fn of_scenes<'a>(
+    trial: &impl Fn(&[String]) -> Result<SegmentationTrial<'a>>,
+    arguments: &SegmentationArgs,
+) -> Result<Vec<Scored>> {
+    let world = World { seed: arguments.seed, captions: 0, ..World::default() };
+    let mut named = trial(&(0..NAMES).map(name).collect::<Vec<_>>())?;
+    let beside = World { bystanders: 1.0, ..world };
+    let two = (0..).filter(|index| beside.subject(*index).1.is_some()).take(arguments.limit);
+    for scene in two.map(|index| beside.scene(index)) {
+        let Some(bystander) = scene.bystander else { continue };
+        let hue = |hue: Hue| scene.attributes.shows(Hue::CATEGORY).then_some(hue);
+        let (objects, other) = (grey(&scene, &scene.mask), grey(&scene, &scene.bystander_mask));
+        let asked = [
+            (named_class(scene.attributes.kind, hue(scene.attributes.hue)), &objects),
+            (named_class(bystander.kind, hue(bystander.hue)), &other),
+        ];
+        named.add_named(&rgb(&scene), &asked)?;
+    }
+    let mut predicted = trial(&objects())?;
+    for scene in (0..arguments.limit as u64).map(|index| world.scene(index)) {
+        predicted.add(&rgb(&scene), &grey(&scene, &scene.mask))?;
+    }
+    let scored = |title, key, trial: &SegmentationTrial<'_>| Scored {
+        title,
+        key,
+        scores: trial.scores(),
+        images: trial.images(),
+        skipped: 0,
+    };
+    Ok(vec![
+        scored("Two things in a scene, each asked for by its text:\n", "named", &named),
+        scored("Things of one kind, the class predicted:\n", "predicted", &predicted),
+    ])
+}
+
+/// Classes of what is asked for by name: each kind, and each kind in each colour.
+const NAMES: usize = Kind::ALL.len() * (1 + Hue::ALL.len());
+
+/// Class of a kind, in a colour if the picture shows colours.
+fn named_class(kind: Kind, hue: Option<Hue>) -> usize {
+    kind.index() * (1 + Hue::ALL.len()) + hue.map_or(0, |hue| 1 + hue.index())
+}
+
+/// Text of such a class, as a person would type it.
+fn name(class: usize) -> String {
+    let kind = Kind::ALL[class / (1 + Hue::ALL.len())].name();
+    match class % (1 + Hue::ALL.len()) {
+        0 => format!("a {kind}"),
+        hue => {
+            let hue = Hue::ALL[hue - 1].name();
+            format!("{} {hue} {kind}", if hue == "orange" { "an" } else { "a" })
+        }
+    }
+}
+
 /// A text for each object of the rendered world as captions describe it: number, size, colour, pattern and kind.
 fn objects() -> Vec<String> {
     let mut texts = vec![String::new()];
@@ -104,16 +182,13 @@ fn objects() -> Vec<String> {
     texts.iter().map(|text| text.trim_end().to_owned()).collect()
 }
 
-fn of_scenes(trial: &mut SegmentationTrial<'_>, arguments: &SegmentationArgs) -> Result<usize> {
-    let world = World { seed: arguments.seed, captions: 0, ..World::default() };
-    for index in 0..arguments.limit as u64 {
-        let scene = world.scene(index);
-        let side = scene.pixels;
-        let mask = scene.mask.iter().flat_map(|value| [*value; 3]).collect();
-        let mask = RgbImage8 { width: side, height: side, data: mask };
-        trial.add(&RgbImage8 { width: side, height: side, data: scene.image }, &mask)?;
-    }
-    Ok(0)
+fn rgb(scene: &Scene) -> RgbImage8 {
+    RgbImage8 { width: scene.pixels, height: scene.pixels, data: scene.image.clone() }
+}
+
+fn grey(scene: &Scene, mask: &[u8]) -> RgbImage8 {
+    let data = mask.iter().flat_map(|value| [*value; 3]).collect();
+    RgbImage8 { width: scene.pixels, height: scene.pixels, data }
 }
 
 /// Scores the images that have a mask; the others, and what cannot be read, are counted and named.

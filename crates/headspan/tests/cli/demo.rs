@@ -48,10 +48,20 @@ fn the_demo_runs_from_nothing_and_is_held_against_the_truth() -> Outcome {
     let output = evaluate(&["--limit", "100"])?;
     stderr_of(&output, 0);
     let found: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    let of = |method: usize, figure: &str| found["methods"][method]["scores"][figure].as_f64().unwrap_or_default();
+    let of = |trial: &str, method: usize, figure: &str| {
+        found[trial]["methods"][method]["scores"][figure].as_f64().unwrap_or_default()
+    };
     for attention in [1, 2] {
-        assert!(of(0, "pixel_accuracy") > of(attention, "pixel_accuracy"), "{found}");
-        assert!(of(0, "mean_iou") > of(attention, "mean_iou"), "{found}");
+        for trial in ["named", "predicted"] {
+            assert_eq!(found[trial]["images"], 100);
+            for figure in ["pixel_accuracy", "mean_iou"] {
+                assert!(of(trial, 0, figure) > of(trial, attention, figure), "{trial} {figure} {found}");
+            }
+        }
+        // Attention does not know what was asked for: a thing's text finds it in 58 %, attention in 41.
+        let ahead = of("named", 0, "foreground_precision") - of("named", attention, "foreground_precision");
+        assert!(ahead > 0.1, "{found}");
+        assert!(of("named", 0, "average_precision") > of("named", attention, "average_precision"), "{found}");
     }
 
     // Folders of images and masks: one image has no mask, one mask is of another size.
