@@ -5,29 +5,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{ClipError, Result};
 
-/// Where the model runs.
+/// Where the model runs: `auto`, `cpu`, `wgpu`, `cuda`, or with the number of one of several GPUs, `wgpu:1`, `cuda:3`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String", into = "String")]
 pub enum DeviceChoice {
     /// CUDA if it is built in and there, else a GPU through wgpu, else the CPU.
     #[default]
     Auto,
     /// Burn's flex backend.
     Cpu,
-    /// A GPU through wgpu (Vulkan, Metal or DirectX).
-    Wgpu,
-    /// An NVIDIA GPU through CUDA (needs the feature `cuda`).
-    Cuda,
+    /// A GPU through wgpu (Vulkan, Metal or DirectX), from 0 in the order of `headspan doctor`.
+    Wgpu(usize),
+    /// An NVIDIA GPU through CUDA (needs the feature `cuda`), from 0.
+    Cuda(usize),
+}
+
+impl DeviceChoice {
+    /// Whether it is no CPU.
+    pub fn is_gpu(self) -> bool {
+        matches!(self, Self::Wgpu(_) | Self::Cuda(_))
+    }
 }
 
 impl fmt::Display for DeviceChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Cpu => "cpu",
-            Self::Wgpu => "wgpu",
-            Self::Cuda => "cuda",
-        })
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Wgpu(0) => f.write_str("wgpu"),
+            Self::Cuda(0) => f.write_str("cuda"),
+            Self::Wgpu(number) => write!(f, "wgpu:{number}"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        }
     }
 }
 
@@ -35,17 +44,38 @@ impl FromStr for DeviceChoice {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        [Self::Auto, Self::Cpu, Self::Wgpu, Self::Cuda]
-            .into_iter()
-            .find(|choice| choice.to_string() == name)
-            .ok_or_else(|| format!("unknown device `{name}`: expected auto, cpu, wgpu or cuda"))
+        let (kind, number) = name.split_once(':').map_or((name, None), |(kind, number)| (kind, Some(number)));
+        let numbered = number.unwrap_or("0").parse();
+        match (kind, number, numbered) {
+            ("auto", None, _) => Ok(Self::Auto),
+            ("cpu", None, _) => Ok(Self::Cpu),
+            ("wgpu", _, Ok(number)) => Ok(Self::Wgpu(number)),
+            ("cuda", _, Ok(number)) => Ok(Self::Cuda(number)),
+            _ => Err(format!(
+                "unknown device `{name}`: expected auto, cpu, wgpu or cuda, or one of several GPUs such as `cuda:1`"
+            )),
+        }
+    }
+}
+
+impl TryFrom<String> for DeviceChoice {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        name.parse()
+    }
+}
+
+impl From<DeviceChoice> for String {
+    fn from(choice: DeviceChoice) -> Self {
+        choice.to_string()
     }
 }
 
 /// One device that could be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeviceDescription {
-    /// `cpu`, `wgpu` or `cuda`.
+    /// What to ask for to get it.
     pub kind: DeviceChoice,
     /// Name as the driver gives it.
     pub name: String,
@@ -55,20 +85,24 @@ pub struct DeviceDescription {
 pub fn available_devices() -> Vec<DeviceDescription> {
     let mut devices = Vec::new();
     #[cfg(feature = "cuda")]
-    devices.extend(listed(DeviceChoice::Cuda, DeviceType::Cuda));
-    devices.extend(listed(DeviceChoice::Wgpu, DeviceType::Wgpu));
+    devices.extend(listed(DeviceChoice::Cuda, || Device::enumerate(DeviceType::Cuda).into_vec()));
+    devices.extend(listed(DeviceChoice::Wgpu, graphics_devices));
     devices.push(DeviceDescription { kind: DeviceChoice::Cpu, name: "flex".to_owned() });
     devices
 }
 
-fn listed(kind: DeviceChoice, device_type: DeviceType) -> Vec<DeviceDescription> {
+fn listed(
+    kind: fn(usize) -> DeviceChoice,
+    devices: impl FnOnce() -> Vec<Device> + panic::UnwindSafe,
+) -> Vec<DeviceDescription> {
     // Drivers that are half installed make the enumeration panic; then there is no such device.
-    let devices = panic::catch_unwind(|| Device::enumerate(device_type).into_vec()).unwrap_or_default();
+    let devices = panic::catch_unwind(devices).unwrap_or_default();
     let name = |device: &Device| {
         let note = if is_software(device) { ", a software renderer: `auto` passes it over" } else { "" };
         format!("{device:?}{note}")
     };
-    devices.iter().map(|device| DeviceDescription { kind, name: name(device) }).collect()
+    let numbered = devices.iter().enumerate();
+    numbered.map(|(number, device)| DeviceDescription { kind: kind(number), name: name(device) }).collect()
 }
 
 /// Whether a graphics driver only imitates a GPU on the CPU (llvmpipe, WARP): right, and hundreds of times slower than the
@@ -88,11 +122,11 @@ fn graphics_devices() -> Vec<Device> {
 pub fn open_device(choice: DeviceChoice) -> Result<(Device, DeviceChoice)> {
     match choice {
         DeviceChoice::Cpu => Ok((Device::flex(), DeviceChoice::Cpu)),
-        DeviceChoice::Wgpu => open_listed(DeviceChoice::Wgpu, graphics_devices),
-        DeviceChoice::Cuda => open_cuda(),
-        DeviceChoice::Auto => Ok(open_cuda()
+        DeviceChoice::Wgpu(number) => open_listed(choice, number, graphics_devices),
+        DeviceChoice::Cuda(number) => open_cuda(number),
+        DeviceChoice::Auto => Ok(open_cuda(0)
             .or_else(|_no_cuda| {
-                open_listed(DeviceChoice::Wgpu, || {
+                open_listed(DeviceChoice::Wgpu(0), 0, || {
                     graphics_devices().into_iter().filter(|device| !is_software(device)).collect()
                 })
             })
@@ -101,25 +135,26 @@ pub fn open_device(choice: DeviceChoice) -> Result<(Device, DeviceChoice)> {
 }
 
 #[cfg(feature = "cuda")]
-fn open_cuda() -> Result<(Device, DeviceChoice)> {
-    open_listed(DeviceChoice::Cuda, || Device::enumerate(DeviceType::Cuda).into_vec())
+fn open_cuda(number: usize) -> Result<(Device, DeviceChoice)> {
+    open_listed(DeviceChoice::Cuda(number), number, || Device::enumerate(DeviceType::Cuda).into_vec())
 }
 
 #[cfg(not(feature = "cuda"))]
-fn open_cuda() -> Result<(Device, DeviceChoice)> {
+fn open_cuda(number: usize) -> Result<(Device, DeviceChoice)> {
     Err(ClipError::NoDevice {
-        wanted: "cuda".to_owned(),
+        wanted: DeviceChoice::Cuda(number).to_string(),
         why: "this headspan was built without it; build with `--features cuda`".to_owned(),
     })
 }
 
 fn open_listed(
     choice: DeviceChoice,
+    number: usize,
     list: impl FnOnce() -> Vec<Device> + panic::UnwindSafe,
 ) -> Result<(Device, DeviceChoice)> {
     let missing = |why: &str| ClipError::NoDevice { wanted: choice.to_string(), why: why.to_owned() };
     let opened = panic::catch_unwind(|| {
-        let device = list().into_iter().next()?;
+        let device = list().into_iter().nth(number)?;
         let one = burn::tensor::Tensor::<1>::from_data(TensorData::new(vec![1.0_f32], [1]), &device);
         let two = (one.clone() + one).into_data().try_into_vec::<f32>().ok()?;
         (two == [2.0]).then_some(device)
@@ -130,5 +165,29 @@ fn open_listed(
             "no such device was found; `headspan doctor` lists what is there, `--device cpu` works everywhere",
         )),
         Err(_panic) => Err(missing("its driver failed at the first operation; `--device cpu` works everywhere")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_devices_are_read_as_they_are_written() {
+        use DeviceChoice::{Auto, Cpu, Cuda, Wgpu};
+        for (name, choice) in [
+            ("auto", Auto),
+            ("cpu", Cpu),
+            ("wgpu", Wgpu(0)),
+            ("cuda", Cuda(0)),
+            ("wgpu:2", Wgpu(2)),
+            ("cuda:11", Cuda(11)),
+        ] {
+            assert_eq!((name.parse(), choice.to_string()), (Ok(choice), name.to_owned()));
+        }
+        for wrong in ["gpu", "cpu:1", "auto:0", "cuda:", "wgpu:one", "cuda:-1"] {
+            let refused = wrong.parse::<DeviceChoice>();
+            assert!(refused.as_ref().is_err_and(|error| error.contains(wrong)), "{refused:?}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use crate::precision::Precision;
+
 /// What can go wrong between a checkpoint's files and a model on a device.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -124,6 +126,14 @@ pub enum ClipError {
     NotTraced {
         /// What was asked for.
         what: &'static str,
+    },
+    /// A precision that the device does not have.
+    #[error("`images.precision = \"{precision}\"`: {why}")]
+    Precision {
+        /// What was asked for.
+        precision: Precision,
+        /// Why not, or what there is instead.
+        why: &'static str,
     },
     /// Pixels are not a whole number of images.
     #[error("{values} pixel values are not a whole number of images of {image}")]

@@ -14,21 +14,25 @@ mod checkpoint;
 mod config;
 mod cpu;
 mod device;
+mod device_memory;
 mod error;
 mod image;
 mod model;
+mod precision;
 mod readout;
 mod tokenizer;
 
 pub use checkpoint::{Checkpoint, CheckpointFiles, CheckpointLayout, SavedPrecision};
 pub use config::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig};
-pub use cpu::{Calibration, CpuVision, InstructionSet, Precision};
+pub use cpu::{Calibration, CpuVision, InstructionSet};
 pub use device::{DeviceChoice, DeviceDescription, available_devices, open_device};
+pub use device_memory::free_device_memory;
 pub use error::{ClipError, Result};
 pub use image::{DecodeLimits, ImageError, Preprocess, RgbImage8, decode_rgb, probe_dimensions};
 pub use model::{
     Attention, Clip, HeadScalars, HeadTrace, HostTrace, Mlp, ResidualBlock, TextTower, TokenTrace, TraceRequest,
     Transformer, TransformerConfig, VisionTower,
 };
+pub use precision::Precision;
 pub use readout::{Readout, ReadoutFolder};
 pub use tokenizer::{TokenBatch, Tokenizer};

@@ -19,6 +19,9 @@ const SEARCHED: u64 = 64;
 /// ViT-B/32 show in the probe (1e-2), which amplify more than trained ones (5e-3).
 const BFLOAT16_TOLERANCE: f64 = 5e-2;
 
+/// The same for float16, which rounds to three bits more.
+const FLOAT16_TOLERANCE: f64 = BFLOAT16_TOLERANCE / 8.0;
+
 /// What a run measured about itself on its first images, as error over the largest absolute value.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CheckFigures {
@@ -36,6 +39,7 @@ impl ImagesJob<'_> {
         match self.settings.precision {
             Precision::Float32 => exact,
             Precision::Bfloat16 => exact.max(BFLOAT16_TOLERANCE),
+            Precision::Float16 => exact.max(FLOAT16_TOLERANCE),
         }
     }
 }
@@ -59,7 +63,8 @@ pub(crate) fn check_first_batch(
     let trace = pass.trace(pixels.clone(), side, &request)?;
     let identity_error = identity_error(job.model, folder, &folder.readouts(layers)?, &trace)?;
     within("sum identity", identity_error, job.tolerance(job.settings.identity_tolerance))?;
-    let burn = ForwardPass::Burn { model: job.cpu_model.unwrap_or(job.model), device: &burn::tensor::Device::flex() };
+    let tower = Box::new(job.cpu_model.unwrap_or(job.model).visual.clone());
+    let burn = ForwardPass::Burn { tower, device: &burn::tensor::Device::flex() };
     let probe_error = probe_error(&trace, &burn.trace(pixels, side, &request)?);
     within("CPU probe", probe_error, job.tolerance(job.settings.probe_tolerance))?;
     Ok(Some(CheckFigures { images: trace.scalars.len() as u64, identity_error, probe_error: Some(probe_error) }))

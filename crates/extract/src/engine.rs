@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, ops::Range, time::Instant};
 
 use burn::tensor::Device;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -6,10 +6,12 @@ use headspan_artifacts::{
     ActivationBatch, ActivationShape, HeadId, ImageRow, ImageStatus, PartWriter, RunDirectory, write_rows,
 };
 use headspan_clip::{
-    Clip, ClipConfig, CpuVision, DecodeLimits, HostTrace, Precision, Preprocess, Readout, ReadoutFolder, TraceRequest,
+    Clip, ClipConfig, CpuVision, DecodeLimits, HostTrace, Preprocess, Readout, ReadoutFolder, TraceRequest,
+    free_device_memory,
 };
 
 use crate::{
+    busy::Passes,
     check::{CheckFigures, check_first_batch},
     dataset::Dataset,
     decode::{BatchJob, DecodedBatch, decode},
@@ -64,18 +66,18 @@ pub struct ImagesSummary {
     pub skipped: u64,
     /// Seconds from the first decode to the last commit.
     pub seconds: f64,
-    /// Seconds of forward passes, those that ran at once counted each.
-    pub forward_seconds: f64,
+    /// Seconds in which what computes had a forward pass to do: the mean over the workers of a CPU; on a GPU, which its workers
+    /// share, the time in which at least one of them had.
+    pub busy_seconds: f64,
     /// The run's own checks, none if there was nothing to do.
     pub checks: Option<CheckFigures>,
 }
 
 impl ImagesSummary {
-    /// Share of the time in which a worker had a forward pass to do; the rest is waiting for images, and writing. None if nothing was
-    /// done.
+    /// Share of the time in which what computes had a forward pass to do; the rest is waiting for images, and writing. None if
+    /// nothing was done.
     pub fn busy_share(&self) -> Option<f64> {
-        let workers = self.pace?.workers as f64;
-        (self.seconds > 0.0).then(|| self.forward_seconds / (workers * self.seconds))
+        (self.seconds > 0.0).then(|| self.busy_seconds / self.seconds)
     }
 }
 
@@ -111,10 +113,9 @@ impl ImagesJob<'_> {
             let pace = Pace::on_cpu(self.settings, &vision, to_do);
             return Ok((ForwardPass::Cpu { vision, images: pace.images }, pace));
         }
-        if self.settings.precision != Precision::Float32 {
-            return Err(ExtractError::PrecisionOfDevice);
-        }
-        Ok((ForwardPass::Burn { model: self.model, device: self.device }, Pace::on_gpu(self.settings)))
+        let tower = Box::new(self.model.visual.clone().in_precision(self.settings.precision)?);
+        let pace = Pace::on_gpu(self.settings, self.config, free_device_memory(self.device));
+        Ok((ForwardPass::Burn { tower, device: self.device }, pace))
     }
 }
 
@@ -134,7 +135,7 @@ pub fn extract_images(job: &ImagesJob<'_>) -> Result<ImagesSummary> {
         extracted: 0,
         skipped: 0,
         seconds: 0.0,
-        forward_seconds: 0.0,
+        busy_seconds: 0.0,
         checks: None,
     };
     if todo.is_empty() {
@@ -146,8 +147,9 @@ pub fn extract_images(job: &ImagesJob<'_>) -> Result<ImagesSummary> {
     summary.pace = Some(pace);
     summary.checks = check_first_batch(job, &pass, &plan, &todo, &readouts, &layers)?;
     let started = Instant::now();
-    run_pipeline(job, &work, &pass, pace, &mut summary)?;
+    let busy = run_pipeline(job, &work, &pass, pace, &mut summary)?;
     summary.seconds = started.elapsed().as_secs_f64();
+    summary.busy_seconds = if job.on_cpu() { busy.sum() / pace.workers as f64 } else { busy.union() };
     Ok(summary)
 }
 
@@ -176,7 +178,7 @@ fn run_pipeline(
     pass: &ForwardPass<'_>,
     pace: Pace,
     summary: &mut ImagesSummary,
-) -> Result<()> {
+) -> Result<Passes> {
     let workers = pace.workers;
     let decoders = rayon::ThreadPoolBuilder::new().num_threads(job.settings.decode_threads).build()?;
     // The bound of these channels is the bound of memory: so many batches wait for the device, and so many results for
@@ -221,8 +223,8 @@ fn batches(plan: &PartPlan, todo: &[u64], size: u64) -> Vec<BatchJob> {
 
 struct TracedBatch {
     job: BatchJob,
-    /// Of the forward pass.
-    seconds: f64,
+    /// When its forward pass was; none if there was nothing to pass.
+    pass: Option<Range<Instant>>,
     rows: Vec<ImageRow>,
     activations: ActivationBatch,
 }
@@ -265,14 +267,14 @@ fn forward(
 ) -> Result<TracedBatch> {
     if batch.good() == 0 {
         let activations = ActivationBatch::default();
-        return Ok(TracedBatch { job: batch.job, seconds: 0.0, rows: batch.rows, activations });
+        return Ok(TracedBatch { job: batch.job, pass: None, rows: batch.rows, activations });
     }
     let started = Instant::now();
     let trace = pass.trace(batch.pixels, job.config.vision.image_size, request)?;
-    let seconds = started.elapsed().as_secs_f64();
+    let pass = Some(started..Instant::now());
     let mut rows = batch.rows;
     let activations = to_activations(&trace, &mut rows);
-    Ok(TracedBatch { job: batch.job, seconds, rows, activations })
+    Ok(TracedBatch { job: batch.job, pass, rows, activations })
 }
 
 /// Rows of the good images; an image whose numbers are not finite becomes a skipped one.
@@ -313,7 +315,7 @@ fn commit_parts(
     work: &Work<'_>,
     traced: Receiver<Result<TracedBatch>>,
     summary: &mut ImagesSummary,
-) -> Result<()> {
+) -> Result<Passes> {
     let total = work.images();
     let vision = &job.config.vision;
     let shape = ActivationShape {
@@ -327,6 +329,7 @@ fn commit_parts(
         d: job.config.embed_dim,
     };
     let mut pending: BTreeMap<u64, BTreeMap<u64, TracedBatch>> = BTreeMap::new();
+    let mut passes = Passes::default();
     (job.progress)(0, total);
     for batch in traced {
         let batch = batch?;
@@ -338,7 +341,7 @@ fn commit_parts(
                 message: row.error.clone().unwrap_or_default(),
             });
         }
-        summary.forward_seconds += batch.seconds;
+        passes.0.extend(batch.pass.clone());
         let good = batch.activations.len() as u64;
         summary.extracted += good;
         summary.skipped += batch.rows.len() as u64 - good;
@@ -354,7 +357,7 @@ fn commit_parts(
             summary.parts_committed += 1;
         }
     }
-    if summary.parts_committed == work.todo.len() as u64 { Ok(()) } else { Err(ExtractError::WorkerStopped) }
+    if summary.parts_committed == work.todo.len() as u64 { Ok(passes) } else { Err(ExtractError::WorkerStopped) }
 }
 
 fn commit_part(

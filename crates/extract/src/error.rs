@@ -50,9 +50,6 @@ pub enum ExtractError {
         /// What was allowed.
         tolerance: f64,
     },
-    /// Reduced precision was asked of a GPU.
-    #[error("`images.precision` is for the CPU: leave it at `float32` on a GPU, or add `--device cpu`")]
-    PrecisionOfDevice,
     /// A layer selection that the model does not have.
     #[error("layers `{selection}`: {why}")]
     Layers {

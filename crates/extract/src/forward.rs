@@ -1,5 +1,5 @@
 use burn::tensor::{Device, Tensor, TensorData};
-use headspan_clip::{Clip, CpuVision, HostTrace, TraceRequest};
+use headspan_clip::{CpuVision, HostTrace, TraceRequest, VisionTower};
 
 use crate::error::Result;
 
@@ -14,8 +14,8 @@ pub(crate) enum ForwardPass<'a> {
     },
     /// Burn's, on the model's device.
     Burn {
-        /// The model.
-        model: &'a Clip,
+        /// The image tower.
+        tower: Box<VisionTower>,
         /// Its device.
         device: &'a Device,
     },
@@ -26,10 +26,12 @@ impl ForwardPass<'_> {
     pub(crate) fn trace(&self, pixels: Vec<f32>, side: usize, request: &TraceRequest) -> Result<HostTrace> {
         match self {
             Self::Cpu { vision, images } => Ok(vision.trace_by(*images, &pixels, request)?),
-            Self::Burn { model, device } => {
+            Self::Burn { tower, device } => {
                 let shape = [pixels.len() / (3 * side * side), 3, side, side];
-                let pixels: Tensor<4> = Tensor::from_data(TensorData::new(pixels, shape), *device);
-                Ok(model.visual.trace(pixels, request)?.into_host()?)
+                let mut pixels = TensorData::new(pixels, shape);
+                // Into memory that the device can copy from by itself, where it has such.
+                device.staging(std::iter::once(&mut pixels));
+                Ok(tower.trace(Tensor::from_data(pixels, *device), request)?.into_host()?)
             }
         }
     }

@@ -6,6 +6,7 @@
 //!   readouts and the moments from the committed parts alone;
 //! - [`embed_texts`] embeds a [`Pool`] of descriptions.
 
+mod busy;
 mod check;
 mod dataset;
 mod decode;

@@ -1,4 +1,4 @@
-use headspan_clip::CpuVision;
+use headspan_clip::{ClipConfig, CpuVision};
 use serde::{Deserialize, Serialize};
 
 use crate::settings::ImagesSettings;
@@ -7,7 +7,12 @@ use crate::settings::ImagesSettings;
 const CALIBRATED_FROM: u64 = 4096;
 /// Images that wait together for a pass on the CPU: few, so that decoding is shared evenly.
 const CPU_BATCH: usize = 16;
-const GPU_BATCH: usize = 128;
+/// Most images of a pass on a GPU: from a hundred on, the products of an image tower fill any.
+const GPU_BATCH: usize = 256;
+/// Passes at once on a GPU: while one computes, the images of the other go there and its results come back.
+const GPU_WORKERS: usize = 2;
+/// Memory of a GPU that does not tell.
+const GPU_MEMORY: u64 = 4 << 30;
 /// From so many processors on, two of them may be one core's, and one thread a core is tried.
 const SHARED_CORES_FROM: usize = 4;
 
@@ -50,10 +55,77 @@ impl Pace {
         }
     }
 
-    /// What is not given is chosen.
-    pub(crate) fn on_gpu(settings: &ImagesSettings) -> Self {
+    /// What is not given is chosen, the batch so that what its passes hold fits into half of the card's free memory.
+    pub(crate) fn on_gpu(settings: &ImagesSettings, config: &ClipConfig, free: Option<u64>) -> Self {
         let or = |setting: usize, default: usize| if setting == 0 { default } else { setting };
-        let batch = or(settings.batch_size, GPU_BATCH);
-        Self { workers: or(settings.workers, 1), batch, images: batch, calibrated: false }
+        let workers = or(settings.workers, GPU_WORKERS);
+        let share = free.unwrap_or(GPU_MEMORY) / 2 / workers as u64;
+        let fitting = (share / image_bytes(config)).max(1).ilog2();
+        let batch = or(settings.batch_size, (1 << fitting).min(GPU_BATCH));
+        Self { workers, batch, images: batch, calibrated: false }
+    }
+}
+
+/// Bytes that a pass in single precision holds at most for one image: the residual stream and its norm, and either queries, keys
+/// and values (whole and split) with scores, probabilities and one between, or the hidden layer of the MLP with two between.
+fn image_bytes(config: &ClipConfig) -> u64 {
+    let vision = &config.vision;
+    let (tokens, width) = (vision.tokens(), vision.width);
+    let attention = 6 * tokens * width + 3 * vision.heads() * tokens * tokens;
+    let mlp = 3 * tokens * vision.mlp_width;
+    let pixels = 2 * 3 * vision.image_size * vision.image_size;
+    4 * (pixels + 3 * tokens * width + attention.max(mlp)) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use headspan_clip::{PreprocessConfig, TextConfig, VisionConfig};
+
+    use super::*;
+
+    fn large() -> ClipConfig {
+        ClipConfig {
+            embed_dim: 768,
+            vision: VisionConfig {
+                image_size: 224,
+                patch_size: 14,
+                layers: 24,
+                width: 1024,
+                head_width: 64,
+                mlp_width: 4096,
+                norm_epsilon: 1e-5,
+            },
+            text: TextConfig {
+                context_length: 77,
+                vocab_size: 49408,
+                width: 768,
+                heads: 12,
+                layers: 12,
+                mlp_width: 3072,
+                norm_epsilon: 1e-5,
+            },
+            quick_gelu: false,
+            preprocess: PreprocessConfig { mean: [0.5; 3], std: [0.5; 3] },
+        }
+    }
+
+    #[test]
+    fn a_batch_fits_into_half_of_the_free_memory() {
+        let (settings, config) = (ImagesSettings::default(), large());
+        for gigabytes in [1, 2, 4, 8, 16, 80] {
+            let pace = Pace::on_gpu(&settings, &config, Some(gigabytes << 30));
+            let held = pace.workers as u64 * pace.batch as u64 * image_bytes(&config);
+            assert!(held <= gigabytes << 29 && pace.batch.is_power_of_two(), "{gigabytes} GiB: {pace:?}");
+            assert!(pace.batch == GPU_BATCH || 2 * held > gigabytes << 29, "{gigabytes} GiB: {pace:?} wastes memory");
+        }
+        assert_eq!(Pace::on_gpu(&settings, &config, Some(1 << 20)).batch, 1, "too little: one image at a time");
+        assert_eq!(Pace::on_gpu(&settings, &config, None), Pace::on_gpu(&settings, &config, Some(GPU_MEMORY)));
+    }
+
+    #[test]
+    fn what_is_given_is_taken() {
+        let settings = ImagesSettings { batch_size: 48, workers: 3, ..ImagesSettings::default() };
+        let pace = Pace::on_gpu(&settings, &large(), Some(1 << 20));
+        assert_eq!(pace, Pace { workers: 3, batch: 48, images: 48, calibrated: false });
     }
 }

@@ -128,16 +128,17 @@ impl FromStr for Shard {
 pub struct ImagesSettings {
     /// Blocks whose heads are kept.
     pub layers: LayerSelection,
-    /// Images of one forward pass; 0 lets headspan choose: 128 on a GPU; on the CPU some 400 tokens' worth, or half or twice as many
+    /// Images of one forward pass; 0 lets headspan choose: on a GPU a power of two up to 256 that fits into half of the card's free
+    /// memory; on the CPU some 400 tokens' worth, or half or twice as many
     /// if a short calibration, made where there are thousands of images, finds that faster.
     pub batch_size: usize,
-    /// What the CPU's products multiply. A GPU is asked for single precision alone.
+    /// What the products of the blocks' linear layers multiply: bfloat16 on CPUs and GPUs, float16 on GPUs alone, where they have it.
     pub precision: Precision,
     /// Images of one activation part, the unit that a killed run can lose.
     pub part_rows: u64,
     /// A bad image stops the run.
     pub strict: bool,
-    /// Forward passes at once; 0 lets headspan choose: 1 on a GPU; on the CPU one a processor, or one for two of them if the
+    /// Forward passes at once; 0 lets headspan choose: 2 on a GPU, one computing while the other's images are on their way; on the CPU one a processor, or one for two of them if the
     /// calibration finds that faster.
     pub workers: usize,
     /// Threads that decode; 0 takes one per core.

@@ -22,7 +22,7 @@ pulp::simd_type! {
 }
 
 /// Whether this processor multiplies pairs in one instruction.
-pub(super) fn is_native() -> bool {
+pub(crate) fn is_native() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         PairInstructions::is_available()

@@ -18,11 +18,11 @@ mod tower;
 mod weights;
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{ClipError, Result},
     model::{HeadScalars, HostTrace, TraceRequest, VisionTower, split_heads},
+    precision::Precision,
 };
 
 use self::{
@@ -30,33 +30,12 @@ use self::{
     tower::{Passed, Scratch, Tower},
 };
 
+pub(crate) use bfloat16::is_native as has_bfloat16;
 pub use calibration::Calibration;
 pub use instructions::InstructionSet;
 
 /// Tokens of a pass that was not calibrated.
 const ROWS: usize = 400;
-
-/// What the products of a pass multiply; they are always added up in single precision.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Precision {
-    /// Single precision.
-    #[default]
-    Float32,
-    /// Weights and inputs of the blocks' linear layers rounded to 8 significant bits. Attention, norms, patch embedding and output
-    /// projection stay in single precision. Faster only where [`Precision::is_native`].
-    Bfloat16,
-}
-
-impl Precision {
-    /// Whether this processor has instructions for such products; without them they are computed and gain nothing.
-    pub fn is_native(self) -> bool {
-        match self {
-            Self::Float32 => true,
-            Self::Bfloat16 => bfloat16::is_native(),
-        }
-    }
-}
 
 /// The image tower for passes on the CPU, with its own copy of the weights, laid out for its products.
 ///
@@ -76,6 +55,12 @@ impl CpuVision {
 
     /// As [`CpuVision::new`], of an instruction set that need not be the widest: to hold processors against each other.
     pub fn with_instructions(tower: &VisionTower, precision: Precision, instructions: InstructionSet) -> Result<Self> {
+        if precision == Precision::Float16 {
+            return Err(ClipError::Precision {
+                precision,
+                why: "no CPU pass computes with it; bfloat16 or float32 do",
+            });
+        }
         let packing = Packing { arch: instructions.arch(), precision };
         Ok(Self { tower: weights::read_tower(tower, packing)?, norm_epsilon: tower.norm_epsilon })
     }

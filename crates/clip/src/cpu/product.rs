@@ -44,7 +44,8 @@ impl Packing {
     pub(super) fn rows(self, values: &[f32], stride: usize, depth: usize, columns: usize) -> Packed {
         let mut packed = Packed::empty(self.arch);
         match self.precision {
-            Precision::Float32 => packed.fill_from_rows(values, stride, depth, columns),
+            // Float16 is refused before anything is packed.
+            Precision::Float32 | Precision::Float16 => packed.fill_from_rows(values, stride, depth, columns),
             Precision::Bfloat16 => {
                 let pairs = pair_columns(values, stride, depth, columns);
                 packed.fill_from_rows(&pairs, columns, depth.div_ceil(2), columns);

@@ -1,7 +1,7 @@
 use burn::{
     module::Module,
     nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig},
-    tensor::{Bool, Device, Tensor, activation},
+    tensor::{Bool, Device, Tensor, activation, module},
 };
 
 /// Geometry of a stack of pre-norm blocks.
@@ -119,7 +119,7 @@ impl Attention {
         };
         let (query, key, value) = match queries {
             Queries::All => {
-                let [query, key, value] = thirds(self.in_proj.forward(input), width);
+                let [query, key, value] = thirds(linear(&self.in_proj, input), width);
                 (split(query, tokens), split(key, tokens), split(value, tokens))
             }
             Queries::ClassToken => {
@@ -144,17 +144,32 @@ impl Attention {
     /// Output projection of `z` `[batch, heads, queries, head_dim]`: `[batch, queries, width]`.
     pub(crate) fn output(&self, z: Tensor<4>) -> Tensor<3> {
         let [batch, heads, queries, head_dim] = z.dims();
-        self.out_proj.forward(z.swap_dims(1, 2).reshape([batch, queries, heads * head_dim]))
+        linear(&self.out_proj, z.swap_dims(1, 2).reshape([batch, queries, heads * head_dim]))
     }
 
     /// Some columns of the fused input projection.
     fn project(&self, input: Tensor<3>, from: usize, count: usize) -> Tensor<3> {
         let weight = self.in_proj.weight.val().narrow(1, from, count);
-        let product = input.matmul(weight.unsqueeze());
-        match &self.in_proj.bias {
-            Some(bias) => product + bias.val().narrow(0, from, count).unsqueeze(),
-            None => product,
-        }
+        let bias = self.in_proj.bias.as_ref().map(|bias| bias.val().narrow(0, from, count));
+        rounded_linear(input, weight, bias)
+    }
+}
+
+fn linear(layer: &Linear, input: Tensor<3>) -> Tensor<3> {
+    rounded_linear(input, layer.weight.val(), layer.bias.as_ref().map(|bias| bias.val()))
+}
+
+/// A linear layer whose input is rounded to the type of its weights, if that is another than its own. The bias is added in the
+/// input's.
+fn rounded_linear(input: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
+    let (own, wide) = (weight.dtype(), input.dtype());
+    if own == wide {
+        return module::linear(input, weight, bias);
+    }
+    let product = module::linear(input.cast(own), weight, None).cast(wide);
+    match bias {
+        Some(bias) => product + bias.unsqueeze(),
+        None => product,
     }
 }
 
@@ -176,12 +191,12 @@ pub struct Mlp {
 impl Mlp {
     /// `[batch, tokens, width]` to the same shape.
     pub fn forward(&self, input: Tensor<3>) -> Tensor<3> {
-        let hidden = self.c_fc.forward(input);
+        let hidden = linear(&self.c_fc, input);
         let active = if self.quick_gelu {
             hidden.clone() * activation::sigmoid(hidden.mul_scalar(1.702))
         } else {
             activation::gelu(hidden)
         };
-        self.c_proj.forward(active)
+        linear(&self.c_proj, active)
     }
 }

@@ -12,6 +12,7 @@ use crate::{
         trace::{HeadTrace, TokenTrace, TraceRequest},
         transformer::Queries,
     },
+    precision::Precision,
 };
 
 /// Image tower of CLIP. Field names are OpenCLIP's (`visual.*`).
@@ -61,6 +62,19 @@ impl VisionTower {
             proj: normal(scale).init([width, embed_dim], device),
             norm_epsilon: config.norm_epsilon,
         }
+    }
+
+    /// The tower with the weights of the blocks' linear layers in another precision; whatever else there is stays as it was. An
+    /// error if the tower's device cannot compute with it.
+    pub fn in_precision(mut self, precision: Precision) -> Result<Self> {
+        precision.check(&self.proj.val().device())?;
+        for block in &mut self.transformer.resblocks {
+            for layer in [&mut block.attn.in_proj, &mut block.attn.out_proj, &mut block.mlp.c_fc, &mut block.mlp.c_proj]
+            {
+                layer.weight = layer.weight.clone().map(|weight| weight.cast(precision.dtype()));
+            }
+        }
+        Ok(self)
     }
 
     /// Number of blocks.

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, time::Instant};
 
 use anyhow::{Context, Result};
 use headspan_artifacts::{RunDirectory, Stage, StageState};
-use headspan_clip::Precision;
+use headspan_clip::{DeviceChoice, Precision};
 use headspan_extract::{
     CheckFigures, Dataset, ExtractError, FinishSummary, ImagesJob, ImagesSummary, PartPlan, Shard, extract_images,
     finish_images,
@@ -81,7 +81,8 @@ pub(crate) fn run(
         return Ok(StageReport::up_to_date(Stage::Images));
     }
     let loaded = model.get()?;
-    if !settings.images.precision.is_native() {
+    let precision = settings.images.precision;
+    if loaded.kind == DeviceChoice::Cpu && precision == Precision::Bfloat16 && !precision.is_native() {
         tracing::warn!(
             "this processor has no products of bfloat16 (AVX-512 BF16): `images.precision = \"float32\"` is faster here"
         );

@@ -5,6 +5,7 @@ mod config;
 mod demo;
 mod explore;
 mod fetch;
+mod gpu;
 mod kill;
 mod pipeline;
 mod query;
