@@ -14,7 +14,7 @@ from measure import BATCH
 
 # Whole batches of sixteen for each of two workers; and images of a forward pass alone.
 STAGE = {"ViT-B-32": 256, "ViT-B-16": 96, "ViT-L-14": 32}
-ALONE = {"ViT-B-32": 64, "ViT-B-16": 16, "ViT-L-14": 4}
+ALONE = {"ViT-B-32": 128, "ViT-B-16": 32, "ViT-L-14": 16}
 
 
 def stage(bench, checkpoint, images, limit):

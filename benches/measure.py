@@ -220,9 +220,9 @@ def pytorch(bench, mode, source="-", cores=None):
     return Worker(sys.executable, ROOT / "benches/pytorch_side.py", mode, source, threads, threads=threads, cores=cores)
 
 
-def vision_pass(bench, checkpoint, precision):
-    """A worker with our image tower. glibc would keep the memory that loading freed; the program's own allocator does not."""
-    return Worker(example("vision_pass"), checkpoint, precision, threads=bench.threads, environment={"MALLOC_MMAP_THRESHOLD_": str(1 << 20)})
+def vision_pass(bench, checkpoint, precision, *device):
+    """A worker with our image tower, on the CPU unless a device is named. glibc would keep the memory that loading freed; the program's own allocator does not."""
+    return Worker(example("vision_pass"), checkpoint, precision, *device, threads=bench.threads, environment={"MALLOC_MMAP_THRESHOLD_": str(1 << 20)})
 
 
 def alternate(methods, rounds, warm=1):

@@ -5,6 +5,7 @@
 | mode | source | line | answer |
 |---|---|---|---|
 | eager, compiled, bfloat16 | checkpoint | `pass IMAGES BATCH` | seconds of plain `encode_image` |
+| cuda-eager, cuda-compiled, cuda-tf32, cuda-float16, cuda-bfloat16 | checkpoint | `pass IMAGES BATCH` | the same on a GPU, transfers of pixels and features included; `there` answers 1, if PyTorch sees one |
 | all-queries, class-query, heads | checkpoint | `pass IMAGES BATCH` | seconds of a dense decomposition |
 | ... all-queries | | `blocks COUNT` | from here on passes end after so many blocks; answers how many there are |
 | ... | | `expect PIXELS OUT IMAGES LAYERS` | writes random pixels, unless they are there, and the heads' contributions |
@@ -69,6 +70,27 @@ class Encode(Passes):
             super().__init__(lambda pixels: visual(pixels.bfloat16()))
         else:
             super().__init__(torch.compile(visual) if mode == "compiled" else visual)
+
+
+class EncodeOnGpu(Passes):
+    """Pixels go there and features come back, as they do for us; the weights are there."""
+
+    def __init__(self, mode, source):
+        if not torch.cuda.is_available():
+            self.pixels = None
+            return
+        kind = mode.removeprefix("cuda-")
+        torch.set_float32_matmul_precision("high" if kind == "tf32" else "highest")
+        dtype = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(kind, torch.float32)
+        visual = tower(source).to("cuda", dtype)
+        if kind == "compiled":
+            visual = torch.compile(visual)
+        super().__init__(lambda pixels: visual(pixels.to("cuda", non_blocking=True).to(dtype)).float().cpu())
+
+    def answer(self, what, *words):
+        if what == "there":
+            return int(self.pixels is not None)
+        return super().answer(what, *words)
 
 
 class Dense(Passes):
@@ -176,6 +198,7 @@ class Textspan:
 
 MODES = {
     **dict.fromkeys(("eager", "compiled", "bfloat16"), Encode),
+    **dict.fromkeys(("cuda-eager", "cuda-compiled", "cuda-tf32", "cuda-float16", "cuda-bfloat16"), EncodeOnGpu),
     **dict.fromkeys(("all-queries", "class-query", "heads"), Dense),
     **dict.fromkeys(("pillow", "torchvision"), Input),
     "product": Product,

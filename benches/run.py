@@ -20,13 +20,14 @@ import decomposition
 import explorer
 import extract
 import forward
+import gpu
 import input_pipeline
 import measure
 import pipeline
 import storage
 import textspan
 
-SECTIONS = {part.SECTION.name: part.SECTION for part in (forward, decomposition, extract, input_pipeline, textspan, explorer, pipeline, storage)}
+SECTIONS = {part.SECTION.name: part.SECTION for part in (forward, decomposition, extract, input_pipeline, textspan, explorer, pipeline, storage, gpu)}
 HEAD = """# Results of the benches
 
 Written by `just bench` (`python3 benches/run.py`). Each section has its own time, machine and commit. What is compared was measured in one go, in alternation, on the same

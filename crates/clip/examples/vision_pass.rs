@@ -1,12 +1,13 @@
-//! Our side of `benches/forward.py`, `decomposition.py` and `extract.py`: the image tower of a checkpoint on the CPU,
-//! `vision_pass CHECKPOINT PRECISION`. It answers each line of standard input with seconds:
+//! Our side of `benches/forward.py`, `decomposition.py`, `extract.py` and `gpu.py`: the image tower of a checkpoint,
+//! `vision_pass CHECKPOINT PRECISION [DEVICE]`. It answers each line of standard input with seconds:
 //!
-//! - `pass IMAGES`: one pass over so many images, with the heads of the last four layers;
+//! - `pass IMAGES [BATCH]`: passes over so many images, with the heads of the last four layers, together or in batches;
 //! - `contributions PIXELS OUT`: the same over an image at a time of a file of float32 numbers; the dense contributions
 //!   `[images, layers, heads, d]` go to `OUT`, which is not timed.
 //!
-//! `PRECISION` is `float32` or `bfloat16`, or `tokens`: Burn's pass that keeps attention and values of every token, in single
-//! precision, which is what segmentation reads.
+//! `PRECISION` is `float32`, `bfloat16` or `float16`, or `tokens`: Burn's pass that keeps attention and values of every token, in
+//! single precision, which is what segmentation reads. `DEVICE` is a GPU such as `wgpu` or `cuda:1`; without one the pass is ours on
+//! the CPU.
 
 use std::{
     error::Error,
@@ -16,13 +17,16 @@ use std::{
 };
 
 use burn::tensor::{Device, Tensor, TensorData};
-use headspan_clip::{Checkpoint, Clip, ClipConfig, CpuVision, HostTrace, Precision, ReadoutFolder, TraceRequest};
+use headspan_clip::{
+    Checkpoint, Clip, ClipConfig, CpuVision, HostTrace, Precision, ReadoutFolder, TraceRequest, VisionTower,
+    open_device,
+};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 enum Pass {
     Heads(Box<CpuVision>),
-    Tokens(Box<Clip>),
+    Burn { tower: Box<VisionTower>, device: Device, tokens: bool },
 }
 
 struct Side {
@@ -34,14 +38,18 @@ struct Side {
 #[expect(clippy::print_stdout, reason = "its answer")]
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, folder, precision] = &arguments[..] else { return Err("vision_pass CHECKPOINT PRECISION".into()) };
-    let folder = Path::new(folder);
-    let side = Side::open(folder, precision)?;
+    let (folder, precision, device) = match &arguments[..] {
+        [_, folder, precision] => (Path::new(folder), precision, "cpu"),
+        [_, folder, precision, device] => (Path::new(folder), precision, device.as_str()),
+        _ => return Err("vision_pass CHECKPOINT PRECISION [DEVICE]".into()),
+    };
+    let side = Side::open(folder, precision, device)?;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let words: Vec<&str> = line.split_whitespace().collect();
         let seconds = match words[..] {
-            ["pass", images] => side.pass(images.parse()?)?,
+            ["pass", images] => side.pass(images.parse()?, images.parse()?)?,
+            ["pass", images, batch] => side.pass(images.parse()?, batch.parse()?)?,
             ["contributions", pixels, out] => side.contributions(folder, Path::new(pixels), Path::new(out))?,
             _ => return Err(format!("`{line}` is not understood").into()),
         };
@@ -52,14 +60,17 @@ fn main() -> Outcome<()> {
 }
 
 impl Side {
-    fn open(folder: &Path, precision: &str) -> Outcome<Self> {
+    fn open(folder: &Path, precision: &str, device: &str) -> Outcome<Self> {
         let config = ClipConfig::read(&folder.join("open_clip_config.json"))?;
-        let model = load(folder, &config)?;
-        let pass = if precision == "tokens" {
-            Pass::Tokens(Box::new(model))
+        let (device, opened) = open_device(device.parse()?)?;
+        let tower = load(folder, &config, &device)?.visual;
+        let tokens = precision == "tokens";
+        let named = if tokens { "float32" } else { precision };
+        let precision: Precision = serde_json::from_value(named.into())?;
+        let pass = if tokens || opened.is_gpu() {
+            Pass::Burn { tower: Box::new(tower.in_precision(precision)?), device, tokens }
         } else {
-            let precision: Precision = serde_json::from_value(precision.into())?;
-            Pass::Heads(Box::new(CpuVision::new(&model.visual, precision)?))
+            Pass::Heads(Box::new(CpuVision::new(&tower, precision)?))
         };
         let layers = config.vision.layers;
         Ok(Self { layers: (layers.saturating_sub(4)..layers).collect(), config, pass })
@@ -70,10 +81,12 @@ impl Side {
         3 * self.config.vision.image_size.pow(2)
     }
 
-    fn pass(&self, images: usize) -> Outcome<f64> {
+    fn pass(&self, images: usize, batch: usize) -> Outcome<f64> {
         let pixels: Vec<f32> = (0..images * self.length()).map(|i| (i * 7 % 251) as f32 / 125.0 - 1.0).collect();
         let begun = Instant::now();
-        self.trace(&pixels)?;
+        for batch in pixels.chunks(batch * self.length()) {
+            self.trace(batch)?;
+        }
         Ok(begun.elapsed().as_secs_f64())
     }
 
@@ -81,18 +94,20 @@ impl Side {
         let mut request = TraceRequest { layers: self.layers.clone(), ..TraceRequest::default() };
         match &self.pass {
             Pass::Heads(vision) => Ok(vision.trace(pixels, &request)?),
-            Pass::Tokens(model) => {
-                request.token_layers.clone_from(&self.layers);
+            Pass::Burn { tower, device, tokens } => {
+                if *tokens {
+                    request.token_layers.clone_from(&self.layers);
+                }
                 let side = self.config.vision.image_size;
                 let shape = [pixels.len() / self.length(), 3, side, side];
-                let input = Tensor::from_data(TensorData::new(pixels.to_vec(), shape), &Device::flex());
-                Ok(model.visual.trace(input, &request)?.into_host()?)
+                let input = Tensor::from_data(TensorData::new(pixels.to_vec(), shape), device);
+                Ok(tower.trace(input, &request)?.into_host()?)
             }
         }
     }
 
     fn contributions(&self, folder: &Path, pixels: &Path, out: &Path) -> Outcome<f64> {
-        let model = load(folder, &self.config)?;
+        let model = load(folder, &self.config, &Device::flex())?;
         let readouts = ReadoutFolder::new(&model.visual)?.readouts(&self.layers)?;
         drop(model);
         let bytes = fs_err::read(pixels)?;
@@ -113,6 +128,6 @@ impl Side {
     }
 }
 
-fn load(folder: &Path, config: &ClipConfig) -> Outcome<Clip> {
-    Ok(Checkpoint::open(&folder.join("open_clip_model.safetensors"))?.load(config, &Device::flex())?)
+fn load(folder: &Path, config: &ClipConfig, device: &Device) -> Outcome<Clip> {
+    Ok(Checkpoint::open(&folder.join("open_clip_model.safetensors"))?.load(config, device)?)
 }
