@@ -118,6 +118,20 @@ fn graphics_devices() -> Vec<Device> {
     devices
 }
 
+/// Whether Burn multiplies float32 on a device by fewer bits: on CUDA, where its fastest kernels take TF32.
+pub(crate) fn rounds_factors(device: &Device) -> bool {
+    #[cfg(feature = "cuda")]
+    {
+        // Devices with automatic differentiation train, where rounding does no harm, and are equal to none of these.
+        Device::enumerate(DeviceType::Cuda).into_vec().contains(device)
+    }
+    #[cfg(not(feature = "cuda"))]
+    {
+        let _ = device;
+        false
+    }
+}
+
 /// Opens a device and proves with one addition that it computes, since a GPU that is not there shows only then.
 pub fn open_device(choice: DeviceChoice) -> Result<(Device, DeviceChoice)> {
     match choice {

@@ -88,6 +88,20 @@ fn no_cpu_pass_computes_with_float16() -> Outcome {
     Ok(())
 }
 
+/// Splitting is for devices that round what they multiply; it must change nothing where none does.
+#[test]
+fn split_products_are_exact() -> Outcome {
+    let (config, model) = model(&Device::flex())?;
+    let side = config.vision.image_size;
+    let pixels = TensorData::new(pixels(side), [IMAGES, 3, side, side]);
+    let tower = model.with_split_products().visual;
+    let found = tower.trace(Tensor::from_data(pixels, &Device::flex()), &request(&config))?.into_host()?;
+    let difference = difference(&found, &expected()?);
+    // The rounding of float32 through four blocks, as where nothing is split.
+    assert!(difference < 5e-6 && difference > 0.0, "{difference:.1e}");
+    Ok(())
+}
+
 /// Any graphics driver will do, a software renderer too: it is right, only slow.
 #[test]
 fn a_gpu_gives_what_the_cpu_gives() -> Outcome {

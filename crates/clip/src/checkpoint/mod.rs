@@ -21,6 +21,7 @@ pub use save::SavedPrecision;
 
 use crate::{
     config::ClipConfig,
+    device::rounds_factors,
     error::{ClipError, Result},
     model::Clip,
 };
@@ -121,7 +122,8 @@ impl Checkpoint {
     }
 
     /// Makes the modules of `config` and fills them, as float32. A tensor that is missing, extra or misshapen is an error:
-    /// nothing is ever drawn at random in its place.
+    /// nothing is ever drawn at random in its place. On a device whose matrix units round what they multiply, products are split
+    /// ([`Clip::with_split_products`]).
     pub fn load(&self, config: &ClipConfig, device: &Device) -> Result<Clip> {
         let expected = expected::tensors(config);
         let mut problems = Vec::new();
@@ -153,7 +155,10 @@ impl Checkpoint {
         let mut problems: Vec<String> = result.errors.iter().map(|error| format!("  {error}")).collect();
         problems.extend(result.missing.iter().map(|(name, _)| format!("  `{name}` was not filled")));
         problems.extend(result.unused.iter().map(|name| format!("  `{name}` found no module")));
-        if problems.is_empty() { Ok(model) } else { Err(self.misfit(problems)) }
+        if !problems.is_empty() {
+            return Err(self.misfit(problems));
+        }
+        Ok(if rounds_factors(device) { model.with_split_products() } else { model })
     }
 
     fn misfit(&self, mut problems: Vec<String>) -> ClipError {

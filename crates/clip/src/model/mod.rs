@@ -1,6 +1,7 @@
 //! The towers as Burn modules, and the trace of the image tower.
 
 mod clip;
+mod product;
 mod text;
 mod trace;
 mod transformer;

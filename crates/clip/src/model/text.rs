@@ -6,7 +6,7 @@ use burn::{
 
 use crate::{
     config::TextConfig,
-    model::{Transformer, TransformerConfig},
+    model::{Transformer, TransformerConfig, product::product},
     tokenizer::TokenBatch,
 };
 
@@ -23,6 +23,7 @@ pub struct TextTower {
     pub ln_final: LayerNorm,
     /// Output projection, `[width, d]`.
     pub text_projection: Param<Tensor<2>>,
+    pub(super) split: bool,
 }
 
 impl TextTower {
@@ -43,6 +44,7 @@ impl TextTower {
             .init(device),
             ln_final: LayerNormConfig::new(width).with_epsilon(config.norm_epsilon).init(device),
             text_projection: normal((width as f64).powf(-0.5)).init([width, embed_dim], device),
+            split: false,
         }
     }
 
@@ -62,7 +64,7 @@ impl TextTower {
         let rows: Vec<i32> = tokens.ends().iter().enumerate().map(|(text, end)| (text * length + end) as i32).collect();
         let rows: Tensor<1, Int> = Tensor::from_data(TensorData::new(rows, [texts]), device);
         let ends = residual.reshape([texts * length, width]).select(0, rows);
-        self.ln_final.forward(ends).matmul(self.text_projection.val())
+        product(self.ln_final.forward(ends), self.text_projection.val(), self.split)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     error::{ClipError, Result},
     model::{
         Transformer, TransformerConfig,
+        product::product,
         trace::{HeadTrace, TokenTrace, TraceRequest},
         transformer::Queries,
     },
@@ -34,6 +35,7 @@ pub struct VisionTower {
     pub proj: Param<Tensor<2>>,
     /// Epsilon of the norms, for the scalars of the decomposition.
     pub norm_epsilon: f64,
+    pub(super) split: bool,
 }
 
 impl VisionTower {
@@ -61,6 +63,7 @@ impl VisionTower {
             ln_post: norm.init(device),
             proj: normal(scale).init([width, embed_dim], device),
             norm_epsilon: config.norm_epsilon,
+            split: false,
         }
     }
 
@@ -127,7 +130,7 @@ impl VisionTower {
             residual = residual + update;
         }
         let residual = class_token(residual);
-        let representation = self.ln_post.forward(residual.clone()).matmul(self.proj.val());
+        let representation = product(self.ln_post.forward(residual.clone()), self.proj.val(), self.split);
         HeadTrace {
             z: trace.z,
             residual,
@@ -151,7 +154,7 @@ impl VisionTower {
             .permute([0, 2, 4, 1, 3, 5])
             .reshape([batch, grid * grid, channels * patch * patch]);
         let weight: Tensor<2> = weight.reshape([width, channels * patch * patch]);
-        let tokens = patches.matmul(weight.transpose().unsqueeze());
+        let tokens = product(patches, weight.transpose().unsqueeze(), self.split);
         let class: Tensor<3> = self.class_embedding.val().reshape([1, 1, width]).expand([batch, 1, width]);
         Tensor::cat(vec![class, tokens], 1) + self.positional_embedding.val().unsqueeze()
     }
