@@ -42,7 +42,7 @@ pub struct World {
     /// without a sign. Only kind, colour, position and background vary. What a training begins with.
     pub ease: f32,
     /// Share of scenes, 0 to 1, with a bystander where the objects leave room for one (seven in ten do; plain scenes have none).
-    /// Everything else of a scene is the same with and without.
+    /// Everything else of a scene is the same with and without, but for a sign that would hide it, which is in another corner.
     pub bystanders: f32,
     /// Captions with random subsets of the attributes, per scene.
     pub captions: u32,
