@@ -237,7 +237,7 @@ impl PartReader {
         }
         wanted.extend(heads.iter().map(|&head| head_column(head)));
         let mut all = ActivationBatch::default();
-        for batch in self.columns(&wanted)? {
+        for batch in self.columns(&wanted, self.metadata.rows.max(1) as usize)? {
             let batch = batch.map_err(|source| ArtifactError::Arrow { path: self.path.clone(), source })?;
             let mut part = ActivationBatch {
                 image_index: self.primitive::<UInt64Type>(&batch, "image_index")?,
@@ -247,28 +247,33 @@ impl PartReader {
                 ..ActivationBatch::default()
             };
             if representation {
-                part.representation = self.list(&batch, "representation")?;
+                part.representation = self.list(&batch, "representation")?.to_vec();
             }
             for &head in heads {
-                part.heads.push(self.list(&batch, &head_column(head))?);
+                part.heads.push(self.list(&batch, &head_column(head))?.to_vec());
             }
             all.append(part);
         }
         Ok(all)
     }
 
-    /// Reads one head's column alone, `[rows, head_dim]`, to the end of `values`.
-    pub fn read_head(&self, head: HeadId, values: &mut Vec<f32>) -> Result<()> {
+    /// Reads one head's column alone, `[rows, head_dim]`, into `values`; false if the file has fewer rows or more, as one that was
+    /// replaced may have. Some rows at a time: beside the column stands no copy of it.
+    pub fn read_head(&self, head: HeadId, mut values: &mut [f32]) -> Result<bool> {
+        const ROWS: usize = 4096;
         let name = head_column(head);
-        for batch in self.columns(std::slice::from_ref(&name))? {
+        for batch in self.columns(std::slice::from_ref(&name), ROWS)? {
             let batch = batch.map_err(|source| ArtifactError::Arrow { path: self.path.clone(), source })?;
-            values.extend(self.list(&batch, &name)?);
+            let found = self.list(&batch, &name)?;
+            let Some((here, rest)) = values.split_at_mut_checked(found.len()) else { return Ok(false) };
+            here.copy_from_slice(found);
+            values = rest;
         }
-        Ok(())
+        Ok(values.is_empty())
     }
 
-    /// Batches of some columns.
-    fn columns(&self, wanted: &[String]) -> Result<ParquetRecordBatchReader> {
+    /// Batches of some columns, of so many rows.
+    fn columns(&self, wanted: &[String], rows: usize) -> Result<ParquetRecordBatchReader> {
         let failed = |source| ArtifactError::Parquet { path: self.path.clone(), source };
         let file = fs_err::File::open(&self.path)?;
         // A file of another length is another file: its footer is read anew.
@@ -283,7 +288,7 @@ impl PartReader {
             .filter_map(|name| builder.schema().fields().iter().position(|field| field.name() == name))
             .collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-        builder.with_projection(mask).with_batch_size(self.metadata.rows.max(1) as usize).build().map_err(failed)
+        builder.with_projection(mask).with_batch_size(rows).build().map_err(failed)
     }
 
     fn column<'batch>(&self, batch: &'batch RecordBatch, name: &str) -> Result<&'batch ArrayRef> {
@@ -305,13 +310,13 @@ impl PartReader {
         Ok(values.values().to_vec())
     }
 
-    fn list(&self, batch: &RecordBatch, name: &str) -> Result<Vec<f32>> {
+    fn list<'batch>(&self, batch: &'batch RecordBatch, name: &str) -> Result<&'batch [f32]> {
         let column = self.column(batch, name)?;
         let wrong = || self.wrong_type(name, column, "FixedSizeList<Float32>");
         let list = column.as_any().downcast_ref::<FixedSizeListArray>().ok_or_else(wrong)?;
         let values = list.values().as_any().downcast_ref::<Float32Array>().ok_or_else(wrong)?;
         let length = list.value_length() as usize;
-        Ok(values.values()[list.offset() * length..(list.offset() + list.len()) * length].to_vec())
+        Ok(&values.values()[list.offset() * length..(list.offset() + list.len()) * length])
     }
 
     fn wrong_type(&self, name: &str, column: &ArrayRef, expected: &str) -> ArtifactError {

@@ -137,7 +137,11 @@ pub fn read_rows<R: Row>(path: &Path) -> Result<Vec<R>> {
             });
         }
     }
-    let reader = builder.build().map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source })?;
+    let batch = rows_of_a_batch(builder.metadata());
+    let reader = builder
+        .with_batch_size(batch)
+        .build()
+        .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source })?;
     let mut rows = Vec::new();
     for batch in reader {
         let batch = batch.map_err(|source| ArtifactError::Arrow { path: path.to_owned(), source })?;
@@ -149,6 +153,15 @@ pub fn read_rows<R: Row>(path: &Path) -> Result<Vec<R>> {
         rows.append(&mut some);
     }
     Ok(rows)
+}
+
+/// A row of readouts has 200 KB: beside the rows that were read stands a batch of about this many bytes, not the table once more.
+fn rows_of_a_batch(metadata: &ParquetMetaData) -> usize {
+    const BYTES: i64 = 1 << 20;
+    const MOST: i64 = 1024;
+    let bytes: i64 = metadata.row_groups().iter().map(|group| group.total_byte_size()).sum();
+    let rows = metadata.file_metadata().num_rows();
+    usize::try_from((rows * BYTES / bytes.max(1)).clamp(1, MOST)).unwrap_or(1)
 }
 
 /// Reads only a table's footer.

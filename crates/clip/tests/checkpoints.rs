@@ -7,7 +7,7 @@ use std::{
 
 use burn::tensor::{Device, Tensor, TensorData};
 use headspan_clip::{Checkpoint, CheckpointFiles, CheckpointLayout, ClipConfig};
-use safetensors::SafeTensors;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -111,6 +111,25 @@ fn a_checkpoint_that_does_not_fit_names_tensor_and_shapes() -> Outcome {
     config.vision.layers = 2;
     let message = load_error(&config, &weights);
     assert!(message.contains("`visual.transformer.resblocks.2.ln_1.bias` of shape [16] has no place"), "{message}");
+    Ok(())
+}
+
+#[test]
+fn weights_that_are_no_floats_are_named() -> Outcome {
+    let config = ClipConfig::read(&data().join("open_clip_config.json"))?;
+    let bytes = fs_err::read(data().join("open_clip_model.safetensors"))?;
+    let stored = SafeTensors::deserialize(&bytes)?;
+    let tensors = stored.tensors().into_iter().map(|(name, view)| {
+        let dtype = if name.ends_with("resblocks.1.mlp.c_fc.weight") { Dtype::I32 } else { view.dtype() };
+        Ok((name, TensorView::new(dtype, view.shape().to_vec(), view.data())?))
+    });
+    let tensors: Vec<(String, TensorView<'_>)> = tensors.collect::<Result<_, safetensors::SafeTensorError>>()?;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("model.safetensors");
+    fs_err::write(&path, safetensors::serialize(tensors, None)?)?;
+    let message = load_error(&config, &path);
+    let line = "`visual.transformer.resblocks.1.mlp.c_fc.weight` holds I32, the configuration expects floats";
+    assert!(message.contains(line), "{message}");
     Ok(())
 }
 

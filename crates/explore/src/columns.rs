@@ -155,17 +155,25 @@ impl Columns {
     /// Reads a head's column, the parts in parallel.
     fn read(&self, head: HeadId) -> Result<HeadColumn> {
         let head_dim = self.parts.first().map_or(0, |part| part.shape().head_dim);
-        let read = |part: &PartReader| {
-            let mut values = Vec::new();
-            part.read_head(head, &mut values).map(|()| values)
-        };
-        let parts: Vec<Vec<f32>> = self.parts.par_iter().map(read).collect::<Result<_, _>>()?;
-        let values = parts.concat();
-        let rows = self.rows()?.image_index.len();
         // A file that was replaced under the server must not shift the rows of the others.
-        if values.len() != rows * head_dim {
-            return Err(ExploreError::MixedParts { run: self.run.clone() });
+        let mixed = || ExploreError::MixedParts { run: self.run.clone() };
+        let rows = |part: &PartReader| part.metadata().rows as usize;
+        if self.parts.iter().map(rows).sum::<usize>() != self.rows()?.image_index.len() {
+            return Err(mixed());
         }
+        let mut values = vec![0.0; self.rows()?.image_index.len() * head_dim];
+        let mut rest = values.as_mut_slice();
+        let mut places = Vec::new();
+        for part in &self.parts {
+            let (place, after) = rest.split_at_mut(rows(part) * head_dim);
+            places.push((part, place));
+            rest = after;
+        }
+        places.into_par_iter().try_for_each(|(part, place)| match part.read_head(head, place) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(mixed()),
+            Err(error) => Err(error.into()),
+        })?;
         Ok(HeadColumn { values, head_dim })
     }
 }

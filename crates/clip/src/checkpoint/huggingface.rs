@@ -1,12 +1,8 @@
 use std::{collections::BTreeMap, path::Path};
 
-use burn::tensor::{Shape, TensorData};
-use burn_store::{
-    bridge,
-    burn_pack::{Error as PackError, Tensor as StoredTensor},
-};
 use serde::Deserialize;
 
+use super::weights::Weights;
 use crate::{
     config::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig},
     error::{ClipError, Result},
@@ -40,12 +36,9 @@ const PARTS: [(&str, &str); 5] = [
 ];
 
 /// Renames, transposes the projections and fuses queries, keys and values, all lazily.
-pub(super) fn to_open_clip(
-    path: &Path,
-    stored: BTreeMap<String, StoredTensor>,
-) -> Result<BTreeMap<String, StoredTensor>> {
+pub(super) fn to_open_clip(path: &Path, stored: BTreeMap<String, Weights>) -> Result<BTreeMap<String, Weights>> {
     let mut renamed = BTreeMap::new();
-    let mut split: BTreeMap<String, BTreeMap<usize, StoredTensor>> = BTreeMap::new();
+    let mut split: BTreeMap<String, BTreeMap<usize, Weights>> = BTreeMap::new();
     for (name, tensor) in stored {
         let mut open_clip = name.clone();
         if let Some((from, to)) = PREFIXES.iter().find(|(from, _)| name.starts_with(from)) {
@@ -57,13 +50,13 @@ pub(super) fn to_open_clip(
         if let Some((third, fused)) = third_of(&open_clip) {
             split.entry(fused).or_default().insert(third, tensor);
         } else if open_clip == "visual.proj" || open_clip == "text_projection" {
-            renamed.insert(open_clip.clone(), transposed(open_clip, tensor));
+            renamed.insert(open_clip, tensor.transposed());
         } else {
             renamed.insert(open_clip, tensor);
         }
     }
     for (name, thirds) in split {
-        renamed.insert(name.clone(), fused(path, name, &thirds)?);
+        renamed.insert(name.clone(), fused(path, &name, &thirds)?);
     }
     Ok(renamed)
 }
@@ -78,48 +71,20 @@ fn third_of(name: &str) -> Option<(usize, String)> {
     None
 }
 
-fn transposed(name: String, tensor: StoredTensor) -> StoredTensor {
-    let dims = tensor.shape.as_slice().to_vec();
-    let [rows, columns] = dims[..] else { return tensor };
-    let dtype = tensor.dtype;
-    bridge::map_data(tensor, name, dtype, Shape::from([columns, rows]), move |data| {
-        let size = dtype.size();
-        let bytes = data.as_bytes();
-        let mut out = Vec::with_capacity(bytes.len());
-        for column in 0..columns {
-            for row in 0..rows {
-                out.extend_from_slice(&bytes[(row * columns + column) * size..][..size]);
-            }
-        }
-        TensorData::from_bytes_vec(out, [columns, rows], dtype)
-    })
-}
-
-fn fused(path: &Path, name: String, thirds: &BTreeMap<usize, StoredTensor>) -> Result<StoredTensor> {
+fn fused(path: &Path, name: &str, thirds: &BTreeMap<usize, Weights>) -> Result<Weights> {
     let problem = |what: String| ClipError::Tensors { path: path.to_owned(), problems: vec![what] };
     let (Some(query), Some(key), Some(value)) = (thirds.get(&0), thirds.get(&1), thirds.get(&2)) else {
         return Err(problem(format!("  `{name}` needs q_proj, k_proj and v_proj, and not all three are there")));
     };
-    let shape = query.shape.as_slice().to_vec();
     for other in [key, value] {
-        if other.shape.as_slice() != shape.as_slice() || other.dtype != query.dtype {
+        if other.shape != query.shape || other.dtype != query.dtype {
             return Err(problem(format!(
-                "  q_proj, k_proj and v_proj of `{name}` differ: {shape:?} and {:?}",
-                other.shape.as_slice()
+                "  q_proj, k_proj and v_proj of `{name}` differ: {:?} {:?} and {:?} {:?}",
+                query.shape, query.dtype, other.shape, other.dtype
             )));
         }
     }
-    let mut fused_shape = shape;
-    fused_shape[0] *= 3;
-    let (dtype, declared) = (query.dtype, fused_shape.clone());
-    let parts = [query.clone(), key.clone(), value.clone()];
-    Ok(bridge::deferred(name, dtype, Shape::from(fused_shape), None, move || {
-        let mut bytes = Vec::new();
-        for part in &parts {
-            bytes.extend_from_slice(bridge::to_data(part)?.as_bytes());
-        }
-        Ok::<_, PackError>(TensorData::from_bytes_vec(bytes, declared.clone(), dtype))
-    }))
+    Ok(Weights::stacked([query.clone(), key.clone(), value.clone()]))
 }
 
 #[derive(Deserialize)]

@@ -4,20 +4,19 @@ mod expected;
 mod huggingface;
 mod read;
 mod save;
+mod weights;
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
-use burn::tensor::{DType, Device};
-use burn_store::{
-    FloatCastAdapter, ModuleAdapter, ModuleSnapshot, ModuleStore, PyTorchToBurnAdapter, PytorchStore,
-    burn_pack::Tensor as StoredTensor,
-};
+use burn::tensor::Device;
+use burn_store::{ModuleSnapshot, ModuleStore, PytorchStore, burn_pack::Tensor as StoredTensor};
 
 pub(crate) use huggingface::config as huggingface_config;
 pub use save::SavedPrecision;
+use weights::Weights;
 
 use crate::{
     config::ClipConfig,
@@ -81,7 +80,7 @@ pub struct Checkpoint {
     path: PathBuf,
     layout: CheckpointLayout,
     /// Under OpenCLIP's names and in its layout, whatever the file's.
-    tensors: BTreeMap<String, StoredTensor>,
+    tensors: BTreeMap<String, Weights>,
 }
 
 impl Checkpoint {
@@ -92,12 +91,12 @@ impl Checkpoint {
         let stored = if path.extension().is_some_and(|extension| extension == "safetensors") {
             read::safetensors(path)?
         } else {
-            PytorchStore::from_file(path)
-                .get_all_tensors()
-                .map_err(|source| ClipError::Pytorch { path: path.to_owned(), source })?
-                .clone()
+            let mut store = PytorchStore::from_file(path);
+            let tensors =
+                store.get_all_tensors().map_err(|source| ClipError::Pytorch { path: path.to_owned(), source })?;
+            tensors.iter().map(|(name, tensor)| (name.clone(), Weights::whole(tensor.clone()))).collect()
         };
-        let stored: BTreeMap<String, StoredTensor> =
+        let stored: BTreeMap<String, Weights> =
             stored.into_iter().map(|(name, tensor)| (plain_name(&name).to_owned(), tensor)).collect();
         let layout = if stored.keys().any(|name| name.starts_with("vision_model.")) {
             CheckpointLayout::HuggingFace
@@ -118,7 +117,7 @@ impl Checkpoint {
 
     /// Bytes of the weights once they are loaded as float32.
     pub fn loaded_bytes(&self) -> usize {
-        self.tensors.values().map(|tensor| tensor.shape.num_elements() * size_of::<f32>()).sum()
+        self.tensors.values().map(|tensor| tensor.elements() * size_of::<f32>()).sum()
     }
 
     /// Makes the modules of `config` and fills them, as float32. A tensor that is missing, extra or misshapen is an error:
@@ -130,17 +129,20 @@ impl Checkpoint {
         for (name, shape) in &expected {
             match self.tensors.get(name) {
                 None => problems.push(format!("  `{name}` is missing, the configuration expects {shape:?}")),
-                Some(tensor) if tensor.shape.as_slice() != shape.as_slice() => problems.push(format!(
-                    "  `{name}` has shape {:?}, the configuration expects {shape:?}",
-                    tensor.shape.as_slice()
-                )),
+                Some(tensor) if tensor.shape != *shape => problems
+                    .push(format!("  `{name}` has shape {:?}, the configuration expects {shape:?}", tensor.shape)),
+                Some(tensor) if !tensor.dtype.is_float() => {
+                    problems.push(format!("  `{name}` holds {:?}, the configuration expects floats", tensor.dtype));
+                }
                 Some(_) => {}
             }
         }
         let extra = self.tensors.iter().filter(|(name, _)| !expected.contains_key(*name) && !expected::is_buffer(name));
-        problems.extend(extra.map(|(name, tensor)| {
-            format!("  `{name}` of shape {:?} has no place in this architecture", tensor.shape.as_slice())
-        }));
+        problems.extend(
+            extra.map(|(name, tensor)| {
+                format!("  `{name}` of shape {:?} has no place in this architecture", tensor.shape)
+            }),
+        );
         if !problems.is_empty() {
             return Err(self.misfit(problems));
         }
@@ -149,8 +151,7 @@ impl Checkpoint {
             .filter_map(|name| self.tensors.get(name).map(|tensor| module_tensor(name, tensor.clone())))
             .collect();
         let mut model = config.init(device);
-        let adapter = PyTorchToBurnAdapter.chain(FloatCastAdapter::to(DType::F32));
-        let result = model.apply(tensors, None, Some(Box::new(adapter)), false);
+        let result = model.apply(tensors, None, None, false);
         // The shapes were checked above, so what remains are unreadable bytes and a module that drifted from the table.
         let mut problems: Vec<String> = result.errors.iter().map(|error| format!("  {error}")).collect();
         problems.extend(result.missing.iter().map(|(name, _)| format!("  `{name}` was not filled")));
@@ -178,18 +179,30 @@ fn plain_name(name: &str) -> &str {
     name.strip_prefix("module.").unwrap_or(name)
 }
 
-/// OpenCLIP's name to our module's. Norms and linear layers are left to Burn's PyTorch adapter; the rest of the names are
-/// the same by choice.
-fn module_tensor(name: &str, mut tensor: StoredTensor) -> StoredTensor {
-    let renamed = name
+/// Names of linear layers' weights; a projection is no such layer.
+const LINEAR_WEIGHTS: [&str; 4] =
+    [".attn.in_proj.weight", ".attn.out_proj.weight", ".mlp.c_fc.weight", ".mlp.c_proj.weight"];
+
+/// OpenCLIP's name and layout to our module's: Burn calls a norm's weight and bias gamma and beta, and has a linear layer's weight
+/// transposed. The rest is the same by choice.
+fn module_tensor(name: &str, weights: Weights) -> StoredTensor {
+    let mut renamed = name
         .replace("attn.in_proj_weight", "attn.in_proj.weight")
         .replace("attn.in_proj_bias", "attn.in_proj.bias")
         .replace("conv1.weight", "conv1");
-    let top_level = renamed.starts_with("visual.") || renamed == "logit_scale";
-    tensor.name = if top_level { renamed } else { format!("text.{renamed}") };
-    if tensor.name == "logit_scale" {
-        // A scalar in PyTorch; Burn has no rank 0.
-        tensor.shape = [1].into();
+    if let Some((norm, kind)) = name.rsplit_once('.').filter(|(norm, _)| is_norm(norm)) {
+        renamed = format!("{norm}.{}", if kind == "weight" { "gamma" } else { "beta" });
     }
-    tensor
+    let top_level = renamed.starts_with("visual.") || renamed == "logit_scale";
+    let renamed = if top_level { renamed } else { format!("text.{renamed}") };
+    if LINEAR_WEIGHTS.iter().any(|weight| renamed.ends_with(weight)) {
+        return weights.into_transposed_tensor(renamed);
+    }
+    // The temperature is a scalar in PyTorch; Burn has no rank 0.
+    let shape = if weights.shape.is_empty() { vec![1] } else { weights.shape.clone() };
+    weights.into_tensor(renamed, shape)
+}
+
+fn is_norm(module: &str) -> bool {
+    module.rsplit('.').next().is_some_and(|last| last.starts_with("ln_"))
 }
