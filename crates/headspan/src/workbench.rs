@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// What a process keeps of activations and weights: with what else a server of one ViT-L/14 over 50,000 images holds, it stays below
-/// 2 GiB. Columns are kept even beside larger weights: those of a few heads.
+/// 2 GiB. Columns are kept even beside larger weights: those of two heads.
 const BOUNDS: StoreBounds = StoreBounds { columns: 512 << 20, with_weights: 1700 << 20, least: 32 << 20 };
 
 /// A store for the columns of all runs of a process.
