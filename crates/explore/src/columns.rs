@@ -157,15 +157,16 @@ impl Columns {
         let head_dim = self.parts.first().map_or(0, |part| part.shape().head_dim);
         // A file that was replaced under the server must not shift the rows of the others.
         let mixed = || ExploreError::MixedParts { run: self.run.clone() };
-        let rows = |part: &PartReader| part.metadata().rows as usize;
-        if self.parts.iter().map(rows).sum::<usize>() != self.rows()?.image_index.len() {
+        let rows_of = |part: &PartReader| part.metadata().rows as usize;
+        let rows = self.rows()?.image_index.len();
+        if self.parts.iter().map(rows_of).sum::<usize>() != rows {
             return Err(mixed());
         }
-        let mut values = vec![0.0; self.rows()?.image_index.len() * head_dim];
+        let mut values = vec![0.0; rows * head_dim];
         let mut rest = values.as_mut_slice();
         let mut places = Vec::new();
         for part in &self.parts {
-            let (place, after) = rest.split_at_mut(rows(part) * head_dim);
+            let (place, after) = rest.split_at_mut(rows_of(part) * head_dim);
             places.push((part, place));
             rest = after;
         }

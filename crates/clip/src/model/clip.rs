@@ -11,11 +11,10 @@ use crate::{
 /// A CLIP model: two towers and the learned temperature.
 #[derive(Module, Debug)]
 pub struct Clip {
-    /// Text tower. It stands first because fields are filled in order: its token embedding is the largest tensor, and the memory that
-    /// reading it takes twice is used again by the rest.
-    pub text: TextTower,
     /// Image tower.
     pub visual: VisionTower,
+    /// Text tower.
+    pub text: TextTower,
     /// Logarithm of the factor on cosine similarities, shape `[1]`.
     pub logit_scale: Param<Tensor<1>>,
 }
