@@ -54,7 +54,7 @@ fn decode_one(
     let item = dataset.item(index);
     let mut row = ImageRow {
         image_index: index,
-        image_id: item.id.to_string(),
+        image_id: item.id.into_owned(),
         class_id: item.class_id.map(|class| class.to_string()),
         class_index: item.class_index,
         width: 0,

@@ -22,7 +22,7 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 fn ids(dataset: &Dataset) -> Vec<String> {
-    (0..dataset.len()).map(|index| dataset.item(index).id.to_owned()).collect()
+    (0..dataset.len()).map(|index| dataset.item(index).id.into_owned()).collect()
 }
 
 fn message(settings: &DatasetSettings) -> String {

@@ -127,7 +127,4 @@ pub enum ReadError {
     /// A row without bytes.
     #[error("the row holds no image bytes")]
     NoBytes,
-    /// A location that does not belong to the data set: a bug.
-    #[error("the image's location does not fit its data set")]
-    Location,
 }

@@ -3,80 +3,50 @@
 mod classes;
 mod error;
 mod folder;
+mod listing;
 mod manifest;
 mod parquet_shards;
 mod settings;
+mod source;
 mod webdataset;
 
-use std::path::{Path, PathBuf};
+use std::{borrow::Cow, collections::BTreeSet, path::Path};
 
 pub use classes::ClassList;
 pub use error::{DatasetError, ReadError};
+use listing::{ClassOf, Classes};
 use rand::{SeedableRng, seq::index::sample};
 use rand_chacha::ChaCha8Rng;
 pub use settings::{DatasetKind, DatasetSettings, Sample};
+use source::Source;
 
 /// Endings that count as images; other files of a folder are passed over.
 pub(crate) const IMAGE_ENDINGS: [&str; 5] = ["jpg", "jpeg", "jpe", "png", "webp"];
 
 /// One image of a data set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item<'a> {
     /// Path below the folder with `/`, or key in a shard.
-    pub id: &'a str,
+    pub id: Cow<'a, str>,
     /// Class identifier, if the data set has classes.
     pub class_id: Option<&'a str>,
     /// Line of the class in the class file.
     pub class_index: Option<u32>,
 }
 
-/// Where an image's bytes are.
-#[derive(Debug, Clone)]
-pub(crate) enum Location {
-    File(PathBuf),
-    /// Bytes of a file that holds several: shard number, offset, length.
-    Span {
-        shard: u32,
-        offset: u64,
-        length: u64,
-    },
-    /// Row of a Parquet file: shard number, row.
-    Row {
-        shard: u32,
-        row: u64,
-    },
-}
-
-/// An image before sampling: what a format's reader finds.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub(crate) id: String,
-    pub(crate) class_id: Option<String>,
-    pub(crate) class_index: Option<u32>,
-    /// Size in bytes where it is known without reading, for the fingerprint.
-    pub(crate) bytes: u64,
-    pub(crate) location: Location,
-}
-
-/// What a format's reader returns.
+/// What a format's reader finds, before sampling.
 pub(crate) struct Listing {
-    pub(crate) entries: Vec<Entry>,
     pub(crate) source: Source,
+    pub(crate) classes: Classes,
     /// Class names that the data set itself carries.
-    pub(crate) classes: Option<Vec<String>>,
-}
-
-/// How locations are read.
-pub(crate) enum Source {
-    Files,
-    Tar(webdataset::Shards),
-    Parquet(parquet_shards::Shards),
+    pub(crate) names: Option<Vec<String>>,
 }
 
 /// A listed data set.
 pub struct Dataset {
-    entries: Vec<Entry>,
     source: Source,
+    /// Class of each image.
+    of_images: Classes,
     kind: DatasetKind,
     classes: ClassList,
     warnings: Vec<String>,
@@ -101,13 +71,13 @@ impl Dataset {
             DatasetKind::Webdataset => webdataset::list(path)?,
             DatasetKind::Parquet => parquet_shards::list(settings)?,
         };
-        if listing.entries.is_empty() {
+        if listing.source.len() == 0 {
             return Err(DatasetError::Empty { path: path.clone(), endings: IMAGE_ENDINGS.join(", ") });
         }
-        let classes = ClassList::new(settings.classes.as_deref(), listing.classes)?;
+        let classes = ClassList::new(settings.classes.as_deref(), listing.names)?;
         let mut dataset = Self {
-            entries: listing.entries,
             source: listing.source,
+            of_images: listing.classes,
             kind,
             classes,
             warnings: Vec::new(),
@@ -122,12 +92,12 @@ impl Dataset {
 
     /// Number of images.
     pub fn len(&self) -> u64 {
-        self.entries.len() as u64
+        self.source.len() as u64
     }
 
     /// Whether there is none; [`Dataset::open`] never returns such a data set unless `limit` is 0.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.source.len() == 0
     }
 
     /// What is odd about the data set, for the log.
@@ -145,8 +115,8 @@ impl Dataset {
     /// # Panics
     /// If `index` is not below [`Dataset::len`].
     pub fn item(&self, index: u64) -> Item<'_> {
-        let entry = &self.entries[index as usize];
-        Item { id: &entry.id, class_id: entry.class_id.as_deref(), class_index: entry.class_index }
+        let class = self.of_images.get(index as usize);
+        Item { id: self.source.id(index as usize), class_id: class.id.as_deref(), class_index: class.index }
     }
 
     /// Bytes of one image. An error concerns this image alone.
@@ -154,21 +124,7 @@ impl Dataset {
     /// # Panics
     /// If `index` is not below [`Dataset::len`].
     pub fn read(&self, index: u64) -> Result<Vec<u8>, ReadError> {
-        let entry = &self.entries[index as usize];
-        let too_large = |bytes: u64| ReadError::TooLarge { bytes, limit: self.max_file_bytes };
-        match (&entry.location, &self.source) {
-            (Location::File(path), _) => {
-                let bytes = fs_err::metadata(path)?.len();
-                if bytes > self.max_file_bytes { Err(too_large(bytes)) } else { Ok(fs_err::read(path)?) }
-            }
-            (Location::Span { length, .. }, _) if *length > self.max_file_bytes => Err(too_large(*length)),
-            (Location::Span { shard, offset, length }, Source::Tar(shards)) => shards.read(*shard, *offset, *length),
-            (Location::Row { shard, row }, Source::Parquet(shards)) => {
-                let bytes = shards.read(*shard, *row)?;
-                if bytes.len() as u64 > self.max_file_bytes { Err(too_large(bytes.len() as u64)) } else { Ok(bytes) }
-            }
-            _ => Err(ReadError::Location),
-        }
+        self.source.read(index as usize, self.max_file_bytes)
     }
 
     /// Hash of what the data set is: kind, ids, sizes and classes in order. Neither the folder's own path nor times are in
@@ -180,68 +136,74 @@ impl Dataset {
             hasher.update(text.as_bytes());
         };
         text(self.kind.name());
-        for entry in &self.entries {
-            text(&entry.id);
-            text(entry.class_id.as_deref().unwrap_or("\0"));
-            text(&entry.class_index.map_or_else(String::new, |index| index.to_string()));
-            text(&entry.bytes.to_string());
+        for index in 0..self.source.len() {
+            let class = self.of_images.get(index);
+            text(&self.source.id(index));
+            text(class.id.as_deref().unwrap_or("\0"));
+            text(&class.index.map_or_else(String::new, |index| index.to_string()));
+            text(&self.source.bytes(index).to_string());
         }
         hasher.finalize().to_hex().to_string()
     }
 
     fn refuse_duplicates(&self, path: &Path) -> Result<(), DatasetError> {
-        let mut ids: Vec<&str> = self.entries.iter().map(|entry| entry.id.as_str()).collect();
-        ids.sort_unstable();
-        match ids.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(DatasetError::Duplicate { path: path.to_owned(), id: pair[0].to_owned() }),
+        match self.source.twice() {
+            Some(id) => Err(DatasetError::Duplicate { path: path.to_owned(), id: id.to_owned() }),
             None => Ok(()),
         }
     }
 
+    /// Gives each class its identifier and its line in the list of classes.
     fn assign_classes(&mut self) -> Result<(), DatasetError> {
-        for entry in &mut self.entries {
-            if let Some(class) = &entry.class_id {
-                entry.class_index = self.classes.index_of(class, &entry.id)?;
-            } else if let Some(index) = entry.class_index {
-                // A number of the data set itself, as Hugging Face stores labels; the list gives its name.
-                entry.class_id = Some(self.classes.name_of(index, &entry.id)?);
-            }
+        for class in self.of_images.known() {
+            let image = self.source.id(class.first);
+            (class.id, class.index) = match &class.of {
+                ClassOf::None => (None, None),
+                ClassOf::Name(name) => (Some(name.clone()), self.classes.index_of(name, &image)?),
+                ClassOf::Number(number) => (Some(self.classes.name_of(*number, &image)?), Some(*number)),
+            };
         }
         Ok(())
     }
 
     fn select(&mut self, settings: &DatasetSettings) {
+        let all = self.source.len();
+        let mut chosen: Option<Vec<usize>> = None;
         if let Some(Sample { count, seed }) = settings.sample
-            && (count as usize) < self.entries.len()
+            && (count as usize) < all
         {
             let mut random = ChaCha8Rng::seed_from_u64(seed);
-            let mut chosen = sample(&mut random, self.entries.len(), count as usize).into_vec();
-            chosen.sort_unstable();
-            self.entries = chosen.into_iter().map(|index| self.entries[index].clone()).collect();
+            let drawn = chosen.insert(sample(&mut random, all, count as usize).into_vec());
+            drawn.sort_unstable();
         }
-        if let Some(limit) = settings.limit {
-            self.entries.truncate(limit as usize);
+        if let Some(limit) = settings.limit
+            && (limit as usize) < chosen.as_ref().map_or(all, Vec::len)
+        {
+            chosen.get_or_insert_with(|| (0..limit as usize).collect()).truncate(limit as usize);
+        }
+        if let Some(chosen) = chosen {
+            self.source.keep(&chosen);
+            self.of_images.keep(&chosen);
         }
     }
 
     fn look_at_classes(&mut self) {
-        let mut classes: Vec<&str> = self.entries.iter().filter_map(|entry| entry.class_id.as_deref()).collect();
-        let with_class = classes.len();
-        classes.sort_unstable();
-        classes.dedup();
-        if classes.len() == 1 && self.entries.len() > 1 {
-            self.warnings.push(format!(
-                "all {with_class} images are of the one class `{}`; is the folder one level too deep?",
-                classes[0]
+        let all = self.source.len();
+        let classes = (0..all).filter_map(|index| self.of_images.get(index).id.as_deref());
+        let with_class = classes.clone().count();
+        let classes: BTreeSet<&str> = classes.collect();
+        let mut warnings = Vec::new();
+        if let (Some(class), 1) = (classes.first(), classes.len())
+            && all > 1
+        {
+            warnings.push(format!(
+                "all {with_class} images are of the one class `{class}`; is the folder one level too deep?"
             ));
         }
-        if with_class > 0 && with_class < self.entries.len() {
-            self.warnings.push(format!(
-                "{} of {} images have no class",
-                self.entries.len() - with_class,
-                self.entries.len()
-            ));
+        if with_class > 0 && with_class < all {
+            warnings.push(format!("{} of {all} images have no class", all - with_class));
         }
+        self.warnings = warnings;
     }
 }
 

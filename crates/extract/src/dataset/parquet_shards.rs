@@ -10,8 +10,10 @@ use arrow::{
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 
 use crate::dataset::{
-    DatasetSettings, Entry, Listing, Location, Source,
+    DatasetSettings, Listing,
     error::{DatasetError, ReadError},
+    listing::{ClassOf, Classes},
+    source::Source,
 };
 
 /// Row groups held in memory at once; readers go through a data set in order, a few threads at a time.
@@ -20,35 +22,69 @@ const CACHED_GROUPS: usize = 4;
 /// Parquet files with image bytes, read one row group at a time.
 pub(crate) struct Shards {
     files: Vec<Shard>,
+    /// Rows of all files.
+    rows: usize,
+    /// Rows, counted through all files, that are the data set; all without it.
+    chosen: Option<Vec<usize>>,
     column: String,
-    cache: Mutex<Vec<(u32, usize, Arc<ArrayRef>)>>,
+    cache: Mutex<Vec<(usize, usize, Arc<ArrayRef>)>>,
 }
 
 struct Shard {
     path: PathBuf,
-    /// First row of each row group, and the number of rows at the end.
-    starts: Vec<u64>,
+    name: String,
+    /// Size of the file.
+    bytes: u64,
+    /// Rows of the files before.
+    before: usize,
+    /// First row of each row group.
+    starts: Vec<usize>,
 }
 
 impl Shards {
-    pub(super) fn read(&self, shard: u32, row: u64) -> Result<Vec<u8>, ReadError> {
-        let file = self.files.get(shard as usize).ok_or(ReadError::Location)?;
-        let group = file.starts.partition_point(|start| *start <= row).saturating_sub(1);
+    pub(super) fn len(&self) -> usize {
+        self.chosen.as_ref().map_or(self.rows, Vec::len)
+    }
+
+    pub(super) fn id(&self, index: usize) -> String {
+        let (shard, row) = self.place(index);
+        format!("{}/{row}", self.files[shard].name)
+    }
+
+    pub(super) fn bytes(&self, index: usize) -> u64 {
+        self.files[self.place(index).0].bytes
+    }
+
+    pub(super) fn read(&self, index: usize) -> Result<Vec<u8>, ReadError> {
+        let (shard, row) = self.place(index);
+        let starts = &self.files[shard].starts;
+        let group = starts.partition_point(|start| *start <= row).saturating_sub(1);
         let column = self.group(shard, group)?;
-        let at = (row - file.starts[group]) as usize;
-        bytes_of(&column, at).ok_or(ReadError::NoBytes)
+        bytes_of(&column, row - starts[group]).ok_or(ReadError::NoBytes)
+    }
+
+    pub(super) fn keep(&mut self, places: &[usize]) {
+        let row = |place: usize| self.chosen.as_ref().map_or(place, |chosen| chosen[place]);
+        self.chosen = Some(places.iter().map(|place| row(*place)).collect());
+    }
+
+    /// File and row of an image.
+    fn place(&self, index: usize) -> (usize, usize) {
+        let row = self.chosen.as_ref().map_or(index, |chosen| chosen[index]);
+        let shard = self.files.partition_point(|file| file.before <= row).saturating_sub(1);
+        (shard, row - self.files[shard].before)
     }
 
     /// The image column of one row group, from the cache or the file. The lock is held while reading, so that threads that
     /// want the same group read it once.
-    fn group(&self, shard: u32, group: usize) -> Result<Arc<ArrayRef>, ReadError> {
+    fn group(&self, shard: usize, group: usize) -> Result<Arc<ArrayRef>, ReadError> {
         let failed = |message: String| ReadError::Parquet { message };
         let mut cache =
             self.cache.lock().map_err(|_poisoned| failed("another thread failed while reading it".to_owned()))?;
         if let Some((_, _, column)) = cache.iter().find(|(s, g, _)| *s == shard && *g == group) {
             return Ok(Arc::clone(column));
         }
-        let path = &self.files[shard as usize].path;
+        let path = &self.files[shard].path;
         let file = fs_err::File::open(path)?.into_parts().0;
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| failed(error.to_string()))?;
         let mask = ProjectionMask::columns(builder.parquet_schema(), [self.column.as_str()]);
@@ -121,31 +157,26 @@ pub(super) fn list(settings: &DatasetSettings) -> Result<Listing, DatasetError> 
         }
         paths.sort();
     }
-    let (mut entries, mut shards, mut classes) = (Vec::new(), Vec::new(), None);
-    for (number, path) in paths.into_iter().enumerate() {
+    let (mut files, mut rows, mut classes, mut names) = (Vec::new(), 0, Classes::default(), None);
+    for path in paths {
         let builder = open(&path)?;
         check_image_column(&path, builder.schema(), &settings.image_column)?;
-        classes = classes.or_else(|| class_names(builder.schema(), &settings.label_column));
+        names = names.or_else(|| class_names(builder.schema(), &settings.label_column));
         let mut starts = vec![0];
         for group in builder.metadata().row_groups() {
-            starts.push(starts.last().copied().unwrap_or(0) + group.num_rows().unsigned_abs());
+            starts.push(starts.last().copied().unwrap_or(0) + group.num_rows().unsigned_abs() as usize);
         }
-        let rows = starts.pop().unwrap_or(0);
+        let own = starts.pop().unwrap_or(0);
         // A shard that was written anew has another length; its rows' own lengths would cost reading it.
         let bytes = fs_err::metadata(&path)?.len();
-        let labels = labels(&path, builder, &settings.label_column)?;
+        labels(&path, builder, own, &settings.label_column, &mut classes)?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        entries.extend((0..rows).map(|row| Entry {
-            id: format!("{name}/{row}"),
-            class_id: None,
-            class_index: labels.as_ref().and_then(|labels| labels[row as usize]),
-            bytes,
-            location: Location::Row { shard: number as u32, row },
-        }));
-        shards.push(Shard { path, starts });
+        files.push(Shard { path, name, bytes, before: rows, starts });
+        rows += own;
     }
-    let shards = Shards { files: shards, column: settings.image_column.clone(), cache: Mutex::new(Vec::new()) };
-    Ok(Listing { entries, source: Source::Parquet(shards), classes })
+    let (column, cache) = (settings.image_column.clone(), Mutex::new(Vec::new()));
+    let source = Source::Parquet(Shards { files, rows, chosen: None, column, cache });
+    Ok(Listing { source, classes, names })
 }
 
 fn check_image_column(path: &Path, schema: &Schema, column: &str) -> Result<(), DatasetError> {
@@ -165,17 +196,22 @@ fn check_image_column(path: &Path, schema: &Schema, column: &str) -> Result<(), 
     })
 }
 
+/// Adds the class of each of a file's `rows`.
 fn labels(
     path: &Path,
     builder: ParquetRecordBatchReaderBuilder<std::fs::File>,
+    rows: usize,
     column: &str,
-) -> Result<Option<Vec<Option<u32>>>, DatasetError> {
-    let Ok(field) = builder.schema().field_with_name(column) else { return Ok(None) };
+    classes: &mut Classes,
+) -> Result<(), DatasetError> {
+    let Ok(field) = builder.schema().field_with_name(column) else {
+        (0..rows).for_each(|_row| classes.push(ClassOf::None));
+        return Ok(());
+    };
     let found = field.data_type().to_string();
     let failed = |source| DatasetError::Parquet { path: path.to_owned(), source };
     let mask = ProjectionMask::columns(builder.parquet_schema(), [column]);
     let reader = builder.with_projection(mask).build().map_err(failed)?;
-    let mut labels = Vec::new();
     for batch in reader {
         let batch = batch.map_err(|source| failed(source.into()))?;
         let numbers =
@@ -185,11 +221,13 @@ fn labels(
                 found: found.clone(),
                 expected: "class numbers",
             })?;
-        let numbers = numbers.as_primitive::<Int64Type>();
-        // Hugging Face writes −1 where a label is withheld.
-        labels.extend(numbers.iter().map(|number| number.and_then(|number| u32::try_from(number).ok())));
+        for number in numbers.as_primitive::<Int64Type>() {
+            // Hugging Face writes −1 where a label is withheld.
+            let number = number.and_then(|number| u32::try_from(number).ok());
+            classes.push(number.map_or(ClassOf::None, ClassOf::Number));
+        }
     }
-    Ok(Some(labels))
+    Ok(())
 }
 
 /// Class names that Hugging Face's writer leaves in the schema's metadata.

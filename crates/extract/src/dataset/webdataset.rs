@@ -6,22 +6,48 @@ use std::{
 };
 
 use crate::dataset::{
-    Entry, Listing, Location, Source,
+    Listing,
     error::{DatasetError, ReadError},
     folder::is_image,
+    listing::{ClassOf, Classes, Texts},
+    source::Source,
 };
 
 /// Opened tar shards; images are positioned reads, so that many threads can read one shard.
+#[derive(Default)]
 pub(crate) struct Shards {
     files: Vec<File>,
+    ids: Texts,
+    spans: Vec<Span>,
+}
+
+/// Where the bytes of an image are in a shard.
+#[derive(Clone, Copy)]
+struct Span {
+    shard: u32,
+    offset: u64,
+    length: u64,
 }
 
 impl Shards {
-    pub(super) fn read(&self, shard: u32, offset: u64, length: u64) -> Result<Vec<u8>, ReadError> {
+    pub(super) fn ids(&self) -> &Texts {
+        &self.ids
+    }
+
+    pub(super) fn bytes(&self, index: usize) -> u64 {
+        self.spans[index].length
+    }
+
+    pub(super) fn read(&self, index: usize) -> Result<Vec<u8>, ReadError> {
+        let Span { shard, offset, length } = self.spans[index];
         let mut bytes = vec![0; length as usize];
-        let file = self.files.get(shard as usize).ok_or(ReadError::Location)?;
-        read_at(file, &mut bytes, offset)?;
+        read_at(&self.files[shard as usize], &mut bytes, offset)?;
         Ok(bytes)
+    }
+
+    pub(super) fn keep(&mut self, places: &[usize]) {
+        self.ids.keep(places);
+        self.spans = places.iter().map(|place| self.spans[*place]).collect();
     }
 }
 
@@ -46,18 +72,18 @@ fn read_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> std::io::Resul
 /// Lists WebDataset shards by one pass over their headers. Members belong together when they share everything up to the
 /// first dot of their base name; `.cls` holds the class. Ids are `shard.tar/key.jpg`.
 pub(super) fn list(path: &Path) -> Result<Listing, DatasetError> {
-    let mut entries = Vec::new();
-    let mut files = Vec::new();
-    for (number, shard) in shards(path)?.into_iter().enumerate() {
+    let mut found = Shards::default();
+    let mut classes = Classes::default();
+    for shard in shards(path)? {
         let file = fs_err::File::open(&shard)?.into_parts().0;
-        list_shard(&shard, number as u32, &file, &mut entries)?;
-        files.push(file);
+        list_shard(&shard, &file, &mut found, &mut classes)?;
+        found.files.push(file);
     }
-    Ok(Listing { entries, source: Source::Tar(Shards { files }), classes: None })
+    Ok(Listing { source: Source::Tar(found), classes, names: None })
 }
 
-fn list_shard(path: &Path, shard: u32, file: &File, entries: &mut Vec<Entry>) -> Result<(), DatasetError> {
-    let first = entries.len();
+fn list_shard(path: &Path, file: &File, found: &mut Shards, classes: &mut Classes) -> Result<(), DatasetError> {
+    let (first, shard) = (found.spans.len(), found.files.len() as u32);
     let mut offset = 0;
     let damaged = |source: std::io::Error, images: usize, offset: u64| DatasetError::Shard {
         path: path.to_owned(),
@@ -66,48 +92,41 @@ fn list_shard(path: &Path, shard: u32, file: &File, entries: &mut Vec<Entry>) ->
         source,
     };
     let shard_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let mut classes: BTreeMap<String, String> = BTreeMap::new();
+    let mut of_keys: BTreeMap<String, String> = BTreeMap::new();
     let mut keys: Vec<String> = Vec::new();
     let mut archive = tar::Archive::new(file);
     let end = fs_err::metadata(path)?.len();
     for member in archive.entries_with_seek().map_err(|source| damaged(source, 0, 0))? {
-        let mut member = member.map_err(|source| damaged(source, entries.len() - first, offset))?;
+        let mut member = member.map_err(|source| damaged(source, found.spans.len() - first, offset))?;
         let (start, length) = (member.raw_file_position(), member.size());
         offset = start + length;
         if offset > end {
             let source = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the shard ends inside this member");
-            return Err(damaged(source, entries.len() - first, start));
+            return Err(damaged(source, found.spans.len() - first, start));
         }
         if !member.header().entry_type().is_file() {
             continue;
         }
-        let name = member.path().map_err(|source| damaged(source, entries.len() - first, start))?;
+        let name = member.path().map_err(|source| damaged(source, found.spans.len() - first, start))?;
         let name = name.to_string_lossy().into_owned();
         let key = key_of(&name).to_owned();
         if is_image(Path::new(&name)) {
             keys.push(key);
-            entries.push(Entry {
-                id: format!("{shard_name}/{name}"),
-                class_id: None,
-                class_index: None,
-                bytes: length,
-                location: Location::Span { shard, offset: start, length },
-            });
+            found.ids.push(&format!("{shard_name}/{name}"));
+            found.spans.push(Span { shard, offset: start, length });
         } else if Path::new(&name).extension().is_some_and(|ending| ending == "cls") {
             let mut class = String::new();
-            member.read_to_string(&mut class).map_err(|source| damaged(source, entries.len() - first, start))?;
-            classes.insert(key, class.trim().to_owned());
+            member.read_to_string(&mut class).map_err(|source| damaged(source, found.spans.len() - first, start))?;
+            of_keys.insert(key, class.trim().to_owned());
         }
     }
-    for (entry, key) in entries[first..].iter_mut().zip(keys) {
-        match classes.get(&key) {
-            None => {}
-            // WebDataset writes class numbers; text is taken as the class itself.
-            Some(class) => match class.parse::<u32>() {
-                Ok(index) => entry.class_index = Some(index),
-                Err(_text) => entry.class_id = Some(class.clone()),
-            },
-        }
+    for key in keys {
+        // WebDataset writes class numbers; text is taken as the class itself.
+        let class = of_keys.get(&key).map(String::as_str);
+        classes.push(match class.and_then(|class| class.parse().ok()) {
+            Some(number) => ClassOf::Number(number),
+            None => ClassOf::named(class),
+        });
     }
     Ok(())
 }
