@@ -1,9 +1,11 @@
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use headspan_clip::{ClipConfig, TokenBatch, Tokenizer};
 use headspan_scenes::{Scene, World};
+use rand::{SeedableRng, seq::index::sample};
+use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::error::Result;
+use crate::{error::Result, recipe::Recipe};
 
 /// Images with a caption each.
 pub(crate) struct Batch {
@@ -11,11 +13,15 @@ pub(crate) struct Batch {
     pub(crate) pixels: Tensor<4>,
     /// Their captions.
     pub(crate) tokens: TokenBatch,
+    /// Numbers of the patches that stay in of each image, `[scenes, kept]`; all without it.
+    pub(crate) kept: Option<Tensor<2, Int>>,
 }
 
 impl Batch {
-    /// Renders `count` scenes from `first` on.
+    /// Renders `count` scenes from `first` on. Which patches stay in follows from the recipe's seed and the scene, so that it
+    /// is the same however the batch is parted.
     pub(crate) fn render(
+        recipe: &Recipe,
         world: &World,
         first: u64,
         count: usize,
@@ -32,7 +38,12 @@ impl Batch {
             rows.push(tokenizer.encode(text)?.0);
         }
         let pixels = Tensor::from_data(TensorData::new(values, [count, 3, side, side]), device);
-        Ok(Self { pixels, tokens: TokenBatch::new(&rows) })
+        let patches = config.vision.grid() * config.vision.grid();
+        let kept = recipe.patches_kept().map(|kept| {
+            let numbers = (first..first + count as u64).flat_map(|scene| patches_of(recipe.seed, scene, patches, kept));
+            Tensor::from_data(TensorData::new(numbers.collect(), [count, kept]), device)
+        });
+        Ok(Self { pixels, tokens: TokenBatch::new(&rows), kept })
     }
 
     /// Normalised pixels of scenes, `[scenes, 3, side, side]`.
@@ -48,5 +59,29 @@ impl Batch {
             }
         }
         values
+    }
+}
+
+/// Numbers of the patches that stay in of a scene, in rising order.
+fn patches_of(seed: u64, scene: u64, patches: usize, kept: usize) -> Vec<i32> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(scene);
+    let mut numbers = sample(&mut random, patches, kept).into_vec();
+    numbers.sort_unstable();
+    numbers.into_iter().map(|number| number as i32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patches_are_others_of_each_scene_and_the_same_again() {
+        let drawn: Vec<_> = (0..3).map(|scene| patches_of(1, scene, 64, 16)).collect();
+        assert!(
+            drawn.iter().all(|some| some.len() == 16 && some.is_sorted() && some.iter().all(|number| *number < 64))
+        );
+        assert!(drawn[0] != drawn[1] && drawn[1] != drawn[2]);
+        assert_eq!(drawn[1], patches_of(1, 1, 64, 16));
     }
 }

@@ -43,7 +43,11 @@ pub(crate) fn contrast(
     let encoded = side_by_side((0..parts).collect(), |part| {
         let batch = render(part)?;
         let replica = model.clone().fork(device);
-        let images = unit(replica.visual.encode(batch.pixels));
+        let images = match batch.kept {
+            None => replica.visual.encode(batch.pixels),
+            Some(kept) => replica.visual.encode_patches(batch.pixels, kept),
+        };
+        let images = unit(images);
         let texts = unit(replica.text.encode(&batch.tokens, device));
         Ok(Part { replica, images, texts })
     })?;
@@ -112,8 +116,8 @@ mod tests {
     use super::*;
     use crate::{Architecture, Recipe, vocabulary::tokenizer_json};
 
-    /// Gradient of the loss to the patch embedding, from so many parts.
-    fn gradient(parts: usize) -> std::result::Result<Vec<f32>, Box<dyn std::error::Error>> {
+    /// Gradient of the loss to the patch embedding, from so many parts, with a share of the patches left out.
+    fn gradient(parts: usize, patch_dropout: f32) -> std::result::Result<Vec<f32>, Box<dyn std::error::Error>> {
         let model = Architecture {
             embed_dim: 8,
             patch_size: 16,
@@ -126,7 +130,7 @@ mod tests {
             context_length: 48,
             quick_gelu: false,
         };
-        let recipe = Recipe { batch_size: 8, parts, model, ..Recipe::small() };
+        let recipe = Recipe { batch_size: 8, parts, patch_dropout, model, ..Recipe::small() };
         let (json, size) = tokenizer_json(&recipe.world, recipe.vocabulary)?;
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("tokenizer.json");
@@ -137,8 +141,9 @@ mod tests {
         let model = config.init(&device);
         let _drawn = model.clone().into_record();
         let rows = 8 / parts;
-        let render =
-            |part: usize| Batch::render(&recipe.world, (part * rows) as u64, rows, &config, &tokenizer, &device);
+        let render = |part: usize| {
+            Batch::render(&recipe, &recipe.world, (part * rows) as u64, rows, &config, &tokenizer, &device)
+        };
         let contrast = contrast(&model, parts, render, &device)?;
         let gradient = contrast.gradients.get::<4>(model.visual.conv1.id).ok_or("no gradient")?;
         Ok(gradient.into_data().try_into_vec::<f32>().map_err(|error| format!("{error:?}"))?)
@@ -147,13 +152,16 @@ mod tests {
     /// Float32 sums of 8 rows in two orders: 1e-5 of the largest value leaves two digits to spare.
     #[test]
     fn parts_give_the_gradient_of_the_whole() -> std::result::Result<(), Box<dyn std::error::Error>> {
-        let whole = gradient(1)?;
-        let largest = whole.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-        assert!(largest > 0.0);
-        for parts in [2, 4] {
-            let apart = gradient(parts)?;
-            let error = whole.iter().zip(&apart).fold(0.0_f32, |error, (one, other)| error.max((one - other).abs()));
-            assert!(error < 1e-5 * largest, "{parts} parts: {error} of {largest}");
+        for patch_dropout in [0.0, 0.5] {
+            let whole = gradient(1, patch_dropout)?;
+            let largest = whole.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+            assert!(largest > 0.0);
+            for parts in [2, 4] {
+                let apart = gradient(parts, patch_dropout)?;
+                let error =
+                    whole.iter().zip(&apart).fold(0.0_f32, |error, (one, other)| error.max((one - other).abs()));
+                assert!(error < 1e-5 * largest, "{parts} parts: {error} of {largest}");
+            }
         }
         Ok(())
     }

@@ -30,6 +30,10 @@ pub struct Recipe {
     pub weight_decay: f32,
     /// `AdamW`'s second decay rate.
     pub beta_2: f32,
+    /// Share of the patches that a step leaves out, others of each scene (arXiv 2212.00794): what a text says must then be read off
+    /// every patch that shows it, not off the one that tells most.
+    #[serde(default)]
+    pub patch_dropout: f32,
     /// Largest norm of one tensor's gradient.
     pub clip_norm: f32,
     /// Steps between two checkpoints.
@@ -95,6 +99,9 @@ impl Recipe {
                 format!("{} does not divide {} pixels", model.patch_size, self.world.pixels),
             );
         }
+        if !(0.0..1.0).contains(&self.patch_dropout) {
+            return wrong("patch_dropout", format!("{}; expected 0 or more, below 1", self.patch_dropout));
+        }
         if model.head_width == 0 || !model.width.is_multiple_of(model.head_width) {
             return wrong(
                 "model.head_width",
@@ -108,6 +115,13 @@ impl Recipe {
             return wrong("vocabulary", format!("{}; the bytes alone take 256", self.vocabulary));
         }
         Ok(())
+    }
+
+    /// Patches of an image that a step leaves in, if it leaves some out: at least one.
+    pub(crate) fn patches_kept(&self) -> Option<usize> {
+        let grid = self.world.pixels as usize / self.model.patch_size;
+        let kept = (f64::from(1.0 - self.patch_dropout) * (grid * grid) as f64).round().max(1.0);
+        (self.patch_dropout > 0.0).then_some(kept as usize)
     }
 
     /// The model's configuration with a tokenizer of so many tokens.
@@ -168,6 +182,7 @@ impl Recipe {
             easy_steps: 3,
             weight_decay: 0.01,
             beta_2: 0.98,
+            patch_dropout: 0.0,
             clip_norm: 1.0,
             checkpoint_steps: 2,
             vocabulary: 700,

@@ -137,7 +137,7 @@ impl Trainer {
         let rows = count / self.recipe.parts;
         let render = |part: usize| {
             let first = first + (part * rows) as u64;
-            Batch::render(&world, first, rows, &self.config, &self.tokenizer, &self.device)
+            Batch::render(&self.recipe, &world, first, rows, &self.config, &self.tokenizer, &self.device)
         };
         let contrast = contrast(&self.model, self.recipe.parts, render, &self.device)?;
         let learning_rate = self.recipe.learning_rate(step);

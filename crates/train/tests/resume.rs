@@ -9,7 +9,7 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 const RECIPE: &str = r#"{
     "seed": 1, "steps": 7, "batch_size": 8, "parts": 2, "learning_rate": 1e-3, "warmup_steps": 2, "easy_steps": 3, "weight_decay": 0.01,
-    "beta_2": 0.98, "clip_norm": 1.0, "checkpoint_steps": 2, "vocabulary": 700,
+    "beta_2": 0.98, "patch_dropout": 0.25, "clip_norm": 1.0, "checkpoint_steps": 2, "vocabulary": 700,
     "world": { "seed": 1, "pixels": 32 },
     "model": { "embed_dim": 16, "patch_size": 16, "layers": 2, "width": 32, "head_width": 8, "text_layers": 1,
                "text_width": 32, "text_heads": 4, "context_length": 48 }

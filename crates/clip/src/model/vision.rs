@@ -1,7 +1,7 @@
 use burn::{
     module::{Initializer, Module, Param},
     nn::{LayerNorm, LayerNormConfig},
-    tensor::{Device, Tensor},
+    tensor::{Device, Int, Tensor},
 };
 
 use crate::{
@@ -87,7 +87,22 @@ impl VisionTower {
 
     /// Image features `r`, not normalised: pixels `[batch, 3, side, side]` to `[batch, d]`.
     pub fn encode(&self, pixels: Tensor<4>) -> Tensor<2> {
-        self.run(pixels, &TraceRequest::default()).representation
+        self.run(self.embed(pixels), &TraceRequest::default()).representation
+    }
+
+    /// Image features of some patches alone, for training with patch dropout (arXiv 2212.00794): pixels
+    /// `[batch, 3, side, side]` and the numbers of the patches kept of each image, row by row from 0, `[batch, kept]`, to
+    /// `[batch, d]`.
+    pub fn encode_patches(&self, pixels: Tensor<4>, kept: Tensor<2, Int>) -> Tensor<2> {
+        let tokens = self.embed(pixels);
+        let [batch, count, width] = tokens.dims();
+        let device = tokens.device();
+        let class_token = Tensor::<2, Int>::zeros([batch, 1], &device);
+        let first: Tensor<2, Int> = Tensor::arange(0..batch as i64, &device).mul_scalar(count as i64).unsqueeze_dim(1);
+        let rows = Tensor::cat(vec![class_token, kept.add_scalar(1)], 1) + first;
+        let [_, kept] = rows.dims();
+        let tokens = tokens.reshape([batch * count, width]).select(0, rows.reshape([batch * kept]));
+        self.run(tokens.reshape([batch, kept, width]), &TraceRequest::default()).representation
     }
 
     /// The forward pass with the outputs of the heads asked for (design section 1): pixels `[batch, 3, side, side]`.
@@ -95,12 +110,13 @@ impl VisionTower {
         let last = self.layers() - 1;
         match request.layers.iter().chain(&request.token_layers).find(|layer| **layer > last) {
             Some(&layer) => Err(ClipError::NoLayer { layer, last }),
-            None => Ok(self.run(pixels, request)),
+            None => Ok(self.run(self.embed(pixels), request)),
         }
     }
 
-    fn run(&self, pixels: Tensor<4>, request: &TraceRequest) -> HeadTrace {
-        let mut residual = self.ln_pre.forward(self.embed(pixels));
+    /// Through the blocks: patches, class token and positions `[batch, tokens, width]`.
+    fn run(&self, embedded: Tensor<3>, request: &TraceRequest) -> HeadTrace {
+        let mut residual = self.ln_pre.forward(embedded);
         let mut trace = HeadTraceBuilder::default();
         let last = self.layers() - 1;
         if request.residual_components {
@@ -176,4 +192,38 @@ fn class_token(residual: Tensor<3>) -> Tensor<2> {
 /// Query 0 of `[batch, heads, queries, n]`.
 fn class_query(outputs: Tensor<4>) -> Tensor<3> {
     outputs.narrow(2, 0, 1).squeeze_dim(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Distribution, TensorData};
+
+    use super::*;
+
+    /// Patches carry their positions along: in any order they are the same image. Sums in another order differ by rounding, a
+    /// patch less by far more than that.
+    #[test]
+    fn an_image_is_its_patches_in_any_order() {
+        let device = Device::flex();
+        let config = VisionConfig {
+            image_size: 32,
+            patch_size: 16,
+            layers: 2,
+            width: 16,
+            head_width: 8,
+            mlp_width: 32,
+            norm_epsilon: 1e-5,
+        };
+        let tower = VisionTower::new(&config, 8, false, &device);
+        let pixels = Tensor::<4>::random([2, 3, 32, 32], Distribution::Normal(0.0, 1.0), &device);
+        let whole = tower.encode(pixels.clone());
+        let difference = |kept: Vec<i32>| {
+            let kept = Tensor::from_data(TensorData::new(kept.clone(), [2, kept.len() / 2]), &device);
+            let apart = (tower.encode_patches(pixels.clone(), kept) - whole.clone()).abs().max();
+            apart.into_data().iter::<f32>().fold(0.0, f32::max)
+        };
+        let same = difference(vec![2, 0, 3, 1, 0, 1, 2, 3]);
+        let less = difference(vec![2, 0, 3, 0, 1, 2]);
+        assert!(same < 1e-5 && less > 1e-3, "{same} {less}");
+    }
 }
