@@ -39,4 +39,4 @@ pub use rows::{HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, R
 pub use run::{RunDirectory, RunId, RunLock};
 pub use schema::{SCHEMA_VERSION, Table, table_metadata, table_schema};
 pub use stage::{Stage, StageRecord, StageState};
-pub use tables::{RowsWriter, TableMetadata, read_metadata, read_rows, write_rows};
+pub use tables::{RowsReader, RowsWriter, TableMetadata, read_metadata, read_rows, write_rows};

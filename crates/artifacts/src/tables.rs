@@ -5,7 +5,10 @@ use arrow::{
     datatypes::{DataType, Schema},
 };
 use parquet::{
-    arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
+    arrow::{
+        ArrowWriter,
+        arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
+    },
     basic::{Compression, ZstdLevel},
     file::{
         metadata::{KeyValue, ParquetMetaData},
@@ -120,39 +123,70 @@ impl<'a, R: Row> RowsWriter<'a, R> {
 
 /// Reads a whole table, after checking its schema version and columns.
 pub fn read_rows<R: Row>(path: &Path) -> Result<Vec<R>> {
-    let builder = open(path)?;
-    origin(path, builder.metadata())?;
-    // Types are checked by name against the schema that this program writes; vector lengths are the file's own.
-    for field in table_schema(R::TABLE, &[1, 1]).fields() {
-        let found = builder
-            .schema()
-            .field_with_name(field.name())
-            .map_err(|_absent| ArtifactError::NoColumn { path: path.to_owned(), column: field.name().clone() })?;
-        if !same_kind(found.data_type(), field.data_type()) {
-            return Err(ArtifactError::ColumnType {
-                path: path.to_owned(),
-                column: field.name().clone(),
-                found: found.data_type().to_string(),
-                expected: field.data_type().to_string(),
-            });
-        }
-    }
-    let batch = rows_of_a_batch(builder.metadata());
-    let reader = builder
-        .with_batch_size(batch)
-        .build()
-        .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source })?;
-    let mut rows = Vec::new();
-    for batch in reader {
-        let batch = batch.map_err(|source| ArtifactError::Arrow { path: path.to_owned(), source })?;
-        let mut some: Vec<R> = serde_arrow::from_record_batch(&batch).map_err(|source| ArtifactError::Rows {
-            path: path.to_owned(),
-            table: R::TABLE.name(),
-            source: Box::new(source),
-        })?;
-        rows.append(&mut some);
+    let reader = RowsReader::open(path)?;
+    let mut rows = Vec::with_capacity(reader.rows());
+    for some in reader {
+        rows.append(&mut some?);
     }
     Ok(rows)
+}
+
+/// Reads a table some rows at a time, about a megabyte of them.
+pub struct RowsReader<'a, R> {
+    path: &'a Path,
+    rows: usize,
+    batches: ParquetRecordBatchReader,
+    row: PhantomData<R>,
+}
+
+impl<'a, R: Row> RowsReader<'a, R> {
+    /// Opens the table at `path`, after checking its schema version and columns.
+    pub fn open(path: &'a Path) -> Result<Self> {
+        let builder = open(path)?;
+        let rows = origin(path, builder.metadata())?.rows as usize;
+        // Types are checked by name against the schema that this program writes; vector lengths are the file's own.
+        for field in table_schema(R::TABLE, &[1, 1]).fields() {
+            let found = builder
+                .schema()
+                .field_with_name(field.name())
+                .map_err(|_absent| ArtifactError::NoColumn { path: path.to_owned(), column: field.name().clone() })?;
+            if !same_kind(found.data_type(), field.data_type()) {
+                return Err(ArtifactError::ColumnType {
+                    path: path.to_owned(),
+                    column: field.name().clone(),
+                    found: found.data_type().to_string(),
+                    expected: field.data_type().to_string(),
+                });
+            }
+        }
+        let batch = rows_of_a_batch(builder.metadata());
+        let batches = builder
+            .with_batch_size(batch)
+            .build()
+            .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source })?;
+        Ok(Self { path, rows, batches, row: PhantomData })
+    }
+
+    /// Rows of the whole table.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+}
+
+impl<R: Row> Iterator for RowsReader<'_, R> {
+    type Item = Result<Vec<R>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.batches.next()?;
+        let batch = batch.map_err(|source| ArtifactError::Arrow { path: self.path.to_owned(), source });
+        Some(batch.and_then(|batch| {
+            serde_arrow::from_record_batch(&batch).map_err(|source| ArtifactError::Rows {
+                path: self.path.to_owned(),
+                table: R::TABLE.name(),
+                source: Box::new(source),
+            })
+        }))
+    }
 }
 
 /// A row of readouts has 200 KB: beside the rows that were read stands a batch of about this many bytes, not the table once more.

@@ -20,6 +20,7 @@ mod image;
 mod model;
 mod precision;
 mod readout;
+mod text_encoder;
 mod tokenizer;
 
 pub use checkpoint::{Checkpoint, CheckpointFiles, CheckpointLayout, SavedPrecision};
@@ -35,4 +36,5 @@ pub use model::{
 };
 pub use precision::Precision;
 pub use readout::{Readout, ReadoutFolder};
+pub use text_encoder::TextEncoder;
 pub use tokenizer::{TokenBatch, Tokenizer};

@@ -6,7 +6,7 @@ use std::{
 };
 
 use burn::tensor::{Device, Tensor, TensorData};
-use headspan_clip::{Checkpoint, CheckpointFiles, CheckpointLayout, ClipConfig};
+use headspan_clip::{Checkpoint, CheckpointFiles, CheckpointLayout, ClipConfig, TokenBatch};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -48,6 +48,31 @@ fn every_format_holds_the_same_model() -> Outcome {
         assert_eq!(layout, CheckpointLayout::OpenClip);
         let error = relative(&found, &expected);
         assert!(error <= tolerance, "{file} is off by {error}");
+    }
+    Ok(())
+}
+
+/// Rows read from the file are those that would have been loaded, so the bits are the same.
+#[test]
+fn texts_are_the_same_with_the_token_embedding_left_in_the_file() -> Outcome {
+    let config = ClipConfig::read(&data().join("open_clip_config.json"))?;
+    let device = Device::flex();
+    let last = config.text.vocab_size as u32 - 1;
+    let tokens = TokenBatch::new(&[vec![last - 1, 3, 0, 7, last], vec![last - 1, 5, last]]);
+    for (file, stored) in [
+        ("open_clip_model.safetensors", true),
+        ("half.safetensors", true),
+        ("bfloat16.safetensors", true),
+        ("huggingface.safetensors", true),
+        ("weights.bin", false),
+    ] {
+        let checkpoint = Checkpoint::open(&data().join(file))?;
+        let left = checkpoint.loaded_bytes() - checkpoint.towers_bytes();
+        assert_eq!(left, if stored { config.text.vocab_size * config.text.width * 4 } else { 0 }, "{file}");
+        let whole = checkpoint.load(&config, &device)?.text.encode(&tokens, &device);
+        let (_visual, text) = checkpoint.load_towers(&config, &device)?;
+        let apart = text.encode(&tokens, &device)?;
+        assert_eq!(apart.into_data(), whole.into_data(), "{file}");
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = ExploreModel::new(clip, Tokenizer::read(&demo, 48, 49_408)?, &config, device.clone());
     let run = RunDirectory::at(Path::new(runs), &RunId::new("synthetic", "ViT-L-14_random")?);
     let run = ExploreRun::open(run, &ColumnStore::new(StoreBounds::of_columns(64 << 20)))?;
-    let direction: Vec<f32> = run.texts()?[0].embedding.clone();
+    let direction: Vec<f32> = run.pool()?.embedding(0).ok_or("no texts")?.to_vec();
     let (side, layers) = (config.vision.image_size, run.layers());
     let pixels: Vec<f32> = (0..3 * side * side).map(|at| ((at * 37 % 255) as f32 / 255.0) - 0.5).collect();
 

@@ -86,12 +86,12 @@ impl ExploreRun {
     /// picks the same ones in the same order, so the rest of the pool is not needed.
     fn pick_directions(&self, head: HeadId) -> Result<Arc<Vec<Vec<f64>>>> {
         self.answers().directions(head, || {
-            let (readout, picks, texts) = (self.readout(head)?, self.textspan(head), self.texts()?);
+            let (readout, picks, pool) = (self.readout(head)?, self.textspan(head), self.pool()?);
             if picks.is_empty() {
                 return Ok(Vec::new());
             }
-            let picked = picks.iter().filter_map(|pick| texts.get(pick.text_index as usize));
-            let embeddings: Vec<f32> = picked.flat_map(|row| row.embedding.iter().copied()).collect();
+            let picked = picks.iter().filter_map(|pick| pool.embedding(pick.text_index as usize));
+            let embeddings: Vec<f32> = picked.flatten().copied().collect();
             let moments = self.moments(head)?;
             let moments =
                 HeadMoments { n: moments.n, mean: moments.mean.clone(), second_moment: moments.second_moment.clone() };

@@ -2,13 +2,16 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use headspan_artifacts::HeadId;
-use headspan_clip::{Clip, ClipConfig, ClipError, Preprocess, RgbImage8, TokenBatch, Tokenizer, TraceRequest};
+use headspan_clip::{
+    Clip, ClipConfig, ClipError, Preprocess, RgbImage8, TextEncoder, TokenBatch, Tokenizer, TraceRequest, VisionTower,
+};
 
 use crate::error::{ExploreError, Result};
 
 /// A model that makes queries of new images and texts.
 pub struct ExploreModel {
-    model: Clip,
+    visual: VisionTower,
+    text: TextEncoder,
     tokenizer: Tokenizer,
     preprocess: Preprocess,
     grid: usize,
@@ -45,9 +48,19 @@ pub(crate) struct LayerTokens {
 impl ExploreModel {
     /// A model whose weights are on `device`.
     pub fn new(model: Clip, tokenizer: Tokenizer, config: &ClipConfig, device: Device) -> Self {
+        Self::of_towers((model.visual, model.text.into()), tokenizer, config, device)
+    }
+
+    /// As [`ExploreModel::new`], of towers that were loaded apart.
+    pub fn of_towers(
+        (visual, text): (VisionTower, TextEncoder),
+        tokenizer: Tokenizer,
+        config: &ClipConfig,
+        device: Device,
+    ) -> Self {
         let preprocess =
             Preprocess { size: config.vision.image_size, mean: config.preprocess.mean, std: config.preprocess.std };
-        Self { model, tokenizer, preprocess, grid: config.vision.grid(), device }
+        Self { visual, text, tokenizer, preprocess, grid: config.vision.grid(), device }
     }
 
     /// What of an image the model sees, at the model's size.
@@ -60,7 +73,7 @@ impl ExploreModel {
     pub fn embed(&self, texts: &[&str]) -> Result<Vec<(Vec<f32>, bool)>> {
         let encoded = texts.iter().map(|text| self.tokenizer.encode(text)).collect::<Result<Vec<_>, _>>()?;
         let (ids, cut): (Vec<Vec<u32>>, Vec<bool>) = encoded.into_iter().unzip();
-        let features = self.model.text.encode(&TokenBatch::new(&ids), &self.device);
+        let features = self.text.encode(&TokenBatch::new(&ids), &self.device)?;
         let [_, d] = features.dims();
         let values = read(features)?;
         let unit = |row: &[f32]| {
@@ -99,7 +112,7 @@ impl ExploreModel {
         let layers: Vec<usize> = layers.iter().map(|layer| *layer as usize).collect();
         let request =
             TraceRequest { layers: layers.clone(), token_layers: layers, residual_components: false, mean_attention };
-        let mut trace = self.model.visual.trace(pixels, &request)?;
+        let mut trace = self.visual.trace(pixels, &request)?;
         let mut tokens = BTreeMap::new();
         for layer in std::mem::take(&mut trace.tokens) {
             let [_, _, count] = layer.attention.dims();

@@ -1,11 +1,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use faer::{Accum, Mat, MatRef, Par, linalg::matmul::matmul};
-use headspan_artifacts::{HeadId, MomentsRow, TextRow};
+use headspan_artifacts::{HeadId, MomentsRow};
 use headspan_clip::Readout;
 use rayon::prelude::*;
 
-use crate::neighbours::dot;
+use crate::{neighbours::dot, pool::Pool};
 
 /// What each head of a run says more, and what it says less, than the run's heads do on average.
 ///
@@ -24,20 +24,19 @@ const SMALLEST: f32 = 1e-9;
 impl Profiles {
     /// From the run's tables; heads without moments have no profile.
     pub(crate) fn new(
-        texts: &[TextRow],
+        pool: &Pool,
         readouts: &BTreeMap<HeadId, Readout>,
         moments: &BTreeMap<HeadId, MomentsRow>,
     ) -> Self {
-        let d = texts.first().map_or(0, |row| row.embedding.len());
-        let pool: Vec<f32> = texts.iter().flat_map(|row| row.embedding.iter().copied()).collect();
-        let pool = MatRef::from_row_major_slice(&pool, texts.len(), d);
+        let (texts, d) = (pool.texts(), pool.d());
+        let embeddings = MatRef::from_row_major_slice(pool.embeddings(), texts.len(), d);
         let pairs: Vec<_> =
             readouts.iter().filter_map(|(head, readout)| Some((head, readout, moments.get(head)?))).collect();
         let fits = |readout: &Readout| readout.d == d;
         let mut heads: BTreeMap<HeadId, Vec<f32>> = pairs
             .into_par_iter()
             .filter(|(_, readout, _)| fits(readout))
-            .map(|(head, readout, moments)| (*head, log_variances(pool, readout, moments)))
+            .map(|(head, readout, moments)| (*head, log_variances(embeddings, readout, moments)))
             .collect();
         let count = heads.len().max(1) as f32;
         let mut mean = vec![0.0_f32; texts.len()];
@@ -48,7 +47,7 @@ impl Profiles {
             profile.iter_mut().zip(&mean).for_each(|(value, mean)| *value -= mean);
             standardise(profile);
         }
-        let place_of = texts.iter().enumerate().map(|(place, row)| (row.text.clone(), place)).collect();
+        let place_of = texts.iter().enumerate().map(|(place, text)| (text.clone(), place)).collect();
         Self { place_of, heads }
     }
 
@@ -104,11 +103,10 @@ mod tests {
     /// Heads of a two-dimensional space that vary along one axis each, and two texts on the axes.
     fn profiles(texts: [&str; 3]) -> Profiles {
         let embeddings = [vec![1.0, 0.0], vec![0.0, 1.0], vec![0.7, 0.7]];
-        let texts: Vec<TextRow> = texts
-            .iter()
-            .zip(embeddings)
-            .map(|(text, embedding)| TextRow { text_index: 0, text: (*text).to_owned(), category: None, embedding })
-            .collect();
+        let mut pool = Pool::default();
+        for (text, embedding) in texts.iter().zip(embeddings) {
+            pool.push((*text).to_owned(), &embedding);
+        }
         let head = |head: u32| HeadId { layer: 0, head };
         let readout = |number: usize| Readout {
             layer: 0,
@@ -129,7 +127,7 @@ mod tests {
         };
         let readouts = (0..3).map(|number| (head(number), readout(number as usize))).collect();
         let moments = (0..3).map(|number| (head(number), moments(number))).collect();
-        Profiles::new(&texts, &readouts, &moments)
+        Profiles::new(&pool, &readouts, &moments)
     }
 
     #[test]

@@ -1,12 +1,12 @@
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, OnceLock},
 };
 
 use headspan_artifacts::{
-    HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, PartReader, ReadoutRow, RunDirectory, TextRow,
-    TextspanRow, read_rows,
+    HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, PartReader, ReadoutRow, RunDirectory, TextspanRow,
+    read_rows,
 };
 use headspan_clip::Readout;
 use rayon::prelude::*;
@@ -16,6 +16,7 @@ use crate::{
     columns::{ColumnStore, Columns, HeadColumn, Rows},
     error::{ExploreError, Result},
     figures::HeadFigures,
+    pool::Pool,
     profiles::Profiles,
     selection::HeadSelection,
 };
@@ -27,7 +28,8 @@ const LABELLERS: [&str; 3] = ["openai", "import", "lexicon"];
 pub struct ExploreRun {
     directory: RunDirectory,
     images: Vec<ImageRow>,
-    by_id: HashMap<String, u64>,
+    /// Positions of the images in the order of their ids.
+    by_id: Vec<u32>,
     classes: BTreeSet<String>,
     readouts: BTreeMap<HeadId, Readout>,
     moments: BTreeMap<HeadId, MomentsRow>,
@@ -36,7 +38,7 @@ pub struct ExploreRun {
     labeller: Option<&'static str>,
     textspan: BTreeMap<HeadId, Vec<TextspanRow>>,
     metrics: Vec<MetricRow>,
-    texts: OnceLock<Vec<TextRow>>,
+    pool: OnceLock<Pool>,
     profiles: OnceLock<Profiles>,
     figures: OnceLock<BTreeMap<HeadId, HeadFigures>>,
     answers: Answers,
@@ -51,7 +53,8 @@ impl ExploreRun {
         let images: Vec<ImageRow> = read_rows(&directory.table("images"))?;
         let readouts: Vec<ReadoutRow> = read_rows(&directory.table("readout"))?;
         let parts = directory.parts()?.iter().map(|path| PartReader::open(path)).collect::<Result<Vec<_>, _>>()?;
-        let by_id = images.iter().map(|row| (row.image_id.clone(), row.image_index)).collect();
+        let mut by_id: Vec<u32> = (0..images.len() as u32).collect();
+        by_id.sort_unstable_by_key(|place| images[*place as usize].image_id.as_str());
         let readouts: BTreeMap<HeadId, Readout> = readouts.into_iter().map(readout).collect();
         if readouts.is_empty() || parts.is_empty() {
             return Err(ExploreError::Empty { run: name });
@@ -69,7 +72,7 @@ impl ExploreRun {
         }
         let moments: Vec<MomentsRow> = read_rows(&directory.table("moments"))?;
         Ok(Self {
-            moments: moments.into_iter().map(|row| (HeadId { layer: row.layer, head: row.head }, row)).collect(),
+            moments: moments.into_iter().map(moments_of).collect(),
             metrics: optional(&directory.table("metrics"))?,
             columns: Columns::new(name, parts, store)?,
             properties: properties(&labels),
@@ -81,7 +84,7 @@ impl ExploreRun {
             labels,
             labeller,
             textspan,
-            texts: OnceLock::new(),
+            pool: OnceLock::new(),
             profiles: OnceLock::new(),
             figures: OnceLock::new(),
             answers: Answers::default(),
@@ -139,12 +142,12 @@ impl ExploreRun {
     }
 
     /// The pool of descriptions with embeddings, read when it is first wanted.
-    pub fn texts(&self) -> Result<&[TextRow]> {
-        if let Some(texts) = self.texts.get() {
-            return Ok(texts);
+    pub fn pool(&self) -> Result<&Pool> {
+        if let Some(pool) = self.pool.get() {
+            return Ok(pool);
         }
-        let texts = read_rows(&self.directory.table("texts"))?;
-        Ok(self.texts.get_or_init(|| texts))
+        let pool = Pool::read(&self.directory.table("texts"))?;
+        Ok(self.pool.get_or_init(|| pool))
     }
 
     /// Heads of a run (this one or another) by how much what they say resembles what `head` says, most alike first: the
@@ -177,7 +180,7 @@ impl ExploreRun {
         if let Some(profiles) = self.profiles.get() {
             return Ok(profiles);
         }
-        let profiles = Profiles::new(self.texts()?, &self.readouts, &self.moments);
+        let profiles = Profiles::new(self.pool()?, &self.readouts, &self.moments);
         Ok(self.profiles.get_or_init(|| profiles))
     }
 
@@ -243,8 +246,9 @@ impl ExploreRun {
 
     /// An image by its id.
     pub fn image_by_id(&self, id: &str) -> Result<&ImageRow> {
-        let index = self.by_id.get(id).copied();
-        index.and_then(|index| self.images.get(index as usize)).ok_or_else(|| self.no_image(id))
+        let row = |place: &u32| &self.images[*place as usize];
+        let found = self.by_id.binary_search_by_key(&id, |place| row(place).image_id.as_str());
+        found.map(|found| row(&self.by_id[found])).map_err(|_insertion| self.no_image(id))
     }
 
     /// Row of an image in the activations.
@@ -279,11 +283,18 @@ fn name_of(directory: &RunDirectory) -> String {
     format!("{}/{}", directory.id().dataset(), directory.id().model())
 }
 
-fn readout(row: ReadoutRow) -> (HeadId, Readout) {
+fn readout(mut row: ReadoutRow) -> (HeadId, Readout) {
+    // Reading grows vectors by doubling.
+    row.readout.shrink_to_fit();
     let head = HeadId { layer: row.layer, head: row.head };
     let (layer, number) = (row.layer as usize, row.head as usize);
     let (d, head_dim) = (row.d as usize, row.head_dim as usize);
     (head, Readout { layer, head: number, d, head_dim, matrix: row.readout })
+}
+
+fn moments_of(mut row: MomentsRow) -> (HeadId, MomentsRow) {
+    row.second_moment.shrink_to_fit();
+    (HeadId { layer: row.layer, head: row.head }, row)
 }
 
 fn properties(labels: &BTreeMap<HeadId, LabelRow>) -> BTreeMap<String, BTreeSet<HeadId>> {

@@ -23,8 +23,8 @@ use crate::{
 };
 
 /// What a process keeps of activations and weights: with what else a server of one ViT-L/14 over 50,000 images holds, it stays below
-/// 2 GiB. Columns are kept even beside larger weights: those of two heads.
-const BOUNDS: StoreBounds = StoreBounds { columns: 512 << 20, with_weights: 1700 << 20, least: 32 << 20 };
+/// 2 GB. Columns are kept even beside larger weights: those of two heads.
+const BOUNDS: StoreBounds = StoreBounds { columns: 512 << 20, with_weights: 1570 << 20, least: 32 << 20 };
 
 /// A store for the columns of all runs of a process.
 pub(crate) fn column_store() -> Arc<ColumnStore> {
@@ -86,12 +86,12 @@ impl Workbench {
         let (device, kind) = open_device(self.settings.device)?;
         tracing::debug!("loading `{}` on {kind}", files.files.weights.display());
         let checkpoint = Checkpoint::open(&files.files.weights)?;
-        let weights = checkpoint.loaded_bytes();
+        let weights = checkpoint.towers_bytes();
         self.store.make_room(weights);
-        let clip = checkpoint.load(&files.config, &device).inspect_err(|_| self.store.give_back(weights))?;
+        let towers = checkpoint.load_towers(&files.config, &device).inspect_err(|_| self.store.give_back(weights))?;
         let text = &files.config.text;
         let tokenizer = Tokenizer::read(&files.files.tokenizer, text.context_length, text.vocab_size)?;
-        Ok(self.model.get_or_init(|| ExploreModel::new(clip, tokenizer, &files.config, device)))
+        Ok(self.model.get_or_init(|| ExploreModel::of_towers(towers, tokenizer, &files.config, device)))
     }
 
     /// The images, checked to be those that were extracted.

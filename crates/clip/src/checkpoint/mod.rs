@@ -4,6 +4,7 @@ mod expected;
 mod huggingface;
 mod read;
 mod save;
+mod stored_rows;
 mod weights;
 
 use std::{
@@ -16,13 +17,15 @@ use burn_store::{ModuleSnapshot, ModuleStore, PytorchStore, burn_pack::Tensor as
 
 pub(crate) use huggingface::config as huggingface_config;
 pub use save::SavedPrecision;
+pub(crate) use stored_rows::StoredRows;
 use weights::Weights;
 
 use crate::{
     config::ClipConfig,
     device::rounds_factors,
     error::{ClipError, Result},
-    model::Clip,
+    model::{Clip, VisionTower},
+    text_encoder::TextEncoder,
 };
 
 const CONFIG_NAMES: &[&str] = &["open_clip_config.json", "config.json"];
@@ -36,6 +39,9 @@ const WEIGHT_NAMES: &[&str] = &[
     "model.pt",
 ];
 const TOKENIZER_NAMES: &[&str] = &["tokenizer.json"];
+
+/// OpenCLIP's name of the token embedding.
+const TOKEN_EMBEDDING: &str = "token_embedding.weight";
 
 /// The three files of a checkpoint folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,10 +126,33 @@ impl Checkpoint {
         self.tensors.values().map(|tensor| tensor.elements() * size_of::<f32>()).sum()
     }
 
+    /// As [`Checkpoint::loaded_bytes`], of [`Checkpoint::load_towers`].
+    pub fn towers_bytes(&self) -> usize {
+        let left = self.tensors.get(TOKEN_EMBEDDING).filter(|tensor| tensor.stored_rows().is_some());
+        self.loaded_bytes() - left.map_or(0, |tensor| tensor.elements() * size_of::<f32>())
+    }
+
+    /// As [`Checkpoint::load`], but leaves the token embedding in the file, where a text's rows are read from it. Of a PyTorch file
+    /// it is loaded as well.
+    pub fn load_towers(&self, config: &ClipConfig, device: &Device) -> Result<(VisionTower, TextEncoder)> {
+        let Some(rows) = self.tensors.get(TOKEN_EMBEDDING).and_then(Weights::stored_rows) else {
+            let Clip { visual, text, .. } = self.load(config, device)?;
+            return Ok((visual, text.into()));
+        };
+        let Clip { visual, text, .. } = self.fill(config, device, Some(TOKEN_EMBEDDING))?;
+        Ok((visual, TextEncoder::with_rows(text, rows?)))
+    }
+
     /// Makes the modules of `config` and fills them, as float32. A tensor that is missing, extra or misshapen is an error:
     /// nothing is ever drawn at random in its place. On a device whose matrix units round what they multiply, products are split
     /// ([`Clip::with_split_products`]).
     pub fn load(&self, config: &ClipConfig, device: &Device) -> Result<Clip> {
+        self.fill(config, device, None)
+    }
+
+    /// Fills the modules but for one tensor, which is checked all the same. What is not filled must not be used: Burn would draw it at
+    /// its first use.
+    fn fill(&self, config: &ClipConfig, device: &Device, left_out: Option<&str>) -> Result<Clip> {
         let expected = expected::tensors(config);
         let mut problems = Vec::new();
         for (name, shape) in &expected {
@@ -148,13 +177,16 @@ impl Checkpoint {
         }
         let tensors = expected
             .keys()
+            .filter(|name| Some(name.as_str()) != left_out)
             .filter_map(|name| self.tensors.get(name).map(|tensor| module_tensor(name, tensor.clone())))
             .collect();
         let mut model = config.init(device);
         let result = model.apply(tensors, None, None, false);
         // The shapes were checked above, so what remains are unreadable bytes and a module that drifted from the table.
         let mut problems: Vec<String> = result.errors.iter().map(|error| format!("  {error}")).collect();
-        problems.extend(result.missing.iter().map(|(name, _)| format!("  `{name}` was not filled")));
+        let meant = |name: &str| left_out.is_some_and(|left| name == format!("text.{left}"));
+        let missing = result.missing.iter().filter(|(name, _)| !meant(name));
+        problems.extend(missing.map(|(name, _)| format!("  `{name}` was not filled")));
         problems.extend(result.unused.iter().map(|name| format!("  `{name}` found no module")));
         if !problems.is_empty() {
             return Err(self.misfit(problems));

@@ -18,6 +18,8 @@ use burn_store::{
 use half::{bf16, f16};
 use rayon::prelude::*;
 
+use super::stored_rows::StoredRows;
+
 /// Values that are read at once.
 const PIECE: usize = 1 << 18;
 
@@ -34,16 +36,19 @@ pub(super) struct Weights {
     pub(super) shape: Vec<usize>,
     /// The type that the file holds.
     pub(super) dtype: DType,
+    /// Where the values stand, if they are a part of a file in this order.
+    place: Option<(PathBuf, u64)>,
     pass: Arc<Pass>,
 }
 
 impl Weights {
     /// Of `range` in a file.
     pub(super) fn in_file(path: PathBuf, range: Range<u64>, shape: Vec<usize>, dtype: DType) -> Self {
+        let place = Some((path.clone(), range.start));
         let pass = move |piece: usize, take: Taker<'_>| {
             read(&path, &range, dtype, piece, take).map_err(|error| PackError::IoError(error.to_string()))
         };
-        Self { shape, dtype, pass: Arc::new(pass) }
+        Self { shape, dtype, place, pass: Arc::new(pass) }
     }
 
     /// Of another reader, which gives a tensor whole.
@@ -55,7 +60,7 @@ impl Weights {
             values.chunks(piece).for_each(take);
             Ok(())
         };
-        Self { shape, dtype, pass: Arc::new(pass) }
+        Self { shape, dtype, place: None, pass: Arc::new(pass) }
     }
 
     /// One below the other; all of one shape.
@@ -77,7 +82,7 @@ impl Weights {
             rest.chunks(piece).for_each(take);
             Ok(())
         };
-        Self { shape, dtype, pass: Arc::new(pass) }
+        Self { shape, dtype, place: None, pass: Arc::new(pass) }
     }
 
     /// A matrix with rows for columns; another tensor stays as it is.
@@ -88,7 +93,7 @@ impl Weights {
             self.turned(rows, columns)?.chunks(piece).for_each(take);
             Ok(())
         };
-        Self { shape: vec![columns, rows], dtype, pass: Arc::new(pass) }
+        Self { shape: vec![columns, rows], dtype, place: None, pass: Arc::new(pass) }
     }
 
     /// For a module that keeps the values in this order, under its own `shape`.
@@ -109,6 +114,12 @@ impl Weights {
         bridge::deferred(name, DType::F32, Shape::from([columns, rows]), None, move || {
             Ok(TensorData::new(self.turned(rows, columns)?, [columns, rows]))
         })
+    }
+
+    /// The rows of a matrix, left in the file; none if it is no matrix or does not stand in the file as it is.
+    pub(super) fn stored_rows(&self) -> Option<std::io::Result<StoredRows>> {
+        let (shape, (path, start)) = (self.shape[..].try_into().ok()?, self.place.as_ref()?);
+        Some(StoredRows::open(path, *start, shape, self.dtype))
     }
 
     pub(super) fn elements(&self) -> usize {
@@ -155,14 +166,20 @@ fn read(path: &Path, range: &Range<u64>, dtype: DType, piece: usize, take: Taker
         file.read_exact(bytes)?;
         left -= bytes.len();
         values.clear();
-        match dtype {
-            DType::F32 => values.extend(bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value))),
-            DType::F16 => values.extend(bytes.as_chunks().0.iter().map(|value| f16::from_le_bytes(*value).to_f32())),
-            DType::BF16 => values.extend(bytes.as_chunks().0.iter().map(|value| bf16::from_le_bytes(*value).to_f32())),
-            DType::F64 => values.extend(bytes.as_chunks().0.iter().map(|value| f64::from_le_bytes(*value) as f32)),
-            other => return Err(std::io::Error::other(format!("holds {other:?}, not floats"))),
-        }
+        widen(bytes, dtype, &mut values)?;
         take(&values);
+    }
+    Ok(())
+}
+
+/// Appends little-endian floats of a type as float32.
+pub(super) fn widen(bytes: &[u8], dtype: DType, values: &mut Vec<f32>) -> std::io::Result<()> {
+    match dtype {
+        DType::F32 => values.extend(bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value))),
+        DType::F16 => values.extend(bytes.as_chunks().0.iter().map(|value| f16::from_le_bytes(*value).to_f32())),
+        DType::BF16 => values.extend(bytes.as_chunks().0.iter().map(|value| bf16::from_le_bytes(*value).to_f32())),
+        DType::F64 => values.extend(bytes.as_chunks().0.iter().map(|value| f64::from_le_bytes(*value) as f32)),
+        other => return Err(std::io::Error::other(format!("holds {other:?}, not floats"))),
     }
     Ok(())
 }

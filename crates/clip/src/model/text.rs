@@ -54,8 +54,15 @@ impl TextTower {
         let (texts, length) = (tokens.texts(), tokens.length());
         let ids = TensorData::new(tokens.ids().to_vec(), [texts, length]);
         let ids: Tensor<2, Int> = Tensor::from_data(ids, device);
+        self.encode_embedded(self.token_embedding.forward(ids), tokens)
+    }
+
+    /// As [`TextTower::encode`], of the tokens' rows of the token embedding, `[texts, length, width]`.
+    pub(crate) fn encode_embedded(&self, embedded: Tensor<3>, tokens: &TokenBatch) -> Tensor<2> {
+        let (texts, length) = (tokens.texts(), tokens.length());
+        let device = &embedded.device();
         let positions: Tensor<2> = self.positional_embedding.val().narrow(0, 0, length);
-        let mut residual = self.token_embedding.forward(ids) + positions.unsqueeze();
+        let mut residual = embedded + positions.unsqueeze();
         let mask = causal_mask(length, device);
         for block in &self.transformer.resblocks {
             residual = block.forward(residual, Some(&mask));
