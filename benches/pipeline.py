@@ -56,7 +56,7 @@ def six_models(bench):
 
 def images(bench):
     folder, rows = fresh(bench, "many"), []
-    for count in bench.size((1_000, 10_000, 100_000), (100, 300)):
+    for count in bench.size((1_000, 10_000, 30_000, 100_000), (100, 300)):
         measure.said(f"{count:,} images")
         render(folder, count)
         done = over(folder, DEMO / "scenes-4", f"of-{count}")

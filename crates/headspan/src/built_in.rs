@@ -56,6 +56,7 @@ const WORLD: World = World {
     correlation: 0.0,
     ease: 0.0,
     bystanders: 0.0,
+    photos: 0.5,
     captions: 2,
 };
 

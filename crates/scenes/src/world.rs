@@ -44,6 +44,9 @@ pub struct World {
     /// Share of scenes, 0 to 1, with a bystander where the objects leave room for one (seven in ten do; plain scenes have none).
     /// Everything else of a scene is the same with and without, but for a sign that would hide it, which is in another corner.
     pub bystanders: f32,
+    /// Share of scenes, 0 to 1, that are photo-like whatever style would be drawn for the others. With few of them shapes must be
+    /// told by more than their colours.
+    pub photos: f32,
     /// Captions with random subsets of the attributes, per scene.
     pub captions: u32,
 }
@@ -57,6 +60,8 @@ impl Default for World {
             correlation: 0.0,
             ease: 0.0,
             bystanders: 0.0,
+            // As in life, most pictures are photo-like.
+            photos: 0.5,
             captions: 4,
         }
     }
@@ -194,10 +199,10 @@ impl World {
             size: Size::draw(random),
             position: Position::draw(random),
             background,
-            // As in life, most pictures are photo-like and of fair weather; what hides an object is rarer.
+            // Fair weather is the most frequent; what hides an object is rarer.
             weather: if random.random::<f32>() < 0.25 { Weather::Clear } else { Weather::draw(random) },
             time: Time::draw(random),
-            style: if random.random::<f32>() < 0.5 { Style::Photo } else { Style::draw(random) },
+            style: if random.random::<f32>() < self.photos { Style::Photo } else { Style::draw(random) },
             glyph: if random.random::<f32>() < 0.5 { Glyph::None } else { Glyph::draw(random) },
         };
         if !plain {
@@ -243,6 +248,22 @@ mod tests {
             let unseen = world(Combinations::Unseen).scene(index).attributes;
             assert!(is_unseen(unseen.kind, unseen.hue));
         }
+    }
+
+    #[test]
+    fn fewer_photos_change_styles_alone() {
+        let of = |photos| {
+            let world = World { photos, pixels: 32, ..World::default() };
+            (0..300).map(move |index| world.subject(index).0).collect::<Vec<_>>()
+        };
+        let photos = |all: &[Attributes]| all.iter().filter(|one| one.style == Style::Photo).count();
+        let (usual, few) = (of(0.5), of(0.0));
+        // Binomial with n = 300: 7 in 12 are 175 with a standard deviation of 9, 1 in 6 are 50 with 6.
+        assert!((148..=202).contains(&photos(&usual)), "{}", photos(&usual));
+        assert!((32..=68).contains(&photos(&few)), "{}", photos(&few));
+        assert_eq!(photos(&of(1.0)), 300);
+        let what = |one: &Attributes| (one.kind, one.hue, one.count, one.background);
+        assert!(usual.iter().zip(&few).all(|(one, other)| what(one) == what(other)));
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub(crate) fn scenes(arguments: &ScenesArgs) -> Result<()> {
         ease: arguments.ease,
         bystanders: arguments.bystanders,
         captions: arguments.captions,
+        ..World::default()
     };
     for (flag, share) in [("correlation", world.correlation), ("ease", world.ease), ("bystanders", world.bystanders)] {
         super::share(flag, share)?;

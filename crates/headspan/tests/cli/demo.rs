@@ -54,14 +54,13 @@ fn the_demo_runs_from_nothing_and_is_held_against_the_truth() -> Outcome {
     for attention in [1, 2] {
         for trial in ["named", "predicted"] {
             assert_eq!(found[trial]["images"], 100);
-            for figure in ["pixel_accuracy", "mean_iou"] {
+            for figure in ["pixel_accuracy", "mean_iou", "average_precision", "foreground_precision"] {
                 assert!(of(trial, 0, figure) > of(trial, attention, figure), "{trial} {figure} {found}");
             }
         }
-        // Attention does not know what was asked for: a thing's text finds it in 58 %, attention in 41.
+        // Attention does not know what was asked for: a thing's text finds it in AP 65, attention in 43.
         let ahead = of("named", 0, "foreground_precision") - of("named", attention, "foreground_precision");
         assert!(ahead > 0.1, "{found}");
-        assert!(of("named", 0, "average_precision") > of("named", attention, "average_precision"), "{found}");
     }
 
     // Folders of images and masks: one image has no mask, one mask is of another size.
