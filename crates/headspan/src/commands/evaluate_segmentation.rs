@@ -111,7 +111,7 @@ fn listed(file: &Path, template: &str) -> Result<Vec<String>> {
     Ok(names.iter().map(|name| template.replace("{}", name)).collect())
 }
 
-/// Scenes with two things, each asked for by its text, and scenes of one kind, the class predicted as published.
+/// Scenes of one kind, the class predicted as published, and scenes with two things, each asked for by its text.
 fn of_scenes<'a>(
     trial: &impl Fn(&[String]) -> Result<SegmentationTrial<'a>>,
     arguments: &SegmentationArgs,
@@ -142,8 +142,8 @@ fn of_scenes<'a>(
         skipped: 0,
     };
     Ok(vec![
-        scored("Two things in a scene, each asked for by its text:\n", "named", &named),
         scored("Things of one kind, the class predicted:\n", "predicted", &predicted),
+        scored("Two things in a scene, each asked for by its text:\n", "named", &named),
     ])
 }
 
