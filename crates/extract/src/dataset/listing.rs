@@ -28,7 +28,9 @@ impl Texts {
     pub(crate) fn keep(&mut self, places: &[usize]) {
         let length = places.iter().map(|place| self.get(*place).len()).sum();
         let mut kept = Self { all: String::with_capacity(length), ends: Vec::with_capacity(places.len()) };
-        places.iter().for_each(|place| kept.push(self.get(*place)));
+        for place in places {
+            kept.push(self.get(*place));
+        }
         *self = kept;
     }
 
@@ -116,7 +118,9 @@ mod tests {
 
     fn texts(all: &[&str]) -> Texts {
         let mut texts = Texts::default();
-        all.iter().for_each(|text| texts.push(text));
+        for text in all {
+            texts.push(text);
+        }
         texts
     }
 

@@ -205,7 +205,9 @@ fn labels(
     classes: &mut Classes,
 ) -> Result<(), DatasetError> {
     let Ok(field) = builder.schema().field_with_name(column) else {
-        (0..rows).for_each(|_row| classes.push(ClassOf::None));
+        for _row in 0..rows {
+            classes.push(ClassOf::None);
+        }
         return Ok(());
     };
     let found = field.data_type().to_string();
