@@ -83,7 +83,7 @@ export const shown = (page) =>
 /** A number as pages write it: four decimals, or three digits of what is too small or large for them. */
 export const number = (value) => {
   const size = Math.abs(value);
-  return size !== 0 && (size < 1e-3 || size >= 1e4) ? value.toExponential(2) : value.toFixed(4);
+  return size !== 0 && (size < 1e-2 || size >= 1e4) ? value.toExponential(2) : value.toFixed(4);
 };
 
 /** The library's answer in the form of the grid. */

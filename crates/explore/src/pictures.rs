@@ -161,10 +161,11 @@ pub fn png(image: &RgbImage8) -> Result<Vec<u8>, png::EncodingError> {
     Ok(bytes)
 }
 
-/// Four decimals, or three digits of what is too small or large for them: short enough for a legend.
+/// Four decimals, or three digits of what is too small or large for them: short enough for a legend, and scores that are near each
+/// other stay apart.
 pub(crate) fn number(value: f32) -> String {
     let size = value.abs();
-    if size != 0.0 && !(1e-3..1e4).contains(&size) { format!("{value:.2e}") } else { format!("{value:.4}") }
+    if size != 0.0 && !(1e-2..1e4).contains(&size) { format!("{value:.2e}") } else { format!("{value:.4}") }
 }
 
 /// Score at a place of the picture, both from 0 to 1.
