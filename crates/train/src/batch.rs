@@ -39,7 +39,7 @@ impl Batch {
         }
         let pixels = Tensor::from_data(TensorData::new(values, [count, 3, side, side]), device);
         let patches = config.vision.grid() * config.vision.grid();
-        let kept = recipe.patches_kept().map(|kept| {
+        let kept = recipe.patches_kept(patches).map(|kept| {
             let numbers = (first..first + count as u64).flat_map(|scene| patches_of(recipe.seed, scene, patches, kept));
             Tensor::from_data(TensorData::new(numbers.collect(), [count, kept]), device)
         });

@@ -117,10 +117,9 @@ impl Recipe {
         Ok(())
     }
 
-    /// Patches of an image that a step leaves in, if it leaves some out: at least one.
-    pub(crate) fn patches_kept(&self) -> Option<usize> {
-        let grid = self.world.pixels as usize / self.model.patch_size;
-        let kept = (f64::from(1.0 - self.patch_dropout) * (grid * grid) as f64).round().max(1.0);
+    /// Of an image's `patches` those that a step leaves in, if it leaves some out: at least one.
+    pub(crate) fn patches_kept(&self, patches: usize) -> Option<usize> {
+        let kept = (f64::from(1.0 - self.patch_dropout) * patches as f64).round().max(1.0);
         (self.patch_dropout > 0.0).then_some(kept as usize)
     }
 

@@ -128,7 +128,7 @@ impl Checkpoint {
 
     /// As [`Checkpoint::loaded_bytes`], of [`Checkpoint::load_towers`].
     pub fn towers_bytes(&self) -> usize {
-        let left = self.tensors.get(TOKEN_EMBEDDING).filter(|tensor| tensor.stored_rows().is_some());
+        let left = self.tensors.get(TOKEN_EMBEDDING).filter(|tensor| tensor.has_stored_rows());
         self.loaded_bytes() - left.map_or(0, |tensor| tensor.elements() * size_of::<f32>())
     }
 

@@ -116,7 +116,12 @@ impl Weights {
         })
     }
 
-    /// The rows of a matrix, left in the file; none if it is no matrix or does not stand in the file as it is.
+    /// Whether its rows can be left in the file: it is a matrix that stands there as it is.
+    pub(super) fn has_stored_rows(&self) -> bool {
+        self.shape.len() == 2 && self.place.is_some()
+    }
+
+    /// Its rows, left in the file; none if they cannot be.
     pub(super) fn stored_rows(&self) -> Option<std::io::Result<StoredRows>> {
         let (shape, (path, start)) = (self.shape[..].try_into().ok()?, self.place.as_ref()?);
         Some(StoredRows::open(path, *start, shape, self.dtype))

@@ -122,10 +122,9 @@ fn list_shard(path: &Path, file: &File, found: &mut Shards, classes: &mut Classe
     }
     for key in keys {
         // WebDataset writes class numbers; text is taken as the class itself.
-        let class = of_keys.get(&key).map(String::as_str);
-        classes.push(match class.and_then(|class| class.parse().ok()) {
-            Some(number) => ClassOf::Number(number),
-            None => ClassOf::named(class),
+        classes.push(match of_keys.get(&key) {
+            None => ClassOf::None,
+            Some(class) => class.parse().map_or_else(|_text| ClassOf::Name(class.clone()), ClassOf::Number),
         });
     }
     Ok(())
