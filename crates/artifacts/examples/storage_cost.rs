@@ -86,9 +86,10 @@ fn compare(run: &RunDirectory, out: &Path, rounds: usize) -> Outcome<()> {
     let single = batch(run.id(), &shape, all.clone())?;
     let halved = to_half(&single)?;
     for _round in 0..rounds {
+        let copy = all.clone();
         let begun = Instant::now();
         let mut writer = PartWriter::create(&file, run.id(), "bench", &shape)?;
-        writer.write(all.clone())?;
+        writer.write(copy)?;
         writer.commit()?;
         report("headspan", false, false, begun.elapsed().as_secs_f64(), &file, &head.to_string())?;
         let size = fs_err::metadata(&file)?.len() as usize;
