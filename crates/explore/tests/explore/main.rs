@@ -1,6 +1,8 @@
 //! The analyses against their dense definitions, and the pages that show them.
 
 mod dense;
+mod hostile;
 mod pytorch;
+mod site;
 mod support;
 mod web;
