@@ -3,7 +3,7 @@
 //! Lossless files must match to the bit. JPEG and lossy WebP go through another decoder than Pillow's, whose inverse
 //! transform and chroma upsampling may round otherwise: a few levels of 255, and hardly any on average.
 
-use std::{error::Error, path::PathBuf};
+use std::{error::Error, io::Write, path::PathBuf};
 
 use headspan_clip::{DecodeLimits, ImageError, Preprocess, decode_rgb};
 
@@ -105,4 +105,40 @@ fn real_photos_are_decoded() -> Outcome {
     }
     assert_eq!(photos, 250);
     Ok(())
+}
+
+/// A profile that inflates to a thousand times its size takes no memory, as pixels do not need it.
+#[test]
+fn a_profile_is_not_inflated() -> Outcome {
+    const INFLATED: usize = 512 << 20;
+    let mut profile = flate2::write::ZlibEncoder::new(b"profile\0\0".to_vec(), flate2::Compression::fast());
+    let zeros = vec![0; 1 << 20];
+    for _ in 0..INFLATED / zeros.len() {
+        profile.write_all(&zeros)?;
+    }
+    let profile = profile.finish()?;
+    let mut chunk = (profile.len() as u32).to_be_bytes().to_vec();
+    chunk.extend_from_slice(b"iCCP");
+    chunk.extend_from_slice(&profile);
+    let mut crc = flate2::Crc::new();
+    crc.update(&chunk[4..]);
+    chunk.extend_from_slice(&crc.sum().to_be_bytes());
+    let plain = fs_err::read(data().join("rgb.png"))?;
+    // Behind the signature and the header.
+    let bomb = [&plain[..33], &chunk, &plain[33..]].concat();
+    let before = peak_memory();
+    let image = decode_rgb(&bomb, &DecodeLimits::default())?;
+    let after = peak_memory();
+    assert_eq!(image, decode_rgb(&plain, &DecodeLimits::default())?);
+    if let (Some(before), Some(after)) = (before, after) {
+        assert!(after - before < INFLATED / 4, "{} bytes more", after - before);
+    }
+    Ok(())
+}
+
+/// The most memory that this process had, in bytes, where the system tells.
+fn peak_memory() -> Option<usize> {
+    let status = fs_err::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse::<usize>().ok().map(|kilobytes| kilobytes << 10)
 }

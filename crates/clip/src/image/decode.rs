@@ -96,6 +96,8 @@ pub fn probe_dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
         }
         Format::Png => {
             let mut decoder = png::Decoder::new(Cursor::new(bytes));
+            decoder.set_ignore_iccp_chunk(true);
+            decoder.set_ignore_text_chunk(true);
             decoder.read_header_info().ok().map(png::Info::size)
         }
         Format::WebP => image_webp::WebPDecoder::new(Cursor::new(bytes)).ok().map(|decoder| decoder.dimensions()),
@@ -167,11 +169,15 @@ fn inverted_cmyk_to_rgb(pixel: &[u8]) -> [u8; 3] {
     [multiply(pixel[0]), multiply(pixel[1]), multiply(pixel[2])]
 }
 
+/// What a PNG may take for anything but its pixels.
+const BESIDE_PIXELS: usize = 64 << 20;
+
 fn png(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage8, ImageError> {
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     let (width, height) = decoder.read_header_info().map_err(png_error)?.size();
     within(width, height, limits)?;
-    decoder.set_limits(png::Limits { bytes: usize::MAX });
+    // The width is within the limits; profiles and texts are not, and inflate to a thousand times what they take in the file.
+    decoder.set_limits(png::Limits { bytes: BESIDE_PIXELS + 8 * width as usize });
     decoder.set_transformations(Transformations::EXPAND);
     let mut reader = decoder.read_info().map_err(png_error)?;
     let size = reader.output_buffer_size().ok_or(ImageError::TooLarge { width, height, limit: limits.max_pixels })?;
