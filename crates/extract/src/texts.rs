@@ -1,7 +1,8 @@
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
 use burn::tensor::Device;
 use headspan_artifacts::TextRow;
 use headspan_clip::{Clip, ClipError, TokenBatch, Tokenizer};
-use rayon::prelude::*;
 
 use crate::{engine::Progress, error::Result, pool::Pool, settings::TextsSettings};
 
@@ -41,8 +42,8 @@ pub fn embed_texts(
     let mut order: Vec<usize> = (0..tokens.len()).collect();
     order.sort_by_key(|index| tokens[*index].len());
     let size = if settings.batch_size == 0 { BATCH } else { settings.batch_size };
-    let done = std::sync::atomic::AtomicU64::new(0);
-    let embed = |batch: &[usize]| -> Result<Vec<(usize, Vec<f32>)>> {
+    let done = AtomicU64::new(0);
+    let embed = |batch: &[usize]| -> Result<Embedded> {
         let ids: Vec<Vec<u32>> = batch.iter().map(|index| tokens[*index].clone()).collect();
         let features = model.text.encode(&TokenBatch::new(&ids), device);
         let [_, d] = features.dims();
@@ -52,29 +53,13 @@ pub fn embed_texts(
             .map_err(|error| read(format!("{error:?}")))?
             .try_into_vec::<f32>()
             .map_err(|error| read(format!("{error:?}")))?;
-        let so_far = done.fetch_add(batch.len() as u64, std::sync::atomic::Ordering::Relaxed) + batch.len() as u64;
+        let so_far = done.fetch_add(batch.len() as u64, Ordering::Relaxed) + batch.len() as u64;
         progress(so_far, tokens.len() as u64);
         Ok(batch.iter().zip(values.chunks_exact(d)).map(|(index, row)| (*index, unit(row))).collect())
     };
     let batches: Vec<&[usize]> = order.chunks(size).collect();
-    let embedded: Vec<Vec<(usize, Vec<f32>)>> = if on_cpu {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let pools: Vec<rayon::ThreadPool> =
-            (0..cores).map(|_| rayon::ThreadPoolBuilder::new().num_threads(1).build()).collect::<Result<_, _>>()?;
-        let workers = rayon::ThreadPoolBuilder::new().num_threads(cores).build()?;
-        workers.install(|| {
-            batches
-                .par_iter()
-                .with_max_len(1)
-                .map(|batch| {
-                    let own = &pools[rayon::current_thread_index().unwrap_or(0) % cores];
-                    own.install(|| embed(batch))
-                })
-                .collect::<Result<_>>()
-        })?
-    } else {
-        batches.into_iter().map(embed).collect::<Result<_>>()?
-    };
+    let embedded =
+        if on_cpu { on_all_cores(&batches, &embed)? } else { batches.into_iter().map(embed).collect::<Result<_>>()? };
     let mut rows: Vec<TextRow> = pool
         .entries
         .iter()
@@ -90,6 +75,33 @@ pub fn embed_texts(
         rows[index].embedding = embedding;
     }
     Ok(EmbeddedTexts { rows, truncated })
+}
+
+/// Embeddings of texts by their position in the pool.
+type Embedded = Vec<(usize, Vec<f32>)>;
+
+/// Runs batches on as many threads as there are cores, each with a pool of one thread of its own: texts in parallel are faster than threads
+/// inside operations. The threads are plain ones: one of a pool that waits for another pool takes up further batches meanwhile, each
+/// deeper in its stack than the last.
+fn on_all_cores(batches: &[&[usize]], embed: &(impl Fn(&[usize]) -> Result<Embedded> + Sync)) -> Result<Vec<Embedded>> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Embedded> {
+        let own = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+        let mut found = Vec::new();
+        while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
+            // The others need not go on after an error.
+            let embedded =
+                own.install(|| embed(batch)).inspect_err(|_| next.store(batches.len(), Ordering::Relaxed))?;
+            found.extend(embedded);
+        }
+        Ok(found)
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores.min(batches.len())).map(|_| scope.spawn(work)).collect();
+        let joined = workers.into_iter().map(|worker| worker.join());
+        joined.map(|found| found.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    })
 }
 
 fn unit(row: &[f32]) -> Vec<f32> {

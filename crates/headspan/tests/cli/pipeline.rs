@@ -1,5 +1,7 @@
+use std::path::Path;
+
 use fs_err as fs;
-use headspan_artifacts::{ImageRow, ImageStatus, MomentsRow, PartReader, read_rows};
+use headspan_artifacts::{ImageRow, ImageStatus, MomentsRow, PartReader, TextRow, read_rows};
 
 use crate::support::{Outcome, World, stderr_of};
 
@@ -102,6 +104,18 @@ fn part_and_batch_size_do_not_change_the_numbers() -> Outcome {
     }
     let span = |runs: &str| fs::read(world.run_folder(runs).join("textspan.parquet")).map(|bytes| bytes.len());
     assert!(span("one")? > 0 && span("other")? > 0);
+    Ok(())
+}
+
+#[test]
+fn a_pool_of_thousands_is_embedded_a_text_at_a_time() -> Outcome {
+    let world = World::new(2)?;
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/demo/scenes-4");
+    let mut command = world.command("extract", "runs");
+    command.arg("--checkpoint").arg(demo).arg("--images").arg(world.path("images")).args(["--device", "cpu"]);
+    stderr_of(&command.env("HEADSPAN__TEXTS__BATCH_SIZE", "1").output()?, 0);
+    let texts: Vec<TextRow> = read_rows(&world.path("runs/toy/scenes-4/texts.parquet"))?;
+    assert!(texts.len() > 3_000 && texts.iter().all(|text| !text.embedding.is_empty()));
     Ok(())
 }
 
