@@ -1,4 +1,4 @@
-use std::{path::Path, sync::Arc};
+use std::{fs::Metadata, path::Path, sync::Arc, time::SystemTime};
 
 use arrow::{
     array::{Array, ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray, UInt64Array},
@@ -183,6 +183,20 @@ pub fn part_fingerprint(path: &Path) -> Result<Option<String>> {
     PartReader::open(path).map(|part| Some(part.metadata.fingerprint))
 }
 
+/// What tells a file from one that took its place. The length alone does not: activations are stored plain, so that another
+/// run over as many images is as long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self { bytes: metadata.len(), modified: metadata.modified().ok() }
+    }
+}
+
 /// Reads columns of one committed part.
 #[derive(Debug, Clone)]
 pub struct PartReader {
@@ -191,14 +205,14 @@ pub struct PartReader {
     shape: ActivationShape,
     /// The footer, which is longer to read than a column.
     footer: ArrowReaderMetadata,
-    bytes: u64,
+    stamp: Stamp,
 }
 
 impl PartReader {
     /// Reads the footer and the schema.
     pub fn open(path: &Path) -> Result<Self> {
         let file = fs_err::File::open(path)?;
-        let bytes = file.metadata()?.len();
+        let stamp = Stamp::of(&file.metadata()?);
         let footer = ArrowReaderMetadata::load(file.file(), ArrowReaderOptions::default())
             .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source })?;
         let metadata = origin(path, footer.metadata())?;
@@ -215,7 +229,7 @@ impl PartReader {
                 shape.head_dim = length(field).unwrap_or(0);
             }
         }
-        Ok(Self { path: path.to_owned(), metadata, shape, footer, bytes })
+        Ok(Self { path: path.to_owned(), metadata, shape, footer, stamp })
     }
 
     /// Origin and number of rows.
@@ -276,11 +290,15 @@ impl PartReader {
     fn columns(&self, wanted: &[String], rows: usize) -> Result<ParquetRecordBatchReader> {
         let failed = |source| ArtifactError::Parquet { path: self.path.clone(), source };
         let file = fs_err::File::open(&self.path)?;
-        // A file of another length is another file: its footer is read anew.
-        let builder = if file.metadata()?.len() == self.bytes {
+        let builder = if Stamp::of(&file.metadata()?) == self.stamp {
             ParquetRecordBatchReaderBuilder::new_with_metadata(file.into_parts().0, self.footer.clone())
         } else {
-            ParquetRecordBatchReaderBuilder::try_new(file.into_parts().0).map_err(failed)?
+            let builder = ParquetRecordBatchReaderBuilder::try_new(file.into_parts().0).map_err(failed)?;
+            // What was read of the run before does not go with activations of another.
+            if origin(&self.path, builder.metadata())?.fingerprint != self.metadata.fingerprint {
+                return Err(ArtifactError::Replaced { path: self.path.clone() });
+            }
+            builder
         };
         // By position: head names have a dot, which a mask by name would take for nesting.
         let roots: Vec<usize> = wanted

@@ -42,10 +42,7 @@ impl AtomicFile {
         let file = writer.into_inner().map_err(|error| name(error.into_error()))?;
         file.as_file().sync_all().map_err(name)?;
         file.persist(&target).map_err(|error| name(error.error))?;
-        // Opening a folder for syncing is a Unix idea; elsewhere the rename itself is all that is offered.
-        #[cfg(unix)]
-        fs::File::open(folder_of(&target))?.sync_all()?;
-        Ok(())
+        sync_folder(&target)
     }
 }
 
@@ -64,6 +61,26 @@ fn folder_of(target: &Path) -> &Path {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     }
+}
+
+/// Removes a file if it is there; after a power cut it is still gone.
+pub(crate) fn remove_durably(target: &Path) -> io::Result<()> {
+    match fs::remove_file(target) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    }
+    sync_folder(target)
+}
+
+// Opening a folder for syncing is a Unix idea; elsewhere the change of names itself is all that is offered.
+#[cfg(unix)]
+fn sync_folder(of: &Path) -> io::Result<()> {
+    fs::File::open(folder_of(of))?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_of: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Writes `bytes` to `target` atomically.

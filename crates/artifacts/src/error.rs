@@ -81,6 +81,12 @@ pub enum ArtifactError {
         #[source]
         source: serde_json::Error,
     },
+    /// A part was written anew, of other settings or inputs, while its run was being read.
+    #[error("`{path}` was extracted anew since it was opened: open the run again")]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
     /// A name that would leave the run directory or break a file system.
     #[error("{what} name `{name}` is not usable as a folder: use letters, digits, `.`, `_` and `-`")]
     Name {

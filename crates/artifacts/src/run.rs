@@ -7,7 +7,7 @@ use std::{
 use fs_err as fs;
 
 use crate::{
-    atomic::write_atomic,
+    atomic::{remove_durably, write_atomic},
     error::{ArtifactError, Result},
     stage::{Stage, StageRecord},
 };
@@ -128,7 +128,8 @@ impl RunDirectory {
                 parts.push(path);
             }
         }
-        parts.sort();
+        // By number: from the hundred thousandth on names are longer.
+        parts.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
         Ok(parts)
     }
 
@@ -161,11 +162,7 @@ impl RunDirectory {
 
     /// Forgets that a stage finished, before its artifacts are replaced.
     pub fn forget(&self, stage: Stage) -> Result<()> {
-        let path = self.record_path(stage);
-        if path.exists() {
-            fs::remove_file(path)?;
-        }
-        Ok(())
+        Ok(remove_durably(&self.record_path(stage))?)
     }
 
     /// Removes temporary files that a killed process left; only the holder of the whole run's lock may call it.

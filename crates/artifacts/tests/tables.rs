@@ -115,6 +115,19 @@ fn one_head_is_read_alone() -> Outcome {
     assert_eq!((one.image_index, one.representation.len()), (vec![4, 5, 4, 5], 0));
     let missing = part.read(&[HeadId { layer: 3, head: 3 }], false).err().map(|error| error.to_string());
     assert!(missing.is_some_and(|message| message.contains("no column `L3.H3`")));
+
+    // A file of the same length in its place, first of the same inputs, then of others.
+    let mut column = vec![0.0; 8];
+    for (fingerprint, fits) in [("f00d", true), ("beef", false)] {
+        let mut writer = PartWriter::create(&run.part(0), run.id(), fingerprint, &shape)?;
+        writer.write(batch.clone())?;
+        writer.write(batch.clone())?;
+        writer.commit()?;
+        match part.read_head(heads[1], &mut column) {
+            Ok(whole) => assert!(fits && whole, "{fingerprint}"),
+            Err(error) => assert!(!fits && error.to_string().contains("extracted anew"), "{error}"),
+        }
+    }
     Ok(())
 }
 

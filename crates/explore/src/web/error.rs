@@ -74,7 +74,7 @@ impl From<ExploreError> for WebError {
             | ExploreError::NoClass { .. } => StatusCode::NOT_FOUND,
             ExploreError::Invalid { .. } => StatusCode::BAD_REQUEST,
             // Files that were there at the start and are not now.
-            ExploreError::Artifact(ArtifactError::Io(_))
+            ExploreError::Artifact(ArtifactError::Io(_) | ArtifactError::Replaced { .. })
             | ExploreError::Empty { .. }
             | ExploreError::MixedParts { .. } => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
