@@ -164,7 +164,7 @@ Examples:
   headspan run-all --config configs/sweeps/six-models.toml
 
 Settings come from, weakest first: built-in defaults, configs/default.toml,
-configs/models/<id>.toml, --config FILE, the environment (HEADSPAN__TEXTSPAN__RANK=60), flags.
+configs/models/<id>.settings.toml, --config FILE, the environment (HEADSPAN__TEXTSPAN__RANK=60), flags.
 A setting that changes reruns exactly the stages that read it.
 Artifacts go to RUNS/DATASET/MODEL/ as Parquet; read them with Polars, pandas or DuckDB.";
 
@@ -379,4 +379,31 @@ pub(crate) struct TruthArgs {
 
     #[command(flatten)]
     pub(crate) pipeline: PipelineArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::{Command, CommandFactory};
+
+    use super::*;
+
+    /// Of two flags of one name the one that comes last takes the value, and the other never sees it.
+    #[test]
+    fn no_command_has_a_flag_twice() {
+        fn look(command: &Command, twice: &mut Vec<String>) {
+            let (mut ids, mut names) = (BTreeSet::new(), BTreeSet::new());
+            for argument in command.get_arguments() {
+                let name = argument.get_long().unwrap_or(argument.get_id().as_str());
+                if !ids.insert(argument.get_id()) || !names.insert(name) {
+                    twice.push(format!("{} --{name}", command.get_name()));
+                }
+            }
+            command.get_subcommands().for_each(|own| look(own, twice));
+        }
+        let mut twice = Vec::new();
+        look(&Cli::command(), &mut twice);
+        assert!(twice.is_empty(), "{twice:?}");
+    }
 }

@@ -138,7 +138,7 @@ pub(crate) struct ExtremesArgs {
     pub(crate) text: Option<String>,
     /// By projection on the direction that the head's TEXTSPAN text of this rank (from 0) adds to those before it
     #[arg(long, value_name = "RANK", conflicts_with = "text", help_heading = "Question")]
-    pub(crate) rank: Option<usize>,
+    pub(crate) pick: Option<usize>,
     /// Images at each end
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Question")]
     pub(crate) count: u16,

@@ -238,7 +238,7 @@ fn extremes(arguments: &ExtremesArgs) -> Result<()> {
         return Err(UsageError(format!("`{}` is not one head such as L3.H5", arguments.head)).into());
     };
     let embedded = arguments.text.as_ref().map(|text| embedding(&bench, text)).transpose()?;
-    let request = match (embedded.as_deref(), arguments.rank) {
+    let request = match (embedded.as_deref(), arguments.pick) {
         (Some(embedding), _) => ExtremesRequest::Text(embedding),
         (None, Some(rank)) => ExtremesRequest::Pick(rank),
         (None, None) => ExtremesRequest::Distance,
@@ -259,7 +259,7 @@ fn extremes(arguments: &ExtremesArgs) -> Result<()> {
     if arguments.output.json {
         return print_json(&Answer { run: bench.run.name(), found: &found });
     }
-    let what = match (&arguments.text, arguments.rank) {
+    let what = match (&arguments.text, arguments.pick) {
         (Some(text), _) => format!("projection of {head} on {text:?}"),
         (None, Some(rank)) => format!("projection of {head} on what its text {rank} adds to those before it"),
         (None, None) => format!("distance of {head} from its mean"),

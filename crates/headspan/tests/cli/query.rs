@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use fs_err as fs;
+use headspan_artifacts::{TextspanRow, read_rows};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::Value;
 
@@ -102,7 +103,19 @@ fn texts_are_found_in_images() -> Outcome {
     assert!(printed.contains(&format!("score {score:.4}")), "{score} is not in:\n{printed}");
 
     let table = world.path("ends.parquet").display().to_string();
-    let along = answer(&world, &["extremes", "--head", "L2.H0", "--count", "2", "--rank", "0", "--parquet", &table])?;
+    let along = answer(&world, &["extremes", "--head", "L2.H0", "--count", "2", "--pick", "0", "--parquet", &table])?;
+    let picks: Vec<TextspanRow> = read_rows(&world.run_folder("runs").join("textspan.parquet"))?;
+    // Along a pick's direction is as much variance as the pick's share says; two of them tell it without the whole.
+    let share = |rank: u32| {
+        picks.iter().find(|pick| (pick.layer, pick.head, pick.rank) == (2, 0, rank)).map(|pick| pick.variance_share)
+    };
+    let second = answer(&world, &["extremes", "--head", "L2.H0", "--count", "2", "--pick", "1"])?;
+    let variance = |answer: &Value| answer["found"]["std"].as_f64().map(|std| std * std);
+    let (found, expected) = (
+        variance(&along).zip(variance(&second)).ok_or("no spread")?,
+        share(0).zip(share(1)).ok_or("fewer than two picks")?,
+    );
+    assert!((found.0 / found.1 / (expected.0 / expected.1) - 1.0).abs() < 1e-4, "{found:?} {expected:?}");
     let scores: Vec<f64> = ["largest", "between", "smallest"]
         .iter()
         .flat_map(|end| along["found"][end].as_array().cloned().unwrap_or_default())
