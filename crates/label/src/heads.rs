@@ -2,6 +2,9 @@ use std::collections::BTreeMap;
 
 use headspan_artifacts::{HeadId, TextspanRow};
 
+/// Why a head without texts has no label.
+pub(crate) const NO_TEXTS: &str = "the head's output does not vary over these images: no text spans it";
+
 /// The picked texts of one head, by rank.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeadTexts {
@@ -11,9 +14,10 @@ pub struct HeadTexts {
     pub texts: Vec<TextspanRow>,
 }
 
-/// Groups the rows of `textspan.parquet` by head, in order of layer and head.
-pub fn heads_of(rows: Vec<TextspanRow>) -> Vec<HeadTexts> {
-    let mut heads: BTreeMap<HeadId, Vec<TextspanRow>> = BTreeMap::new();
+/// Groups the rows of `textspan.parquet` by head, in order of layer and head. `all` are the heads that were extracted: one whose output
+/// does not vary has no text, and is a head all the same.
+pub fn heads_of(rows: Vec<TextspanRow>, all: impl IntoIterator<Item = HeadId>) -> Vec<HeadTexts> {
+    let mut heads: BTreeMap<HeadId, Vec<TextspanRow>> = all.into_iter().map(|head| (head, Vec::new())).collect();
     for row in rows {
         heads.entry(HeadId { layer: row.layer, head: row.head }).or_default().push(row);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use headspan_artifacts::{LabelRow, TextRow, TextspanRow};
 use serde::{Deserialize, Serialize};
 
-use crate::heads::HeadTexts;
+use crate::heads::{HeadTexts, NO_TEXTS};
 
 /// Name of the labeller in tables.
 const NAME: &str = "lexicon";
@@ -168,6 +168,7 @@ fn label_head(head: &HeadTexts, categories: &Categories, settings: &LexiconSetti
     let property = tied.first().filter(|_| total > 0.0).copied();
     let agreement = property.map(|_| heaviest / total);
     let description = match (property, agreement) {
+        (None, _) if texts.is_empty() => Some(NO_TEXTS.to_owned()),
         (None, _) => Some("none of the head's texts has a category".to_owned()),
         (Some(_), _) if tied.len() > 1 => Some(format!("tie of {}; the first by name is taken", tied.join(" and "))),
         (Some(_), Some(agreement)) if agreement < settings.minimum_agreement => {

@@ -148,7 +148,7 @@ const CLEAR: f64 = 1.0 / 3.0;
 /// How often each weighting of the lexicon names the attribute that explains most of a head: to choose by one model and to
 /// report on another.
 fn weighting_table(run: &RunDirectory, variance: &[HeadVariance], categories: &[String]) -> Result<String> {
-    let heads = heads_of(read_rows::<TextspanRow>(&run.table("textspan"))?);
+    let heads = heads_of(read_rows::<TextspanRow>(&run.table("textspan"))?, []);
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(["weighting of the lexicon", "clear heads that agree", "all heads that agree"]);

@@ -6,7 +6,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use headspan_artifacts::{
-    LabelRow, RunDirectory, Stage, StageState, TextRow, TextspanRow, hash_file, read_rows, write_rows,
+    HeadId, LabelRow, ReadoutRow, RunDirectory, Stage, StageState, TextRow, hash_file, read_rows, write_rows,
 };
 use headspan_label::{Categories, HeadTexts, heads_of, import, lexicon, openai};
 use serde_json::{Value, json};
@@ -30,12 +30,8 @@ pub(crate) fn slice(settings: &Settings) -> Value {
     json!({ "labeller": label.labeller, "settings": own })
 }
 
-pub(crate) fn run(
-    settings: &Settings,
-    run: &RunDirectory,
-    mut inputs: BTreeMap<String, String>,
-    quiet: bool,
-) -> Result<StageReport> {
+/// What the stage will do. Errors if a file that it reads is not there.
+pub(crate) fn plan(settings: &Settings, mut inputs: BTreeMap<String, String>) -> Result<StagePlan> {
     match settings.label.labeller {
         Labeller::Lexicon => {}
         Labeller::Openai => {
@@ -46,7 +42,16 @@ pub(crate) fn run(
             inputs.insert("labels".to_owned(), hash_file(import_file(settings)?)?);
         }
     }
-    let plan = StagePlan::new(Stage::Label, slice(settings), inputs);
+    Ok(StagePlan::new(Stage::Label, slice(settings), inputs))
+}
+
+pub(crate) fn run(
+    settings: &Settings,
+    run: &RunDirectory,
+    inputs: BTreeMap<String, String>,
+    quiet: bool,
+) -> Result<StageReport> {
+    let plan = plan(settings, inputs)?;
     if plan.state(run)? == StageState::Done {
         return Ok(StageReport::up_to_date(Stage::Label));
     }
@@ -58,6 +63,7 @@ pub(crate) fn run(
     };
     let notes = notes(&rows);
     let rows = with_imported(run, rows)?;
+    plan.begin(run)?;
     write_rows(&run.table("labels"), run.id(), plan.fingerprint.as_str(), &rows)?;
     let seconds = started.elapsed().as_secs_f64();
     let tokens = |pick: fn(&LabelRow) -> u64| rows.iter().map(pick).sum::<u64>();
@@ -78,7 +84,9 @@ pub(crate) fn dry_run(settings: &Settings, run: &RunDirectory) -> Result<String>
 }
 
 fn heads(run: &RunDirectory) -> Result<Vec<HeadTexts>> {
-    Ok(heads_of(read_rows::<TextspanRow>(&run.table("textspan"))?))
+    let extracted = read_rows::<ReadoutRow>(&run.table("readout"))?;
+    let all = extracted.iter().map(|row| HeadId { layer: row.layer, head: row.head });
+    Ok(heads_of(read_rows(&run.table("textspan"))?, all))
 }
 
 fn by_lexicon(settings: &Settings, run: &RunDirectory) -> Result<Vec<LabelRow>> {
@@ -114,10 +122,7 @@ fn imported(settings: &Settings, run: &RunDirectory) -> Result<Vec<LabelRow>> {
         bail!("`{}` has no labels of model `{}`", file.display(), run.id().model());
     }
     let known: BTreeSet<_> = heads(run)?.iter().map(|head| head.head).collect();
-    let strangers = rows
-        .iter()
-        .filter(|row| !known.contains(&headspan_artifacts::HeadId { layer: row.layer, head: row.head }))
-        .count();
+    let strangers = rows.iter().filter(|row| !known.contains(&HeadId { layer: row.layer, head: row.head })).count();
     if strangers > 0 {
         tracing::warn!("`{}` labels {strangers} heads that this run did not extract", file.display());
     }

@@ -182,8 +182,7 @@ impl<'a> Asker<'a> {
             .headers()
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.trim().parse::<f64>().ok())
-            .filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
-            .map(Duration::from_secs_f64);
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let body = match response.text().await {
             Ok(body) => body,
             Err(error) => return again(describe(&error)),

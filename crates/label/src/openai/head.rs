@@ -2,7 +2,7 @@ use headspan_artifacts::LabelRow;
 use serde_json::Value;
 
 use crate::{
-    heads::HeadTexts,
+    heads::{HeadTexts, NO_TEXTS},
     openai::{
         ask::{Asker, Kind, shortened},
         error::OpenAiError,
@@ -44,6 +44,10 @@ pub(crate) async fn label_head(
         tokens_in: 0,
         tokens_out: 0,
     };
+    if texts.is_empty() {
+        row.description = Some(NO_TEXTS.to_owned());
+        return Ok(row);
+    }
     let label = understood(asker, settings, &settings.model, Kind::Label, &prompts.label(&texts), property).await?;
     row.tokens_in += label.tokens_in;
     row.tokens_out += label.tokens_out;

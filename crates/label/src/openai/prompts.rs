@@ -170,7 +170,7 @@ impl DryRun {
     pub(crate) fn new(heads: &[HeadTexts], settings: &OpenAiSettings, prompts: &Prompts) -> Self {
         let judges = settings.judge_models();
         let mut dry = Self { shown: Vec::new(), requests: 0, tokens: 0 };
-        for head in heads {
+        for head in heads.iter().filter(|head| !head.texts.is_empty()) {
             let texts: Vec<&str> = head.texts.iter().take(settings.texts).map(|row| row.text.as_str()).collect();
             let label = prompts.label(&texts);
             dry.requests += 1;

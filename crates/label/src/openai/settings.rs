@@ -1,6 +1,6 @@
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_json::{Value, json};
 
 /// Endpoint of the default `base_url`, which needs a key.
@@ -31,6 +31,7 @@ pub struct OpenAiSettings {
     /// First wait before another try, doubled each time, in milliseconds; `Retry-After` has precedence.
     pub backoff_ms: u64,
     /// Longest wait for an answer, in seconds.
+    #[serde(deserialize_with = "seconds")]
     pub timeout_secs: f64,
     /// Sampling temperature.
     pub temperature: f32,
@@ -64,6 +65,14 @@ impl Default for OpenAiSettings {
             price_in: 0.0,
             price_out: 0.0,
         }
+    }
+}
+
+fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    let seconds = f64::deserialize(from)?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(time) if !time.is_zero() => Ok(seconds),
+        _ => Err(D::Error::custom(format!("{seconds} is no time in seconds"))),
     }
 }
 
