@@ -66,15 +66,16 @@ impl ExploreRun {
     fn ends(&self, head: HeadId, scores: &[f32], count: usize) -> Result<Extremes> {
         let rows = self.rows()?;
         let ordered = best(0..scores.len(), scores, scores.len(), false);
+        let count = count.min(ordered.len());
         let step = |index: usize| ordered[(2 * index + 1) * ordered.len() / (2 * count)];
-        let between: Vec<usize> = (0..count.min(ordered.len())).map(step).collect();
+        let between: Vec<usize> = (0..count).map(step).collect();
         let n = scores.len() as f64;
         let mean = scores.iter().map(|score| f64::from(*score)).sum::<f64>() / n;
         let squares = scores.iter().map(|score| (f64::from(*score) - mean).powi(2)).sum::<f64>();
         let smallest: Vec<usize> = ordered.iter().rev().take(count).copied().collect();
         Ok(Extremes {
             head,
-            largest: self.named(&rows, &ordered[..count.min(ordered.len())], scores),
+            largest: self.named(&rows, &ordered[..count], scores),
             smallest: self.named(&rows, &smallest, scores),
             between: self.named(&rows, &between, scores),
             mean,

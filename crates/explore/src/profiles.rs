@@ -57,8 +57,10 @@ impl Profiles {
         if self.place_of == other.place_of {
             return other.heads.iter().map(|(head, theirs)| (*head, dot(own, theirs))).collect();
         }
-        let shared: Vec<(usize, usize)> =
+        let mut shared: Vec<(usize, usize)> =
             self.place_of.iter().filter_map(|(text, place)| Some((*place, *other.place_of.get(text)?))).collect();
+        // Sums depend on the order in the last digit, and the order of a map on the process.
+        shared.sort_unstable();
         let chosen = |profile: &[f32], place: fn(&(usize, usize)) -> usize| {
             let mut values: Vec<f32> = shared.iter().map(|pair| profile[place(pair)]).collect();
             standardise(&mut values);

@@ -224,9 +224,10 @@ impl ExploreRun {
                 Ok(heads)
             }
             HeadSelection::Property(property) => {
-                let found = self.properties.iter().find(|(name, _)| name.eq_ignore_ascii_case(property));
-                let heads = found.into_iter().flat_map(|(_, heads)| heads).copied();
-                let heads: Vec<HeadId> = heads.filter(|head| self.readouts.contains_key(head)).collect();
+                // Names that differ in case alone are one property, as for the scores.
+                let found = self.properties.iter().filter(|(name, _)| name.eq_ignore_ascii_case(property));
+                let heads: BTreeSet<HeadId> = found.flat_map(|(_, heads)| heads).copied().collect();
+                let heads: Vec<HeadId> = heads.into_iter().filter(|head| self.readouts.contains_key(head)).collect();
                 if heads.is_empty() {
                     let names: Vec<&str> = self.properties.keys().map(String::as_str).collect();
                     let known =

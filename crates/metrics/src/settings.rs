@@ -1,4 +1,4 @@
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 /// How scores are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -12,7 +12,8 @@ pub struct Settings {
     pub bootstrap_samples: usize,
     /// Random labellings for the null of entanglement.
     pub permutations: usize,
-    /// Share of the resamples inside an interval.
+    /// Share of the resamples inside an interval, between 0 and 1.
+    #[serde(deserialize_with = "share")]
     pub confidence: f64,
     /// Seed of both draws.
     pub seed: u64,
@@ -29,4 +30,10 @@ impl Default for Settings {
             seed: 0,
         }
     }
+}
+
+fn share<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    let share = f64::deserialize(from)?;
+    let inside = share > 0.0 && share < 1.0;
+    if inside { Ok(share) } else { Err(D::Error::custom(format!("{share} is not between 0 and 1"))) }
 }

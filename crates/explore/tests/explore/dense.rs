@@ -164,6 +164,7 @@ fn extremes_are_those_of_dense_contributions() -> Outcome {
     let embedding = case.model.embed(&["something red"])?.remove(0).0;
     let found = case.run.extremes(head, ExtremesRequest::Text(&embedding), 50)?;
     assert_eq!(found.largest.len(), case.rows.len(), "no more than there are");
+    assert_eq!(found.between, found.largest, "each once");
     Ok(())
 }
 

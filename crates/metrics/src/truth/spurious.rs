@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use rand::{SeedableRng, seq::index::sample};
 use rand_chacha::ChaCha8Rng;
 
@@ -72,10 +74,16 @@ fn told_apart(
     training: &[usize],
     correlation: f64,
 ) -> Vec<Option<String>> {
-    let mut means: std::collections::BTreeMap<&str, (f64, Vec<f64>)> = std::collections::BTreeMap::new();
-    for &image in training {
-        let Some((object, ground)) = grouped.group(image) else { continue };
-        let weight = if object == ground { correlation } else { 1.0 - correlation };
+    let known = || training.iter().filter_map(|image| Some((*image, grouped.group(*image)?)));
+    let mut sizes: BTreeMap<(&str, bool), f64> = BTreeMap::new();
+    for (_, (object, ground)) in known() {
+        *sizes.entry((object, object == ground)).or_default() += 1.0;
+    }
+    let mut means: BTreeMap<&str, (f64, Vec<f64>)> = BTreeMap::new();
+    for (image, (object, ground)) in known() {
+        // Of each side's weight `correlation` goes to its own surroundings, however many images those are.
+        let share = if object == ground { correlation } else { 1.0 - correlation };
+        let weight = share / sizes[&(object, object == ground)];
         let (total, sum) = means.entry(object).or_insert_with(|| (0.0, vec![0.0; classes]));
         *total += weight;
         for (sum, score) in sum.iter_mut().zip(&scores[image * classes..][..classes]) {

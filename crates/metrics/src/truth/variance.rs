@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use headspan_artifacts::{HeadId, ImageRow, PartReader, ReadoutRow, RunDirectory, read_rows};
 
@@ -57,7 +57,8 @@ fn metric(readout: &ReadoutRow) -> Vec<Vec<f64>> {
 /// group are left out. Zero where nothing varies.
 fn eta_squared(rows: &[Vec<f32>], groups: &[Option<&str>], metric: &[Vec<f64>]) -> f64 {
     let width = metric.len();
-    let mut sums: HashMap<&str, (f64, Vec<f64>)> = HashMap::new();
+    // In the order of names, so that no map's own order shows in the last digit.
+    let mut sums: BTreeMap<&str, (f64, Vec<f64>)> = BTreeMap::new();
     let known = || rows.iter().zip(groups).filter_map(|(row, group)| Some((row, (*group)?)));
     for (row, group) in known() {
         let (count, sum) = sums.entry(group).or_insert_with(|| (0.0, vec![0.0; width]));
@@ -78,12 +79,9 @@ fn eta_squared(rows: &[Vec<f32>], groups: &[Option<&str>], metric: &[Vec<f64>]) 
     let total: f64 = known()
         .map(|(row, _)| length(&row.iter().zip(&mean).map(|(x, mean)| f64::from(*x) - mean).collect::<Vec<_>>()))
         .sum();
-    // Summed by name, so that the order of the map does not show in the last digit.
-    let mut named: Vec<_> = sums.into_iter().collect();
-    named.sort_by_key(|(name, _)| *name);
-    let between: f64 = named
-        .iter()
-        .map(|(_, (own, sum))| own * length(&sum.iter().zip(&mean).map(|(x, mean)| x / own - mean).collect::<Vec<_>>()))
+    let between: f64 = sums
+        .values()
+        .map(|(own, sum)| own * length(&sum.iter().zip(&mean).map(|(x, mean)| x / own - mean).collect::<Vec<_>>()))
         .sum();
     if total > 0.0 { between / total } else { 0.0 }
 }
