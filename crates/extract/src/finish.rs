@@ -61,7 +61,8 @@ struct Listed {
     examples: Vec<(String, String)>,
 }
 
-/// Writes `images.parquet` part by part: memory is that of one part's rows. The table is committed only if an image is good.
+/// Writes `images.parquet` part by part: memory is that of one part's rows. The table is committed only if an image is good, and if
+/// all are where the run is strict.
 fn list_images(job: &ImagesJob<'_>, plan: &PartPlan) -> Result<Listed> {
     let path = job.run.table("images");
     let mut writer = RowsWriter::<ImageRow>::create(&path, job.run.id(), job.fingerprint);
@@ -81,6 +82,12 @@ fn list_images(job: &ImagesJob<'_>, plan: &PartPlan) -> Result<Listed> {
     if listed.skipped == listed.images {
         let first = listed.examples.first().map(|(id, error)| format!("`{id}`: {error}")).unwrap_or_default();
         return Err(ExtractError::NothingDecoded { images: listed.images, first });
+    }
+    // Parts that an earlier run left may hold some, whatever this one allows.
+    if job.settings.strict
+        && let Some((image_id, message)) = listed.examples.first().cloned()
+    {
+        return Err(ExtractError::BadImage { image_id, message });
     }
     writer.commit()?;
     Ok(listed)

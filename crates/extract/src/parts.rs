@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use headspan_artifacts::{RunDirectory, part_fingerprint};
+use headspan_artifacts::{RunDirectory, part_fingerprint, read_metadata};
 
 use crate::{error::Result, settings::Shard};
 
@@ -39,11 +39,12 @@ impl PartPlan {
         (0..self.parts()).filter(|part| shard.is_none_or(|shard| part % shard.count == shard.index)).collect()
     }
 
-    /// Whether a part is committed with this fingerprint. The image rows are committed before the activations, so the
-    /// activations alone decide; a part that cannot be read counts as not there and is written again.
+    /// Whether a part is committed with this fingerprint, its image rows and its activations: a run of other settings that was ended between
+    /// the two leaves rows that are not of these activations. What cannot be read counts as not there and is written again.
     pub fn is_done(run: &RunDirectory, part: u64, fingerprint: &str) -> bool {
-        let committed = part_fingerprint(&run.part(part)).ok().flatten();
-        committed.as_deref() == Some(fingerprint) && run.part_images(part).exists()
+        let activations = part_fingerprint(&run.part(part)).ok().flatten();
+        let images = read_metadata(&run.part_images(part)).ok().map(|found| found.fingerprint);
+        activations.as_deref() == Some(fingerprint) && images == activations
     }
 
     /// Counts what is there.

@@ -1,7 +1,7 @@
-use std::{fmt, str::FromStr};
+use std::{fmt, num::NonZeroU64, str::FromStr};
 
 use headspan_clip::{DecodeLimits, Precision};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{ExtractError, Result};
 
@@ -134,7 +134,8 @@ pub struct ImagesSettings {
     pub batch_size: usize,
     /// What the products of the blocks' linear layers multiply: bfloat16 on CPUs and GPUs, float16 on GPUs alone, where they have it.
     pub precision: Precision,
-    /// Images of one activation part, the unit that a killed run can lose.
+    /// Images of one activation part, the unit that a killed run can lose; 1 or more.
+    #[serde(deserialize_with = "one_or_more")]
     pub part_rows: u64,
     /// A bad image stops the run.
     pub strict: bool,
@@ -168,6 +169,10 @@ impl Default for ImagesSettings {
             probe_tolerance: 5e-4,
         }
     }
+}
+
+fn one_or_more<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    NonZeroU64::deserialize(from).map(NonZeroU64::get)
 }
 
 /// How texts are embedded.

@@ -87,10 +87,10 @@ impl Workbench {
         tracing::debug!("loading `{}` on {kind}", files.files.weights.display());
         let checkpoint = Checkpoint::open(&files.files.weights)?;
         let weights = checkpoint.towers_bytes();
-        self.store.make_room(weights);
-        let towers = checkpoint.load_towers(&files.config, &device).inspect_err(|_| self.store.give_back(weights))?;
         let text = &files.config.text;
         let tokenizer = Tokenizer::read(&files.files.tokenizer, text.context_length, text.vocab_size)?;
+        self.store.make_room(weights);
+        let towers = checkpoint.load_towers(&files.config, &device).inspect_err(|_| self.store.give_back(weights))?;
         Ok(self.model.get_or_init(|| ExploreModel::of_towers(towers, tokenizer, &files.config, device)))
     }
 

@@ -51,6 +51,8 @@ pub struct Dataset {
     classes: ClassList,
     warnings: Vec<String>,
     max_file_bytes: u64,
+    /// Column that images are read from, where there is a choice.
+    image_column: Option<String>,
 }
 
 impl Dataset {
@@ -82,6 +84,7 @@ impl Dataset {
             classes,
             warnings: Vec::new(),
             max_file_bytes: settings.max_file_bytes,
+            image_column: (kind == DatasetKind::Parquet).then(|| settings.image_column.clone()),
         };
         dataset.refuse_duplicates(path)?;
         dataset.assign_classes()?;
@@ -127,7 +130,7 @@ impl Dataset {
         self.source.read(index as usize, self.max_file_bytes)
     }
 
-    /// Hash of what the data set is: kind, ids, sizes and classes in order. Neither the folder's own path nor times are in
+    /// Hash of what the data set is: kind, ids, sizes and classes in order, and what decides which bytes are an image's. Neither the folder's own path nor times are in
     /// it, so a copy elsewhere is the same data set; an image replaced by another of the same size is not noticed.
     pub fn fingerprint(&self) -> String {
         let mut hasher = blake3::Hasher::new();
@@ -142,6 +145,14 @@ impl Dataset {
             text(class.id.as_deref().unwrap_or("\0"));
             text(&class.index.map_or_else(String::new, |index| index.to_string()));
             text(&self.source.bytes(index).to_string());
+        }
+        // Named only where they are not the rule: runs from before they counted stay what they are.
+        let rule = DatasetSettings::default();
+        if self.max_file_bytes != rule.max_file_bytes {
+            text(&format!("at most {} bytes", self.max_file_bytes));
+        }
+        if let Some(column) = self.image_column.as_ref().filter(|column| **column != rule.image_column) {
+            text(&format!("images in {column}"));
         }
         hasher.finalize().to_hex().to_string()
     }

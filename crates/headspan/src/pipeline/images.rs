@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use anyhow::{Context, Result};
-use headspan_artifacts::{RunDirectory, Stage, StageState};
+use headspan_artifacts::{ImageRow, ImageStatus, RunDirectory, Stage, StageRecord, StageState, read_rows};
 use headspan_clip::{DeviceChoice, Precision};
 use headspan_extract::{
     CheckFigures, Dataset, ExtractError, FinishSummary, ImagesJob, ImagesSummary, PartPlan, Shard, extract_images,
@@ -78,6 +78,9 @@ pub(crate) fn run(
     quiet: bool,
 ) -> Result<StageReport> {
     if plan.state(run)? == StageState::Done {
+        if settings.images.strict {
+            refuse_skipped(run)?;
+        }
         return Ok(StageReport::up_to_date(Stage::Images));
     }
     let loaded = model.get()?;
@@ -105,10 +108,7 @@ pub(crate) fn run(
         },
         progress: &progress,
     };
-    if run.record(Stage::Images)?.is_some() {
-        // The tables of other settings must not be taken for these while the parts change under them.
-        run.forget(Stage::Images)?;
-    }
+    plan.begin(run)?;
     let summary = if mode == Mode::Merge { None } else { Some(extract_images(&job)?) };
     let finished = match finish_images(&job) {
         Ok(finished) => finished,
@@ -123,6 +123,22 @@ pub(crate) fn run(
     let result = StageResult { rows: finished.images, seconds, figures };
     plan.commit(run, &result)?;
     Ok(StageReport::done(Stage::Images, finished.images, seconds, notes(summary.as_ref(), &finished)))
+}
+
+/// A run that is asked for strictly must not pass for one without bad images because it was made before.
+fn refuse_skipped(run: &RunDirectory) -> Result<()> {
+    let record = run.record(Stage::Images)?;
+    let none = |record: StageRecord| record.figures.get("skipped").and_then(Value::as_u64) == Some(0);
+    if record.is_some_and(none) {
+        return Ok(());
+    }
+    let images: Vec<ImageRow> = read_rows(&run.table("images"))?;
+    match images.into_iter().find(|row| row.status == ImageStatus::Skipped) {
+        Some(ImageRow { image_id, error, .. }) => {
+            Err(ExtractError::BadImage { image_id, message: error.unwrap_or_default() }.into())
+        }
+        None => Ok(()),
+    }
 }
 
 /// Parts that are committed, for `plan` and `status`.

@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, path::Path, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Instant,
+};
 
 use anyhow::{Result, bail};
 use headspan_artifacts::{
@@ -39,26 +43,34 @@ pub(crate) fn slice(settings: &Settings) -> Value {
     json!({ "scores": settings.metrics.scores, "synonyms": table })
 }
 
+/// What the stage will do.
+pub(crate) fn plan(settings: &Settings, inputs: BTreeMap<String, String>) -> StagePlan {
+    StagePlan::new(Stage::Metrics, slice(settings), inputs)
+}
+
 pub(crate) fn run(settings: &Settings, run: &RunDirectory, inputs: BTreeMap<String, String>) -> Result<StageReport> {
-    let plan = StagePlan::new(Stage::Metrics, slice(settings), inputs);
+    let plan = plan(settings, inputs);
     if plan.state(run)? == StageState::Done {
         return Ok(StageReport::up_to_date(Stage::Metrics));
     }
     let started = Instant::now();
     let labels: Vec<LabelRow> = read_rows(&run.table("labels"))?;
-    let synonyms = synonyms(settings)?;
-    // The null of a run is its own; `compare` redraws it from all compared models.
-    let mut rows: Vec<MetricRow> = Vec::new();
-    let labellers: std::collections::BTreeSet<&str> = labels.iter().map(|row| row.labeller.as_str()).collect();
-    for labeller in labellers {
-        let own: Vec<LabelRow> = labels.iter().filter(|row| row.labeller == labeller).cloned().collect();
-        let pooled = PropertyFrequencies::of(&own, &synonyms);
-        rows.extend(score(&own, &pooled, &settings.metrics.scores, &synonyms));
-    }
+    let rows = scored(&labels, settings, &synonyms(settings)?);
     commit(run, &plan, &rows, started)
 }
 
+/// Scores of each labeller's labels. The null of a run is its own; `compare` redraws it from all compared models.
+fn scored(labels: &[LabelRow], settings: &Settings, synonyms: &Synonyms) -> Vec<MetricRow> {
+    let labellers: BTreeSet<&str> = labels.iter().map(|row| row.labeller.as_str()).collect();
+    let of_one = |labeller: &str| {
+        let own: Vec<LabelRow> = labels.iter().filter(|row| row.labeller == labeller).cloned().collect();
+        score(&own, &PropertyFrequencies::of(&own, synonyms), &settings.metrics.scores, synonyms)
+    };
+    labellers.into_iter().flat_map(of_one).collect()
+}
+
 fn commit(run: &RunDirectory, plan: &StagePlan, rows: &[MetricRow], started: Instant) -> Result<StageReport> {
+    plan.begin(run)?;
     write_rows(&run.table("metrics"), run.id(), plan.fingerprint.as_str(), rows)?;
     let seconds = started.elapsed().as_secs_f64();
     let rows = rows.len() as u64;
@@ -67,7 +79,7 @@ fn commit(run: &RunDirectory, plan: &StagePlan, rows: &[MetricRow], started: Ins
 }
 
 /// Scores the labels of a file for every model in it, without activations: each model gets a run with `labels.parquet` and
-/// `metrics.parquet`. Labels of other labellers that a run has stay. The null is drawn from all models of the file.
+/// `metrics.parquet`. Labels of other labellers that a run has stay.
 pub(crate) fn score_imported(settings: &Settings, file: &Path) -> Result<Vec<RunDirectory>> {
     let mut models: Vec<(String, Vec<LabelRow>)> = Vec::new();
     for (model, row) in import::read(file, None)? {
@@ -80,7 +92,6 @@ pub(crate) fn score_imported(settings: &Settings, file: &Path) -> Result<Vec<Run
         bail!("`{}` holds no labels", file.display());
     }
     let synonyms = synonyms(settings)?;
-    let pooled = PropertyFrequencies::of(models.iter().flat_map(|(_, rows)| rows), &synonyms);
     let hash = hash_file(file)?;
     let mut runs = Vec::new();
     for (model, imported) in models {
@@ -95,12 +106,12 @@ pub(crate) fn score_imported(settings: &Settings, file: &Path) -> Result<Vec<Run
         let inputs = BTreeMap::from([("labels".to_owned(), hash.clone())]);
         let config = json!({ "labeller": Labeller::Import, "settings": { "file": file } });
         let label = StagePlan::new(Stage::Label, config, inputs);
+        label.begin(&run)?;
         write_rows(&run.table("labels"), run.id(), label.fingerprint.as_str(), &labels)?;
         let seconds = started.elapsed().as_secs_f64();
         label.commit(&run, &StageResult { rows: labels.len() as u64, seconds, figures: BTreeMap::new() })?;
         let inputs = BTreeMap::from([(Stage::Label.name().to_owned(), label.fingerprint.to_string())]);
-        let plan = StagePlan::new(Stage::Metrics, slice(settings), inputs);
-        commit(&run, &plan, &score(&labels, &pooled, &settings.metrics.scores, &synonyms), started)?;
+        commit(&run, &plan(settings, inputs), &scored(&labels, settings, &synonyms), started)?;
         runs.push(run);
     }
     Ok(runs)

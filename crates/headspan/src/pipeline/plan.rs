@@ -4,7 +4,7 @@ use std::{
 };
 
 use anyhow::Result;
-use headspan_artifacts::{Fingerprint, RunDirectory, Stage, StageRecord, StageState};
+use headspan_artifacts::{Fingerprint, RunDirectory, Stage, StageRecord, StageState, read_metadata};
 use serde_json::Value;
 
 /// Versions of the stages: raise one when its results change for the same inputs.
@@ -51,15 +51,23 @@ impl StagePlan {
         Self { stage, config, inputs, fingerprint: builder.finish() }
     }
 
-    /// Whether the artifacts already carry this fingerprint.
+    /// Whether the artifacts already carry this fingerprint. A table that is damaged or of other settings than its record is made again.
     pub(crate) fn state(&self, run: &RunDirectory) -> Result<StageState> {
         let Some(record) = run.record(self.stage)? else { return Ok(StageState::Missing) };
-        let whole = tables(self.stage).iter().all(|table| run.table(table).is_file());
+        let of_record =
+            |table: &&str| read_metadata(&run.table(table)).is_ok_and(|found| found.fingerprint == record.fingerprint);
+        let whole = tables(self.stage).iter().all(of_record);
         Ok(match (whole, record.fingerprint == self.fingerprint.as_str()) {
             (true, true) => StageState::Done,
             (true, false) => StageState::Stale,
             (false, _) => StageState::Missing,
         })
+    }
+
+    /// Forgets that the stage was done, to be called before its tables are replaced: whatever ends the process then, no table of other
+    /// settings stands under a record that takes it for its own.
+    pub(crate) fn begin(&self, run: &RunDirectory) -> Result<()> {
+        Ok(run.forget(self.stage)?)
     }
 
     /// Leaves the record that says the stage is done; to be called last.

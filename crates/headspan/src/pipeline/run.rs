@@ -11,6 +11,7 @@ use crate::{
         images::{self, Mode},
         label, metrics,
         model::{LoadedModel, ModelFiles},
+        plan::StagePlan,
         texts::{self, Pools},
         textspan,
     },
@@ -152,6 +153,16 @@ impl<'a> Pipeline<'a> {
     }
 }
 
+/// What a stage after extraction will do.
+fn later_plan(stage: Stage, settings: &Settings, inputs: BTreeMap<String, String>) -> Result<StagePlan> {
+    match stage {
+        Stage::Textspan => Ok(textspan::plan(settings, inputs)),
+        Stage::Label => label::plan(settings, inputs),
+        Stage::Metrics => Ok(metrics::plan(settings, inputs)),
+        Stage::Images | Stage::Texts => bail!("`{stage}` is part of `headspan extract`"),
+    }
+}
+
 /// Fingerprints of the stages before, as their records give them.
 pub(crate) fn input_fingerprints(stage: Stage, run: &RunDirectory) -> Result<BTreeMap<String, String>> {
     let mut inputs = BTreeMap::new();
@@ -197,15 +208,10 @@ impl PlannedStages {
             // A stage after one that runs can only run itself.
             let blocked =
                 states.iter().any(|(before, state)| stage.inputs().contains(before) && *state != StageState::Done);
-            let record = run.record(stage)?;
-            let state = match record {
-                None => StageState::Missing,
-                Some(record) if !blocked && record.config == config_slice(stage, settings) => {
-                    let inputs = input_fingerprints(stage, run)?;
-                    let same = inputs.iter().all(|(name, hash)| record.inputs.get(name) == Some(hash));
-                    if same { StageState::Done } else { StageState::Stale }
-                }
-                Some(_) => StageState::Stale,
+            let state = match (run.record(stage)?, blocked) {
+                (None, _) => StageState::Missing,
+                (Some(_), true) => StageState::Stale,
+                (Some(_), false) => later_plan(stage, settings, input_fingerprints(stage, run)?)?.state(run)?,
             };
             states.push((stage, state));
         }

@@ -78,6 +78,7 @@ pub(crate) fn run(
     let descriptions = embed(&pools.descriptions)?;
     let categories = embed(&pools.categories)?;
     drop(reporter);
+    plan.begin(run)?;
     for (table, rows) in [("categories", &categories.rows), ("texts", &descriptions.rows)] {
         write_rows(&run.table(table), run.id(), plan.fingerprint.as_str(), rows)?;
     }

@@ -25,13 +25,18 @@ pub(crate) fn slice(settings: &Settings) -> Value {
     json!({ "texts": settings.textspan.texts, "rank": settings.textspan.rank })
 }
 
+/// What the stage will do.
+pub(crate) fn plan(settings: &Settings, inputs: BTreeMap<String, String>) -> StagePlan {
+    StagePlan::new(Stage::Textspan, slice(settings), inputs)
+}
+
 pub(crate) fn run(
     settings: &Settings,
     run: &RunDirectory,
     inputs: BTreeMap<String, String>,
     quiet: bool,
 ) -> Result<StageReport> {
-    let plan = StagePlan::new(Stage::Textspan, slice(settings), inputs);
+    let plan = plan(settings, inputs);
     if plan.state(run)? == StageState::Done {
         return Ok(StageReport::up_to_date(Stage::Textspan));
     }
@@ -57,6 +62,7 @@ pub(crate) fn run(
     drop(reporter);
     let ranks: Vec<usize> = heads.iter().map(|(_, rank)| *rank).collect();
     let rows: Vec<TextspanRow> = heads.into_iter().flat_map(|(rows, _)| rows).collect();
+    plan.begin(run)?;
     write_rows(&run.table("textspan"), run.id(), plan.fingerprint.as_str(), &rows)?;
     let seconds = started.elapsed().as_secs_f64();
     let (least, most) = (ranks.iter().min().copied().unwrap_or(0), ranks.iter().max().copied().unwrap_or(0));

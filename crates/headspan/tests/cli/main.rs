@@ -7,6 +7,7 @@ mod explore;
 mod fetch;
 mod gpu;
 mod kill;
+mod left_over;
 mod pipeline;
 mod query;
 mod scenes;

@@ -101,5 +101,15 @@ fn settings_that_are_wrong() -> Outcome {
     let mut command = world.run_all("runs");
     command.env("HEADSPAN__TEXTSPAN__RNK", "60");
     compare("unknown_variable", &transcript(&world, command)?);
+    for (name, text) in [
+        ("no_rows", "[images]\npart_rows = 0\n"),
+        ("no_share", "[metrics.scores]\nconfidence = 1.5\n"),
+        ("no_time", "[label.openai]\ntimeout_secs = -1.0\n"),
+    ] {
+        fs_err::write(world.path("sweep.toml"), text)?;
+        let mut command = world.run_all("runs");
+        command.arg("--config").arg(world.path("sweep.toml"));
+        compare(name, &transcript(&world, command)?);
+    }
     Ok(())
 }

@@ -1,0 +1,119 @@
+//! What an earlier run left behind is taken for what it is, and for nothing else.
+
+use fs_err as fs;
+use headspan_artifacts::{ImageRow, ImageStatus, LabelRow, MetricRow, read_rows};
+
+use crate::support::{Outcome, World, picture, stderr_of};
+
+#[test]
+fn a_table_of_other_settings_is_made_again() -> Outcome {
+    let world = World::new(5)?;
+    stderr_of(&world.run_all("runs").output()?, 0);
+    let whole = world.artifacts("runs")?;
+    stderr_of(&world.run_all("other").env("HEADSPAN__TEXTSPAN__RANK", "2").output()?, 0);
+    // As a run that was ended between a table and its record leaves it, where the record came back after a power cut.
+    let table = |runs: &str| world.run_folder(runs).join("textspan.parquet");
+    fs::copy(table("other"), table("runs"))?;
+    let plan = world
+        .command("plan", "runs")
+        .args(["--checkpoint", "tiny", "--images", "images", "--texts", "pool.csv"])
+        .args(["--k", "4"])
+        .output()?;
+    let said = String::from_utf8_lossy(&plan.stdout).into_owned();
+    assert!(said.lines().any(|line| line.contains("textspan") && line.contains("run")), "{said}");
+    stderr_of(&world.run_all("runs").output()?, 0);
+    assert_eq!(world.artifacts("runs")?, whole);
+    // A damaged one, too.
+    let bytes = fs::read(table("runs"))?;
+    fs::write(table("runs"), &bytes[..bytes.len() / 2])?;
+    stderr_of(&world.run_all("runs").output()?, 0);
+    assert_eq!(world.artifacts("runs")?, whole);
+    Ok(())
+}
+
+#[test]
+fn image_rows_of_another_data_set_are_not_taken_for_those_of_the_activations() -> Outcome {
+    let world = World::new(5)?;
+    stderr_of(&world.run_all("runs").output()?, 0);
+    let whole = world.artifacts("runs")?;
+    fs::rename(world.path("images/odd"), world.path("images/zebra"))?;
+    stderr_of(&world.run_all("other").output()?, 0);
+    fs::rename(world.path("images/zebra"), world.path("images/odd"))?;
+    // The other run got as far as its image rows.
+    let rows = |runs: &str| world.run_folder(runs).join("parts/images-00000.parquet");
+    fs::copy(rows("other"), rows("runs"))?;
+    fs::remove_file(world.run_folder("runs").join("stages/images.json"))?;
+    stderr_of(&world.run_all("runs").output()?, 0);
+    assert_eq!(world.artifacts("runs")?, whole);
+    Ok(())
+}
+
+#[test]
+fn a_strict_run_does_not_pass_over_what_was_skipped_before() -> Outcome {
+    let world = World::new(3)?;
+    fs::write(world.path("images/even/text.png"), "not an image")?;
+    stderr_of(&world.run_all("runs").output()?, 0);
+    let says = |log: &str| assert!(log.contains("even/text.png") && log.contains("--strict"), "{log}");
+    says(&stderr_of(&world.run_all("runs").arg("--strict").output()?, 1));
+    fs::remove_file(world.run_folder("runs").join("stages/images.json"))?;
+    says(&stderr_of(&world.run_all("runs").arg("--strict").output()?, 1));
+    stderr_of(&world.run_all("runs").output()?, 0);
+    Ok(())
+}
+
+#[test]
+fn images_that_were_too_large_are_read_when_they_may_be() -> Outcome {
+    let world = World::new(3)?;
+    let bytes = fs::metadata(world.path("images/even/00000.png"))?.len();
+    picture(7).save(world.path("images/even/00008.png"))?;
+    let large = world.path("images/even/large.png");
+    fs::write(&large, [fs::read(world.path("images/even/00000.png"))?, vec![0; 20_000]].concat())?;
+    let small = (bytes + 15_000).to_string();
+    stderr_of(&world.run_all("runs").env("HEADSPAN__DATA__MAX_FILE_BYTES", small).output()?, 0);
+    let skipped = || -> Result<usize, Box<dyn std::error::Error>> {
+        let rows: Vec<ImageRow> = read_rows(&world.run_folder("runs").join("images.parquet"))?;
+        Ok(rows.iter().filter(|row| row.status == ImageStatus::Skipped).count())
+    };
+    assert_eq!(skipped()?, 1);
+    stderr_of(&world.run_all("runs").output()?, 0);
+    assert_eq!(skipped()?, 0);
+    Ok(())
+}
+
+#[test]
+fn labels_of_a_file_leave_the_scores_of_others_alone() -> Outcome {
+    let world = World::new(5)?;
+    stderr_of(&world.run_all("runs").output()?, 0);
+    let scores = |labeller: &str| -> Result<Vec<MetricRow>, Box<dyn std::error::Error>> {
+        let rows: Vec<MetricRow> = read_rows(&world.run_folder("runs").join("metrics.parquet"))?;
+        Ok(rows.into_iter().filter(|row| row.labeller == labeller).collect())
+    };
+    let before = scores("lexicon")?;
+    fs::write(world.path("labels.csv"), "model,layer,head,property\ntiny,1,0,sky\ntiny,1,1,sky\n")?;
+    stderr_of(&world.command("metrics", "runs").arg("--labels").arg(world.path("labels.csv")).output()?, 0);
+    assert_eq!(scores("lexicon")?, before);
+    let imported = scores("import")?;
+    assert!(!imported.is_empty());
+    // `metrics` alone would write the same.
+    stderr_of(&world.command("metrics", "runs").output()?, 0);
+    assert_eq!(scores("import")?, imported);
+    Ok(())
+}
+
+#[test]
+fn heads_whose_output_does_not_vary_are_counted_without_a_label() -> Outcome {
+    let world = World::new(1)?;
+    let one = world.path("images/even/00000.png");
+    for copy in 1..4 {
+        fs::copy(&one, world.path("images/even").join(format!("{copy}.png")))?;
+    }
+    stderr_of(&world.run_all("runs").output()?, 0);
+    let labels: Vec<LabelRow> = read_rows(&world.run_folder("runs").join("labels.parquet"))?;
+    assert_eq!(labels.len(), 6);
+    let why = labels.iter().filter_map(|row| row.description.as_deref());
+    assert!(why.into_iter().all(|why| why.contains("does not vary")) && labels[0].property.is_none(), "{labels:?}");
+    let metrics: Vec<MetricRow> = read_rows(&world.run_folder("runs").join("metrics.parquet"))?;
+    let heads = metrics.iter().find(|row| row.metric == "heads").and_then(|row| row.value);
+    assert_eq!(heads, Some(6.0));
+    Ok(())
+}
