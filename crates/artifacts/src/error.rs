@@ -87,6 +87,14 @@ pub enum ArtifactError {
         /// The file.
         path: PathBuf,
     },
+    /// Parts that are not all there, or not of the run's tables: an extraction was ended, or files are lost.
+    #[error("`{run}` has no whole extraction: {why}; run `headspan extract` for it")]
+    Unfinished {
+        /// The run's folder.
+        run: PathBuf,
+        /// What does not fit.
+        why: String,
+    },
     /// A name that would leave the run directory or break a file system.
     #[error("{what} name `{name}` is not usable as a folder: use letters, digits, `.`, `_` and `-`")]
     Name {

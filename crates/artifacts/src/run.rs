@@ -7,9 +7,12 @@ use std::{
 use fs_err as fs;
 
 use crate::{
+    activations::PartReader,
     atomic::{remove_durably, write_atomic},
     error::{ArtifactError, Result},
+    rows::{ImageRow, ImageStatus},
     stage::{Stage, StageRecord},
+    tables::read_metadata,
 };
 
 /// What a run is about: one model over one data set.
@@ -130,6 +133,23 @@ impl RunDirectory {
         }
         // By number: from the hundred thousandth on names are longer.
         parts.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
+        Ok(parts)
+    }
+
+    /// The activation parts, in order, checked to be all of those that `images.parquet`, with the rows `images`, was made with. Errors if
+    /// one is lost or of another extraction.
+    pub fn parts_of(&self, images: &[ImageRow]) -> Result<Vec<PartReader>> {
+        let unfinished = |why: String| ArtifactError::Unfinished { run: self.path.clone(), why };
+        let fingerprint = read_metadata(&self.table("images"))?.fingerprint;
+        let parts = self.parts()?.iter().map(|path| PartReader::open(path)).collect::<Result<Vec<_>>>()?;
+        if parts.iter().any(|part| part.metadata().fingerprint != fingerprint) {
+            return Err(unfinished("its activations are of other settings or inputs than its images".to_owned()));
+        }
+        let rows: u64 = parts.iter().map(|part| part.metadata().rows).sum();
+        let good = images.iter().filter(|row| row.status == ImageStatus::Ok).count() as u64;
+        if rows != good {
+            return Err(unfinished(format!("its activations are of {rows} images, its images are {good}")));
+        }
         Ok(parts)
     }
 

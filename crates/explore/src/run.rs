@@ -5,7 +5,7 @@ use std::{
 };
 
 use headspan_artifacts::{
-    HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, PartReader, ReadoutRow, RunDirectory, TextspanRow,
+    HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, ReadoutRow, RunDirectory, TextspanRow,
     read_rows,
 };
 use headspan_clip::Readout;
@@ -52,7 +52,7 @@ impl ExploreRun {
         let name = name_of(&directory);
         let images: Vec<ImageRow> = read_rows(&directory.table("images"))?;
         let readouts: Vec<ReadoutRow> = read_rows(&directory.table("readout"))?;
-        let parts = directory.parts()?.iter().map(|path| PartReader::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let parts = directory.parts_of(&images)?;
         let mut by_id: Vec<u32> = (0..images.len() as u32).collect();
         by_id.sort_unstable_by_key(|place| images[*place as usize].image_id.as_str());
         let readouts: BTreeMap<HeadId, Readout> = readouts.into_iter().map(readout).collect();

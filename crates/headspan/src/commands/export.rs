@@ -29,9 +29,11 @@ pub(crate) fn export(arguments: &ExportArgs) -> Result<()> {
     let own = settings(&arguments.pipeline, None)?;
     let run = existing_run(&own, &arguments.model)?;
     let readouts = readouts(&run, &heads)?;
+    let images: Vec<ImageRow> = read_rows(&run.table("images"))?;
+    let parts = run.parts_of(&images)?;
     match format(arguments)? {
-        ExportFormat::Parquet => to_parquet(&run, &readouts, &arguments.out),
-        ExportFormat::Npy => to_npy(&run, &readouts, &arguments.out),
+        ExportFormat::Parquet => to_parquet(&parts, &images, &readouts, &arguments.out),
+        ExportFormat::Npy => to_npy(&parts, &readouts, &arguments.out),
     }
 }
 
@@ -72,9 +74,9 @@ fn readouts(run: &RunDirectory, heads: &[HeadId]) -> Result<Vec<Readout>> {
 }
 
 /// Contributions of one part: image indices, and per head `[n, d]`.
-fn contributions(path: &Path, readouts: &[Readout]) -> Result<(Vec<u64>, Vec<Vec<f32>>)> {
+fn contributions(part: &PartReader, readouts: &[Readout]) -> Result<(Vec<u64>, Vec<Vec<f32>>)> {
     let heads: Vec<HeadId> = readouts.iter().map(|r| HeadId { layer: r.layer as u32, head: r.head as u32 }).collect();
-    let batch = PartReader::open(path)?.read(&heads, false)?;
+    let batch = part.read(&heads, false)?;
     let dense = readouts
         .iter()
         .zip(&batch.heads)
@@ -92,8 +94,7 @@ fn contributions(path: &Path, readouts: &[Readout]) -> Result<(Vec<u64>, Vec<Vec
     Ok((batch.image_index, dense))
 }
 
-fn to_parquet(run: &RunDirectory, readouts: &[Readout], out: &Path) -> Result<()> {
-    let images: Vec<ImageRow> = read_rows(&run.table("images"))?;
+fn to_parquet(parts: &[PartReader], images: &[ImageRow], readouts: &[Readout], out: &Path) -> Result<()> {
     let d = readouts.first().map_or(0, |readout| readout.d);
     let item = Arc::new(Field::new("item", DataType::Float32, false));
     let mut fields = vec![
@@ -109,8 +110,8 @@ fn to_parquet(run: &RunDirectory, readouts: &[Readout], out: &Path) -> Result<()
     let properties =
         WriterProperties::builder().set_compression(Compression::UNCOMPRESSED).set_dictionary_enabled(false);
     let mut writer = ArrowWriter::try_new(AtomicFile::create(out)?, Arc::clone(&schema), Some(properties.build()))?;
-    for part in run.parts()? {
-        let (indices, dense) = contributions(&part, readouts)?;
+    for part in parts {
+        let (indices, dense) = contributions(part, readouts)?;
         let ids: Vec<&str> = indices.iter().map(|index| images[*index as usize].image_id.as_str()).collect();
         for (readout, values) in readouts.iter().zip(dense) {
             let list =
@@ -131,12 +132,8 @@ fn to_parquet(run: &RunDirectory, readouts: &[Readout], out: &Path) -> Result<()
 }
 
 /// `[n, d]` for one head, `[heads, n, d]` for several; little-endian float32.
-fn to_npy(run: &RunDirectory, readouts: &[Readout], out: &Path) -> Result<()> {
-    let parts = run.parts()?;
-    let mut rows = 0;
-    for part in &parts {
-        rows += PartReader::open(part)?.metadata().rows;
-    }
+fn to_npy(parts: &[PartReader], readouts: &[Readout], out: &Path) -> Result<()> {
+    let rows: u64 = parts.iter().map(|part| part.metadata().rows).sum();
     let Some(first) = readouts.first() else { bail!("no head was named") };
     let shape = match readouts.len() {
         1 => format!("({rows}, {})", first.d),
@@ -146,7 +143,7 @@ fn to_npy(run: &RunDirectory, readouts: &[Readout], out: &Path) -> Result<()> {
     file.write_all(&npy_header(&shape))?;
     for readout in readouts {
         tracing::debug!("writing {}", head_column(HeadId { layer: readout.layer as u32, head: readout.head as u32 }));
-        for part in &parts {
+        for part in parts {
             let (_, dense) = contributions(part, std::slice::from_ref(readout))?;
             for value in dense.iter().flatten() {
                 file.write_all(&value.to_le_bytes())?;

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::{
     cli::PipelineArgs,
     commands::{print, print_json, settings},
-    pipeline::{config_slice, tables},
+    pipeline::{bytes_of, config_slice, tables},
     progress::{bytes, duration},
     settings::Settings,
 };
@@ -43,6 +43,23 @@ pub(crate) fn notices(run: &RunDirectory) -> Result<Vec<String>> {
     Ok(wrong.map(sentence).collect())
 }
 
+/// Warns of stages before `stage` (of all, without one) that are not done, before what is made of them is taken for current. A run of nothing but
+/// imported labels has none.
+pub(crate) fn warn_of_stale(run: &RunDirectory, stage: Option<Stage>) -> Result<()> {
+    if run.record(Stage::Images)?.is_none() && run.parts()?.is_empty() {
+        return Ok(());
+    }
+    let statuses = stages(run, None)?;
+    for status in statuses.iter().take_while(|status| Some(status.stage) != stage) {
+        if status.state != StageState::Done {
+            let why = status.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+            let (model, name, state) = (run.id().model(), status.stage, status.state);
+            tracing::warn!("{model}: the stage `{name}` is {state}{why}; `headspan run-all` brings it up to date");
+        }
+    }
+    Ok(())
+}
+
 /// With settings, a stage that was made with others is stale, too.
 fn stages(run: &RunDirectory, settings: Option<&Settings>) -> Result<Vec<StageStatus>> {
     let mut statuses: Vec<StageStatus> = Vec::new();
@@ -68,6 +85,9 @@ fn judge(
 ) -> (StageState, Option<String>) {
     if let Some(table) = tables(stage).iter().find(|table| !run.table(table).is_file()) {
         return (StageState::Missing, Some(format!("{table}.parquet is gone")));
+    }
+    if bytes_of(stage, run).ok() != Some(record.bytes) {
+        return (StageState::Missing, Some("its files are not as it left them".to_owned()));
     }
     if settings.is_some_and(|settings| record.config != config_slice(stage, settings)) {
         return (StageState::Stale, Some("made with other settings".to_owned()));

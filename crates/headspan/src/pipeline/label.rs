@@ -6,7 +6,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use headspan_artifacts::{
-    HeadId, LabelRow, ReadoutRow, RunDirectory, Stage, StageState, TextRow, hash_file, read_rows, write_rows,
+    Fingerprint, HeadId, LabelRow, ReadoutRow, RunDirectory, Stage, StageState, TextRow, hash_file, read_rows,
+    write_rows,
 };
 use headspan_label::{Categories, HeadTexts, heads_of, import, lexicon, openai};
 use serde_json::{Value, json};
@@ -31,7 +32,7 @@ pub(crate) fn slice(settings: &Settings) -> Value {
 }
 
 /// What the stage will do. Errors if a file that it reads is not there.
-pub(crate) fn plan(settings: &Settings, mut inputs: BTreeMap<String, String>) -> Result<StagePlan> {
+pub(crate) fn plan(settings: &Settings, run: &RunDirectory, mut inputs: BTreeMap<String, String>) -> Result<StagePlan> {
     match settings.label.labeller {
         Labeller::Lexicon => {}
         Labeller::Openai => {
@@ -40,6 +41,13 @@ pub(crate) fn plan(settings: &Settings, mut inputs: BTreeMap<String, String>) ->
         }
         Labeller::Import => {
             inputs.insert("labels".to_owned(), hash_file(import_file(settings)?)?);
+        }
+    }
+    if settings.label.labeller != Labeller::Import {
+        let kept = kept_imports(run)?;
+        if !kept.is_empty() {
+            let hash = Fingerprint::builder("kept labels", 1).config(&serde_json::to_value(kept)?).finish();
+            inputs.insert("kept labels".to_owned(), hash.to_string());
         }
     }
     Ok(StagePlan::new(Stage::Label, slice(settings), inputs))
@@ -51,7 +59,7 @@ pub(crate) fn run(
     inputs: BTreeMap<String, String>,
     quiet: bool,
 ) -> Result<StageReport> {
-    let plan = plan(settings, inputs)?;
+    let plan = plan(settings, run, inputs)?;
     if plan.state(run)? == StageState::Done {
         return Ok(StageReport::up_to_date(Stage::Label));
     }
@@ -130,15 +138,21 @@ fn imported(settings: &Settings, run: &RunDirectory) -> Result<Vec<LabelRow>> {
 }
 
 /// Imported labels stay beside those of another labeller: nothing that a run computes can make them stale.
-fn with_imported(run: &RunDirectory, rows: Vec<LabelRow>) -> Result<Vec<LabelRow>> {
-    let path = run.table("labels");
-    let import = Labeller::Import.name();
-    if !path.exists() || rows.iter().any(|row| row.labeller == import) {
-        return Ok(rows);
+fn with_imported(run: &RunDirectory, mut rows: Vec<LabelRow>) -> Result<Vec<LabelRow>> {
+    if rows.iter().all(|row| row.labeller != Labeller::Import.name()) {
+        rows.extend(kept_imports(run)?);
     }
-    let mut all = rows;
-    all.extend(read_rows::<LabelRow>(&path)?.into_iter().filter(|row| row.labeller == import));
-    Ok(all)
+    Ok(rows)
+}
+
+/// Imported labels that the run has. A table that cannot be read is an error: it may hold some.
+fn kept_imports(run: &RunDirectory) -> Result<Vec<LabelRow>> {
+    let path = run.table("labels");
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let rows = read_rows::<LabelRow>(&path)?;
+    Ok(rows.into_iter().filter(|row| row.labeller == Labeller::Import.name()).collect())
 }
 
 fn notes(rows: &[LabelRow]) -> Vec<String> {

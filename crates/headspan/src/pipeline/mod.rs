@@ -13,5 +13,5 @@ pub(crate) use images::open_dataset;
 pub(crate) use label::dry_run;
 pub(crate) use metrics::{score_imported, synonyms};
 pub(crate) use model::{LoadedModel, ModelFiles};
-pub(crate) use plan::tables;
+pub(crate) use plan::{bytes_of, tables};
 pub(crate) use run::{Outcome, Pipeline, PlannedStages, RunReport, StageReport, Wanted, config_slice};

@@ -25,6 +25,15 @@ pub(crate) const fn tables(stage: Stage) -> &'static [&'static str] {
     }
 }
 
+/// Bytes of all files that a stage leaves.
+pub(crate) fn bytes_of(stage: Stage, run: &RunDirectory) -> Result<u64> {
+    let mut paths: Vec<_> = tables(stage).iter().map(|table| run.table(table)).collect();
+    if stage == Stage::Images {
+        paths.extend(run.parts()?);
+    }
+    paths.iter().map(|path| Ok(fs_err::metadata(path)?.len())).sum()
+}
+
 /// What a stage is about to do: its slice of the configuration, its inputs, and the fingerprint of both.
 #[derive(Debug, Clone)]
 pub(crate) struct StagePlan {
@@ -56,7 +65,9 @@ impl StagePlan {
         let Some(record) = run.record(self.stage)? else { return Ok(StageState::Missing) };
         let of_record =
             |table: &&str| read_metadata(&run.table(table)).is_ok_and(|found| found.fingerprint == record.fingerprint);
-        let whole = tables(self.stage).iter().all(of_record);
+        // Parts that are lost or cut show in the bytes of all.
+        let whole = bytes_of(self.stage, run).is_ok_and(|bytes| bytes == record.bytes)
+            && tables(self.stage).iter().all(of_record);
         Ok(match (whole, record.fingerprint == self.fingerprint.as_str()) {
             (true, true) => StageState::Done,
             (true, false) => StageState::Stale,
@@ -72,14 +83,7 @@ impl StagePlan {
 
     /// Leaves the record that says the stage is done; to be called last.
     pub(crate) fn commit(&self, run: &RunDirectory, result: &StageResult) -> Result<()> {
-        let mut bytes = 0;
-        let mut paths: Vec<_> = tables(self.stage).iter().map(|table| run.table(table)).collect();
-        if self.stage == Stage::Images {
-            paths.extend(run.parts()?);
-        }
-        for path in paths {
-            bytes += fs_err::metadata(&path)?.len();
-        }
+        let bytes = bytes_of(self.stage, run)?;
         run.commit(&StageRecord {
             stage: self.stage,
             headspan: env!("CARGO_PKG_VERSION").to_owned(),

@@ -154,10 +154,11 @@ impl<'a> Pipeline<'a> {
 }
 
 /// What a stage after extraction will do.
-fn later_plan(stage: Stage, settings: &Settings, inputs: BTreeMap<String, String>) -> Result<StagePlan> {
+fn later_plan(stage: Stage, settings: &Settings, run: &RunDirectory) -> Result<StagePlan> {
+    let inputs = input_fingerprints(stage, run)?;
     match stage {
         Stage::Textspan => Ok(textspan::plan(settings, inputs)),
-        Stage::Label => label::plan(settings, inputs),
+        Stage::Label => label::plan(settings, run, inputs),
         Stage::Metrics => Ok(metrics::plan(settings, inputs)),
         Stage::Images | Stage::Texts => bail!("`{stage}` is part of `headspan extract`"),
     }
@@ -211,7 +212,7 @@ impl PlannedStages {
             let state = match (run.record(stage)?, blocked) {
                 (None, _) => StageState::Missing,
                 (Some(_), true) => StageState::Stale,
-                (Some(_), false) => later_plan(stage, settings, input_fingerprints(stage, run)?)?.state(run)?,
+                (Some(_), false) => later_plan(stage, settings, run)?.state(run)?,
             };
             states.push((stage, state));
         }

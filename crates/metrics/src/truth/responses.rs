@@ -42,8 +42,7 @@ impl Responses {
         let moments: Vec<MomentsRow> = read_rows(&run.table("moments"))?;
         let images: Vec<ImageRow> = read_rows(&run.table("images"))?;
         let ids: HashMap<u64, &str> = images.iter().map(|row| (row.image_index, row.image_id.as_str())).collect();
-        let parts: Vec<PartReader> =
-            run.parts()?.iter().map(|path| PartReader::open(path)).collect::<Result<_, _>>()?;
+        let parts = run.parts_of(&images)?;
         let (mut image_ids, mut scores) = (Vec::new(), Vec::new());
         for part in &parts {
             let batch = part.read(&[], true)?;

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 
-use headspan_artifacts::{HeadId, ImageRow, PartReader, ReadoutRow, RunDirectory, read_rows};
+use headspan_artifacts::{HeadId, ImageRow, ReadoutRow, RunDirectory, read_rows};
 
 use crate::truth::{AttributeTable, TruthError, responses::rows_of};
 
@@ -19,7 +19,7 @@ pub fn explained_variance(run: &RunDirectory, truth: &AttributeTable) -> Result<
     let readouts: Vec<ReadoutRow> = read_rows(&run.table("readout"))?;
     let images: Vec<ImageRow> = read_rows(&run.table("images"))?;
     let ids: HashMap<u64, &str> = images.iter().map(|row| (row.image_index, row.image_id.as_str())).collect();
-    let parts: Vec<PartReader> = run.parts()?.iter().map(|path| PartReader::open(path)).collect::<Result<_, _>>()?;
+    let parts = run.parts_of(&images)?;
     let mut image_ids = Vec::new();
     for part in &parts {
         let indices = part.read(&[], false)?.image_index;
