@@ -70,8 +70,10 @@ pub(crate) fn check_first_batch(
     Ok(Some(CheckFigures { images: trace.scalars.len() as u64, identity_error, probe_error: Some(probe_error) }))
 }
 
-/// Written so that a NaN does not pass.
 fn within(check: &'static str, error: f64, tolerance: f64) -> Result<()> {
+    if error.is_nan() {
+        return Err(ExtractError::NotFinite { check });
+    }
     if error <= tolerance { Ok(()) } else { Err(ExtractError::Check { check, error, tolerance }) }
 }
 

@@ -50,6 +50,15 @@ pub enum ExtractError {
         /// What was allowed.
         tolerance: f64,
     },
+    /// Numbers that are none, whatever the device.
+    #[error(
+        "the {check} check met numbers that are not finite in the first batch: look for them in the checkpoint's weights, and for a \
+         `std` of 0 in its preprocessing"
+    )]
+    NotFinite {
+        /// `sum identity` or `CPU probe`.
+        check: &'static str,
+    },
     /// A layer selection that the model does not have.
     #[error("layers `{selection}`: {why}")]
     Layers {

@@ -94,6 +94,10 @@ pub(crate) fn scenes(runs: &Path) -> Result<DatasetFiles> {
         format!("{}\n", serde_json::json!({ "world": WORLD, "scenes": SCENES, "version": env!("CARGO_PKG_VERSION") }));
     if !fs::read_to_string(&marker).is_ok_and(|found| found == world) {
         tracing::info!("rendering {SCENES} scenes into `{}`", folder.display());
+        // What a killed rendering or another version left. The folder is nobody's but ours.
+        if files.images.exists() {
+            fs::remove_dir_all(&files.images)?;
+        }
         write_dataset(&WORLD, SCENES, DatasetFormat::Parquet, &folder)?;
         write_atomic(&marker, world.as_bytes())?;
     }

@@ -168,6 +168,9 @@ configs/models/<id>.settings.toml, --config FILE, the environment (HEADSPAN__TEX
 A setting that changes reruns exactly the stages that read it.
 Artifacts go to RUNS/DATASET/MODEL/ as Parquet; read them with Polars, pandas or DuckDB.";
 
+/// Folder of configuration layers, which need not be there.
+pub(crate) const DEFAULT_CONFIGS: &str = "configs";
+
 /// Flags of every pipeline command; each overrides one setting.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct PipelineArgs {
@@ -178,7 +181,7 @@ pub(crate) struct PipelineArgs {
     #[arg(long, value_name = "NAME", help_heading = "Where")]
     pub(crate) dataset: Option<String>,
     /// Folder with configuration layers
-    #[arg(long, value_name = "DIR", default_value = "configs", help_heading = "Where")]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_CONFIGS, help_heading = "Where")]
     pub(crate) configs: PathBuf,
     /// A further configuration file, such as a sweep; may be given several times
     #[arg(long, value_name = "FILE", help_heading = "Where")]

@@ -158,14 +158,27 @@ impl Workbench {
     }
 
     fn data_settings(&self) -> Result<DatasetSettings> {
-        if !self.settings.data.path.as_os_str().is_empty() {
-            return Ok(self.settings.data.clone());
+        let own = &self.settings.data;
+        let moved = !own.path.as_os_str().is_empty();
+        let recorded = self.record.figures.get(DATA).cloned();
+        if moved && recorded.is_none() {
+            return Ok(own.clone());
         }
-        let recorded =
-            self.record.figures.get(DATA).cloned().with_context(|| {
-                format!("`{}` does not say where its images are; give --images PATH", self.run.name())
-            })?;
-        serde_json::from_value(recorded).context("the extraction's record is damaged; give --images PATH")
+        let recorded = recorded
+            .with_context(|| format!("`{}` does not say where its images are; give --images PATH", self.run.name()))?;
+        let recorded: DatasetSettings =
+            serde_json::from_value(recorded).context("the extraction's record is damaged; give --images PATH")?;
+        if !moved {
+            return Ok(recorded);
+        }
+        // Where they are is said anew; which of them count stays as it was extracted.
+        let path = own.path.clone();
+        Ok(DatasetSettings {
+            root: own.root.clone().or_else(|| recorded.root.filter(|root| root.exists())),
+            classes: own.classes.clone().or(recorded.classes),
+            path,
+            ..recorded
+        })
     }
 }
 

@@ -53,6 +53,12 @@ pub enum SceneError {
         /// What the library said.
         source: parquet::errors::ParquetError,
     },
+    /// Images that are there already, which would count among the new ones.
+    #[error("`{folder}` is not empty: its images would be taken for new ones; choose another folder, or delete it")]
+    Taken {
+        /// The folder of images.
+        folder: PathBuf,
+    },
     /// Pictures of a size that no picture of this world has.
     #[error("pictures of {pixels} pixels cannot be drawn; choose 32 to 512")]
     Pixels {
@@ -100,13 +106,16 @@ impl DatasetFiles {
 }
 
 /// Renders scenes 0 to `scenes` of a world on all cores and writes them below `folder`. The bytes depend on nothing but
-/// the world, the number of scenes and the format.
+/// the world, the number of scenes and the format. Errors if there are images already.
 pub fn write_dataset(world: &World, scenes: u64, format: DatasetFormat, folder: &Path) -> Result<DatasetFiles> {
     if !(32..=512).contains(&world.pixels) {
         return Err(SceneError::Pixels { pixels: world.pixels });
     }
     let files = DatasetFiles::below(folder);
     fs_err::create_dir_all(&files.images)?;
+    if fs_err::read_dir(&files.images)?.next().is_some() {
+        return Err(SceneError::Taken { folder: files.images });
+    }
     let kinds: String = Kind::ALL.iter().map(|kind| format!("{}\n", kind.name())).collect();
     write_atomic(&files.classes, kinds.as_bytes())?;
     write_atomic(&files.descriptions, descriptions_csv().as_bytes())?;

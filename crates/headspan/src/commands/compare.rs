@@ -2,12 +2,12 @@ use std::{collections::BTreeSet, path::Path};
 
 use anyhow::{Result, bail};
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
-use headspan_artifacts::{AtomicFile, RunDirectory, write_atomic};
+use headspan_artifacts::{AtomicFile, RunDirectory, Stage, write_atomic};
 use headspan_metrics::{Comparison, compare as compare_runs};
 
 use crate::{
     cli::PipelineArgs,
-    commands::{print, settings},
+    commands::{print, settings, status::warn_of_stale},
     pipeline::synonyms,
     report::comparison_page,
 };
@@ -30,6 +30,10 @@ pub(crate) fn compare(arguments: &PipelineArgs, html: Option<&Path>) -> Result<(
     for run in &without {
         tracing::warn!("`{}` has no metrics yet and is left out", run.id().model());
     }
+    for run in &runs {
+        warn_of_stale(run, None)?;
+    }
+    warn_of_settings(&runs)?;
     if runs.is_empty() {
         bail!("no run in `{}/{}` has metrics: run `headspan run-all` first", own.runs.display(), own.dataset);
     }
@@ -42,6 +46,21 @@ pub(crate) fn compare(arguments: &PipelineArgs, html: Option<&Path>) -> Result<(
     write_atomic(&page, comparison_page(&own.dataset, &runs, &comparison)?.as_bytes())?;
     print(&table(&runs, &comparison))?;
     tracing::info!("{} and {}", folder.join("comparison.parquet").display(), page.display());
+    Ok(())
+}
+
+/// Scores that were computed differently are not comparable, whoever asks for a comparison.
+fn warn_of_settings(runs: &[RunDirectory]) -> Result<()> {
+    let mut found: Vec<(String, serde_json::Value)> = Vec::new();
+    for run in runs {
+        if let Some(record) = run.record(Stage::Metrics)? {
+            found.push((run.id().model().to_owned(), record.config));
+        }
+    }
+    let Some((first, settings)) = found.first() else { return Ok(()) };
+    for (other, _) in found.iter().filter(|(_, own)| own != settings) {
+        tracing::warn!("`{other}` was scored with other settings than `{first}`: run `headspan metrics` for both");
+    }
     Ok(())
 }
 

@@ -23,14 +23,14 @@ pub(crate) use status::notices;
 
 use std::{
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
 
 use crate::{
     built_in::BuiltInModel,
-    cli::{Cli, Command, PipelineArgs},
+    cli::{Cli, Command, DEFAULT_CONFIGS, PipelineArgs},
     models::{ModelChoice, ModelSource, resolve},
     pipeline::Wanted,
     settings::{Layers, Settings},
@@ -80,7 +80,10 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
 
 /// Merges the layers of configuration for one model, or for none.
 pub(crate) fn settings(arguments: &PipelineArgs, model: Option<&str>) -> Result<Settings> {
-    let text = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let text = |path: &Option<PathBuf>| path.as_deref().map(in_utf8).transpose();
+    if arguments.configs != Path::new(DEFAULT_CONFIGS) && !arguments.configs.is_dir() {
+        return Err(UsageError(format!("--configs `{}`: there is no such folder", arguments.configs.display())).into());
+    }
     let mut layers = Layers::new(&arguments.configs)?;
     if let Some(model) = model {
         // Settings of one model, beside the file of its weights.
@@ -93,14 +96,14 @@ pub(crate) fn settings(arguments: &PipelineArgs, model: Option<&str>) -> Result<
         layers = layers.file(path)?;
     }
     let settings = layers
-        .environment(std::env::vars().collect())?
-        .flag("runs", text(&arguments.runs))?
+        .environment(environment()?)?
+        .flag("runs", text(&arguments.runs)?)?
         .flag("dataset", arguments.dataset.clone())?
-        .flag("checkpoint", text(&arguments.checkpoint))?
-        .flag("data.path", text(&arguments.images))?
-        .flag("data.classes", text(&arguments.classes))?
+        .flag("checkpoint", text(&arguments.checkpoint)?)?
+        .flag("data.path", text(&arguments.images)?)?
+        .flag("data.classes", text(&arguments.classes)?)?
         .flag("data.limit", arguments.limit)?
-        .flag("texts.file", text(&arguments.texts))?
+        .flag("texts.file", text(&arguments.texts)?)?
         .flag("device", arguments.device.map(|device| device.to_string()))?
         .flag("images.layers", arguments.layers.as_ref().map(ToString::to_string))?
         .flag("images.batch_size", arguments.batch_size)?
@@ -110,6 +113,23 @@ pub(crate) fn settings(arguments: &PipelineArgs, model: Option<&str>) -> Result<
         .flag("label.labeller", arguments.labeller.map(super::settings::Labeller::name))?
         .settings()?;
     Ok(settings)
+}
+
+/// Settings are text, so a path in them is.
+fn in_utf8(path: &Path) -> Result<String> {
+    let text = path.to_str().map(str::to_owned);
+    text.with_context(|| format!("`{}` is not UTF-8: give the file or folder another name", path.display()))
+}
+
+/// The environment variables that are settings; others may be anything.
+fn environment() -> Result<::config::Map<String, String>> {
+    let mut found = ::config::Map::new();
+    for (name, value) in std::env::vars_os() {
+        let Some(name) = name.to_str().filter(|name| name.starts_with("HEADSPAN")) else { continue };
+        let value = value.to_str().map(str::to_owned);
+        found.insert(name.to_owned(), value.with_context(|| format!("environment variable `{name}` is not UTF-8"))?);
+    }
+    Ok(found)
 }
 
 /// The models that a command is about: those named, else those of the configuration, else the checkpoint's folder.

@@ -5,7 +5,11 @@ use headspan_clip::ClipConfig;
 
 use crate::{
     cli::PipelineArgs,
-    commands::{choices, print, settings},
+    commands::{
+        choices, print,
+        run::{demo_of, is_demo},
+        settings,
+    },
     pipeline::{LoadedModel, ModelFiles, PlannedStages, open_dataset},
     progress::bytes,
     settings::Settings,
@@ -14,6 +18,10 @@ use crate::{
 /// Prints what run-all would do.
 pub(crate) fn plan(names: &[String], arguments: &PipelineArgs) -> Result<()> {
     let common = settings(arguments, None)?;
+    if is_demo(names, &common) {
+        let (names, own) = demo_of(arguments)?;
+        return plan(&names, &own);
+    }
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(["model", "stage", "would", "rows", "estimated bytes"]);

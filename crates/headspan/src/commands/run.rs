@@ -3,11 +3,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_artifacts::{MetricRow, RunDirectory, RunId, Stage, read_rows};
+use headspan_scenes::DatasetFiles;
 
 use crate::{
     built_in,
     cli::PipelineArgs,
-    commands::{UsageError, choices, compare::compare, print, settings},
+    commands::{UsageError, choices, compare::compare, print, settings, status::warn_of_stale},
     models::{ModelChoice, ModelSource},
     pipeline::{self, Outcome, Pipeline, RunReport, StageReport, Wanted},
     progress::duration,
@@ -61,6 +62,21 @@ pub(crate) fn is_demo(names: &[String], common: &Settings) -> bool {
 
 /// The whole pipeline over rendered scenes with the models that the program carries, and their comparison.
 pub(crate) fn demo(arguments: &PipelineArgs, quiet: bool) -> Result<()> {
+    let (names, own) = demo_of(arguments)?;
+    let scenes = DatasetFiles::below(own.images.as_deref().and_then(Path::parent).unwrap_or(Path::new("."))).scenes;
+    run(&names, &own, Wanted::All, quiet)?;
+    compare(&own, None)?;
+    let attributes = scenes.display();
+    tracing::info!(
+        "against the truth: headspan truth {} --attributes {attributes} --dataset {}",
+        names[0],
+        built_in::DATASET
+    );
+    Ok(())
+}
+
+/// The models that the program carries, and the flags that name the scenes, which are rendered if they are not there.
+pub(crate) fn demo_of(arguments: &PipelineArgs) -> Result<(Vec<String>, PipelineArgs)> {
     let common = settings(arguments, None)?;
     let files = built_in::scenes(&common.runs)?;
     let mut own = arguments.clone();
@@ -68,16 +84,7 @@ pub(crate) fn demo(arguments: &PipelineArgs, quiet: bool) -> Result<()> {
     own.images = Some(files.images);
     own.classes = Some(files.classes);
     own.texts.get_or_insert(files.descriptions);
-    let names: Vec<String> = built_in::MODELS.iter().map(|model| model.id.to_owned()).collect();
-    run(&names, &own, Wanted::All, quiet)?;
-    compare(&own, None)?;
-    let attributes = files.scenes.display();
-    tracing::info!(
-        "against the truth: headspan truth {} --attributes {attributes} --dataset {}",
-        names[0],
-        built_in::DATASET
-    );
-    Ok(())
+    Ok((built_in::MODELS.iter().map(|model| model.id.to_owned()).collect(), own))
 }
 
 /// Runs one later stage: of the models named, else of every run of the data set.
@@ -103,6 +110,7 @@ fn each(choices: &[ModelChoice], arguments: &PipelineArgs, stage: Stage, quiet: 
     let mut reports = Vec::new();
     for choice in choices {
         let own = settings(arguments, Some(&choice.id))?;
+        warn_of_stale(&RunDirectory::at(&own.runs, &RunId::new(&own.dataset, &choice.id)?), Some(stage))?;
         let report = Pipeline::new(&own, quiet).run(choice, Wanted::Only(stage))?;
         tell(&report);
         reports.push(report);

@@ -12,22 +12,27 @@ use headspan_scenes::{Attribute, Background, Home, Kind, categories, description
 
 use crate::{
     cli::TruthArgs,
-    commands::{percent, print, run::existing_run, settings, truth_neighbours::agreement_table},
+    commands::{percent, print, run::existing_run, settings, share, truth_neighbours::agreement_table},
     pipeline::synonyms,
 };
 
 /// Holds a run over rendered scenes against what is true of them: what ablation of a property's heads costs, and which
 /// attribute explains each head.
 pub(crate) fn truth(arguments: &TruthArgs) -> Result<()> {
+    share("correlation", arguments.correlation as f32)?;
     let own = settings(&arguments.pipeline, None)?;
     let run = existing_run(&own, &arguments.model)?;
     let table = AttributeTable::read(&arguments.attributes, &categories())?;
     let labels: Vec<LabelRow> = read_rows(&run.table("labels"))
         .with_context(|| format!("`{}` has no labels yet: run `headspan run-all`", run.path().display()))?;
     let responses = Responses::read(&run, &prompts())?;
-    if table.known(&responses.image_ids) == 0 {
-        let (path, images) = (arguments.attributes.clone(), responses.image_ids.len());
-        return Err(TruthError::NoImages { path, images }.into());
+    let (known, images) = (table.known(&responses.image_ids), responses.image_ids.len());
+    if known == 0 {
+        return Err(TruthError::NoImages { path: arguments.attributes.clone(), images }.into());
+    }
+    if known < images {
+        let path = arguments.attributes.display();
+        tracing::warn!("`{path}` tells of {known} of the run's {images} images; the others are left out");
     }
     let settings = AblationSettings { permutations: arguments.permutations, ..AblationSettings::default() };
     let synonyms = synonyms(&own)?;

@@ -118,11 +118,15 @@ pub(crate) fn run(
         Err(error) => return Err(error).context(format!("model `{}`", run.id().model())),
     };
     let seconds = started.elapsed().as_secs_f64();
+    if finished.skipped > 0 {
+        let examples: String = finished.examples.iter().map(|(id, error)| format!("\n  {id}: {error}")).collect();
+        tracing::warn!("skipped {} of {} images (see images.parquet):{examples}", finished.skipped, finished.images);
+    }
     let mut figures = figures(summary.as_ref(), &finished, &loaded.kind.to_string());
     figures.extend(origin(settings, model)?);
     let result = StageResult { rows: finished.images, seconds, figures };
     plan.commit(run, &result)?;
-    Ok(StageReport::done(Stage::Images, finished.images, seconds, notes(summary.as_ref(), &finished)))
+    Ok(StageReport::done(Stage::Images, finished.images, seconds, notes(summary.as_ref())))
 }
 
 /// A run that is asked for strictly must not pass for one without bad images because it was made before.
@@ -189,7 +193,7 @@ fn figures(summary: Option<&ImagesSummary>, finished: &FinishSummary, device: &s
     figures
 }
 
-fn notes(summary: Option<&ImagesSummary>, finished: &FinishSummary) -> Vec<String> {
+fn notes(summary: Option<&ImagesSummary>) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(summary) = summary {
         if summary.parts_found > 0 {
@@ -209,10 +213,6 @@ fn notes(summary: Option<&ImagesSummary>, finished: &FinishSummary) -> Vec<Strin
             let probe = checks.probe_error.map(|error| format!(", CPU probe {error:.1e}")).unwrap_or_default();
             notes.push(format!("sum identity {:.1e} of the largest value{probe}", checks.identity_error));
         }
-    }
-    if finished.skipped > 0 {
-        notes.push(format!("skipped {} of {} images (see images.parquet):", finished.skipped, finished.images));
-        notes.extend(finished.examples.iter().map(|(id, error)| format!("  {id}: {error}")));
     }
     notes
 }

@@ -120,7 +120,7 @@ fn properties(runs: &[RunDirectory], comparison: &Comparison) -> Markup {
     rows.sort_by_key(|(_, models)| std::cmp::Reverse(models.values().sum::<u64>()));
     html! {
         div.scroll { table {
-            thead { tr { th { "property" } th { "labeller" } @for run in runs { th.number { (run.id().model()) } } } }
+            thead { tr { th { "property, as folded for the scores" } th { "labeller" } @for run in runs { th.number { (run.id().model()) } } } }
             tbody {
                 @for ((labeller, property), models) in &rows {
                     tr {

@@ -73,13 +73,9 @@ impl Layers {
     pub(crate) fn environment(mut self, variables: Map<String, String>) -> Result<Self, LayersError> {
         let ours: Map<String, String> =
             variables.into_iter().filter(|(name, _)| name.starts_with(&format!("{PREFIX}__"))).collect();
-        let source = || {
-            Environment::with_prefix(PREFIX)
-                .prefix_separator("__")
-                .separator("__")
-                .try_parsing(true)
-                .source(Some(ours.clone()))
-        };
+        // As strings: the types of the settings read them, and a name such as `007` stays what it is.
+        let source =
+            || Environment::with_prefix(PREFIX).prefix_separator("__").separator("__").source(Some(ours.clone()));
         Config::builder()
             .add_source(source())
             .build()
@@ -134,6 +130,25 @@ mod tests {
         let error = layers().text(Path::new("configs/sweeps/x.toml"), "[textspan]\nrnak = 50\n").err();
         let message = error.map(|error| error.to_string()).unwrap_or_default();
         assert!(message.contains("configs/sweeps/x.toml") && message.contains("rnak"), "{message}");
+    }
+
+    #[test]
+    fn variables_have_the_types_of_their_settings() -> Result<(), LayersError> {
+        let variables = [
+            ("DATASET", "007"),
+            ("LABEL__OPENAI__MODEL", "4.10"),
+            ("IMAGES__LAYERS", "8"),
+            ("IMAGES__STRICT", "true"),
+            ("IMAGES__PART_ROWS", "12"),
+            ("METRICS__SCORES__CONFIDENCE", "0.9"),
+        ];
+        let named = variables.map(|(name, value)| (format!("HEADSPAN__{name}"), value.to_owned()));
+        let settings = layers().environment(Map::from_iter(named))?.settings()?;
+        assert_eq!((settings.dataset.as_str(), settings.label.openai.model.as_str()), ("007", "4.10"));
+        assert_eq!(settings.images.layers.to_string(), "8");
+        assert!(settings.images.strict && settings.images.part_rows == 12);
+        assert!((settings.metrics.scores.confidence - 0.9).abs() < 1e-12);
+        Ok(())
     }
 
     #[test]

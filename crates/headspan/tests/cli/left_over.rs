@@ -49,6 +49,72 @@ fn image_rows_of_another_data_set_are_not_taken_for_those_of_the_activations() -
 }
 
 #[test]
+fn a_lost_part_is_noticed_and_extracted_again() -> Outcome {
+    let world = World::new(6)?;
+    let run = || {
+        let mut command = world.run_all("runs");
+        command.env("HEADSPAN__IMAGES__PART_ROWS", "2");
+        command
+    };
+    stderr_of(&run().output()?, 0);
+    let whole = world.artifacts("runs")?;
+    let part = world.run_folder("runs").join("activations/part-00001.parquet");
+    let bytes = fs::read(&part)?;
+    let export = || {
+        let mut command = world.command("export", "runs");
+        command.args(["--model", "tiny", "--layer", "2", "--head", "0", "--out", "dense.npy"]);
+        command
+    };
+    stderr_of(&export().output()?, 0);
+    for damaged in [None, Some(&bytes[..bytes.len() / 2])] {
+        match damaged {
+            None => fs::remove_file(&part)?,
+            Some(half) => fs::write(&part, half)?,
+        }
+        assert_eq!(world.states("runs", &[])?["images"], "missing");
+        let mut query = world.bare();
+        query.args(["query", "neighbours", "tiny", "--dataset", "toy", "--runs", "runs"]);
+        query.args(["--heads", "L2", "--image", "#0"]);
+        for command in [&mut export(), &mut query] {
+            let said = stderr_of(&command.output()?, 1);
+            assert!(said.contains("part-00001") || said.contains("activations are of 4 images"), "{said}");
+        }
+        stderr_of(&run().output()?, 0);
+        assert_eq!(world.artifacts("runs")?, whole);
+    }
+    Ok(())
+}
+
+#[test]
+fn scores_of_labels_that_have_changed_are_warned_of() -> Outcome {
+    let world = World::new(5)?;
+    stderr_of(&world.run_all("runs").output()?, 0);
+    stderr_of(&world.command("textspan", "runs").args(["--k", "2"]).output()?, 0);
+    for command in ["metrics", "compare"] {
+        let said = stderr_of(&world.command(command, "runs").output()?, 0);
+        assert!(said.contains("`label` is stale"), "{command}: {said}");
+    }
+    stderr_of(&world.run_all("runs").output()?, 0);
+    let said = stderr_of(&world.command("compare", "runs").output()?, 0);
+    assert!(!said.contains("stale"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn scenes_do_not_go_among_others() -> Outcome {
+    let world = World::new(0)?;
+    let scenes = || {
+        let mut command = world.bare();
+        command.args(["scenes", "--out", "world", "--scenes", "3"]);
+        command
+    };
+    stderr_of(&scenes().output()?, 0);
+    let said = stderr_of(&scenes().output()?, 1);
+    assert!(said.contains("world/images") && said.contains("is not empty"), "{said}");
+    Ok(())
+}
+
+#[test]
 fn a_strict_run_does_not_pass_over_what_was_skipped_before() -> Outcome {
     let world = World::new(3)?;
     fs::write(world.path("images/even/text.png"), "not an image")?;
@@ -94,6 +160,10 @@ fn labels_of_a_file_leave_the_scores_of_others_alone() -> Outcome {
     assert_eq!(scores("lexicon")?, before);
     let imported = scores("import")?;
     assert!(!imported.is_empty());
+    // Labelled anew, the run has both, and so have its scores.
+    stderr_of(&world.command("label", "runs").output()?, 0);
+    stderr_of(&world.command("metrics", "runs").output()?, 0);
+    assert_eq!((scores("lexicon")?, scores("import")?), (before, imported.clone()));
     // `metrics` alone would write the same.
     stderr_of(&world.command("metrics", "runs").output()?, 0);
     assert_eq!(scores("import")?, imported);
