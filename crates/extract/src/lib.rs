@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod finish;
 mod forward;
+mod lines;
 mod moments;
 mod pace;
 mod parts;

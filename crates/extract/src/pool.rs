@@ -9,6 +9,8 @@ use arrow::{
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use crate::lines::{line_of, uneven};
+
 /// Why a pool of descriptions cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -56,6 +58,16 @@ pub enum PoolError {
         /// The file.
         path: PathBuf,
     },
+    /// A row with more or fewer fields than the header.
+    #[error("`{path}`, line {line}: {message}")]
+    Fields {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// How many fields there are.
+        message: String,
+    },
     /// A CSV file that cannot be parsed.
     #[error("`{path}`: {source}")]
     Csv {
@@ -96,7 +108,7 @@ impl Pool {
     pub fn read(path: &Path) -> Result<Self, PoolError> {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
         if ending == "parquet" {
-            return Self::collect(path, parquet_entries(path)?, 1);
+            return Self::collect(path, parquet_entries(path)?, |place| place + 1);
         }
         let bytes = fs_err::read(path)?;
         let text = std::str::from_utf8(&bytes).map_err(|error| PoolError::Encoding {
@@ -110,7 +122,7 @@ impl Pool {
             _ => {
                 // Spaces are kept: the published pool has two lines that differ in one at the end.
                 let entries = text.lines().map(|line| PoolEntry { text: line.to_owned(), category: None });
-                Self::collect(path, entries.collect(), 1)
+                Self::collect(path, entries.collect(), |place| place + 1)
             }
         }
     }
@@ -121,33 +133,40 @@ impl Pool {
     }
 
     fn parse_table(path: &Path, text: &str, delimiter: u8) -> Result<Self, PoolError> {
-        let failed = |source| PoolError::Csv { path: path.to_owned(), source };
+        let failed = |source: csv::Error| match uneven(&source) {
+            Some((start, message)) => {
+                PoolError::Fields { path: path.to_owned(), line: line_of(text.as_bytes(), start), message }
+            }
+            None => PoolError::Csv { path: path.to_owned(), source },
+        };
         let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(text.as_bytes());
         let headers = reader.headers().map_err(failed)?.clone();
         let position = |name: &str| headers.iter().position(|header| header.trim() == name);
         let text_at = position("text").ok_or_else(|| PoolError::NoTextColumn { path: path.to_owned() })?;
         let category_at = position("category");
-        let mut entries = Vec::new();
+        let (mut entries, mut starts) = (Vec::new(), Vec::new());
         for record in reader.records() {
             let record = record.map_err(failed)?;
+            starts.push(record.position().map_or(0, csv::Position::byte));
             let field = |at: usize| record.get(at).unwrap_or_default().trim().to_owned();
             let category = category_at.map(field).filter(|category| !category.is_empty());
             entries.push(PoolEntry { text: field(text_at), category });
         }
-        Self::collect(path, entries, 2)
+        Self::collect(path, entries, |place| line_of(text.as_bytes(), starts[place]))
     }
 
-    fn collect(path: &Path, entries: Vec<PoolEntry>, first_line: usize) -> Result<Self, PoolError> {
+    /// Refuses what would shift or blur `text_index`; `line` is that of an entry, asked for messages alone.
+    fn collect(path: &Path, entries: Vec<PoolEntry>, line: impl Fn(usize) -> usize) -> Result<Self, PoolError> {
         if entries.is_empty() {
             return Err(PoolError::Empty { path: path.to_owned() });
         }
         let mut seen: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
         for (position, entry) in entries.iter().enumerate() {
-            let line = position + first_line;
             if entry.text.trim().is_empty() {
-                return Err(PoolError::EmptyLine { path: path.to_owned(), line });
+                return Err(PoolError::EmptyLine { path: path.to_owned(), line: line(position) });
             }
-            if let Some(first) = seen.insert(&entry.text, line) {
+            if let Some(first) = seen.insert(&entry.text, position) {
+                let (line, first) = (line(position), line(first));
                 return Err(PoolError::Duplicate { path: path.to_owned(), line, first, text: entry.text.clone() });
             }
         }
@@ -237,12 +256,15 @@ mod tests {
 
     #[test]
     fn bad_lines_are_named() {
-        let cases: [(&str, &[u8], &str); 5] = [
+        let cases: [(&str, &[u8], &str); 8] = [
             ("a.txt", b"one\n\nthree\n", "line 2: an empty description"),
             ("b.txt", b"one\ntwo\none\n", "line 3: \"one\" already stands in line 1"),
             ("c.txt", b"one\n\xff\n", "line 2: not UTF-8"),
             ("d.txt", b"", "holds no description"),
             ("e.csv", b"description\none\n", "no column `text`"),
+            ("f.csv", b"text\none\n\n\ntwo\n\none\n", "line 7: \"one\" already stands in line 2"),
+            ("g.csv", b"text,category\r\n\r\none,a\r\n\r\n,b\r\n", "line 5: an empty description"),
+            ("h.csv", b"text,category\n\none,a\n\ntwo, or three,b\n", "line 5: 3 fields where the header has 2"),
         ];
         for (name, bytes, expected) in cases {
             let message = read(name, bytes).err().map(|error| error.to_string()).unwrap_or_default();

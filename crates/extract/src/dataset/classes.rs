@@ -19,6 +19,8 @@ impl ClassList {
         if let Some(path) = file {
             list.source = path.display().to_string();
             let text = fs_err::read_to_string(path)?;
+            // Windows editors leave a byte order mark, which would be part of the first class.
+            let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
             for (line, row) in text.lines().enumerate() {
                 let (id, name) = row.split_once(['\t', ',']).unwrap_or((row, row));
                 list.push(path, line as u64 + 1, id.trim(), name.trim())?;
@@ -75,6 +77,18 @@ impl ClassList {
             return Ok(index.to_string());
         }
         self.ids.get(index as usize).cloned().ok_or_else(|| self.unknown(&index.to_string(), image))
+    }
+
+    /// Class of a number that is spelled otherwise than numbers are, such as `007`: the line of this very text, else the
+    /// number's.
+    pub(crate) fn of_spelling(&self, text: &str, number: u32, image: &str) -> Result<(String, u32), DatasetError> {
+        if self.is_empty() {
+            return Ok((text.to_owned(), number));
+        }
+        match self.index.get(text) {
+            Some(index) => Ok((text.to_owned(), *index)),
+            None => Ok((self.name_of(number, image)?, number)),
+        }
     }
 
     fn unknown(&self, class: &str, image: &str) -> DatasetError {

@@ -8,12 +8,29 @@ pub enum DatasetError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// No image was found.
-    #[error("`{path}` holds no image (looked for {endings} and shards)")]
+    #[error(
+        "`{path}` holds no image (looked for {endings} and shards){}{}",
+        if warnings.is_empty() { "" } else { "; " },
+        warnings.join("; ")
+    )]
     Empty {
         /// The path given.
         path: PathBuf,
         /// The endings looked for.
         endings: String,
+        /// What was odd.
+        warnings: Vec<String>,
+    },
+    /// A path with braces that is neither there nor a pattern.
+    #[error(
+        "`{path}` does not exist and is no pattern: {message}; a pattern has one range of numbers in the file's name, as \
+         `train-{{000..009}}.tar` or `train-{{000..009}}.parquet`; for other choices, put the shards into a folder"
+    )]
+    Pattern {
+        /// The path.
+        path: PathBuf,
+        /// What is not understood.
+        message: &'static str,
     },
     /// A file that is no data set.
     #[error(
@@ -36,7 +53,7 @@ pub enum DatasetError {
     Row {
         /// The file.
         path: PathBuf,
-        /// Line, from 1.
+        /// Line of a text file or row of a Parquet file, from 1.
         row: u64,
         /// What is wrong.
         message: String,
@@ -90,6 +107,29 @@ pub enum DatasetError {
         offset: u64,
         /// What the tar library said.
         source: std::io::Error,
+    },
+    /// A class file for images without classes.
+    #[error("`{classes}` lists classes, but no image of `{path}` has one; {}, or give no class file", hint)]
+    NoClasses {
+        /// The data set.
+        path: PathBuf,
+        /// The class file.
+        classes: PathBuf,
+        /// How images of this kind of data set get classes.
+        hint: &'static str,
+    },
+    /// Two shards whose class numbers mean different classes.
+    #[error(
+        "`{other}` names the classes of column `{column}` otherwise than `{first}`, so that their numbers mean different \
+         classes; write both with one list, or read them as two data sets"
+    )]
+    ClassNames {
+        /// The first shard that names classes.
+        first: PathBuf,
+        /// One that names others.
+        other: PathBuf,
+        /// The column of class numbers.
+        column: String,
     },
     /// An image's class is not in the class file.
     #[error("image `{id}` is of class `{class}`, which `{path}` does not list")]

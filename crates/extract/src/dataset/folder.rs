@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::{ffi::OsStr, path::Path};
 
 use walkdir::WalkDir;
 
@@ -7,31 +7,56 @@ use crate::dataset::{
     error::DatasetError,
     listing::{ClassOf, Classes},
     source::{Files, Source},
+    tally::Tally,
 };
 
 /// Lists a folder: `root/class/…/image.jpg`, or flat. The class is the first folder below the root. Hidden files are
-/// passed over, links are followed (loops are errors).
+/// passed over, links are followed. What cannot be read (a subfolder, a loop of links) is passed over with a warning.
 pub(super) fn list(root: &Path) -> Result<Listing, DatasetError> {
     let mut files = Files::new(root);
-    let hidden = |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.starts_with('.'));
+    let mut unread = Tally::default();
     let walk = WalkDir::new(root).follow_links(true).into_iter();
-    for found in walk.filter_entry(|entry| entry.depth() == 0 || !hidden(entry.file_name())) {
-        let found = found.map_err(std::io::Error::from)?;
-        if !found.file_type().is_file() || !is_image(found.path()) {
-            continue;
+    for found in walk.filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.file_name())) {
+        match found {
+            Ok(found) if found.file_type().is_file() && is_image(found.path()) => {
+                push(&mut files, root, found.path(), found.metadata().map_or(0, |metadata| metadata.len()));
+            }
+            Ok(_folder_or_other) => {}
+            Err(error) if error.depth() == 0 => return Err(std::io::Error::from(error).into()),
+            Err(error) => match broken_image(&error) {
+                // An image that is skipped later, as one that a manifest names and that is gone.
+                Some(path) => push(&mut files, root, path, 0),
+                None if error.path().and_then(Path::file_name).is_some_and(is_hidden) => {}
+                None => unread.add(|| error.to_string()),
+            },
         }
-        let relative = found.path().strip_prefix(root).unwrap_or(found.path());
-        // A name that is not UTF-8 keeps its place under a readable spelling; the file is opened by its real path.
-        let parts: Vec<_> = relative.components().map(|part| part.as_os_str().to_string_lossy()).collect();
-        let odd = relative.to_str().is_none().then_some(found.path());
-        files.push(&parts.join("/"), found.metadata().map_err(std::io::Error::from)?.len(), odd);
     }
     files.sort();
     let mut classes = Classes::default();
     for index in 0..files.ids().len() {
         classes.push(ClassOf::named(files.ids().get(index).split_once('/').map(|(class, _rest)| class)));
     }
-    Ok(Listing { source: Source::Files(files), classes, names: None })
+    let warnings = unread.warning("entries of the folder cannot be read and are passed over").into_iter().collect();
+    Ok(Listing { source: Source::Files(files), classes, names: None, warnings })
+}
+
+fn push(files: &mut Files, root: &Path, path: &Path, bytes: u64) {
+    let relative = path.strip_prefix(root).unwrap_or(path);
+    // A name that is not UTF-8 keeps its place under a readable spelling; the file is opened by its real path.
+    let parts: Vec<_> = relative.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+    files.push(&parts.join("/"), bytes, relative.to_str().is_none().then_some(path));
+}
+
+/// The link of an image's name that an error is about, if what it points to cannot be looked at.
+fn broken_image(error: &walkdir::Error) -> Option<&Path> {
+    let path = error.path().filter(|_path| error.loop_ancestor().is_none())?;
+    let shown = is_image(path) && !path.file_name().is_some_and(is_hidden);
+    (shown && path.is_symlink()).then_some(path)
+}
+
+/// Whether a name is that of a hidden file.
+pub(super) fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
 }
 
 /// Whether a file's ending is one of an image.

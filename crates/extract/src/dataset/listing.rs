@@ -57,12 +57,23 @@ pub(crate) enum ClassOf {
     Name(String),
     /// A number of the data set itself, as Hugging Face stores labels.
     Number(u32),
+    /// A number and its spelling, where that is another than the number's own: `007`.
+    Spelled(String, u32),
 }
 
 impl ClassOf {
     /// An empty name is no class.
     pub(crate) fn named(name: Option<&str>) -> Self {
         name.filter(|name| !name.is_empty()).map_or(Self::None, |name| Self::Name(name.to_owned()))
+    }
+
+    /// A text that may be a class number of the data set itself.
+    pub(crate) fn numbered(text: &str) -> Self {
+        match text.parse::<u32>() {
+            Ok(number) if number.to_string() == text => Self::Number(number),
+            Ok(number) => Self::Spelled(text.to_owned(), number),
+            Err(_no_number) => Self::Name(text.to_owned()),
+        }
     }
 }
 

@@ -3,11 +3,14 @@
 mod classes;
 mod error;
 mod folder;
+mod labels;
 mod listing;
 mod manifest;
 mod parquet_shards;
+mod pattern;
 mod settings;
 mod source;
+mod tally;
 mod webdataset;
 
 use std::{borrow::Cow, collections::BTreeSet, path::Path};
@@ -40,6 +43,8 @@ pub(crate) struct Listing {
     pub(crate) classes: Classes,
     /// Class names that the data set itself carries.
     pub(crate) names: Option<Vec<String>>,
+    /// What is odd.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// A listed data set.
@@ -60,7 +65,7 @@ impl Dataset {
     /// position for shards. `sample` draws first and keeps the order, `limit` cuts after it.
     pub fn open(settings: &DatasetSettings) -> Result<Self, DatasetError> {
         let path = &settings.path;
-        if !is_pattern(path) {
+        if !pattern::is_pattern(path) {
             fs_err::metadata(path)?;
         }
         let kind = match settings.kind {
@@ -74,7 +79,8 @@ impl Dataset {
             DatasetKind::Parquet => parquet_shards::list(settings)?,
         };
         if listing.source.len() == 0 {
-            return Err(DatasetError::Empty { path: path.clone(), endings: IMAGE_ENDINGS.join(", ") });
+            let (endings, warnings) = (IMAGE_ENDINGS.join(", "), listing.warnings);
+            return Err(DatasetError::Empty { path: path.clone(), endings, warnings });
         }
         let classes = ClassList::new(settings.classes.as_deref(), listing.names)?;
         let mut dataset = Self {
@@ -82,12 +88,13 @@ impl Dataset {
             of_images: listing.classes,
             kind,
             classes,
-            warnings: Vec::new(),
+            warnings: listing.warnings,
             max_file_bytes: settings.max_file_bytes,
             image_column: (kind == DatasetKind::Parquet).then(|| settings.image_column.clone()),
         };
         dataset.refuse_duplicates(path)?;
         dataset.assign_classes()?;
+        dataset.refuse_needless_classes(settings)?;
         dataset.select(settings);
         dataset.look_at_classes();
         Ok(dataset)
@@ -172,9 +179,28 @@ impl Dataset {
                 ClassOf::None => (None, None),
                 ClassOf::Name(name) => (Some(name.clone()), self.classes.index_of(name, &image)?),
                 ClassOf::Number(number) => (Some(self.classes.name_of(*number, &image)?), Some(*number)),
+                ClassOf::Spelled(text, number) => {
+                    let (id, index) = self.classes.of_spelling(text, *number, &image)?;
+                    (Some(id), Some(index))
+                }
             };
         }
         Ok(())
+    }
+
+    /// A class file says that images have classes; if none has, it is read from the wrong place.
+    fn refuse_needless_classes(&mut self, settings: &DatasetSettings) -> Result<(), DatasetError> {
+        let Some(classes) = settings.classes.clone() else { return Ok(()) };
+        if self.of_images.known().iter().any(|class| class.id.is_some()) {
+            return Ok(());
+        }
+        let hint = match self.kind {
+            DatasetKind::Folder | DatasetKind::Auto => "put the images into a folder for each class",
+            DatasetKind::Manifest => "name the column of classes as `class_column`",
+            DatasetKind::Webdataset => "add a member `.cls` for each image",
+            DatasetKind::Parquet => "name the column of classes as `label_column`",
+        };
+        Err(DatasetError::NoClasses { path: settings.path.clone(), classes, hint })
     }
 
     fn select(&mut self, settings: &DatasetSettings) {
@@ -214,19 +240,19 @@ impl Dataset {
         if with_class > 0 && with_class < all {
             warnings.push(format!("{} of {all} images have no class", all - with_class));
         }
-        self.warnings = warnings;
+        self.warnings.extend(warnings);
     }
-}
-
-fn is_pattern(path: &Path) -> bool {
-    path.to_string_lossy().contains('{')
 }
 
 /// Looks at a path: a manifest, shards, or a folder of images.
 fn guess(path: &Path) -> Result<DatasetKind, DatasetError> {
     let ending = |path: &Path| path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
-    if is_pattern(path) {
-        return Ok(DatasetKind::Webdataset);
+    if pattern::is_pattern(path) {
+        return match ending(path).as_str() {
+            "tar" => Ok(DatasetKind::Webdataset),
+            "parquet" => Ok(DatasetKind::Parquet),
+            _ => Err(DatasetError::Pattern { path: path.to_owned(), message: "it ends in neither .tar nor .parquet" }),
+        };
     }
     if path.is_file() {
         return match ending(path).as_str() {
@@ -237,7 +263,9 @@ fn guess(path: &Path) -> Result<DatasetKind, DatasetError> {
         };
     }
     for entry in fs_err::read_dir(path)? {
-        match ending(&entry?.path()).as_str() {
+        let entry = entry?;
+        match ending(&entry.path()).as_str() {
+            _ if folder::is_hidden(&entry.file_name()) => {}
             "tar" => return Ok(DatasetKind::Webdataset),
             "parquet" => return Ok(DatasetKind::Parquet),
             _ => {}

@@ -5,14 +5,16 @@ use std::{
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch},
-    datatypes::{DataType, Int64Type, Schema},
+    datatypes::{DataType, Schema},
 };
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 
 use crate::dataset::{
     DatasetSettings, Listing,
     error::{DatasetError, ReadError},
-    listing::{ClassOf, Classes},
+    labels,
+    listing::Classes,
+    pattern,
     source::Source,
 };
 
@@ -144,24 +146,14 @@ fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<std::fs::File>, D
         .map_err(|source| DatasetError::Parquet { path: path.to_owned(), source })
 }
 
-/// Lists Parquet shards: column `image` of bytes or of `{bytes, path}`, column `label` of class numbers if it is there.
-/// Ids are `shard.parquet/row`.
+/// Lists Parquet shards: column `image` of bytes or of `{bytes, path}`, column `label` of class numbers or class names if it
+/// is there. Ids are `shard.parquet/row`.
 pub(super) fn list(settings: &DatasetSettings) -> Result<Listing, DatasetError> {
-    let mut paths = if settings.path.is_file() { vec![settings.path.clone()] } else { Vec::new() };
-    if paths.is_empty() {
-        for entry in fs_err::read_dir(&settings.path)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet")) {
-                paths.push(path);
-            }
-        }
-        paths.sort();
-    }
     let (mut files, mut rows, mut classes, mut names) = (Vec::new(), 0, Classes::default(), None);
-    for path in paths {
+    for path in pattern::shards(&settings.path, "parquet")? {
         let builder = open(&path)?;
         check_image_column(&path, builder.schema(), &settings.image_column)?;
-        names = names.or_else(|| class_names(builder.schema(), &settings.label_column));
+        agree(&mut names, &path, builder.schema(), &settings.label_column)?;
         let mut starts = vec![0];
         for group in builder.metadata().row_groups() {
             starts.push(starts.last().copied().unwrap_or(0) + group.num_rows().unsigned_abs() as usize);
@@ -169,14 +161,29 @@ pub(super) fn list(settings: &DatasetSettings) -> Result<Listing, DatasetError> 
         let own = starts.pop().unwrap_or(0);
         // A shard that was written anew has another length; its rows' own lengths would cost reading it.
         let bytes = fs_err::metadata(&path)?.len();
-        labels(&path, builder, own, &settings.label_column, &mut classes)?;
+        labels::read(&path, builder, own, &settings.label_column, &mut classes)?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         files.push(Shard { path, name, bytes, before: rows, starts });
         rows += own;
     }
     let (column, cache) = (settings.image_column.clone(), Mutex::new(Vec::new()));
     let source = Source::Parquet(Shards { files, rows, chosen: None, column, cache });
-    Ok(Listing { source, classes, names })
+    Ok(Listing { source, classes, names: names.map(|(_, names)| names), warnings: Vec::new() })
+}
+
+/// Takes a shard's class names for those of all, unless a shard before has others.
+fn agree(
+    names: &mut Option<(PathBuf, Vec<String>)>,
+    path: &Path,
+    schema: &Schema,
+    column: &str,
+) -> Result<(), DatasetError> {
+    let Some(own) = labels::class_names(schema, column) else { return Ok(()) };
+    let (first, known) = names.get_or_insert_with(|| (path.to_owned(), own.clone()));
+    if *known == own {
+        return Ok(());
+    }
+    Err(DatasetError::ClassNames { first: first.clone(), other: path.to_owned(), column: column.to_owned() })
 }
 
 fn check_image_column(path: &Path, schema: &Schema, column: &str) -> Result<(), DatasetError> {
@@ -194,47 +201,4 @@ fn check_image_column(path: &Path, schema: &Schema, column: &str) -> Result<(), 
         found: field.data_type().to_string(),
         expected: "binary, or a struct with the field `bytes`",
     })
-}
-
-/// Adds the class of each of a file's `rows`.
-fn labels(
-    path: &Path,
-    builder: ParquetRecordBatchReaderBuilder<std::fs::File>,
-    rows: usize,
-    column: &str,
-    classes: &mut Classes,
-) -> Result<(), DatasetError> {
-    let Ok(field) = builder.schema().field_with_name(column) else {
-        for _row in 0..rows {
-            classes.push(ClassOf::None);
-        }
-        return Ok(());
-    };
-    let found = field.data_type().to_string();
-    let failed = |source| DatasetError::Parquet { path: path.to_owned(), source };
-    let mask = ProjectionMask::columns(builder.parquet_schema(), [column]);
-    let reader = builder.with_projection(mask).build().map_err(failed)?;
-    for batch in reader {
-        let batch = batch.map_err(|source| failed(source.into()))?;
-        let numbers =
-            arrow::compute::cast(batch.column(0), &DataType::Int64).map_err(|_no_cast| DatasetError::ColumnType {
-                path: path.to_owned(),
-                column: column.to_owned(),
-                found: found.clone(),
-                expected: "class numbers",
-            })?;
-        for number in numbers.as_primitive::<Int64Type>() {
-            // Hugging Face writes −1 where a label is withheld.
-            let number = number.and_then(|number| u32::try_from(number).ok());
-            classes.push(number.map_or(ClassOf::None, ClassOf::Number));
-        }
-    }
-    Ok(())
-}
-
-/// Class names that Hugging Face's writer leaves in the schema's metadata.
-fn class_names(schema: &Schema, column: &str) -> Option<Vec<String>> {
-    let metadata: serde_json::Value = serde_json::from_str(schema.metadata().get("huggingface")?).ok()?;
-    let names = metadata.pointer(&format!("/info/features/{column}/names"))?.as_array()?;
-    names.iter().map(|name| name.as_str().map(str::to_owned)).collect()
 }

@@ -46,7 +46,7 @@ pub struct Sample {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DatasetSettings {
-    /// Folder, manifest, shard, folder of shards, or a pattern such as `shard-{000..099}.tar`.
+    /// Folder, manifest, shard, folder of shards, or a pattern such as `shard-{000..099}.tar` (or `.parquet`).
     pub path: PathBuf,
     /// Its format.
     pub kind: DatasetKind,
@@ -56,11 +56,11 @@ pub struct DatasetSettings {
     pub root: Option<PathBuf>,
     /// Column of paths in a manifest.
     pub path_column: String,
-    /// Column of classes in a manifest.
+    /// Column of classes in a manifest; empty: none. Another than the default must be there.
     pub class_column: String,
     /// Column of images in Parquet shards.
     pub image_column: String,
-    /// Column of class numbers in Parquet shards.
+    /// Column of class numbers or class names in Parquet shards; empty: none. Another than the default must be there.
     pub label_column: String,
     /// A random subset.
     pub sample: Option<Sample>,

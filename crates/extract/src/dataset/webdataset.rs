@@ -1,16 +1,19 @@
 use std::{
-    collections::BTreeMap,
+    collections::HashMap,
+    ffi::OsStr,
     fs::File,
-    io::Read,
-    path::{Path, PathBuf},
+    io::{Error, ErrorKind, Read},
+    path::Path,
 };
 
 use crate::dataset::{
-    Listing,
+    IMAGE_ENDINGS, Listing,
     error::{DatasetError, ReadError},
-    folder::is_image,
+    folder::{is_hidden, is_image},
     listing::{ClassOf, Classes, Texts},
+    pattern,
     source::Source,
+    tally::Tally,
 };
 
 /// Opened tar shards; images are positioned reads, so that many threads can read one shard.
@@ -61,7 +64,7 @@ fn read_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> std::io::Resul
     while !bytes.is_empty() {
         let read = std::os::windows::fs::FileExt::seek_read(file, bytes, offset)?;
         if read == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
+            return Err(ErrorKind::UnexpectedEof.into());
         }
         bytes = &mut bytes[read..];
         offset += read as u64;
@@ -74,96 +77,166 @@ fn read_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> std::io::Resul
 pub(super) fn list(path: &Path) -> Result<Listing, DatasetError> {
     let mut found = Shards::default();
     let mut classes = Classes::default();
-    for shard in shards(path)? {
-        let file = fs_err::File::open(&shard)?.into_parts().0;
-        list_shard(&shard, &file, &mut found, &mut classes)?;
+    let mut odd = Odd::default();
+    for path in pattern::shards(path, "tar")? {
+        let file = fs_err::File::open(&path)?.into_parts().0;
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let mut members = Members::default();
+        members.read(&path, &file, &name, &mut odd)?;
+        members.choose(&name, &mut odd);
+        members.list(&name, &mut found, &mut classes);
         found.files.push(file);
     }
-    Ok(Listing { source: Source::Tar(found), classes, names: None })
+    Ok(Listing { source: Source::Tar(found), classes, names: None, warnings: odd.warnings() })
 }
 
-fn list_shard(path: &Path, file: &File, found: &mut Shards, classes: &mut Classes) -> Result<(), DatasetError> {
-    let (first, shard) = (found.spans.len(), found.files.len() as u32);
-    let mut offset = 0;
-    let damaged = |source: std::io::Error, images: usize, offset: u64| DatasetError::Shard {
-        path: path.to_owned(),
-        images,
-        offset,
-        source,
-    };
-    let shard_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let mut of_keys: BTreeMap<String, String> = BTreeMap::new();
-    let mut keys: Vec<String> = Vec::new();
-    let mut archive = tar::Archive::new(file);
-    let end = fs_err::metadata(path)?.len();
-    for member in archive.entries_with_seek().map_err(|source| damaged(source, 0, 0))? {
-        let mut member = member.map_err(|source| damaged(source, found.spans.len() - first, offset))?;
-        let (start, length) = (member.raw_file_position(), member.size());
-        offset = start + length;
-        if offset > end {
-            let source = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the shard ends inside this member");
-            return Err(damaged(source, found.spans.len() - first, start));
+/// What is odd about shards without being the end of the run.
+#[derive(Default)]
+struct Odd {
+    classes: Tally,
+    several: Tally,
+    compound: Tally,
+}
+
+impl Odd {
+    fn warnings(&self) -> Vec<String> {
+        let all = [
+            self.classes.warning("members `.cls` are not UTF-8, so that their images have no class"),
+            self.several.warning("images are passed over for another of the same key"),
+            self.compound.warning(
+                "images are taken though their key has none that ends in one plain ending, as `key.jpg`: they may be masks",
+            ),
+        ];
+        all.into_iter().flatten().collect()
+    }
+}
+
+/// An image of a shard.
+struct Image {
+    name: String,
+    /// Length of the key that the name begins with.
+    key: usize,
+    offset: u64,
+    length: u64,
+}
+
+impl Image {
+    fn key(&self) -> &str {
+        &self.name[..self.key]
+    }
+
+    /// Its place among the images of its key, if all that is after the first dot is one ending: `000.jpg` is the image of a
+    /// sample, `000.seg.png` something about it.
+    fn rank(&self) -> Option<(usize, &str)> {
+        let ending = self.name.get(self.key + 1..)?.to_lowercase();
+        IMAGE_ENDINGS.iter().position(|known| *known == ending).map(|place| (place, self.name.as_str()))
+    }
+}
+
+/// Members of one shard, in its order.
+#[derive(Default)]
+struct Members {
+    images: Vec<Image>,
+    /// Texts of `.cls` members, by their keys.
+    classes: HashMap<String, String>,
+}
+
+impl Members {
+    fn read(&mut self, path: &Path, file: &File, shard: &str, odd: &mut Odd) -> Result<(), DatasetError> {
+        let damaged = |source: Error, images: usize, offset: u64| DatasetError::Shard {
+            path: path.to_owned(),
+            images,
+            offset,
+            source,
+        };
+        let mut offset = 0;
+        let mut archive = tar::Archive::new(file);
+        let end = fs_err::metadata(path)?.len();
+        for member in archive.entries_with_seek().map_err(|source| damaged(source, 0, 0))? {
+            let mut member = member.map_err(|source| damaged(source, self.images.len(), offset))?;
+            let (start, length) = (member.raw_file_position(), member.size());
+            offset = start + length;
+            if offset > end {
+                let source = Error::new(ErrorKind::UnexpectedEof, "the shard ends inside this member");
+                return Err(damaged(source, self.images.len(), start));
+            }
+            if !member.header().entry_type().is_file() {
+                continue;
+            }
+            let name = member.path().map_err(|source| damaged(source, self.images.len(), start))?;
+            let name = name.to_string_lossy().into_owned();
+            if is_below_hidden(&name) {
+                continue;
+            }
+            if is_image(Path::new(&name)) {
+                let key = key_of(&name).len();
+                self.images.push(Image { name, key, offset: start, length });
+            } else if Path::new(&name).extension().is_some_and(|ending| ending == "cls") {
+                let mut text = Vec::new();
+                member.read_to_end(&mut text).map_err(|source| damaged(source, self.images.len(), start))?;
+                self.add_class(&name, text, shard, odd);
+            }
         }
-        if !member.header().entry_type().is_file() {
-            continue;
-        }
-        let name = member.path().map_err(|source| damaged(source, found.spans.len() - first, start))?;
-        let name = name.to_string_lossy().into_owned();
-        let key = key_of(&name).to_owned();
-        if is_image(Path::new(&name)) {
-            keys.push(key);
-            found.ids.push(&format!("{shard_name}/{name}"));
-            found.spans.push(Span { shard, offset: start, length });
-        } else if Path::new(&name).extension().is_some_and(|ending| ending == "cls") {
-            let mut class = String::new();
-            member.read_to_string(&mut class).map_err(|source| damaged(source, found.spans.len() - first, start))?;
-            of_keys.insert(key, class.trim().to_owned());
+        Ok(())
+    }
+
+    fn add_class(&mut self, name: &str, text: Vec<u8>, shard: &str, odd: &mut Odd) {
+        let Ok(text) = String::from_utf8(text) else {
+            odd.classes.add(|| format!("`{shard}/{name}`"));
+            return;
+        };
+        let (key, class) = (key_of(name).to_owned(), text.trim().to_owned());
+        // `000.cls` is the class of a sample, whatever `000.seg.cls` says.
+        if name.len() == key.len() + ".cls".len() {
+            self.classes.insert(key, class);
+        } else {
+            self.classes.entry(key).or_insert(class);
         }
     }
-    for key in keys {
-        // WebDataset writes class numbers; text is taken as the class itself.
-        classes.push(match of_keys.get(&key) {
-            None => ClassOf::None,
-            Some(class) => class.parse().map_or_else(|_text| ClassOf::Name(class.clone()), ClassOf::Number),
-        });
+
+    /// Leaves one image of each key, where one is the plain image of its key.
+    fn choose(&mut self, shard: &str, odd: &mut Odd) {
+        let mut chosen: HashMap<&str, (usize, &str)> = HashMap::new();
+        for (image, rank) in self.images.iter().filter_map(|image| Some((image, image.rank()?))) {
+            chosen.entry(image.key()).and_modify(|best| *best = rank.min(*best)).or_insert(rank);
+        }
+        let stays = |image: &Image| match chosen.get(image.key()) {
+            // Two members of one name both stay, to be refused as one id that is there twice.
+            Some((_, name)) => image.name == *name,
+            None => true,
+        };
+        let stay: Vec<bool> = self.images.iter().map(stays).collect();
+        for (image, stays) in self.images.iter().zip(&stay) {
+            match (image.rank(), stays) {
+                (Some(_), false) => odd.several.add(|| format!("`{shard}/{}`", image.name)),
+                (None, true) => odd.compound.add(|| format!("`{shard}/{}`", image.name)),
+                _ => {}
+            }
+        }
+        let mut stay = stay.into_iter();
+        self.images.retain(|_image| stay.next().unwrap_or(true));
     }
-    Ok(())
+
+    fn list(self, shard: &str, found: &mut Shards, classes: &mut Classes) {
+        for image in self.images {
+            // WebDataset writes class numbers; text is taken as the class itself.
+            classes.push(self.classes.get(image.key()).map_or(ClassOf::None, |text| ClassOf::numbered(text)));
+            found.ids.push(&format!("{shard}/{}", image.name));
+            let shard = found.files.len() as u32;
+            found.spans.push(Span { shard, offset: image.offset, length: image.length });
+        }
+    }
+}
+
+/// Whether a part of a member's name is hidden; macOS puts `._000.jpg` beside each file.
+fn is_below_hidden(name: &str) -> bool {
+    name.split('/').any(|part| !matches!(part, "." | "..") && is_hidden(OsStr::new(part)))
 }
 
 /// `a/b.c.jpg` belongs to `a/b`.
 fn key_of(name: &str) -> &str {
     let base = name.rfind('/').map_or(0, |slash| slash + 1);
     name[base..].find('.').map_or(name, |dot| &name[..base + dot])
-}
-
-/// One shard, all shards of a folder, or a pattern such as `train-{000..009}.tar`.
-fn shards(path: &Path) -> Result<Vec<PathBuf>, DatasetError> {
-    let text = path.to_string_lossy();
-    if let Some((before, range, after)) = braces(&text) {
-        return Ok(range.into_iter().map(|number| PathBuf::from(format!("{before}{number}{after}"))).collect());
-    }
-    if path.is_file() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut found = Vec::new();
-    for entry in fs_err::read_dir(path)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tar")) {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// Numbers of `{000..009}`, with leading zeros kept.
-fn braces(text: &str) -> Option<(&str, Vec<String>, &str)> {
-    let (before, rest) = text.split_once('{')?;
-    let (range, after) = rest.split_once('}')?;
-    let (from, to) = range.split_once("..")?;
-    let width = from.len();
-    let (from, to): (u64, u64) = (from.parse().ok()?, to.parse().ok()?);
-    Some((before, (from..=to).map(|number| format!("{number:0width$}")).collect(), after))
 }
 
 #[cfg(test)]
@@ -177,9 +250,8 @@ mod tests {
     }
 
     #[test]
-    fn braces_keep_leading_zeros() {
-        let (before, numbers, after) = braces("x/shard-{008..010}.tar").unwrap_or_default();
-        assert_eq!((before, after), ("x/shard-", ".tar"));
-        assert_eq!(numbers, ["008", "009", "010"]);
+    fn hidden_parts_are_not_those_of_the_path_itself() {
+        assert!([".a/b.jpg", "a/.b.jpg", "./._b.jpg"].into_iter().all(is_below_hidden));
+        assert!(!["./a/b.jpg", "../a.jpg", "a.b/c.jpg"].into_iter().any(is_below_hidden));
     }
 }

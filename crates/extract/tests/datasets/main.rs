@@ -1,5 +1,10 @@
 //! Every kind of data set, written to disk as its users have it, listed and read.
 
+mod classes;
+mod folders;
+mod patterns;
+mod tars;
+
 use std::{error::Error, path::Path, sync::Arc};
 
 use arrow::{
@@ -23,6 +28,10 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 fn ids(dataset: &Dataset) -> Vec<String> {
     (0..dataset.len()).map(|index| dataset.item(index).id.into_owned()).collect()
+}
+
+fn class_ids(dataset: &Dataset) -> Vec<Option<&str>> {
+    (0..dataset.len()).map(|index| dataset.item(index).class_id).collect()
 }
 
 fn message(settings: &DatasetSettings) -> String {
@@ -140,23 +149,30 @@ fn write_parquet(path: &Path, batch: &RecordBatch, group: usize) -> Outcome {
     Ok(())
 }
 
+fn write_tar(path: &Path, members: &[(&str, &[u8])]) -> Outcome {
+    let mut builder = tar::Builder::new(fs::File::create(path)?);
+    for (name, bytes) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, name, *bytes)?;
+    }
+    builder.finish()?;
+    Ok(())
+}
+
 #[test]
 fn tar_shards_group_members_by_key() -> Outcome {
     let folder = tempfile::tempdir()?;
     for shard in 0..2 {
-        let mut builder = tar::Builder::new(fs::File::create(folder.path().join(format!("s-{shard:03}.tar")))?);
-        let mut add = |name: String, bytes: &[u8]| {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(bytes.len() as u64);
-            header.set_mode(0o644);
-            builder.append_data(&mut header, name, bytes)
-        };
+        let mut members = Vec::new();
         for number in 0..3 {
-            add(format!("d/{shard}{number}.jpg"), format!("image {shard}{number}").as_bytes())?;
-            add(format!("d/{shard}{number}.cls"), number.to_string().as_bytes())?;
-            add(format!("d/{shard}{number}.json"), b"{}")?;
+            members.push((format!("d/{shard}{number}.jpg"), format!("image {shard}{number}")));
+            members.push((format!("d/{shard}{number}.cls"), number.to_string()));
+            members.push((format!("d/{shard}{number}.json"), "{}".to_owned()));
         }
-        builder.finish()?;
+        let members: Vec<_> = members.iter().map(|(name, text)| (name.as_str(), text.as_bytes())).collect();
+        write_tar(&folder.path().join(format!("s-{shard:03}.tar")), &members)?;
     }
     let dataset = Dataset::open(&settings(folder.path()))?;
     assert_eq!(ids(&dataset)[3], "s-001.tar/d/10.jpg");

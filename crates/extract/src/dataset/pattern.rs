@@ -1,0 +1,81 @@
+use std::path::{Path, PathBuf};
+
+use crate::dataset::{error::DatasetError, folder::is_hidden};
+
+/// More shards than any data set has; a range above it is a slip, and would fill the memory.
+const MOST_FILES: u64 = 1_000_000;
+
+/// Whether a path is a pattern of shards. What exists is itself, whatever its name.
+pub(super) fn is_pattern(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().contains(&b'{')) && !path.exists()
+}
+
+/// The shards that a path stands for: one file, those of a folder, or those of a pattern such as `train-{000..009}.tar`.
+pub(super) fn shards(path: &Path, ending: &str) -> Result<Vec<PathBuf>, DatasetError> {
+    if is_pattern(path) {
+        return expand(path);
+    }
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = Vec::new();
+    for entry in fs_err::read_dir(path)? {
+        let entry = entry?;
+        let path = entry.path();
+        if has_ending(&path, ending) && !is_hidden(&entry.file_name()) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+pub(super) fn has_ending(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|own| own.eq_ignore_ascii_case(ending))
+}
+
+/// The files of a pattern, with leading zeros kept. The range is in the file's name, because ids begin with that.
+fn expand(path: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+    let wrong = |message| DatasetError::Pattern { path: path.to_owned(), message };
+    let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| wrong("its name is not UTF-8"))?;
+    let (before, range, after) = split(name).ok_or_else(|| wrong("the braces hold no range of numbers"))?;
+    let (from, to) = range.split_once("..").ok_or_else(|| wrong("the braces hold no range of numbers"))?;
+    let width = from.len();
+    let (Ok(from), Ok(to)) = (from.parse::<u64>(), to.parse::<u64>()) else {
+        return Err(wrong("the ends of the range are not numbers"));
+    };
+    if from > to {
+        return Err(wrong("the range counts down"));
+    }
+    if to - from >= MOST_FILES {
+        return Err(wrong("the range has more than a million numbers"));
+    }
+    Ok((from..=to).map(|number| path.with_file_name(format!("{before}{number:0width$}{after}"))).collect())
+}
+
+/// What is before, in and after the only braces.
+fn split(name: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = name.split_once('{')?;
+    let (range, after) = rest.split_once('}')?;
+    (!after.contains('{')).then_some((before, range, after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn braces_keep_leading_zeros() -> Result<(), DatasetError> {
+        let files = expand(Path::new("x{y}/shard-{008..010}.tar"))?;
+        assert_eq!(files, ["008", "009", "010"].map(|number| PathBuf::from(format!("x{{y}}/shard-{number}.tar"))));
+        Ok(())
+    }
+
+    #[test]
+    fn other_braces_are_refused() {
+        for name in ["{a,b}.tar", "{1..b}.tar", "{3..1}.tar", "{0..99999999}.tar", "{0..1}-{0..1}.tar", "{0..1.tar"] {
+            let message = expand(Path::new(name)).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(message.contains(name) && message.contains("`train-{000..009}.tar`"), "{name}: {message}");
+        }
+    }
+}
