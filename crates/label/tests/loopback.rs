@@ -14,6 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
+use futures::StreamExt;
 use headspan_artifacts::{HeadId, LabelRow, TextspanRow};
 use headspan_label::{
     HeadTexts, OpenAiSettings,
@@ -26,10 +27,14 @@ use serde_json::{Value, json};
 enum Act {
     Status(u16, Option<&'static str>),
     Content(&'static str),
+    /// A success with this body.
+    Body(Value),
     NotJson,
     Slow(Duration),
     Cut,
-    RefuseSchema,
+    RefuseSchema(u16),
+    /// Refused where nobody asked for a schema.
+    Unprocessable,
 }
 
 #[derive(Default)]
@@ -72,6 +77,14 @@ fn completion(content: &str) -> Value {
     })
 }
 
+/// The head of a response is sent only once the body makes the server wait.
+async fn pausing<T>(part: std::io::Result<T>) -> std::io::Result<T> {
+    if part.is_err() {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    part
+}
+
 async fn answer(State(server): State<Arc<Server>>, Json(request): Json<Value>) -> Response {
     let question = request["messages"].as_array().and_then(|messages| messages.last()).cloned().unwrap_or_default();
     let question = question["content"].as_str().unwrap_or_default().to_owned();
@@ -87,17 +100,22 @@ async fn answer(State(server): State<Arc<Server>>, Json(request): Json<Value>) -
             return response;
         }
         Some(Act::Content(content)) => return Json(completion(content)).into_response(),
+        Some(Act::Body(body)) => return Json(body).into_response(),
+        Some(Act::Unprocessable) => {
+            let error = json!({ "detail": [{ "loc": ["body", "model"], "msg": "no such model" }] });
+            return (StatusCode::UNPROCESSABLE_ENTITY, Json(error)).into_response();
+        }
         Some(Act::NotJson) => return "<html>".into_response(),
         Some(Act::Slow(time)) => tokio::time::sleep(time).await,
         Some(Act::Cut) => {
-            let broken = futures::stream::iter([Ok("{\"id\""), Err(std::io::Error::other("cut"))]);
+            let broken = futures::stream::iter([Ok("{\"id\""), Err(std::io::Error::other("cut"))]).then(pausing);
             return Body::from_stream(broken).into_response();
         }
-        Some(Act::RefuseSchema) if schema => {
+        Some(Act::RefuseSchema(status)) if schema => {
             let error = json!({ "error": { "message": "response_format is not supported" } });
-            return (StatusCode::BAD_REQUEST, Json(error)).into_response();
+            return (StatusCode::from_u16(status).expect("a status"), Json(error)).into_response();
         }
-        Some(Act::RefuseSchema) | None => {}
+        Some(Act::RefuseSchema(_)) | None => {}
     }
     // A good answer: labels are `colors`; a judge says yes to what is red, and `strict` judges never do.
     let content = if question.starts_with("Property:") {
@@ -202,21 +220,115 @@ async fn malformed_answers_are_asked_again_then_recorded() {
     let other = tempfile::tempdir().expect("a folder");
     let bad = [Act::Content("{\"name\": \"colors\"}"), Act::Content("colors")];
     let (server, settings) = Server::start(&bad).await;
-    let rows = label(&settings, &heads(1), other.path()).await.expect("a row without a label");
-    assert_eq!(rows[0].property, None);
+    let rows = label(&settings, &heads(2), other.path()).await.expect("a row without a label");
+    assert_eq!((rows[0].property.as_deref(), rows[1].property.as_deref()), (None, Some("colors")));
     assert!(rows[0].description.as_ref().is_some_and(|text| text.contains("malformed") && text.contains("colors")));
-    assert_eq!(server.requests(), 2, "no judge is asked about a head without a label");
+    assert_eq!(server.requests(), 2 + 4, "no judge is asked about a head without a label");
+}
+
+#[tokio::test]
+async fn a_later_run_asks_again_where_answers_were_malformed() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let prose = Act::Content("I think it is about colors.");
+    // The first head gets no label, and the second its label at the second try.
+    let (server, settings) = Server::start(&[prose.clone(), prose.clone(), prose]).await;
+    let rows = label(&settings, &heads(2), cache.path()).await.expect("labels");
+    assert_eq!((rows[0].property.as_deref(), rows[1].property.as_deref()), (None, Some("colors")));
+    assert_eq!(server.requests(), 2 + 5);
+    let again = label(&settings, &heads(2), cache.path()).await.expect("labels");
+    assert_eq!(again[0].property.as_deref(), Some("colors"), "the endpoint answers well by now");
+    assert_eq!(again[1], rows[1]);
+    assert_eq!(server.requests(), 7 + 4, "only the first head is asked about again");
+    assert_eq!(label(&settings, &heads(2), cache.path()).await.expect("labels"), again);
+    assert_eq!(server.requests(), 11, "its answers are kept by now");
+}
+
+#[tokio::test]
+async fn malformed_judgements_are_asked_for_again_too() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let (yes, maybe) = (Act::Content("{\"property\": \"colors\"}"), Act::Content("maybe"));
+    let (server, settings) = Server::start(&[yes, maybe.clone(), maybe]).await;
+    let rows = label(&settings, &heads(1), cache.path()).await.expect("labels");
+    assert_eq!(rows[0].consistent, [None, Some(true), Some(false)]);
+    let rows = label(&settings, &heads(1), cache.path()).await.expect("labels");
+    assert_eq!(rows[0].consistent, [Some(true), Some(true), Some(false)]);
+    assert_eq!(server.requests(), 5 + 1);
+}
+
+#[tokio::test]
+async fn malformed_answers_alone_are_an_error_and_asked_for_again() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let (server, mut settings) = Server::start(&vec![Act::Content("As an assistant, I see doors."); 4]).await;
+    let error = label(&settings, &heads(2), cache.path()).await.expect_err("no label at all");
+    assert!(matches!(error, OpenAiError::NoLabels { heads: 2, .. }), "{error}");
+    let message = error.to_string();
+    for part in ["`labeller`", settings.base_url.as_str(), "As an assistant, I see doors."] {
+        assert!(message.contains(part), "{part} in {message}");
+    }
+    assert_eq!(server.requests(), 4, "two tries for each head");
+    settings.max_reasks = 0;
+    let rows = label(&settings, &heads(2), cache.path()).await.expect("the endpoint was mended");
+    assert!(rows.iter().all(|row| row.property.as_deref() == Some("colors")));
+}
+
+#[tokio::test]
+async fn heads_of_the_same_texts_share_even_malformed_answers() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let (server, settings) = Server::start(&vec![Act::Content("no"); 9]).await;
+    let mut same = heads(2);
+    same[1].texts = same[0].texts.clone();
+    label(&settings, &same, cache.path()).await.expect_err("no label at all");
+    assert_eq!(server.requests(), 2, "tries of one question are bounded within a run");
+}
+
+#[tokio::test]
+async fn heads_without_texts_alone_are_no_error() {
+    let (server, settings) = Server::start(&[]).await;
+    let cache = tempfile::tempdir().expect("a folder");
+    let silent = [HeadTexts { texts: Vec::new(), ..heads(1).remove(0) }];
+    assert_eq!(label(&settings, &silent, cache.path()).await.expect("a row")[0].property, None);
+    assert_eq!(server.requests(), 0);
+}
+
+#[tokio::test]
+async fn compatible_endpoints_need_not_be_openais_twin() {
+    let content = "{\"property\": \"hues\"}";
+    let message = json!({ "content": content });
+    let choice = json!({ "index": 0, "finish_reason": "eos_token", "message": message });
+    let parts = json!([{ "type": "text", "text": "{\"property\":" }, { "type": "text", "text": " \"hues\"}" }]);
+    for body in [
+        json!({ "choices": [{ "message": message }] }),
+        json!({ "choices": [choice], "usage": { "prompt_tokens": 100 } }),
+        json!({ "choices": [choice], "created": 0.5, "service_tier": "on_demand", "usage": null }),
+        json!({ "choices": [{ "message": { "role": "assistant", "content": parts } }] }),
+        completion(&format!("<think>{{colors}} or {{\"property\": \"doors\"}}?</think>\n{content}")),
+        completion(&format!("The texts {{all of them}} name hues: {content}.")),
+    ] {
+        let (server, settings) = Server::start(&[Act::Body(body.clone())]).await;
+        let cache = tempfile::tempdir().expect("a folder");
+        let rows = label(&settings, &heads(1), cache.path()).await.unwrap_or_else(|error| panic!("{body}: {error}"));
+        assert_eq!(rows[0].property.as_deref(), Some("hues"), "{body}");
+        assert_eq!(server.requests(), 4, "nothing is asked twice after {body}");
+        assert!(rows[0].tokens_in >= 400 && rows[0].tokens_out > 30, "what is not counted is estimated");
+    }
 }
 
 #[tokio::test]
 async fn an_endpoint_without_schemas_is_asked_without() {
-    let (server, settings) = Server::start(&[Act::RefuseSchema]).await;
+    for status in [400, 422] {
+        let (server, settings) = Server::start(&[Act::RefuseSchema(status)]).await;
+        let cache = tempfile::tempdir().expect("a folder");
+        let rows = label(&settings, &heads(1), cache.path()).await.expect("labels");
+        assert_eq!(rows[0].property.as_deref(), Some("colors"));
+        let requests = server.requests.lock().expect("no panic before");
+        let with_schema = requests.iter().filter(|request| request.get("response_format").is_some()).count();
+        assert_eq!((requests.len(), with_schema), (5, 1), "{status}");
+    }
+    let (server, settings) = Server::start(&[Act::Unprocessable]).await;
     let cache = tempfile::tempdir().expect("a folder");
-    let rows = label(&settings, &heads(1), cache.path()).await.expect("labels");
-    assert_eq!(rows[0].property.as_deref(), Some("colors"));
-    let requests = server.requests.lock().expect("no panic before");
-    let with_schema = requests.iter().filter(|request| request.get("response_format").is_some()).count();
-    assert_eq!((requests.len(), with_schema), (5, 1));
+    let message = label(&settings, &heads(1), cache.path()).await.expect_err("refused").to_string();
+    assert!(message.contains("422") && message.contains("no such model"), "{message}");
+    assert_eq!(server.requests(), 1);
 }
 
 #[tokio::test]
@@ -244,6 +356,21 @@ async fn a_ceiling_stops_and_a_rerun_continues() {
     settings.max_tokens = 0;
     assert_eq!(label(&settings, &heads(3), cache.path()).await.expect("labels").len(), 3);
     assert_eq!(server.requests(), 12, "answers before the ceiling are not asked for again");
+}
+
+#[tokio::test]
+async fn answers_of_no_use_count_toward_the_ceiling() {
+    let mut billed = completion("");
+    billed["choices"] = json!([]);
+    // 110 tokens each as the endpoint counts; of the others the prompt alone is over 125 by estimate.
+    for (act, expected) in [(Act::Body(billed), 5..=5), (Act::NotJson, 1..=4), (Act::Cut, 1..=4)] {
+        let (server, mut settings) = Server::start(&vec![act.clone(); 20]).await;
+        (settings.max_tokens, settings.max_retries) = (500, 8);
+        let cache = tempfile::tempdir().expect("a folder");
+        let error = label(&settings, &heads(1), cache.path()).await.expect_err("too dear");
+        assert!(matches!(error, OpenAiError::Ceiling { .. }), "{act:?}: {error}");
+        assert!(expected.contains(&server.requests()), "{act:?}: {} requests", server.requests());
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,8 @@
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
 
 use headspan_artifacts::write_atomic;
 use serde::{Deserialize, Serialize};
@@ -20,11 +24,13 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) struct Answers {
     folder: PathBuf,
+    /// Files of this run.
+    new: Mutex<HashSet<PathBuf>>,
 }
 
 impl Answers {
     pub(crate) fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+        Self { folder: folder.to_owned(), new: Mutex::default() }
     }
 
     fn path(&self, url: &str, request: &Value, attempt: u32) -> PathBuf {
@@ -35,14 +41,27 @@ impl Answers {
         self.folder.join(format!("{}.json", hex(&hash.finalize())))
     }
 
-    /// A kept answer. One that cannot be read is asked for again.
+    /// A kept answer, of this run or an earlier one. One that cannot be read is asked for again.
     pub(crate) fn get(&self, url: &str, request: &Value, attempt: u32) -> Option<Answer> {
-        let bytes = fs_err::read(self.path(url, request, attempt)).ok()?;
-        serde_json::from_slice(&bytes).ok()
+        read(&self.path(url, request, attempt))
+    }
+
+    /// An answer of this run.
+    pub(crate) fn get_new(&self, url: &str, request: &Value, attempt: u32) -> Option<Answer> {
+        let path = self.path(url, request, attempt);
+        let new = self.new.lock().unwrap_or_else(PoisonError::into_inner).contains(&path);
+        if new { read(&path) } else { None }
     }
 
     pub(crate) fn put(&self, url: &str, attempt: u32, answer: &Answer) -> std::io::Result<()> {
         let bytes = serde_json::to_vec_pretty(answer)?;
-        write_atomic(&self.path(url, &answer.request, attempt), &bytes)
+        let path = self.path(url, &answer.request, attempt);
+        write_atomic(&path, &bytes)?;
+        self.new.lock().unwrap_or_else(PoisonError::into_inner).insert(path);
+        Ok(())
     }
+}
+
+fn read(path: &Path) -> Option<Answer> {
+    serde_json::from_slice(&fs_err::read(path).ok()?).ok()
 }

@@ -9,10 +9,10 @@ use async_openai::{
     types::chat::{
         ChatCompletionRequestAssistantMessage, ChatCompletionRequestAssistantMessageContent,
         ChatCompletionRequestMessage, ChatCompletionRequestSystemMessage, ChatCompletionRequestUserMessage,
-        CreateChatCompletionRequest, CreateChatCompletionResponse, ResponseFormat, ResponseFormatJsonSchema,
+        CreateChatCompletionRequest, ResponseFormat, ResponseFormatJsonSchema,
     },
 };
-use reqwest::{StatusCode, header::RETRY_AFTER};
+use reqwest::{Response, StatusCode, header::RETRY_AFTER};
 use serde_json::{Value, json};
 
 use crate::openai::{
@@ -20,6 +20,7 @@ use crate::openai::{
     budget::Budget,
     error::OpenAiError,
     prompts::Conversation,
+    reply::{Reply, Usage},
     settings::{OPENAI, OpenAiSettings},
 };
 
@@ -55,11 +56,20 @@ impl Kind {
     }
 }
 
-/// Asks an endpoint: types and addresses are async-openai's; the request itself is ours, because that crate does not show
-/// the `Retry-After` header of a refusal.
+/// What is asked: with a schema of the answer, and for endpoints that know no schemas without.
+pub(crate) struct Question {
+    with_schema: Value,
+    plain: Value,
+    /// Estimate of the tokens that are sent.
+    tokens: u64,
+}
+
+/// Asks an endpoint: what is sent and where are async-openai's; the request itself is ours, because that crate does not
+/// show the `Retry-After` header of a refusal.
 pub(crate) struct Asker<'a> {
     settings: &'a OpenAiSettings,
     config: OpenAIConfig,
+    url: String,
     client: reqwest::Client,
     answers: Answers,
     budget: Budget,
@@ -70,10 +80,11 @@ pub(crate) struct Asker<'a> {
 /// One try at the network.
 enum Try {
     Answered(Answer),
-    /// Worth another try, after the wait that the endpoint asked for.
+    /// Worth another try, after the wait that the endpoint asked for. What is billed was an answer, of no use.
     Again {
         message: String,
         wait: Option<Duration>,
+        billed: Option<Usage>,
     },
     /// The endpoint does not know schemas.
     NoSchema,
@@ -92,6 +103,7 @@ impl<'a> Asker<'a> {
             .map_err(OpenAiError::Client)?;
         Ok(Self {
             settings,
+            url: config.url("/chat/completions"),
             config,
             client,
             answers: Answers::new(cache),
@@ -100,49 +112,78 @@ impl<'a> Asker<'a> {
         })
     }
 
-    /// The answer to a question: a kept one, or a new one. `attempt` counts questions asked again after a malformed answer,
-    /// so that each has its own place.
-    pub(crate) async fn ask(
+    /// Where it asks.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What to ask a model.
+    pub(crate) fn question(
         &self,
         model: &str,
         kind: Kind,
         conversation: &Conversation,
-        attempt: u32,
-    ) -> Result<Answer, OpenAiError> {
-        let url = self.config.url("/chat/completions");
-        let with_schema = self.request(model, kind, conversation, true)?;
-        let plain = self.request(model, kind, conversation, false)?;
-        for request in [&with_schema, &plain] {
-            if let Some(answer) = self.answers.get(&url, request, attempt) {
-                return Ok(answer);
-            }
+    ) -> Result<Question, OpenAiError> {
+        Ok(Question {
+            with_schema: self.request(model, kind, conversation, true)?,
+            plain: self.request(model, kind, conversation, false)?,
+            tokens: conversation.estimated_tokens(),
+        })
+    }
+
+    /// Kept answers to a question, of this run and earlier ones. `attempt` counts questions asked again after a malformed
+    /// answer, so that each has its own place.
+    pub(crate) fn kept(&self, question: &Question, attempt: u32) -> Vec<Answer> {
+        let requests = [&question.with_schema, &question.plain];
+        requests.into_iter().filter_map(|request| self.answers.get(&self.url, request, attempt)).collect()
+    }
+
+    /// A new answer to a question: nobody is asked only if somebody was in this run, about a head with the same texts.
+    pub(crate) async fn ask(&self, question: &Question, attempt: u32) -> Result<Answer, OpenAiError> {
+        let requests = [&question.with_schema, &question.plain];
+        if let Some(answer) = requests.into_iter().find_map(|it| self.answers.get_new(&self.url, it, attempt)) {
+            return Ok(answer);
         }
+        let answer = self.answered(question).await?;
+        self.answers.put(&self.url, attempt, &answer)?;
+        Ok(answer)
+    }
+
+    /// Tries until there is an answer, a bounded number of times.
+    async fn answered(&self, question: &Question) -> Result<Answer, OpenAiError> {
         let mut tries = 0;
         loop {
             self.budget.check(self.settings)?;
-            let request = if self.without_schema.load(Ordering::Relaxed) { &plain } else { &with_schema };
+            let plain = self.without_schema.load(Ordering::Relaxed);
+            let request = if plain { &question.plain } else { &question.with_schema };
             tries += 1;
-            match self.try_once(&url, request).await? {
+            match self.try_once(request, question.tokens).await? {
                 Try::Answered(answer) => {
-                    self.budget.add(answer.tokens_in, answer.tokens_out);
-                    self.answers.put(&url, attempt, &answer)?;
+                    self.budget.add(Usage { tokens_in: answer.tokens_in, tokens_out: answer.tokens_out });
                     return Ok(answer);
                 }
                 Try::NoSchema => {
                     tries -= 1;
                     self.without_schema.store(true, Ordering::Relaxed);
                 }
-                Try::Again { message, .. } if tries > self.settings.max_retries => {
-                    return Err(OpenAiError::GaveUp { url, tries, message });
-                }
-                Try::Again { message, wait } => {
-                    let backoff = Duration::from_millis(self.settings.backoff_ms << (tries - 1).min(16));
-                    let wait = wait.unwrap_or(backoff).min(LONGEST_WAIT);
-                    tracing::debug!("{message}; again in {:.1} s", wait.as_secs_f64());
-                    tokio::time::sleep(wait).await;
+                Try::Again { message, wait, billed } => {
+                    if let Some(usage) = billed {
+                        self.budget.add(usage);
+                    }
+                    if tries > self.settings.max_retries {
+                        return Err(OpenAiError::GaveUp { url: self.url.clone(), tries, message });
+                    }
+                    self.wait(&message, tries, wait).await;
                 }
             }
         }
+    }
+
+    async fn wait(&self, message: &str, tries: u32, asked: Option<Duration>) {
+        let backoff = Duration::from_millis(self.settings.backoff_ms << (tries - 1).min(16));
+        let wait = asked.unwrap_or(backoff).min(LONGEST_WAIT);
+        tracing::debug!("{message}; again in {:.1} s", wait.as_secs_f64());
+        tokio::time::sleep(wait).await;
     }
 
     fn request(
@@ -170,49 +211,69 @@ impl<'a> Asker<'a> {
         Ok(serde_json::to_value(request).map_err(std::io::Error::from)?)
     }
 
-    async fn try_once(&self, url: &str, request: &Value) -> Result<Try, OpenAiError> {
-        let again = |message: String| Ok(Try::Again { message, wait: None });
-        let sent = self.client.post(url).headers(self.config.headers()).json(request).send().await;
+    /// One request. `tokens` is the estimate of what is sent.
+    async fn try_once(&self, request: &Value, tokens: u64) -> Result<Try, OpenAiError> {
+        let sent = self.client.post(&self.url).headers(self.config.headers()).json(request).send().await;
         let response = match sent {
             Ok(response) => response,
-            Err(error) => return again(describe(&error)),
+            Err(error) => return Ok(Try::Again { message: describe(&error), wait: None, billed: None }),
         };
-        let status = response.status();
-        let wait = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.trim().parse::<f64>().ok())
-            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let body = match response.text().await {
-            Ok(body) => body,
-            Err(error) => return again(describe(&error)),
-        };
-        if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT || status.is_server_error()
-        {
-            return Ok(Try::Again { message: format!("status {status}: {}", error_message(&body)), wait });
+        let (status, wait) = (response.status(), retry_after(&response));
+        match response.text().await {
+            Ok(body) if status.is_success() => Ok(answer(&body, request, tokens)),
+            Ok(body) => self.refusal(status, wait, &body, request),
+            Err(error) => {
+                // The head of a success was there: the model was at work, and whoever bills for it does so.
+                let billed = status.is_success().then_some(Usage { tokens_in: tokens, tokens_out: 0 });
+                Ok(Try::Again { message: describe(&error), wait: None, billed })
+            }
         }
-        if status == StatusCode::BAD_REQUEST
+    }
+
+    /// What a response that is no success means.
+    fn refusal(
+        &self,
+        status: StatusCode,
+        wait: Option<Duration>,
+        body: &str,
+        request: &Value,
+    ) -> Result<Try, OpenAiError> {
+        let message = error_message(body);
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) || status.is_server_error() {
+            return Ok(Try::Again { message: format!("status {status}: {message}"), wait, billed: None });
+        }
+        // Servers that validate with FastAPI say 422 where OpenAI says 400.
+        if matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY)
             && request.get("response_format").is_some()
             && body.contains("response_format")
         {
             return Ok(Try::NoSchema);
         }
-        if !status.is_success() {
-            let (url, status, message) = (url.to_owned(), status.as_u16(), error_message(&body));
-            return Err(OpenAiError::Refused { url, status, message });
-        }
-        let Ok(response) = serde_json::from_str::<CreateChatCompletionResponse>(&body) else {
-            return again(format!("an answer that is no chat completion: {}", shortened(&body)));
-        };
-        let usage = response.usage.as_ref();
-        let content = response.choices.into_iter().next().and_then(|choice| choice.message.content);
-        Ok(Try::Answered(Answer {
-            request: request.clone(),
-            content: content.unwrap_or_default(),
-            tokens_in: usage.map_or(0, |usage| u64::from(usage.prompt_tokens)),
-            tokens_out: usage.map_or(0, |usage| u64::from(usage.completion_tokens)),
-        }))
+        Err(OpenAiError::Refused { url: self.url.clone(), status: status.as_u16(), message })
     }
+}
+
+/// What a success says.
+fn answer(body: &str, request: &Value, tokens: u64) -> Try {
+    let Reply { content, usage } = Reply::read(body, tokens);
+    match content {
+        Some(content) => Try::Answered(Answer {
+            request: request.clone(),
+            content,
+            tokens_in: usage.tokens_in,
+            tokens_out: usage.tokens_out,
+        }),
+        None => Try::Again {
+            message: format!("an answer that is no chat completion: {}", error_message(body)),
+            wait: None,
+            billed: Some(usage),
+        },
+    }
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
 }
 
 /// reqwest says what failed only in the chain of causes.

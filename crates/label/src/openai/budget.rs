@@ -1,6 +1,6 @@
 use std::sync::Mutex;
 
-use crate::openai::{error::OpenAiError, settings::OpenAiSettings};
+use crate::openai::{error::OpenAiError, reply::Usage, settings::OpenAiSettings};
 
 /// Tokens and money of this run. Cached answers cost nothing.
 #[derive(Debug, Default)]
@@ -37,12 +37,13 @@ impl Budget {
         Ok(())
     }
 
-    pub(crate) fn add(&self, tokens_in: u64, tokens_out: u64) {
+    /// Counts a request that was answered, whether or not the answer is of use: it was paid for.
+    pub(crate) fn add(&self, usage: Usage) {
         // A poisoned lock still holds the sums; losing them would lift the ceiling.
         let mut spent = self.spent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         spent.requests += 1;
-        spent.tokens_in += tokens_in;
-        spent.tokens_out += tokens_out;
+        spent.tokens_in += usage.tokens_in;
+        spent.tokens_out += usage.tokens_out;
     }
 
     fn read(&self) -> Spent {

@@ -1,6 +1,7 @@
 use crate::openai::prompts::PromptError;
 
-/// What stops labelling. A malformed answer does not: its head is recorded without a property.
+/// What stops labelling. Malformed answers do not, unless they are all that there is: their heads are recorded without a
+/// property.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenAiError {
@@ -58,5 +59,19 @@ pub enum OpenAiError {
         tries: u32,
         /// What the last try gave.
         message: String,
+    },
+    /// Every head that was asked about got malformed answers only.
+    #[error(
+        "no head got a label: of {heads} heads no answer of model `{model}` at `{url}` could be used; the last began {last:?}. Set `model` or `base_url` in section [label.openai] or mend the endpoint, and run the same command to ask again"
+    )]
+    NoLabels {
+        /// The model asked for labels.
+        model: String,
+        /// Where.
+        url: String,
+        /// Heads that were asked about.
+        heads: usize,
+        /// Beginning of the last answer.
+        last: String,
     },
 }

@@ -1,12 +1,13 @@
 use headspan_artifacts::LabelRow;
-use serde_json::Value;
 
 use crate::{
     heads::{HeadTexts, NO_TEXTS},
     openai::{
-        ask::{Asker, Kind, shortened},
+        answers::Answer,
+        ask::{Asker, Kind, Question, shortened},
         error::OpenAiError,
-        prompts::{Conversation, Prompts},
+        object::object,
+        prompts::Prompts,
         settings::OpenAiSettings,
     },
 };
@@ -23,13 +24,33 @@ struct Outcome<T> {
     tokens_out: u64,
 }
 
+impl<T> Outcome<T> {
+    fn new() -> Self {
+        Self { answer: Err(String::new()), tokens_in: 0, tokens_out: 0 }
+    }
+
+    /// Takes one more answer; whether it is understood.
+    fn take(&mut self, answer: &Answer, parse: fn(&str) -> Option<T>) -> bool {
+        self.tokens_in += answer.tokens_in;
+        self.tokens_out += answer.tokens_out;
+        self.answer = parse(&answer.content).ok_or_else(|| shortened(&answer.content));
+        self.answer.is_ok()
+    }
+}
+
+/// One head's row, and the beginning of the last answer if it has no label because none was understood.
+pub(crate) struct Labelled {
+    pub(crate) row: LabelRow,
+    pub(crate) malformed: Option<String>,
+}
+
 /// Labels one head and has its texts judged.
 pub(crate) async fn label_head(
     head: &HeadTexts,
     settings: &OpenAiSettings,
     prompts: &Prompts,
     asker: &Asker<'_>,
-) -> Result<LabelRow, OpenAiError> {
+) -> Result<Labelled, OpenAiError> {
     let texts: Vec<&str> = head.texts.iter().take(settings.texts).map(|row| row.text.as_str()).collect();
     let mut row = LabelRow {
         layer: head.head.layer,
@@ -46,21 +67,22 @@ pub(crate) async fn label_head(
     };
     if texts.is_empty() {
         row.description = Some(NO_TEXTS.to_owned());
-        return Ok(row);
+        return Ok(Labelled { row, malformed: None });
     }
-    let label = understood(asker, settings, &settings.model, Kind::Label, &prompts.label(&texts), property).await?;
+    let question = asker.question(&settings.model, Kind::Label, &prompts.label(&texts))?;
+    let label = understood(asker, settings, &question, property).await?;
     row.tokens_in += label.tokens_in;
     row.tokens_out += label.tokens_out;
     match label.answer {
         Ok(property) => row.property = Some(property),
         Err(last) => {
             row.description = Some(format!("no label: the answers were malformed, the last: {last}"));
-            return Ok(row);
+            return Ok(Labelled { row, malformed: Some(last) });
         }
     }
     let property = row.property.clone().unwrap_or_default();
     judge(&mut row, &texts, &property, settings, prompts, asker).await?;
-    Ok(row)
+    Ok(Labelled { row, malformed: None })
 }
 
 /// Majority of the judges per text; a tie or a malformed answer leaves the text undecided. Agreement is the mean share of
@@ -79,7 +101,8 @@ async fn judge(
         let conversation = prompts.judge(text, property);
         let mut votes = Vec::new();
         for judge in &judges {
-            let vote = understood(asker, settings, judge, Kind::Judge, &conversation, judgement).await?;
+            let question = asker.question(judge, Kind::Judge, &conversation)?;
+            let vote = understood(asker, settings, &question, judgement).await?;
             row.tokens_in += vote.tokens_in;
             row.tokens_out += vote.tokens_out;
             votes.extend(vote.answer.ok());
@@ -110,34 +133,42 @@ async fn judge(
     Ok(())
 }
 
-/// Asks until an answer is understood, a bounded number of times.
+/// Asks until an answer is understood, a bounded number of times; nobody if there is a kept one that is.
 async fn understood<T>(
     asker: &Asker<'_>,
     settings: &OpenAiSettings,
-    model: &str,
-    kind: Kind,
-    conversation: &Conversation,
+    question: &Question,
     parse: fn(&str) -> Option<T>,
 ) -> Result<Outcome<T>, OpenAiError> {
-    let (mut tokens_in, mut tokens_out) = (0, 0);
-    let mut last = String::new();
-    for attempt in 0..=settings.max_reasks {
-        let answer = asker.ask(model, kind, conversation, attempt).await?;
-        tokens_in += answer.tokens_in;
-        tokens_out += answer.tokens_out;
-        if let Some(parsed) = parse(&answer.content) {
-            return Ok(Outcome { answer: Ok(parsed), tokens_in, tokens_out });
-        }
-        last = shortened(&answer.content);
+    if let Some(outcome) = kept(asker, settings, question, parse) {
+        return Ok(outcome);
     }
-    Ok(Outcome { answer: Err(last), tokens_in, tokens_out })
+    let mut outcome = Outcome::new();
+    for attempt in 0..=settings.max_reasks {
+        if outcome.take(&asker.ask(question, attempt).await?, parse) {
+            break;
+        }
+    }
+    Ok(outcome)
 }
 
-/// The JSON object of an answer; some endpoints wrap it in a code fence.
-fn object(content: &str) -> Option<Value> {
-    let start = content.find('{')?;
-    let end = content.rfind('}')?;
-    serde_json::from_str(content.get(start..=end)?).ok()
+/// What kept answers give, if one of them is understood. Those that are not count for what they cost, so that a rerun
+/// gives the same row, and for nothing else: whoever gave them may do better by now.
+fn kept<T>(
+    asker: &Asker<'_>,
+    settings: &OpenAiSettings,
+    question: &Question,
+    parse: fn(&str) -> Option<T>,
+) -> Option<Outcome<T>> {
+    let mut outcome = Outcome::new();
+    for attempt in 0..=settings.max_reasks {
+        let answers = asker.kept(question, attempt);
+        let best = answers.iter().find(|answer| parse(&answer.content).is_some()).or(answers.first());
+        if best.is_some_and(|answer| outcome.take(answer, parse)) {
+            return Some(outcome);
+        }
+    }
+    None
 }
 
 fn property(content: &str) -> Option<String> {

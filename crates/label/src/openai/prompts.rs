@@ -150,11 +150,16 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Tokens by the rule of thumb of four bytes each.
+pub(crate) fn estimated_tokens(bytes: usize) -> u64 {
+    bytes.div_ceil(4) as u64
+}
+
 impl Conversation {
-    /// Tokens by the rule of thumb of four characters each.
-    fn estimated_tokens(&self) -> u64 {
+    /// Estimate of the tokens that are sent.
+    pub(crate) fn estimated_tokens(&self) -> u64 {
         let examples: usize = self.examples.iter().map(|(question, answer)| question.len() + answer.len()).sum();
-        (self.system.len() + examples + self.question.len()).div_ceil(4) as u64
+        estimated_tokens(self.system.len() + examples + self.question.len())
     }
 }
 
