@@ -78,6 +78,36 @@ test("the measure is kept when a result is followed, and when the models are ask
   assert.deepEqual({ comparedBy, followedBy }, { comparedBy: "cosine", followedBy: "cosine" });
 });
 
+test("other models answer the whole question, and are asked it again", async () => {
+  const page = await site.page();
+  await page.goto(`${RUN}/neighbours?heads=colors&image=12&count=4&class=boat&farthest=1`);
+  await page.getByRole("link", { name: "other models" }).click();
+  await page.waitForURL(/compare/);
+  assert.match(await page.locator("p.meta").textContent(), /the 4 farthest of boat/);
+  await page.getByRole("button", { name: "Ask" }).click();
+  await page.waitForURL(/run=/);
+  const { count, classes, farthest, answers } = await site.json(page.url());
+  assert.deepEqual({ count, classes, farthest }, { count: 4, classes: ["boat"], farthest: true });
+  const library = site.query("neighbours", "--heads", "colors", "--image", "#12", "--count", "4", "--class", "boat", "--farthest");
+  assert.deepEqual(single(answers[0].found), single(library.found));
+});
+
+test("the question's class outlives an image chosen by sight, and a reason", async () => {
+  const page = await site.page();
+  await page.goto(`${RUN}/neighbours?heads=colors&text=a&class=boat&count=5&similarity=cosine`);
+  await page.getByRole("link", { name: "choose by sight" }).click();
+  await page.locator("ol.grid a").nth(12).click();
+  await page.waitForURL(/image=12/);
+  const question = ({ classes, count, similarity, image }) => ({ classes, count, similarity, image });
+  const asked = { classes: ["boat"], count: 5, similarity: "cosine", image: 12 };
+  assert.deepEqual(question(await site.json(page.url())), asked);
+  await page.getByRole("link", { name: "why" }).first().click();
+  await page.waitForURL(/why\?/);
+  await page.getByRole("navigation", { name: "Breadcrumbs" }).getByRole("link", { name: "Neighbours" }).click();
+  await page.waitForURL(/neighbours\?/);
+  assert.deepEqual(question(await site.json(page.url())), asked);
+});
+
 test("scores that differ are not shown as one", async () => {
   const page = await site.page();
   await page.goto(`${RUN}/neighbours?heads=shapes&image=12`);

@@ -168,6 +168,50 @@ test("the plot's axes have titles and round numbers that hold every head", async
   assert.equal(outside, 0);
 });
 
+test("a point of the plot stands where its numbers are", async () => {
+  const page = await site.page();
+  await page.goto("/?run=scenes/scenes-4&x=variance&y=rank");
+  const drawn = await page.locator("svg.chart").evaluate((svg) => {
+    const scale = (ticks, at) => {
+      const [first, last] = [ticks[0], ticks[ticks.length - 1]].map((tick) => [Number(tick.textContent), Number(tick.getAttribute(at))]);
+      return (place) => first[0] + (place - first[1]) * (last[0] - first[0]) / (last[1] - first[1]);
+    };
+    const ticks = [...svg.querySelectorAll("text:not(.axis)")];
+    const across = scale(ticks.filter((tick) => tick.getAttribute("text-anchor") === "middle"), "x");
+    // A number beside the plot stands a little below its line.
+    const lines = [...svg.querySelectorAll("line")].filter((line) => line.getAttribute("y1") === line.getAttribute("y2"));
+    const beside = ticks.filter((tick) => tick.getAttribute("text-anchor") === "end");
+    const up = scale(beside.map((tick, place) => ({ textContent: tick.textContent, getAttribute: () => lines[place].getAttribute("y1") })), "y");
+    return [...svg.querySelectorAll("a")].map((point) => {
+      const circle = point.querySelector("circle");
+      return [point.getAttribute("href").split("/").pop(), across(circle.cx.baseVal.value), up(circle.cy.baseVal.value)];
+    });
+  });
+  const { models: [{ layers }] } = await site.json(page.url());
+  const figures = new Map(layers.flatMap(([, heads]) => heads).map((head) => [head.name, head.figures]));
+  assert.ok(drawn.length > 0 && drawn.length === figures.size);
+  const widest = Math.max(...[...figures.values()].map(({ variance_share: share }) => share));
+  for (const [name, across, up] of drawn) {
+    const { variance_share: share, effective_rank: rank } = figures.get(name);
+    assert.ok(Math.abs(across - share) < widest / 400, `${name} stands at ${across}, not at ${share}`);
+    assert.ok(Math.abs(up - rank) < 0.1, `${name} stands at ${up}, not at ${rank}`);
+  }
+  assert.equal(await page.getByText("a little beside it").count(), 0);
+  await page.goto("/?x=layer");
+  assert.equal(await page.getByText("a little beside it").count(), 1, "where heads share a value, it is said");
+});
+
+test("a text that an image lacks is not found in it by its colours", async () => {
+  const page = await site.page();
+  await page.goto(PAGES.segment);
+  const { answer: { scale } } = await site.json(page.url());
+  assert.ok(scale.diverging && scale.low === -scale.high);
+  const patches = await page.locator("figure.map svg.patches rect").evaluateAll((found) =>
+    found.map((patch) => [Number(patch.textContent), patch.getAttribute("fill").match(/[0-9a-f]{2}/g).map((digits) => parseInt(digits, 16))]));
+  const wrong = patches.filter(([score, [red, , blue]]) => Math.abs(score) > 1e-4 && (score > 0) !== (red > blue));
+  assert.deepEqual(wrong, [], "orange above zero, blue below");
+});
+
 test("a property among the keys shows its own heads, and all of them again", async () => {
   const page = await site.page();
   await page.goto("/?consistent=1");

@@ -133,6 +133,26 @@ test("opacity and shading", async () => {
   assert.equal(await page.locator("figure.map canvas").count(), 0);
 });
 
+test("a saved page is opened without a server, its maps drawn", async () => {
+  const saved = site.save("/", PAGES.head, PAGES.segment, PAGES.contrast);
+  const page = await site.page();
+  const said = [];
+  page.on("console", (message) => { if (message.type() === "error") said.push(message.text()); });
+  page.on("pageerror", (error) => said.push(error.message));
+  await page.goto(`${saved}/index.html`);
+  await page.getByRole("link", { name: /“a mushroom”, image 12.*Segmentation/ }).click();
+  assert.equal(await page.locator("figure.map canvas").count(), 1, "smooth");
+  await page.getByLabel("Opacity").fill("0.2");
+  assert.equal(await page.locator("figure.map canvas").evaluate((canvas) => canvas.style.opacity), "0.2");
+  await page.screenshot({ path: path.join(shots, "saved-segment.png"), fullPage: true });
+  for (const name of ["page-000", "page-001", "page-003"]) {
+    await page.goto(`${saved}/${name}.html`);
+    await page.waitForLoadState("networkidle");
+    await page.screenshot({ path: path.join(shots, `saved-${name}.png`), fullPage: true });
+  }
+  assert.deepEqual(said, []);
+});
+
 test("without a script the forms still answer", async () => {
   const page = await site.page({ javaScriptEnabled: false });
   await page.goto(`${RUN}/neighbours`);

@@ -3,7 +3,7 @@ import { spawn, execFileSync } from "node:child_process";
 import { mkdtempSync, mkdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -66,6 +66,13 @@ export async function open() {
       const [question, ...rest] = words;
       const command = ["--quiet", "query", question, "scenes-4", "--dataset", "scenes", "--device", "cpu", "--json", ...rest];
       return JSON.parse(execFileSync(program, command, { cwd: folder, stdio: ["ignore", "pipe", "ignore"] }));
+    },
+    /** Saves pages as files, and tells the address of the folder. */
+    save(...places) {
+      const saved = path.join(folder, "saved");
+      const pages = places.flatMap((place) => ["--page", place]);
+      execFileSync(program, ["--quiet", "explore", "--device", "cpu", "--save", saved, ...pages], { cwd: folder, stdio: ["ignore", "pipe", "ignore"] });
+      return pathToFileURL(saved).href;
     },
     async close() {
       await browser.close();

@@ -30,12 +30,17 @@ pub(crate) fn name_columns<'a>(images: impl Iterator<Item = (u64, &'a str, Optio
 
 /// One row a patch of each map: `text`, `row`, `column`, `score`. Each map has a title and scores `[grid, grid]`.
 pub fn map_columns(grid: usize, maps: &[(&str, &[f32])]) -> Columns {
-    let places = || maps.iter().flat_map(|(_, scores)| 0..scores.len());
-    let titles = maps.iter().flat_map(|(title, scores)| std::iter::repeat_n(*title, scores.len()));
+    patch_columns(&maps.iter().map(|(title, scores)| (grid, *title, *scores)).collect::<Vec<_>>())
+}
+
+/// As [`map_columns`], of maps that each have a grid of their own.
+pub(crate) fn patch_columns(maps: &[(usize, &str, &[f32])]) -> Columns {
+    let places = || maps.iter().flat_map(|(grid, _, scores)| (0..scores.len()).map(move |at| (at / grid, at % grid)));
+    let titles = maps.iter().flat_map(|(_, title, scores)| std::iter::repeat_n(*title, scores.len()));
     vec![
         ("text", Arc::new(StringArray::from_iter_values(titles))),
-        ("row", Arc::new(places().map(|at| (at / grid) as u32).collect::<UInt32Array>())),
-        ("column", Arc::new(places().map(|at| (at % grid) as u32).collect::<UInt32Array>())),
-        ("score", Arc::new(maps.iter().flat_map(|(_, scores)| scores.iter().copied()).collect::<Float32Array>())),
+        ("row", Arc::new(places().map(|(row, _)| row as u32).collect::<UInt32Array>())),
+        ("column", Arc::new(places().map(|(_, column)| column as u32).collect::<UInt32Array>())),
+        ("score", Arc::new(maps.iter().flat_map(|(_, _, scores)| scores.iter().copied()).collect::<Float32Array>())),
     ]
 }

@@ -3,19 +3,19 @@ use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, header},
     middleware::{self, Next},
-    response::{IntoResponse, Response},
+    response::Response,
     routing::{get, post},
 };
 use headspan_artifacts::HeadId;
 
 use crate::web::{
-    error::WebError,
     files::{image, seen, upload, uploaded},
     handlers::{analysis, head, nothing, overview},
     pages,
     subject::Subject,
+    token::{allowed, refusal},
     uploads::Uploads,
     work::Work,
 };
@@ -35,7 +35,8 @@ pub struct ExplorerSettings {
     pub upload_pixels: u64,
     /// Bytes of decoded uploads kept.
     pub kept_bytes: usize,
-    /// Token that every request must carry (`Authorization: Bearer`), if any.
+    /// Token that every request must carry, if any: `Authorization: Bearer`, or `Basic` with any name and the token as the
+    /// password, which is what a browser asks for.
     pub token: Option<String>,
 }
 
@@ -112,22 +113,12 @@ async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
     let mut response = if allowed(request.headers(), shared.settings.token.as_deref()) {
         next.run(request).await
     } else {
-        let mut refused = WebError::new(StatusCode::UNAUTHORIZED, "this explorer asks for a token").into_response();
-        refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        refused
+        refusal(request.uri().path())
     };
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
-}
-
-fn allowed(headers: &HeaderMap, token: Option<&str>) -> bool {
-    let Some(token) = token else { return true };
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    // Hashes have one length, and comparing them says nothing about the token by its time.
-    blake3::hash(given.as_bytes()) == blake3::hash(token.as_bytes())
 }
 
 /// A head's page.

@@ -60,6 +60,17 @@ impl Fields {
         Self(self.0.iter().filter(|(own, _)| !keys.contains(&own.as_str())).cloned().collect())
     }
 
+    /// These fields alone.
+    pub(super) fn only(&self, keys: &[&str]) -> Self {
+        Self(self.0.iter().filter(|(own, _)| keys.contains(&own.as_str())).cloned().collect())
+    }
+
+    /// The same fields, those of one name under another.
+    pub(super) fn renamed(&self, from: &str, to: &str) -> Self {
+        let name = |own: &String| if own == from { to.to_owned() } else { own.clone() };
+        Self(self.0.iter().map(|(own, value)| (name(own), value.clone())).collect())
+    }
+
     /// As a query string.
     pub(super) fn text(&self) -> String {
         Serializer::new(String::new()).extend_pairs(self.0.iter().filter(|(_, value)| !value.is_empty())).finish()
@@ -208,7 +219,7 @@ impl NeighboursAsk {
         if !(1..=MOST_IMAGES).contains(&count) {
             return Err(WebError::question(format!("count: {count} is not between 1 and {MOST_IMAGES}")));
         }
-        let similarity = fields.either("similarity", [("dot", Similarity::Dot), ("cosine", Similarity::Cosine)])?;
+        let similarity = similarity(fields)?;
         let classes: BTreeSet<String> = fields.all("class").map(str::to_owned).collect();
         let request = NeighboursRequest { heads, count, similarity, classes, farthest: fields.flag("farthest") };
         Ok(Self { subject: subject(fields, true)?, request })
@@ -225,6 +236,11 @@ impl SegmentAsk {
         let shading = fields.either("shading", [("smooth", Shading::Smooth), ("patches", Shading::Patches)])?;
         Ok(Self { subject: subject(fields, false)?, texts, heads: heads(fields)?, shading })
     }
+}
+
+/// How images are compared.
+pub(super) fn similarity(fields: &Fields) -> Result<Similarity, WebError> {
+    fields.either("similarity", [("dot", Similarity::Dot), ("cosine", Similarity::Cosine)])
 }
 
 fn heads(fields: &Fields) -> Result<HeadSelection, WebError> {

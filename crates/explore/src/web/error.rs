@@ -21,11 +21,13 @@ pub(super) struct WebError {
     pub(super) json: bool,
     /// Path and query of the page that asked, where it is another than the one that fails.
     back: Option<String>,
+    /// The run that the question is about, if it is one that is shown.
+    run: Option<String>,
 }
 
 impl WebError {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), json: false, back: None }
+        Self { status, message: message.into(), json: false, back: None, run: None }
     }
 
     /// The question itself is wrong.
@@ -49,6 +51,12 @@ impl WebError {
         self.back = Some(page);
         self
     }
+
+    /// With the way to the other pages of a run.
+    pub(super) fn of_run(mut self, run: String) -> Self {
+        self.run = Some(run);
+        self
+    }
 }
 
 impl IntoResponse for WebError {
@@ -60,7 +68,7 @@ impl IntoResponse for WebError {
             return (self.status, Json(json!({ "error": self.message, "status": self.status.as_u16() })))
                 .into_response();
         }
-        (self.status, error_page(self.status, &self.message, self.back.as_deref())).into_response()
+        (self.status, error_page(self.status, &self.message, self.run.as_deref(), self.back.as_deref())).into_response()
     }
 }
 

@@ -9,7 +9,7 @@ use axum::{
 };
 use tower::ServiceExt;
 
-use crate::web::app::Explorer;
+use crate::web::{app::Explorer, pages::OURS};
 
 /// Largest file of an export.
 const LARGEST: usize = 64 << 20;
@@ -41,7 +41,8 @@ pub enum ExportError {
 
 impl Explorer {
     /// Renders pages (paths with their queries) with all that they show. Links between exported pages work; the others are
-    /// taken off. Pages are named by number, in the order given, `index.html` lists them.
+    /// taken off. Pages are named by number, in the order given; `index.html`
+    /// lists them by what they were asked.
     pub async fn export(&self, pages: &[String]) -> Result<Exported, ExportError> {
         let router = self.router();
         let names: BTreeMap<&str, String> =
@@ -88,7 +89,7 @@ fn between(text: &str, start: &str, end: &str) -> Option<String> {
 }
 
 fn title(html: &str) -> String {
-    between(html, "<h1>", "</h1>").unwrap_or_default()
+    between(html, "<title>", &format!("{OURS}</title>")).unwrap_or_default()
 }
 
 /// Values of an attribute in our own pages, which maud writes in one way: `name="value"`.

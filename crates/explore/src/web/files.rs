@@ -90,7 +90,7 @@ pub(super) async fn upload(State(shared): State<Arc<Shared>>, request: Request) 
 async fn take_in(shared: &Arc<Shared>, request: Request, next: &mut String) -> Answer {
     let form = Multipart::from_request(request, shared).await;
     let mut form = form.map_err(|error| WebError::new(error.status(), error.body_text()))?;
-    let mut file = None;
+    let (mut file, mut named) = (None, false);
     let most = shared.settings.upload_bytes >> 20;
     let damaged = |error: MultipartError| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => WebError::new(
@@ -101,12 +101,18 @@ async fn take_in(shared: &Arc<Shared>, request: Request, next: &mut String) -> A
     };
     while let Some(field) = form.next_field().await.map_err(damaged)? {
         match field.name() {
-            Some("file") => file = Some(field.bytes().await.map_err(damaged)?),
+            Some("file") => {
+                named = field.file_name().is_some_and(|name| !name.is_empty());
+                file = Some(field.bytes().await.map_err(damaged)?);
+            }
             Some("next") => *next = field.text().await.map_err(damaged)?,
             _ => {}
         }
     }
-    let file = file.filter(|file| !file.is_empty()).ok_or_else(|| WebError::question("no file was chosen"))?;
+    let file = file.filter(|file| !file.is_empty()).ok_or_else(|| {
+        // A form without a choice sends a file without a name.
+        WebError::question(if named { "the file is empty" } else { "no file was chosen" })
+    })?;
     if !is_page(next) {
         return Err(WebError::question("next: not a page of this explorer"));
     }

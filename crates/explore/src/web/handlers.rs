@@ -11,7 +11,7 @@ use crate::{
     selection::HeadSelection,
     web::{
         app::Shared,
-        ask::{CompareAsk, ImagesAsk, NeighboursAsk, SegmentAsk, Subject as Asked},
+        ask::{CompareAsk, ImagesAsk, NeighboursAsk, SegmentAsk, Subject as Asked, similarity},
         error::WebError,
         pages::{self, Maps, OPENAPI},
         place::{Answer, Form, Place},
@@ -80,6 +80,8 @@ fn head_page(place: &Place, subject: &dyn Subject, head: HeadId) -> Result<pages
 fn neighbours(place: &Place) -> Answer {
     let subject = place.subject()?.as_ref();
     let ask = NeighboursAsk::read(&place.fields)?;
+    // A question that lacks its subject is wrong all the same if its heads are.
+    subject.run().resolve(&ask.request.heads)?;
     let found = near(&place.shared, subject, &ask).transpose()?;
     place.respond(&pages::NeighboursPage::new(subject.run(), &ask, &place.fields, found))
 }
@@ -87,8 +89,19 @@ fn neighbours(place: &Place) -> Answer {
 fn segmentation(place: &Place) -> Answer {
     let subject = place.subject()?.as_ref();
     let ask = SegmentAsk::read(&place.fields)?;
+    subject.run().resolve(&ask.heads)?;
+    there(&place.shared, subject, &ask)?;
     let maps = maps(&place.shared, subject, &ask).transpose()?;
     place.respond(&pages::SegmentPage::new(subject.run(), &ask, &place.fields, maps))
+}
+
+/// Whether what is to be segmented is there, which a page without a text shows already.
+fn there(shared: &Shared, subject: &dyn Subject, ask: &SegmentAsk) -> Result<(), WebError> {
+    match &ask.subject {
+        Some(Asked::Image(image)) => Ok(subject.run().image(*image).map(|_there| ())?),
+        Some(Asked::Upload(name)) => shared.uploads.find(name).map(|_there| ()).ok_or_else(no_upload),
+        Some(Asked::Text(_)) | None => Ok(()),
+    }
 }
 
 fn why(place: &Place) -> Answer {
@@ -100,7 +113,8 @@ fn why(place: &Place) -> Answer {
     let asked = ask.subject.as_ref().ok_or_else(|| WebError::question("why: give an image or an upload"))?;
     let direction = run.reason(neighbour, &ask.heads)?;
     let maps = Maps::of_direction(run, &trace(&place.shared, subject, asked)?, &ask.heads, neighbour, &direction)?;
-    place.respond(&pages::WhyPage::new(run, &ask, &place.fields, neighbour, maps)?)
+    let similarity = similarity(&place.fields)?;
+    place.respond(&pages::WhyPage::new(run, &ask, &place.fields, (neighbour, similarity), maps)?)
 }
 
 fn images(place: &Place) -> Answer {
@@ -114,25 +128,37 @@ fn compare(place: &Place) -> Answer {
     place.respond(&pages::ComparePage::new(&place.shared, &ask, &place.fields)?)
 }
 
+fn no_upload() -> WebError {
+    WebError::absent(
+        "that upload is no longer here (the server has restarted, or newer ones took its room); upload it again",
+    )
+}
+
+/// Neighbours of what was asked about.
+pub(super) struct Near {
+    pub(super) found: Neighbours,
+    /// Whether the text was longer than the model's context.
+    pub(super) cut: bool,
+}
+
 /// Neighbours of what was asked about, if anything was.
-pub(super) fn near(
-    shared: &Shared,
-    subject: &dyn Subject,
-    ask: &NeighboursAsk,
-) -> Option<Result<Neighbours, WebError>> {
+pub(super) fn near(shared: &Shared, subject: &dyn Subject, ask: &NeighboursAsk) -> Option<Result<Near, WebError>> {
     let (run, request) = (subject.run(), &ask.request);
     let asked = ask.subject.as_ref()?;
-    let found = || {
+    let found = || -> Result<Near, WebError> {
         // A selection without heads is found out before a forward pass is made for it.
         run.resolve(&request.heads)?;
-        match asked {
-            Asked::Image(image) => Ok(run.neighbours(Query::Image(*image), request)?),
-            Asked::Upload(_) => Ok(run.neighbours(Query::Trace(&trace(shared, subject, asked)?), request)?),
+        let mut cut = false;
+        let found = match asked {
+            Asked::Image(image) => run.neighbours(Query::Image(*image), request)?,
+            Asked::Upload(_) => run.neighbours(Query::Trace(&trace(shared, subject, asked)?), request)?,
             Asked::Text(text) => {
-                let embedded = subject.model()?.embed(&[text])?.remove(0).0;
-                Ok(run.neighbours(Query::Text(&embedded), request)?)
+                let embedded;
+                (embedded, cut) = subject.model()?.embed(&[text])?.remove(0);
+                run.neighbours(Query::Text(&embedded), request)?
             }
-        }
+        };
+        Ok(Near { found, cut })
     };
     Some(found())
 }
@@ -144,7 +170,7 @@ pub(super) fn maps(shared: &Shared, subject: &dyn Subject, ask: &SegmentAsk) -> 
         let run = subject.run();
         run.resolve(&ask.heads)?;
         let texts: Vec<&str> = ask.texts.iter().map(String::as_str).collect();
-        let embedded: Vec<Vec<f32>> = subject.model()?.embed(&texts)?.into_iter().map(|(text, _cut)| text).collect();
+        let embedded = subject.model()?.embed(&texts)?;
         Maps::of_texts(run, &trace(shared, subject, asked)?, &ask.heads, &ask.texts, &embedded)
     };
     Some(found())
@@ -164,9 +190,7 @@ pub(super) fn pixels(shared: &Shared, subject: &dyn Subject, asked: &Asked) -> R
             let bytes = subject.image_bytes(*index)?;
             Ok(Arc::new(subject.decode(&bytes)?))
         }
-        Asked::Upload(name) => shared.uploads.find(name).ok_or_else(|| {
-            WebError::absent("that upload is no longer here (the server has restarted, or newer ones took its room); upload it again")
-        }),
+        Asked::Upload(name) => shared.uploads.find(name).ok_or_else(no_upload),
         Asked::Text(_) => Err(WebError::question("an image is wanted, not a text")),
     }
 }

@@ -10,6 +10,7 @@ mod handlers;
 mod pages;
 mod place;
 mod subject;
+mod token;
 mod uploads;
 mod work;
 

@@ -110,6 +110,26 @@ impl Place {
     /// Answers a question off the async threads; errors come back in the form that was asked for.
     pub(super) async fn answer(self, question: impl FnOnce(&Self) -> Answer + Send + 'static) -> Answer {
         let (form, shared) = (self.form, Arc::clone(&self.shared));
-        shared.work.answer(move || question(&self)).await.map_err(|error| error.in_form(form))
+        let (run, asked) = (self.run(), self.asked());
+        shared.work.answer(move || question(&self)).await.map_err(|error| {
+            let error = run.into_iter().fold(error.in_form(form), WebError::of_run);
+            asked.into_iter().fold(error, WebError::leading_back)
+        })
+    }
+
+    /// Name of the run that the path names, if it is shown.
+    fn run(&self) -> Option<String> {
+        self.subject().ok().map(|subject| subject.run().name())
+    }
+
+    /// The page of a question without the question, which may be what is wrong; none where there was none.
+    fn asked(&self) -> Option<String> {
+        let page = self.name("page");
+        let empty = self.fields.text().is_empty();
+        match self.run() {
+            _ if empty => None,
+            None => (page == "compare").then(|| "/compare".to_owned()),
+            Some(run) => ["neighbours", "segment", "images"].contains(&page).then(|| format!("/r/{run}/{page}")),
+        }
     }
 }

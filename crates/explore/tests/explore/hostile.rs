@@ -50,12 +50,17 @@ fn bad_questions_have_clear_answers() -> Outcome {
         (format!("{RUN}/head/colors"), 404, "`colors` is no head"),
         (format!("{RUN}/neighbours?heads=tastes&image=1"), 404, "no head of the run"),
         (format!("{RUN}/neighbours?heads=tastes&text=a"), 404, "no head of the run"),
+        (format!("{RUN}/neighbours?heads=tastes"), 404, "no head of the run"),
+        (format!("{RUN}/segment?heads=L9.H0"), 404, "was not extracted"),
         (format!("{RUN}/neighbours?image=1&count=NaN"), 400, "count: `NaN` is not a number"),
         (format!("{RUN}/neighbours?image=999"), 404, "no extracted image `#999`"),
         (format!("{RUN}/neighbours?image={SKIPPED}"), 404, "no extracted image `007.png`"),
         (format!("{RUN}/neighbours?image=1&class=zebra"), 404, "of the class `zebra`"),
         (format!("{RUN}/neighbours?text={long}"), 400, "a text of 10000 characters"),
         (format!("{RUN}/neighbours?upload=0123456789abcdef01234567"), 404, "no longer here"),
+        (format!("{RUN}/segment?image=2000"), 404, "no extracted image `#2000`"),
+        (format!("{RUN}/segment?upload=0123456789abcdef01234567"), 404, "no longer here"),
+        (format!("{RUN}/why?image=1&neighbour=2&similarity=euclid"), 400, "neither dot nor cosine"),
         (format!("{RUN}/segment?image={SKIPPED}&text=a"), 503, "the image is damaged"),
         (format!("{RUN}/why?image=1"), 400, "neighbour: the position"),
         (format!("{RUN}/image/../../etc/passwd"), 404, "no such"),
@@ -97,10 +102,54 @@ fn pages_keep_to_themselves() -> Outcome {
     let policy = headers.get(header::CONTENT_SECURITY_POLICY).and_then(|value| value.to_str().ok()).unwrap_or_default();
     assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
     assert!(headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN).is_none());
-    for (given, expected) in [("Bearer wrong", StatusCode::UNAUTHORIZED), ("Bearer secret", StatusCode::OK)] {
+    Ok(())
+}
+
+#[test]
+fn a_token_is_given_by_a_program_or_a_browser() -> Outcome {
+    let site = Site::new(ExplorerSettings { token: Some("secret".to_owned()), ..ExplorerSettings::default() })?;
+    let (_, headers, page) = site.send(Request::get("/").body(Body::empty())?)?;
+    let schemes: Vec<&[u8]> =
+        headers.get_all(header::WWW_AUTHENTICATE).iter().map(|scheme| scheme.as_bytes()).collect();
+    assert!(schemes.contains(&&b"Bearer"[..]), "for programs");
+    assert!(schemes.iter().any(|scheme| scheme.starts_with(b"Basic realm=\"headspan\"")), "for browsers");
+    let page = String::from_utf8(page)?;
+    assert!(page.contains("asks for a token") && !page.contains("/assets/"), "what it would load is refused: {page}");
+    let (status, body) = site.get("/index.json")?;
+    let body: Value = serde_json::from_str(&body)?;
+    assert_eq!((status, body["status"].as_u64()), (StatusCode::UNAUTHORIZED, Some(401)));
+    for (given, expected) in [
+        ("Bearer wrong", StatusCode::UNAUTHORIZED),
+        ("Bearer secret", StatusCode::OK),
+        // anybody:secret, :secret, anybody:wrong, secret:
+        ("Basic YW55Ym9keTpzZWNyZXQ=", StatusCode::OK),
+        ("basic OnNlY3JldA==", StatusCode::OK),
+        ("Basic YW55Ym9keTp3cm9uZw==", StatusCode::UNAUTHORIZED),
+        ("Basic c2VjcmV0Og==", StatusCode::UNAUTHORIZED),
+        ("Basic secret", StatusCode::UNAUTHORIZED),
+        ("Basic", StatusCode::UNAUTHORIZED),
+        ("secret", StatusCode::UNAUTHORIZED),
+    ] {
         let request = Request::get("/").header(header::AUTHORIZATION, given).body(Body::empty())?;
         assert_eq!(site.send(request)?.0, expected, "{given}");
     }
+    Ok(())
+}
+
+#[test]
+fn an_error_leads_on() -> Outcome {
+    let site = shared();
+    let (_, page) = site.get(&format!("{RUN}/neighbours?heads=tastes&image=1"))?;
+    assert!(page.contains(&format!("href=\"{RUN}/images\"")), "the pages of the run");
+    assert!(page.contains(&format!("<a href=\"{RUN}/neighbours\">Back to the question")), "{page}");
+    let (_, page) = site.get("/compare?count=x")?;
+    assert!(page.contains("<a href=\"/compare\">Back to the question"), "{page}");
+    let (_, page) = site.get(&format!("{RUN}/head/L9.H0"))?;
+    assert!(page.contains(&format!("href=\"{RUN}/images\"")) && !page.contains("Back to"), "{page}");
+    let (_, page) = site.get("/r/scenes/nobody/neighbours?heads=all")?;
+    assert!(!page.contains("/r/scenes/nobody"), "there is no such run to lead to");
+    let (_, said) = site.upload(&[], &format!("{RUN}/segment"))?;
+    assert!(said.contains("the file is empty"), "{said}");
     Ok(())
 }
 

@@ -107,10 +107,20 @@ fn tables_stand_beside_the_pages() -> Outcome {
         format!("{RUN}/head/L3.H3.parquet"),
         format!("{RUN}/images.parquet"),
         "/compare.parquet?image=3".to_owned(),
+        "/compare.parquet?analysis=segment&image=3&text=a+tree&text=the+sea".to_owned(),
     ] {
         let (status, _, body) = site.send(Request::get(&path).body(Body::empty())?)?;
         assert_eq!(status, StatusCode::OK, "{path}: {}", String::from_utf8_lossy(&body));
         assert!(body.starts_with(b"PAR1") && body.ends_with(b"PAR1"), "{path}");
+    }
+    for (path, names) in [
+        ("/index.parquet?property=shapes", vec!["mean_length", "shown"]),
+        ("/compare.parquet?analysis=segment&image=3&text=a+tree", vec!["run", "text", "row", "column", "score"]),
+    ] {
+        let (_, _, body) = site.send(Request::get(path).body(Body::empty())?)?;
+        for name in names {
+            assert!(body.windows(name.len()).any(|bytes| bytes == name.as_bytes()), "{path}: no column {name}");
+        }
     }
     let (status, said) = site.get(&format!("{RUN}/neighbours.parquet"))?;
     assert_eq!((status, said.contains("ask a question first")), (StatusCode::NOT_FOUND, true));
@@ -209,11 +219,12 @@ fn a_chosen_page_stands_alone() -> Outcome {
     let files = site.runtime.block_on(explorer.export(&pages))?;
     let read =
         |name: &str| files.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
-    assert!(read("index.html").contains("page-002.html"));
+    assert!(read("index.html").contains("<a href=\"page-002.html\">“a tree”, image 4, all heads – Segmentation"));
     assert!(read("page-000.html").contains("href=\"page-001.html\""), "the matrix leads to the exported head");
     for page in ["page-000.html", "page-001.html", "page-002.html"] {
         let html = read(page);
         assert!(!html.contains("=\"/") && !html.contains("<form"), "{page} still needs a server");
+        assert!(!html.contains("type=\"module\""), "a browser loads no module for a file");
         for file in html.split(" src=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
             assert!(files.contains_key(file), "{page} shows {file}");
         }

@@ -21,7 +21,7 @@ pub(crate) struct ExploreArgs {
     /// Address to listen on; one that is not of this machine alone lets others in
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7478", help_heading = "Server")]
     pub(crate) listen: SocketAddr,
-    /// Token that every request must carry (`Authorization: Bearer TOKEN`)
+    /// Token that every request must carry (`Authorization: Bearer TOKEN`; in a browser as the password, with any name)
     #[arg(long, value_name = "TOKEN", env = "HEADSPAN_TOKEN", hide_env_values = true, help_heading = "Server")]
     pub(crate) token: Option<String>,
     /// Questions answered at once; default: one a core

@@ -27,6 +27,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use headspan_artifacts::RunId;
 
 use crate::{
     built_in::BuiltInModel,
@@ -165,8 +166,11 @@ pub(crate) fn choices(names: &[String], settings: &Settings) -> Result<Vec<Model
 fn folder_name(folder: &Path) -> Result<String> {
     let whole = fs_err::canonicalize(folder).context("the checkpoint folder of --checkpoint is not there")?;
     let name = whole.file_name().and_then(|name| name.to_str());
-    name.map(str::to_owned)
-        .with_context(|| format!("`{}` has no name that could be a model's id: name the model", folder.display()))
+    let usable = name.filter(|name| RunId::new("any", name).is_ok()).map(str::to_owned);
+    usable.with_context(|| {
+        let folder = folder.display();
+        format!("`{folder}` has no name that could be a model's id; give one: `headspan run-all NAME --checkpoint {folder:?}`")
+    })
 }
 
 /// Writes data to stdout; a closed pipe (`| head`) is not an error.

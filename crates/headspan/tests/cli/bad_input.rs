@@ -47,6 +47,10 @@ fn checkpoints_that_cannot_be_used() -> Outcome {
     let mut command = world.bare();
     command.args(["run-all", "ViT-B-32_openai", "--images", "images"]);
     assert_says(&failing(command, 1)?, &["is not fetched", "headspan fetch ViT-B-32_openai"]);
+    fs::rename(world.path("tiny"), world.path("my clip"))?;
+    let mut command = world.bare();
+    command.args(["run-all", "--checkpoint", "my clip", "--images", "images"]);
+    assert_says(&failing(command, 1)?, &["run-all NAME --checkpoint \"my clip\""]);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     accents::Accents,
     bars::Bars,
-    layout::{breadcrumbs, formats, page, urlencoded},
+    layout::{Title, breadcrumbs, formats, page, urlencoded},
     neighbours::{grid, question, strip},
 };
 use crate::{
@@ -138,7 +138,7 @@ impl Page for HeadPage {
         let ask = |analysis: &str| format!("/r/{run}/{analysis}?heads={name}");
         let accents = Accents::of(shared);
         page(
-            &name,
+            &Title { section: "", asked: format!("{name}: {}", self.property.as_deref().unwrap_or("no label")) },
             Some(run),
             &html! {
                 (place(self, &name))

@@ -2,7 +2,7 @@ use headspan_artifacts::{ImageRow, ImageStatus};
 use maud::{Markup, html};
 use serde::Serialize;
 
-use super::layout::{formats, heading, page};
+use super::layout::{QUESTION_CLASS, Title, formats, heading, page};
 use crate::{
     run::ExploreRun,
     tables::{Columns, name_columns},
@@ -48,18 +48,20 @@ struct Listed {
 
 impl ImagesPage {
     pub(in crate::web) fn new(run: &ExploreRun, ask: &ImagesAsk, fields: &Fields) -> Result<Self, WebError> {
+        let wanted = ask.find.as_ref().map(|find| find.to_lowercase());
         let fits = |row: &&ImageRow| {
             row.status == ImageStatus::Ok
                 && ask.class.as_ref().is_none_or(|class| row.class_id.as_ref() == Some(class))
-                && ask.find.as_ref().is_none_or(|find| row.image_id.contains(find.as_str()))
+                && wanted.as_ref().is_none_or(|wanted| row.image_id.to_lowercase().contains(wanted.as_str()))
         };
-        let found = run.images().iter().filter(fits).count();
+        let fitting: Vec<&ImageRow> = run.images().iter().filter(fits).collect();
+        let found = fitting.len();
         if ask.from > 0 && ask.from >= found {
             let message =
                 format!("{found} images of `{}` are like that; from: {} passes them all over", run.name(), ask.from);
             return Err(WebError::absent(message));
         }
-        let images = run.images().iter().filter(fits).skip(ask.from).take(SHOWN).map(|row| Listed {
+        let images = fitting.into_iter().skip(ask.from).take(SHOWN).map(|row| Listed {
             image_index: row.image_index,
             image_id: row.image_id.clone(),
             class_id: row.class_id.clone(),
@@ -75,6 +77,11 @@ impl ImagesPage {
             next: ask.next,
             kept: fields.without(&["find", "class", "from", "next", "image", "upload", "by"]),
         })
+    }
+
+    /// What the images are filtered by.
+    fn filter(&self) -> String {
+        self.class.iter().chain(&self.find).cloned().collect::<Vec<_>>().join(", ")
     }
 
     /// This page with other images.
@@ -104,10 +111,12 @@ impl Page for ImagesPage {
         let run = self.run.as_str();
         let target = format!("/r/{run}/{}", self.next.name());
         let link = self.link(self.from);
+        // The question gets its own class back.
+        let question = self.kept.renamed(QUESTION_CLASS, "class");
         let query = link.split_once('?').map_or("", |(_, query)| query);
         let last = (self.from + self.images.len()).min(self.found);
         page(
-            "Images",
+            &Title { section: "Images", asked: self.filter() },
             Some(run),
             &html! {
                 (heading("Images", match self.next {
@@ -141,7 +150,7 @@ impl Page for ImagesPage {
                 ol.grid.small {
                     @for image in &self.images {
                         li {
-                            a.picture href={ (target) "?" (self.kept.with("image", &image.image_index.to_string())) } {
+                            a.picture href={ (target) "?" (question.with("image", &image.image_index.to_string())) } {
                                 img loading="lazy" src={ "/r/" (run) "/image/" (image.image_index) } alt=(image.image_id);
                             }
                             @if let Some(class) = &image.class_id { p.class { (class) } }

@@ -6,12 +6,14 @@ use axum::{
 use maud::{DOCTYPE, Markup, html};
 
 use super::accents::Accents;
-use crate::web::{app::Shared, error::WebError};
+use crate::web::{app::Shared, ask::Fields, error::WebError};
 
 const STYLE: &str = include_str!("../assets/style.css");
 const SCRIPT: &str = include_str!("../assets/explorer.js");
 /// Description of the paths and their fields for machines.
 pub(in crate::web) const OPENAPI: &str = include_str!("../assets/openapi.json");
+/// What all titles end with.
+pub(in crate::web) const OURS: &str = " – headspan";
 const ICON: &str = include_str!("../assets/icon.svg");
 
 /// A file of the program itself.
@@ -30,10 +32,47 @@ pub(in crate::web) fn text(kind: &'static str, text: &'static str) -> Response {
     ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")], text).into_response()
 }
 
+/// What a page is called.
+pub(super) struct Title<'a> {
+    /// The kind of page, by its name in the navigation.
+    pub(super) section: &'a str,
+    /// What was asked, which tells the page from others of its kind; may be empty.
+    pub(super) asked: String,
+}
+
+impl Title<'_> {
+    /// The title of a page about a run, or about several.
+    fn text(&self, run: Option<&str>) -> String {
+        let parts = [self.asked.as_str(), self.section, run.unwrap_or("")];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" – ")
+    }
+}
+
+/// A question in words, for a page's title: its texts, its image and its heads. Nothing, if it has no subject.
+pub(super) fn in_words(texts: &[String], image: Option<u64>, upload: Option<&str>, heads: &str) -> String {
+    let mut parts: Vec<String> = texts.iter().map(|text| format!("“{text}”")).collect();
+    parts.extend(image.map(|image| format!("image {image}")));
+    parts.extend(upload.map(|_hash| "your image".to_owned()));
+    if !parts.is_empty() {
+        parts.push(if heads == "all" { "all heads".to_owned() } else { heads.to_owned() });
+    }
+    parts.join(", ")
+}
+
+/// A number of things, such as `1 head` and `2 heads`.
+pub(super) fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// That not all of a text was read, where that is so.
+pub(super) fn cut_note(cut: bool) -> Markup {
+    html! { @if cut { p.hint.cut role="note" { "A text is longer than what the model reads at once: its end was cut off." } } }
+}
+
 /// A whole page. `run` is the one that it is about, for the links between analyses.
-pub(super) fn page(title: &str, run: Option<&str>, body: &Markup) -> Markup {
+pub(super) fn page(title: &Title<'_>, run: Option<&str>, body: &Markup) -> Markup {
     let link = |name: &str, target: &str| {
-        html! { a href=(target) aria-current=[(name == title).then_some("page")] { (name) } }
+        html! { a href=(target) aria-current=[(name == title.section).then_some("page")] { (name) } }
     };
     html! {
         (DOCTYPE)
@@ -42,10 +81,11 @@ pub(super) fn page(title: &str, run: Option<&str>, body: &Markup) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (title) " – headspan" }
+                title { (title.text(run)) (OURS) }
                 link rel="icon" href="/assets/icon.svg";
                 link rel="stylesheet" href="/assets/style.css";
-                script type="module" src="/assets/explorer.js" {}
+                // Not a module: a browser loads none for a saved page, which has no server.
+                script defer src="/assets/explorer.js" {}
             }
             body {
                 a.skip href="#main" { "Skip to the content" }
@@ -68,11 +108,11 @@ pub(super) fn page(title: &str, run: Option<&str>, body: &Markup) -> Markup {
 }
 
 /// What is shown instead of an answer.
-pub(in crate::web) fn error_page(status: StatusCode, message: &str, back: Option<&str>) -> Markup {
+pub(in crate::web) fn error_page(status: StatusCode, message: &str, run: Option<&str>, back: Option<&str>) -> Markup {
     let title = status.canonical_reason().unwrap_or("No answer");
     page(
-        title,
-        None,
+        &Title { section: "", asked: title.to_owned() },
+        run,
         &html! {
             h1 { (title) }
             p.error role="alert" { (message) }
@@ -152,10 +192,10 @@ pub(super) fn heads_field(run: &crate::run::ExploreRun, chosen: &str) -> Markup 
     html! {
         label.heads { "Heads "
             select name="heads" {
-                (option("all", format!("all {} heads", run.heads().count())))
+                (option("all", format!("all {}", counted(run.heads().count(), "head"))))
                 optgroup label="Properties" {
                     @for (property, heads) in run.properties() {
-                        (option(property, format!("{property} ({} heads)", heads.len())))
+                        (option(property, format!("{property} ({})", counted(heads.len(), "head"))))
                     }
                 }
                 optgroup label="Layers" {
@@ -206,7 +246,11 @@ pub(super) fn urlencoded(value: &str) -> String {
     form_urlencoded::byte_serialize(value.as_bytes()).collect()
 }
 
+/// Field that keeps a question's class while an image is chosen: the images that are shown have a class of their own.
+pub(super) const QUESTION_CLASS: &str = "question_class";
+
 /// Where an image of the run is chosen by sight. `next` is the page that asks, `query` its fields.
 pub(super) fn sight(run: &str, next: &str, query: &str) -> String {
-    format!("/r/{run}/images?next={next}&{query}")
+    let fields = Fields::read(Some(query)).renamed("class", QUESTION_CLASS);
+    format!("/r/{run}/images?next={next}&{}", fields.text())
 }

@@ -1,12 +1,13 @@
 use serde::Serialize;
 
+use super::layout::counted;
 use crate::{
     model::ImageTrace,
     pictures::Scale,
     run::ExploreRun,
     segmentation::{contrast, segment as token_scores},
     selection::HeadSelection,
-    tables::{Columns, map_columns},
+    tables::{Columns, patch_columns},
     web::error::WebError,
 };
 
@@ -16,6 +17,9 @@ pub(in crate::web) struct Maps {
     pub(super) grid: usize,
     pub(super) heads: usize,
     pub(super) scale: Scale,
+    /// Whether a text was longer than the model's context. The pages say it, beside their answer.
+    #[serde(skip)]
+    pub(super) cut: bool,
     /// Of one text its scores, of several the lead of each over the best of the others.
     pub(super) shown: Vec<Map>,
     /// Of several texts the scores of each, which the leads are differences of.
@@ -45,17 +49,25 @@ pub(super) struct TextScores {
 }
 
 impl Maps {
-    /// Of one text its scores, of several the lead of each over the others.
+    /// Of one text its scores, of several the lead of each over the others. The texts come as
+    /// [`ExploreModel::embed`] gives them.
+    ///
+    /// [`ExploreModel::embed`]: crate::ExploreModel::embed
     pub(in crate::web) fn of_texts(
         run: &ExploreRun,
         trace: &ImageTrace,
         heads: &HeadSelection,
         texts: &[String],
-        embeddings: &[Vec<f32>],
+        embeddings: &[(Vec<f32>, bool)],
     ) -> Result<Self, WebError> {
-        let directions: Vec<&[f32]> = embeddings.iter().map(Vec::as_slice).collect();
+        let directions: Vec<&[f32]> = embeddings.iter().map(|(text, _cut)| text.as_slice()).collect();
+        let cut = embeddings.iter().any(|(_, cut)| *cut);
         if let [only] = directions[..] {
-            return Self::single(run, trace, heads, &texts[0], only);
+            let found = Self::single(run, trace, heads, &texts[0], only)?;
+            // Not from the smallest score to the largest: where nothing is found, the brightest patch would look like a
+            // find.
+            let scale = Scale::around_zero(largest(&found.shown[0].scores));
+            return Ok(Self { scale, cut, ..found });
         }
         let found = contrast(run, trace, heads, &directions)?;
         let (grid, count) = (found.maps[0].grid, found.maps[0].heads.len());
@@ -70,9 +82,9 @@ impl Maps {
         let texts: Vec<TextScores> =
             texts.map(|(text, map)| TextScores { title: text.clone(), scores: map.patches }).collect();
         // The texts and their differences are shown side by side, so the scale holds them all.
-        let largest = texts.iter().flat_map(|text| &text.scores).fold(found.scale, |most, score| most.max(score.abs()));
+        let extent = texts.iter().map(|text| largest(&text.scores)).fold(found.scale, f32::max);
         let winners = (0..grid * grid).map(|patch| ahead(&texts, patch)).collect();
-        Ok(Self { grid, heads: count, scale: Scale::around_zero(largest), shown, texts, winners })
+        Ok(Self { grid, heads: count, scale: Scale::around_zero(extent), cut, shown, texts, winners })
     }
 
     /// Of the direction in which a neighbour lies.
@@ -97,19 +109,22 @@ impl Maps {
         let (grid, heads, scale) = (found.grid, found.heads.len(), Scale::of(&found.patches));
         let (class_token, total) = (found.class_token, found.total());
         let map = Map { title: title.to_owned(), scores: found.patches, class_token, total };
-        Ok(Self { grid, heads, scale, shown: vec![map], texts: Vec::new(), winners: Vec::new() })
+        Ok(Self { grid, heads, scale, cut: false, shown: vec![map], texts: Vec::new(), winners: Vec::new() })
     }
 
     /// One row a patch of each map.
     pub(super) fn table(&self) -> Columns {
-        let maps: Vec<(&str, &[f32])> =
-            self.shown.iter().map(|map| (map.title.as_str(), map.scores.as_slice())).collect();
-        map_columns(self.grid, &maps)
+        patch_columns(&self.grids())
+    }
+
+    /// Patches along one side, title and scores of each map.
+    pub(super) fn grids(&self) -> Vec<(usize, &str, &[f32])> {
+        self.shown.iter().map(|map| (self.grid, map.title.as_str(), map.scores.as_slice())).collect()
     }
 
     /// What was summed, in words.
     pub(super) fn summary(&self) -> String {
-        format!("{0} × {0} patches, summed over {1} heads", self.grid, self.heads)
+        format!("{0} × {0} patches, summed over {1}", self.grid, counted(self.heads, "head"))
     }
 
     /// One scale for the maps of several answers, if they have maps of one kind.
@@ -121,6 +136,11 @@ impl Maps {
             diverging: one.diverging || other.diverging,
         })
     }
+}
+
+/// Largest distance of a score from zero.
+fn largest(scores: &[f32]) -> f32 {
+    scores.iter().fold(0.0, |most, score| most.max(score.abs()))
 }
 
 /// The text with the largest score in a patch; of equal ones the first.

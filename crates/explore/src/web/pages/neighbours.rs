@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use headspan_artifacts::HeadId;
 use maud::{Markup, html};
 use serde::Serialize;
@@ -6,8 +8,8 @@ use super::{
     accents::Accents,
     bars::Bars,
     layout::{
-        by, formats, heading, heads_field, image_choice, own_image, page, selection_tag, sight, subject_query,
-        upload_form, urlencoded,
+        Title, by, counted, cut_note, formats, heading, heads_field, image_choice, in_words, own_image, page,
+        selection_tag, sight, subject_query, upload_form, urlencoded,
     },
 };
 use crate::{
@@ -18,6 +20,7 @@ use crate::{
     web::{
         app::{Shared, head_path},
         ask::{Fields, NeighboursAsk, Subject},
+        handlers::Near,
         place::Page,
     },
 };
@@ -40,18 +43,16 @@ pub(in crate::web) struct NeighboursPage {
     image_id: Option<String>,
     upload: Option<String>,
     text: Option<String>,
+    /// Whether the text was longer than the model's context.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cut: bool,
     answer: Option<Neighbours>,
     #[serde(skip)]
     query: String,
 }
 
 impl NeighboursPage {
-    pub(in crate::web) fn new(
-        run: &ExploreRun,
-        ask: &NeighboursAsk,
-        fields: &Fields,
-        answer: Option<Neighbours>,
-    ) -> Self {
+    pub(in crate::web) fn new(run: &ExploreRun, ask: &NeighboursAsk, fields: &Fields, answer: Option<Near>) -> Self {
         let (request, subject) = (&ask.request, ask.subject.as_ref());
         Self {
             run: run.name(),
@@ -67,7 +68,8 @@ impl NeighboursPage {
                 .map(|row| row.image_id.clone()),
             upload: subject.and_then(Subject::upload),
             text: subject.and_then(Subject::text),
-            answer,
+            cut: answer.as_ref().is_some_and(|near| near.cut),
+            answer: answer.map(|near| near.found),
             query: fields.text(),
         }
     }
@@ -75,14 +77,26 @@ impl NeighboursPage {
     fn subject(&self) -> Option<String> {
         subject_query(self.image, self.upload.as_deref())
     }
+
+    fn title(&self) -> Title<'static> {
+        let asked = in_words(self.text.as_slice(), self.image, self.upload.as_deref(), &self.heads);
+        Title { section: "Neighbours", asked }
+    }
+
+    /// What "why" keeps of the question, so that its links lead back to it.
+    fn rest(&self) -> String {
+        Fields::read(Some(&self.query)).only(&["count", "class", "farthest"]).text()
+    }
 }
 
 impl Page for NeighboursPage {
     fn html(&self, shared: &Shared) -> Markup {
         let run = self.run.as_str();
         let path = format!("/r/{run}/neighbours");
+        let (subject, rest) = (self.subject(), self.rest());
+        let why = subject.as_deref().map(|subject| [subject, rest.as_str()]);
         page(
-            "Neighbours",
+            &self.title(),
             Some(run),
             &html! {
                 (heading("Nearest neighbours", "Images that the chosen heads see alike. Contributions of several heads are averaged."))
@@ -90,8 +104,9 @@ impl Page for NeighboursPage {
                 (upload_form(&format!("{path}?{}", self.query)))
                 @if let Some(answer) = &self.answer {
                     section.answer aria-label="Answer" {
+                        (cut_note(self.cut))
                         (asked(shared, self, answer, &path))
-                        (grid(run, &question(&self.heads, self.similarity), &answer.images, self.subject().as_deref(), Bars::of(answer.images.iter())))
+                        (grid(run, &question(&self.heads, self.similarity), &answer.images, why, Bars::of(answer.images.iter())))
                     }
                 } @else {
                     p.empty { "Choose heads, and say of what: a text, an image of the run, or an image of yours." }
@@ -111,7 +126,7 @@ fn form(shared: &Shared, shown: &NeighboursPage, path: &str) -> Markup {
         form.ask autocomplete="off" method="get" action=(path) {
             @if let Some(subject) = shared.subjects.get(&shown.run) {
                 (heads_field(subject.run(), &shown.heads))
-                datalist id="classes" { @for class in subject.run().classes().iter().take(LISTED) { option value=(class) {} } }
+                (class_list(subject.run().classes()))
             }
             fieldset {
                 legend { "Near" }
@@ -130,12 +145,26 @@ fn form(shared: &Shared, shown: &NeighboursPage, path: &str) -> Markup {
                         option value="cosine" selected[shown.similarity == Similarity::Cosine] { "cosine" }
                     }
                 }
-                label { "Class " input type="text" name="class" list="classes" maxlength="200" value=(shown.classes.first().map_or("", String::as_str)) placeholder="any"; }
+                (class_fields(&shown.classes))
                 label.check { input type="checkbox" name="farthest" value="1" checked[shown.farthest]; " farthest first" }
                 button { "Find" }
             }
         }
     }
+}
+
+/// Fields for classes, those that were given and at least one.
+pub(super) fn class_fields(classes: &[String]) -> Markup {
+    html! {
+        @for place in 0..classes.len().max(1) {
+            label { "Class " input type="text" name="class" list="classes" maxlength="200" value=(classes.get(place).map_or("", String::as_str)) placeholder="any"; }
+        }
+    }
+}
+
+/// Classes that [`class_fields`] offers while typing.
+pub(super) fn class_list(classes: &BTreeSet<String>) -> Markup {
+    html! { datalist id="classes" { @for class in classes.iter().take(LISTED) { option value=(class) {} } } }
 }
 
 /// What was asked about, of which heads, and where the answer leads on to.
@@ -164,7 +193,7 @@ fn asked(shared: &Shared, shown: &NeighboursPage, answer: &Neighbours, path: &st
                     dt { "averaged" }
                     dd.hint {
                         @for head in answer.heads.iter().take(LINKED) { a href=(head_path(run, *head)) { (head) } " " }
-                        @if answer.heads.len() > LINKED { "and " (answer.heads.len() - LINKED) " more heads" }
+                        @if answer.heads.len() > LINKED { "and " (counted(answer.heads.len() - LINKED, "more head")) }
                     }
                 }
                 dt { "shown" } dd { (answer.images.len()) " of " (answer.compared) " images" }
@@ -188,9 +217,9 @@ pub(super) fn question(heads: &str, similarity: Similarity) -> String {
     format!("heads={}{measure}", urlencoded(heads))
 }
 
-/// Images with what they are, each a place to go on from with the same `question`. `subject` is what they are neighbours of,
-/// for "why". `bars` is the scale that their scores are drawn on.
-pub(super) fn grid(run: &str, question: &str, images: &[Neighbour], subject: Option<&str>, bars: Bars) -> Markup {
+/// Images with what they are, each a place to go on from with the same `question`. `why` is what they are neighbours of, and
+/// what else its page keeps of the question. `bars` is the scale that their scores are drawn on.
+pub(super) fn grid(run: &str, question: &str, images: &[Neighbour], why: Option<[&str; 2]>, bars: Bars) -> Markup {
     html! {
         ol.grid {
             @for image in images {
@@ -204,8 +233,8 @@ pub(super) fn grid(run: &str, question: &str, images: &[Neighbour], subject: Opt
                     p.id title=(image.image_id) { (image.image_id) }
                     p.links {
                         a href={ "/r/" (run) "/segment?image=" (index) "&" (question) } { "segment" }
-                        @if let Some(subject) = subject {
-                            " · " a href={ "/r/" (run) "/why?" (subject) "&" (question) "&neighbour=" (index) } { "why" }
+                        @if let Some([subject, rest]) = why {
+                            " · " a href={ "/r/" (run) "/why?" (subject) "&" (question) "&neighbour=" (index) @if !rest.is_empty() { "&" (rest) } } { "why" }
                         }
                     }
                 }

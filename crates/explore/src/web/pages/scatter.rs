@@ -62,6 +62,11 @@ impl Axis {
         found.ok_or_else(|| WebError::question(format!("an axis is one of {}", names())))
     }
 
+    /// Whether many heads share a value, so that their points would hide each other.
+    fn is_shared(self) -> bool {
+        matches!(self, Self::Consistent | Self::Layer)
+    }
+
     fn of(self, cell: &HeadCell) -> Option<f64> {
         match self {
             Self::Variance => cell.figures.map(|figures| figures.variance_share),
@@ -89,7 +94,10 @@ pub(super) fn scatter(models: &[ModelOverview], x: Axis, y: Axis, query: &str, a
     html! {
         section {
             h2 { "Heads by their numbers" }
-            p.hint { "Each point is a head, in the colour of its property; it leads to the head's page." }
+            p.hint {
+                "Each point is a head, in the colour of its property; it leads to the head's page."
+                @if x.is_shared() { " Heads that share a value stand a little beside it, not on each other." }
+            }
             form.filter autocomplete="off" method="get" action="/" {
                 @for (key, value) in others.pairs() { input type="hidden" name=(key) value=(value); }
                 (choice("Across", "x", x)) (choice("Up", "y", y))
@@ -135,8 +143,8 @@ fn plot(model: &ModelOverview, (x, across): (Axis, &Ticks), (y, down): (Axis, &T
                 text.axis transform={ "translate(12 " (f64::midpoint(TOP, foot)) ") rotate(-90)" } text-anchor="middle" { (y.title()) }
                 @for (index, cell) in cells.iter().enumerate() {
                     @if let (Some(across), Some(up)) = (x.of(cell), y.of(cell)) {
-                        // Heads with equal numbers stand beside each other, not on each other.
-                        @let aside = (index % 5) as f64 * 2.4 - 4.8;
+                        // Where a place tells a number of its own, it must be that number's.
+                        @let aside = if x.is_shared() { (index % 5) as f64 * 2.4 - 4.8 } else { 0.0 };
                         a.(accents.class(cell.property.as_deref())) href=(head_path(&model.run, cell.head)) {
                             circle.dot.dim[!cell.shown] cx=(format!("{:.1}", column(across) + aside)) cy=(format!("{:.1}", row(up))) r="5" {
                                 title { (cell.name) ": " (cell.property.as_deref().unwrap_or("no label")) ", " (number(across)) ", " (number(up)) }

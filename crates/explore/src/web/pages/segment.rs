@@ -4,12 +4,13 @@ use serde::Serialize;
 use super::{
     heat::maps,
     layout::{
-        breadcrumbs, formats, heading, heads_field, image_choice, own_image, page, selection_tag, sight, subject_query,
-        upload_form, urlencoded,
+        Title, breadcrumbs, cut_note, formats, heading, heads_field, image_choice, in_words, own_image, page,
+        selection_tag, sight, subject_query, upload_form, urlencoded,
     },
     maps::Maps,
 };
 use crate::{
+    neighbours::Similarity,
     pictures::Shading,
     run::ExploreRun,
     tables::Columns,
@@ -33,6 +34,9 @@ pub(in crate::web) struct SegmentPage {
     image: Option<u64>,
     upload: Option<String>,
     shading: Shading,
+    /// Whether a text was longer than the model's context.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cut: bool,
     answer: Option<Maps>,
     #[serde(skip)]
     query: String,
@@ -47,6 +51,7 @@ impl SegmentPage {
             image: ask.subject.as_ref().and_then(Subject::image),
             upload: ask.subject.as_ref().and_then(Subject::upload),
             shading: ask.shading,
+            cut: answer.as_ref().is_some_and(|maps| maps.cut),
             answer,
             query: fields.text(),
         }
@@ -66,7 +71,10 @@ impl Page for SegmentPage {
         let picture = seen(run, self.image, self.upload.as_deref());
         let has_image = self.image.is_some() || self.upload.is_some();
         page(
-            "Segmentation",
+            &Title {
+                section: "Segmentation",
+                asked: in_words(&self.texts, self.image, self.upload.as_deref(), &self.heads),
+            },
             Some(run),
             &html! {
                 (heading("Segmentation", "Where in an image the chosen heads find a text, or which of several texts is ahead where."))
@@ -80,6 +88,7 @@ impl Page for SegmentPage {
                                 { "neighbours of this image" }
                             " · " a href={ "/compare?analysis=segment&" (self.query) } { "other models" } " · " (formats(&path, &self.query))
                         }
+                        (cut_note(self.cut))
                         (maps(answer, &picture, self.shading, None))
                     }
                 } @else if has_image {
@@ -146,6 +155,11 @@ pub(in crate::web) struct WhyPage {
     neighbour_id: String,
     answer: Maps,
     #[serde(skip)]
+    similarity: Similarity,
+    /// What the question about neighbours was, its subject left out.
+    #[serde(skip)]
+    kept: Fields,
+    #[serde(skip)]
     query: String,
 }
 
@@ -154,14 +168,36 @@ impl WhyPage {
         run: &ExploreRun,
         ask: &SegmentAsk,
         fields: &Fields,
-        neighbour: u64,
+        (neighbour, similarity): (u64, Similarity),
         answer: Maps,
     ) -> Result<Self, WebError> {
         let subject = ask.subject.as_ref();
         let (image, upload) = (subject.and_then(Subject::image), subject.and_then(Subject::upload));
         let neighbour_id = run.image(neighbour)?.image_id.clone();
         let (heads, query) = (ask.heads.to_string(), fields.text());
-        Ok(Self { run: run.name(), heads, image, upload, neighbour, neighbour_id, answer, query })
+        let mut kept = Fields::default();
+        kept.push("heads", &heads);
+        for (key, value) in fields.only(&["similarity", "class", "count", "farthest"]).pairs() {
+            kept.push(key, value);
+        }
+        Ok(Self { run: run.name(), heads, image, upload, neighbour, neighbour_id, answer, similarity, kept, query })
+    }
+
+    fn title(&self) -> Title<'static> {
+        let asked = in_words(&[], self.image, self.upload.as_deref(), &self.heads);
+        Title { section: "Why", asked: format!("image {} near {asked}", self.neighbour) }
+    }
+
+    /// What the map says, which is not the score where that is a cosine.
+    fn lead(&self) -> &'static str {
+        match self.similarity {
+            Similarity::Dot => {
+                "The score of a neighbour is a sum over the patches of the query. Bright patches carry it."
+            }
+            Similarity::Cosine => {
+                "The map is of the dot product, a sum over the patches of the query: the cosine by which the neighbour was found, times the lengths of the two contributions. Bright patches carry it."
+            }
+        }
     }
 }
 
@@ -170,19 +206,20 @@ impl Page for WhyPage {
         let run = self.run.as_str();
         let turned = format!("image={}&neighbour={}", self.neighbour, self.image.unwrap_or(0));
         let subject = subject_query(self.image, self.upload.as_deref()).unwrap_or_default();
-        let back = format!("/r/{run}/neighbours?heads={}&{subject}", urlencoded(&self.heads));
+        let kept = self.kept.text();
+        let back = format!("/r/{run}/neighbours?{kept}&{subject}");
         page(
-            "Why",
+            &self.title(),
             Some(run),
             &html! {
                 (breadcrumbs(&[("Neighbours", back)], &format!("why image {}", self.neighbour)))
-                (heading("Why this neighbour", "The score of a neighbour is a sum over the patches of the query. Bright patches carry it."))
+                (heading("Why this neighbour", self.lead()))
                 p.meta {
                     (selection_tag(shared, run, &self.heads)) " · " (self.answer.summary())
                     @if self.image.is_some() {
-                        " · " a href={ "/r/" (run) "/why?heads=" (urlencoded(&self.heads)) "&" (turned) } { "the other way round" }
+                        " · " a href={ "/r/" (run) "/why?" (kept) "&" (turned) } { "the other way round" }
                     }
-                    " · " a href={ "/r/" (run) "/neighbours?heads=" (urlencoded(&self.heads)) "&image=" (self.neighbour) } { "neighbours of the neighbour" }
+                    " · " a href={ "/r/" (run) "/neighbours?" (kept) "&image=" (self.neighbour) } { "neighbours of the neighbour" }
                     " · " (formats(&format!("/r/{run}/why"), &self.query))
                 }
                 div.pair {

@@ -1,13 +1,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use arrow::array::{Float64Array, StringArray, UInt32Array};
+use arrow::array::{BooleanArray, Float64Array, StringArray, UInt32Array};
 use headspan_artifacts::HeadId;
 use maud::{Markup, html};
 use serde::Serialize;
 
 use super::{
     accents::Accents,
-    layout::{formats, heading, page, urlencoded},
+    filter::{filter, properties},
+    layout::{Title, formats, heading, page, urlencoded},
     scatter::{Axis, scatter},
 };
 use crate::{
@@ -23,24 +24,24 @@ use crate::{
 };
 
 /// Texts of a head that are looked at, as in the paper.
-const TEXTS: usize = 5;
+pub(super) const TEXTS: usize = 5;
 
 /// All heads of all runs.
 #[derive(Debug, Serialize)]
 pub(in crate::web) struct Overview {
-    models: Vec<ModelOverview>,
+    pub(super) models: Vec<ModelOverview>,
     /// Heads by property, then by run.
-    properties: BTreeMap<String, BTreeMap<String, usize>>,
-    run: Option<String>,
-    property: Option<String>,
-    text: Option<String>,
-    consistent: usize,
+    pub(super) properties: BTreeMap<String, BTreeMap<String, usize>>,
+    pub(super) run: Option<String>,
+    pub(super) property: Option<String>,
+    pub(super) text: Option<String>,
+    pub(super) consistent: usize,
     x: Axis,
     y: Axis,
     #[serde(skip)]
-    runs: Vec<String>,
+    pub(super) runs: Vec<String>,
     #[serde(skip)]
-    query: String,
+    pub(super) query: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -107,6 +108,12 @@ impl Overview {
         Ok(overview)
     }
 
+    /// What the heads are filtered by, in words.
+    fn filtered(&self) -> String {
+        let text = self.text.iter().map(|text| format!("“{text}”"));
+        self.run.iter().chain(&self.property).cloned().chain(text).collect::<Vec<_>>().join(", ")
+    }
+
     fn leaves(&self, cell: &HeadCell) -> bool {
         let property = self.property.as_ref().is_none_or(|wanted| cell.property.as_ref() == Some(wanted));
         let text = self.text.as_ref().is_none_or(|wanted| {
@@ -150,7 +157,7 @@ impl ModelOverview {
         }
     }
 
-    fn cells(&self) -> impl Iterator<Item = &HeadCell> {
+    pub(super) fn cells(&self) -> impl Iterator<Item = &HeadCell> {
         self.layers.iter().flat_map(|(_, cells)| cells)
     }
 }
@@ -189,7 +196,7 @@ impl Page for Overview {
     fn html(&self, shared: &Shared) -> Markup {
         let accents = Accents::of(shared);
         page(
-            "Heads",
+            &Title { section: "Heads", asked: self.filtered() },
             None,
             &html! {
                 (heading("What the heads look at", "Each cell is an attention head of a CLIP model: its property, and how many of its first five texts fit it."))
@@ -231,60 +238,9 @@ impl Page for Overview {
             ("variance", Arc::new(numbers(|cell| cell.figures.map(|figures| figures.variance)))),
             ("variance_share", Arc::new(numbers(|cell| cell.figures.map(|figures| figures.variance_share)))),
             ("effective_rank", Arc::new(numbers(|cell| cell.figures.map(|figures| figures.effective_rank)))),
+            ("mean_length", Arc::new(numbers(|cell| cell.figures.map(|figures| figures.mean_length)))),
+            ("shown", Arc::new(rows().map(|(_, cell)| Some(cell.shown)).collect::<BooleanArray>())),
         ]
-    }
-}
-
-fn filter(overview: &Overview) -> Markup {
-    html! {
-        form.filter autocomplete="off" method="get" action="/" {
-            @if overview.runs.len() > 1 {
-                label { "Model "
-                    select name="run" {
-                        option value="" { "all" }
-                        @for run in &overview.runs { option value=(run) selected[overview.run.as_ref() == Some(run)] { (run) } }
-                    }
-                }
-            }
-            label { "Property "
-                select name="property" {
-                    option value="" { "any" }
-                    @for property in overview.properties.keys() {
-                        option value=(property) selected[overview.property.as_ref() == Some(property)] { (property) }
-                    }
-                }
-            }
-            label { "Texts contain " input type="search" name="text" maxlength="200" value=(overview.text.as_deref().unwrap_or("")); }
-            label { "Fitting texts at least "
-                input type="number" name="consistent" min="0" max="5" value=(overview.consistent);
-            }
-            button { "Filter" }
-            @if overview.run.is_some() || overview.property.is_some() || overview.text.is_some() || overview.consistent > 0 { a href="/" { "All heads" } }
-        }
-    }
-}
-
-/// The properties with their colours; each leaves its own heads. Beside them what the shades mean.
-fn properties(overview: &Overview, accents: &Accents) -> Markup {
-    let others = Fields::read(Some(&overview.query)).without(&["property"]);
-    let link = |property: &str| match overview.property.as_deref() {
-        Some(chosen) if chosen == property => format!("/?{}", others.text()),
-        _ => format!("/?{}", others.with("property", property)),
-    };
-    html! {
-        div.keys {
-            ul.properties aria-label="Properties" {
-                @for (property, counts) in &overview.properties {
-                    li { a href=(link(property)) aria-current=[(overview.property.as_ref() == Some(property)).then_some("true")] {
-                        (accents.tag(Some(property))) " " span.number { (counts.values().sum::<usize>()) }
-                    } }
-                }
-            }
-            div.shades {
-                span { "texts that fit" }
-                ol { @for fit in 0..=TEXTS { li.(format!("a{fit}")) { (fit) } } li.none { "n/a" } }
-            }
-        }
     }
 }
 

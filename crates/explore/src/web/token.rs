@@ -1,0 +1,131 @@
+//! The token that an explorer may ask for.
+
+use axum::{
+    Json,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use maud::{DOCTYPE, html};
+use serde_json::json;
+
+use crate::web::place::Form;
+
+const MESSAGE: &str = "this explorer asks for a token";
+
+/// Whether a request carries the token, if there is one.
+pub(super) fn allowed(headers: &HeaderMap, token: Option<&str>) -> bool {
+    let Some(token) = token else { return true };
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| given(value.as_bytes())).unwrap_or_default();
+    // Hashes have one length, and comparing them says nothing about the token by its time.
+    blake3::hash(&given) == blake3::hash(token.as_bytes())
+}
+
+/// What a request without the token gets. A browser asks its user for a name and a password, and sends them with all that
+/// follows.
+pub(super) fn refusal(path: &str) -> Response {
+    let status = StatusCode::UNAUTHORIZED;
+    let mut refused = if Form::split(path).1 == Form::Page {
+        (status, page()).into_response()
+    } else {
+        (status, Json(json!({ "error": MESSAGE, "status": status.as_u16() }))).into_response()
+    };
+    for scheme in ["Basic realm=\"headspan\", charset=\"UTF-8\"", "Bearer"] {
+        refused.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+    }
+    refused
+}
+
+/// Plain: style and script are kept by the token, too.
+fn page() -> maud::Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { "Unauthorized – headspan" }
+            }
+            body {
+                h1 { "Unauthorized" }
+                p role="alert" { (MESSAGE) }
+                p { "Load the page again, and give any name and the token as password. A program sends “Authorization: Bearer” and the token." }
+            }
+        }
+    }
+}
+
+/// The token that a header of authorization gives. Schemes are named in any case (RFC 9110, section 11.1).
+fn given(header: &[u8]) -> Option<Vec<u8>> {
+    let space = header.iter().position(|byte| *byte == b' ')?;
+    let (scheme, rest) = (&header[..space], header[space..].trim_ascii());
+    if scheme.eq_ignore_ascii_case(b"Bearer") {
+        return Some(rest.to_vec());
+    }
+    if !scheme.eq_ignore_ascii_case(b"Basic") {
+        return None;
+    }
+    let pair = base64(rest)?;
+    let colon = pair.iter().position(|byte| *byte == b':')?;
+    Some(pair[colon + 1..].to_vec())
+}
+
+/// Bytes that are written in base64, with padding or without.
+fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    let digits = text.iter().rposition(|digit| *digit != b'=').map_or(&[][..], |last| &text[..=last]);
+    if digits.len() % 4 == 1 {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);
+    for group in digits.chunks(4) {
+        let mut bits = 0_u32;
+        for digit in group {
+            bits = bits << 6 | value(*digit)?;
+        }
+        let whole = (bits << (6 * (4 - group.len()))).to_be_bytes();
+        bytes.extend_from_slice(&whole[1..group.len()]);
+    }
+    Some(bytes)
+}
+
+fn value(digit: u8) -> Option<u32> {
+    let value = match digit {
+        b'A'..=b'Z' => digit - b'A',
+        b'a'..=b'z' => digit - b'a' + 26,
+        b'0'..=b'9' => digit - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => return None,
+    };
+    Some(u32::from(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_rfc_4648() {
+        for (text, bytes) in [
+            ("", ""),
+            ("Zg==", "f"),
+            ("Zm8=", "fo"),
+            ("Zm9v", "foo"),
+            ("Zm9vYg==", "foob"),
+            ("Zm9vYmE=", "fooba"),
+            ("Zm9vYmFy", "foobar"),
+        ] {
+            assert_eq!(base64(text.as_bytes()).as_deref(), Some(bytes.as_bytes()), "{text}");
+        }
+        assert_eq!(base64(b"+/+/"), Some(vec![0xfb, 0xff, 0xbf]));
+        assert!(base64(b"Zm9v!").is_none() && base64(b"Z").is_none() && base64(b"Zm=v").is_none());
+    }
+
+    #[test]
+    fn the_password_is_all_that_follows_the_first_colon() {
+        // "anybody:se:cret"
+        assert_eq!(given(b"Basic YW55Ym9keTpzZTpjcmV0").as_deref(), Some(&b"se:cret"[..]));
+        assert_eq!(given(b"bearer se:cret").as_deref(), Some(&b"se:cret"[..]));
+        assert!(given(b"Digest x").is_none() && given(b"Basic").is_none() && given(b"Basic YQ==").is_none());
+    }
+}
