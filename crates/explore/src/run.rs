@@ -5,8 +5,7 @@ use std::{
 };
 
 use headspan_artifacts::{
-    HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, ReadoutRow, RunDirectory, TextspanRow,
-    read_rows,
+    HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, ReadoutRow, RunDirectory, TextspanRow, read_rows,
 };
 use headspan_clip::Readout;
 use rayon::prelude::*;

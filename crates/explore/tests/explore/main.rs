@@ -1,7 +1,7 @@
 //! The analyses against their dense definitions, and the pages that show them.
 
-mod dense;
 mod asking;
+mod dense;
 mod hostile;
 mod pytorch;
 mod site;
