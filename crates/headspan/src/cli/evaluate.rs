@@ -1,6 +1,6 @@
 //! What a model is tried on.
 
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use headspan_clip::DeviceChoice;
@@ -87,8 +87,8 @@ pub(crate) struct SegmentationArgs {
     pub(crate) layers: LayerSelection,
 
     /// Scenes, if they are rendered; images at most, if not
-    #[arg(long, value_name = "N", default_value_t = 500)]
-    pub(crate) limit: usize,
+    #[arg(long, value_name = "N", default_value = "500")]
+    pub(crate) limit: NonZeroUsize,
 
     /// Seed of the world of scenes; not that of the training
     #[arg(long, default_value_t = 77)]

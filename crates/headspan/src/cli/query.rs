@@ -1,6 +1,6 @@
 //! What can be asked of a finished run.
 
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use headspan_explore::Shading;
@@ -52,7 +52,7 @@ pub(crate) struct OutputArgs {
     #[arg(long, value_name = "FILE", help_heading = "Answer")]
     pub(crate) parquet: Option<PathBuf>,
     /// A picture, too: a contact sheet or a heat map (PNG)
-    #[arg(long, value_name = "FILE", help_heading = "Answer")]
+    #[arg(long, value_name = "FILE.png", value_parser = png_file, help_heading = "Answer")]
     pub(crate) picture: Option<PathBuf>,
 }
 
@@ -81,8 +81,8 @@ pub(crate) struct NeighboursArgs {
     #[arg(long, value_name = "TEXT", help_heading = "Question")]
     pub(crate) text: Option<String>,
     /// Images in the answer
-    #[arg(long, value_name = "N", default_value_t = 8, help_heading = "Question")]
-    pub(crate) count: usize,
+    #[arg(long, value_name = "N", default_value = "8", help_heading = "Question")]
+    pub(crate) count: NonZeroUsize,
     /// Compare by cosine instead of the dot product
     #[arg(long, help_heading = "Question")]
     pub(crate) cosine: bool,
@@ -161,6 +161,12 @@ pub(crate) struct WhyArgs {
     pub(crate) heads: String,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+}
+
+fn png_file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let is_png = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
+    if is_png { Ok(path) } else { Err("pictures are PNG: end the name in .png".to_owned()) }
 }
 
 fn share(text: &str) -> Result<f32, String> {

@@ -37,7 +37,7 @@ pub(super) fn segmentation(arguments: &SegmentationArgs) -> Result<()> {
     let found = match (&arguments.images, &arguments.masks, &arguments.classes) {
         (Some(images), Some(masks), Some(classes)) => {
             let mut trial = trial(&listed(classes, &arguments.template)?)?;
-            let skipped = of_folders(&mut trial, images, masks, arguments.limit)?;
+            let skipped = of_folders(&mut trial, images, masks, arguments.limit.get())?;
             if trial.images() == 0 {
                 bail!("no image could be scored; the warnings above say why");
             }
@@ -119,7 +119,7 @@ fn of_scenes<'a>(
     let world = World { seed: arguments.seed, captions: 0, ..World::default() };
     let mut named = trial(&(0..NAMES).map(name).collect::<Vec<_>>())?;
     let beside = World { bystanders: 1.0, ..world };
-    let two = (0..).filter(|index| beside.subject(*index).1.is_some()).take(arguments.limit);
+    let two = (0..).filter(|index| beside.subject(*index).1.is_some()).take(arguments.limit.get());
     for scene in two.map(|index| beside.scene(index)) {
         let Some(bystander) = scene.bystander else { continue };
         let hue = |hue: Hue| scene.attributes.shows(Hue::CATEGORY).then_some(hue);
@@ -131,7 +131,7 @@ fn of_scenes<'a>(
         named.add_named(&rgb(&scene), &asked)?;
     }
     let mut predicted = trial(&objects())?;
-    for scene in (0..arguments.limit as u64).map(|index| world.scene(index)) {
+    for scene in (0..arguments.limit.get() as u64).map(|index| world.scene(index)) {
         predicted.add(&rgb(&scene), &grey(&scene, &scene.mask))?;
     }
     let scored = |title, key, trial: &SegmentationTrial<'_>| Scored {

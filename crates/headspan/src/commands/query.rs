@@ -97,7 +97,7 @@ fn neighbours(arguments: &NeighboursArgs) -> Result<()> {
     let bench = open(subject)?;
     let request = NeighboursRequest {
         heads: selection(&arguments.heads)?,
-        count: arguments.count,
+        count: arguments.count.get(),
         similarity: if arguments.cosine { Similarity::Cosine } else { Similarity::Dot },
         classes: arguments.class.iter().cloned().collect::<BTreeSet<_>>(),
         farthest: arguments.farthest,
@@ -266,13 +266,9 @@ fn extremes(arguments: &ExtremesArgs) -> Result<()> {
         (None, Some(rank)) => format!("projection of {head} on what its text {rank} adds to those before it"),
         (None, None) => format!("distance of {head} from its mean"),
     };
-    print(&format!(
-        "{what}: mean {:.5}, standard deviation {:.5}\n\nlargest\n{}",
-        found.mean,
-        found.std,
-        image_table(&found.largest)
-    ))?;
-    print(&format!("smallest\n{}", image_table(&found.smallest)))
+    let tables: Vec<String> = groups.iter().map(|(end, images)| format!("{end}\n{}", image_table(images))).collect();
+    let (mean, std) = (found.mean, found.std);
+    print(&format!("{what}: mean {mean:.5}, standard deviation {std:.5}\n\n{}", tables.join("\n\n")))
 }
 
 fn why(arguments: &WhyArgs) -> Result<()> {
