@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use arrow::{
-    array::{Array, AsArray},
-    datatypes::{DataType, Int64Type, Schema},
+    array::{Array, ArrayRef, AsArray, Float64Array},
+    datatypes::{DataType, Float64Type, Int64Type, Schema},
 };
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 
@@ -35,6 +35,10 @@ pub(super) fn read(
     for batch in reader {
         let batch = batch.map_err(|source| failed(source.into()))?;
         let labels = batch.column(0);
+        let floats = floats(labels);
+        if let Some(row) = floats.as_ref().and_then(first_fraction) {
+            return Err(fraction(path, before + row, column));
+        }
         let cast = arrow::compute::cast(labels, &target).map_err(|source| failed(source.into()))?;
         if let Some(names) = cast.as_string_opt::<i32>() {
             for name in names {
@@ -44,7 +48,8 @@ pub(super) fn read(
         }
         let nulls = labels.logical_nulls();
         for (row, number) in cast.as_primitive::<Int64Type>().iter().enumerate() {
-            let null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
+            let null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row))
+                || floats.as_ref().is_some_and(|floats| floats.value(row).is_nan());
             let class = numbered(number, null).ok_or_else(|| too_large(path, before + row, column))?;
             classes.push(class);
         }
@@ -80,7 +85,9 @@ fn cast_to(labels: &DataType) -> Option<DataType> {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(DataType::Utf8),
         // Where all labels are withheld, the column may have no type.
         DataType::Null => Some(DataType::Int64),
-        whole if whole.is_integer() => Some(DataType::Int64),
+        // Readers that know no missing integers make them floats; each must still be whole.
+        DataType::Boolean => Some(DataType::Int64),
+        number if number.is_integer() || number.is_floating() => Some(DataType::Int64),
         _ => None,
     }
 }
@@ -93,6 +100,24 @@ fn numbered(number: Option<i64>, null: bool) -> Option<ClassOf> {
         Some(..0) => Some(ClassOf::None),
         Some(number) => u32::try_from(number).ok().map(ClassOf::Number),
     }
+}
+
+/// Labels that are floats; where one is missing, pandas writes NaN.
+fn floats(labels: &ArrayRef) -> Option<Float64Array> {
+    let cast = labels.data_type().is_floating().then(|| arrow::compute::cast(labels, &DataType::Float64).ok())??;
+    Some(cast.as_primitive::<Float64Type>().clone())
+}
+
+/// Row of the first number that is not whole.
+fn first_fraction(numbers: &Float64Array) -> Option<usize> {
+    numbers.iter().position(|number| number.is_some_and(|number| !number.is_nan() && number.fract() != 0.0))
+}
+
+fn fraction(path: &Path, row: usize, column: &str) -> DatasetError {
+    let message = format!(
+        "the number in column `{column}` is not whole, so it is no class; name another column as `label_column`, or none: `label_column = \"\"`"
+    );
+    DatasetError::Row { path: path.to_owned(), row: row as u64 + 1, message }
 }
 
 fn too_large(path: &Path, row: usize, column: &str) -> DatasetError {

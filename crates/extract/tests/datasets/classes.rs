@@ -48,11 +48,16 @@ fn parquet_labels_that_are_no_classes_are_refused() -> Outcome {
     let path = folder.path().join("s.parquet");
     write_shard(&path, Arc::new(Float64Array::from(vec![1.5, 1.0])), None)?;
     let said = message(&settings(&path));
-    for part in
-        ["column `label`", "s.parquet", "Float64", "expected class names or whole numbers", "label_column = \"\""]
-    {
+    for part in ["column `label`", "s.parquet", "row 1", "is not whole", "label_column = \"\""] {
         assert!(said.contains(part), "{part}: {said}");
     }
+    write_shard(&path, Arc::new(Float64Array::from(vec![Some(2.0), Some(f64::NAN), None])), None)?;
+    assert_eq!(
+        class_ids(&Dataset::open(&settings(&path))?),
+        [Some("2"), None, None],
+        "as pandas writes missing numbers"
+    );
+    write_shard(&path, Arc::new(Float64Array::from(vec![1.5, 1.0])), None)?;
     let without = DatasetSettings { label_column: String::new(), ..settings(&path) };
     assert_eq!(class_ids(&Dataset::open(&without)?), [None, None]);
 
