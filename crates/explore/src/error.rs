@@ -79,6 +79,12 @@ pub enum ExploreError {
         /// What was expected.
         expected: String,
     },
+    /// A feature that is no direction: weights that are not finite, or a projection of zeros.
+    #[error("the model's feature of {what} is not a finite direction: look for numbers that are not finite in its weights")]
+    NoFeature {
+        /// The image or text.
+        what: String,
+    },
     /// Parts of different shape.
     #[error("the activations of `{run}` are not of one extraction; run `headspan extract` again")]
     MixedParts {

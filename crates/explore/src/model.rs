@@ -76,11 +76,14 @@ impl ExploreModel {
         let features = self.text.encode(&TokenBatch::new(&ids), &self.device)?;
         let [_, d] = features.dims();
         let values = read(features)?;
-        let unit = |row: &[f32]| {
+        let unit = |(row, (text, cut)): (&[f32], (&&str, bool))| {
             let norm = row.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
-            row.iter().map(|value| (f64::from(*value) / norm) as f32).collect::<Vec<f32>>()
+            if !norm.is_finite() || norm == 0.0 {
+                return Err(ExploreError::NoFeature { what: format!("the text {text:?}") });
+            }
+            Ok((row.iter().map(|value| (f64::from(*value) / norm) as f32).collect(), cut))
         };
-        Ok(values.chunks_exact(d).map(unit).zip(cut).collect())
+        values.chunks_exact(d).zip(texts.iter().zip(cut)).map(unit).collect()
     }
 
     /// One forward pass that keeps what the heads of `layers` read: `z` and, for segmentation, attention and values.
@@ -124,6 +127,9 @@ impl ExploreModel {
             std::mem::take(&mut trace.mean_attention).into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let named: Vec<HeadId> = trace.z.iter().flat_map(|(layer, z)| heads_of(*layer, z.dims()[1])).collect();
         let host = trace.into_host()?;
+        if host.representation.iter().any(|value| !value.is_finite()) {
+            return Err(ExploreError::NoFeature { what: "the image".to_owned() });
+        }
         let (inv_scale, mean_scale, inv_norm) = host.scalars[0];
         Ok(ImageTrace {
             grid: self.grid,

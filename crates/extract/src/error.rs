@@ -59,6 +59,14 @@ pub enum ExtractError {
         /// `sum identity` or `CPU probe`.
         check: &'static str,
     },
+    /// A text whose feature is no direction.
+    #[error(
+        "the feature of the text {text:?} is not a finite direction: look in the checkpoint's text tower for weights that are not finite, or all zero"
+    )]
+    NoFeature {
+        /// The text.
+        text: String,
+    },
     /// A layer selection that the model does not have.
     #[error("layers `{selection}`: {why}")]
     Layers {

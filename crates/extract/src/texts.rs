@@ -4,7 +4,12 @@ use burn::tensor::Device;
 use headspan_artifacts::TextRow;
 use headspan_clip::{Clip, ClipError, TokenBatch, Tokenizer};
 
-use crate::{engine::Progress, error::Result, pool::Pool, settings::TextsSettings};
+use crate::{
+    engine::Progress,
+    error::{ExtractError, Result},
+    pool::Pool,
+    settings::TextsSettings,
+};
 
 /// Texts of one forward pass if nothing is configured.
 const BATCH: usize = 64;
@@ -55,7 +60,11 @@ pub fn embed_texts(
             .map_err(|error| read(format!("{error:?}")))?;
         let so_far = done.fetch_add(batch.len() as u64, Ordering::Relaxed) + batch.len() as u64;
         progress(so_far, tokens.len() as u64);
-        Ok(batch.iter().zip(values.chunks_exact(d)).map(|(index, row)| (*index, unit(row))).collect())
+        let found = batch.iter().zip(values.chunks_exact(d)).map(|(index, row)| {
+            let text = || ExtractError::NoFeature { text: pool.entries[*index].text.clone() };
+            Ok((*index, unit(row).ok_or_else(text)?))
+        });
+        found.collect()
     };
     let batches: Vec<&[usize]> = order.chunks(size).collect();
     let embedded =
@@ -104,7 +113,9 @@ fn on_all_cores(batches: &[&[usize]], embed: &(impl Fn(&[usize]) -> Result<Embed
     })
 }
 
-fn unit(row: &[f32]) -> Vec<f32> {
+/// None of a row that has no direction.
+fn unit(row: &[f32]) -> Option<Vec<f32>> {
     let norm = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
-    row.iter().map(|x| (f64::from(*x) / norm) as f32).collect()
+    let some = norm.is_finite() && norm > 0.0;
+    some.then(|| row.iter().map(|x| (f64::from(*x) / norm) as f32).collect())
 }

@@ -1,6 +1,7 @@
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use fs_err as fs;
+use serde_json::Value;
 
 use crate::support::{Outcome, World, stderr_of};
 
@@ -51,6 +52,30 @@ fn checkpoints_that_cannot_be_used() -> Outcome {
     let mut command = world.bare();
     command.args(["run-all", "--checkpoint", "my clip", "--images", "images"]);
     assert_says(&failing(command, 1)?, &["run-all NAME --checkpoint \"my clip\""]);
+    Ok(())
+}
+
+/// Makes the first number of a tensor in a safetensors file one that is none.
+fn spoil(weights: &Path, tensor: &str) -> Outcome {
+    let mut bytes = fs::read(weights)?;
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into()?) as usize;
+    let entry = serde_json::from_slice::<Value>(&bytes[8..header])?[tensor].take();
+    let start = header + entry["data_offsets"][0].as_u64().ok_or(tensor)? as usize;
+    let nan: &[u8] = if entry["dtype"] == "F16" { &[0x00, 0x7e] } else { &[0x00, 0x00, 0xc0, 0x7f] };
+    bytes[start..start + nan.len()].copy_from_slice(nan);
+    Ok(fs::write(weights, bytes)?)
+}
+
+#[test]
+fn weights_that_are_not_finite_give_no_figures() -> Outcome {
+    for (tensor, says) in [("text_projection", "is not a finite direction"), ("visual.proj", "not finite")] {
+        let world = World::new(2)?;
+        spoil(&world.path("tiny/open_clip_model.safetensors"), tensor)?;
+        assert_says(&failing(world.run_all("runs"), 1)?, &[says, "weights"]);
+        let mut command = world.bare();
+        command.args(["evaluate", "segmentation", "tiny", "--limit", "2", "--device", "cpu"]);
+        assert_says(&failing(command, 1)?, &["is not a finite direction", "weights"]);
+    }
     Ok(())
 }
 

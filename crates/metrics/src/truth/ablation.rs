@@ -183,11 +183,11 @@ fn tasks(responses: &Responses, truth: &AttributeTable) -> Vec<Task> {
         let Some(at) = truth.categories().iter().position(|name| name == category) else { continue };
         let column_of = |value: &str| columns.clone().find(|column| responses.classes[*column].1 == value);
         let values = truth.column(at, &responses.image_ids);
-        tasks.push(Task {
-            category: category.to_owned(),
-            truth: values.into_iter().map(|value| column_of(value?)).collect(),
-            columns,
-        });
+        let known: Vec<Option<usize>> = values.into_iter().map(|value| column_of(value?)).collect();
+        // Of a category that no image tells anything of there is no accuracy.
+        if known.iter().any(Option::is_some) {
+            tasks.push(Task { category: category.to_owned(), truth: known, columns });
+        }
     }
     tasks
 }
