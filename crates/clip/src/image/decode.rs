@@ -174,10 +174,12 @@ const BESIDE_PIXELS: usize = 64 << 20;
 
 fn png(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage8, ImageError> {
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
+    decoder.set_ignore_iccp_chunk(true);
+    decoder.set_ignore_text_chunk(true);
     let (width, height) = decoder.read_header_info().map_err(png_error)?.size();
     within(width, height, limits)?;
     // The width is within the limits; profiles and texts are not, and inflate to a thousand times what they take in the file.
-    decoder.set_limits(png::Limits { bytes: BESIDE_PIXELS + 8 * width as usize });
+    decoder.set_limits(png::Limits { bytes: BESIDE_PIXELS + bytes.len() + 8 * width as usize });
     decoder.set_transformations(Transformations::EXPAND);
     let mut reader = decoder.read_info().map_err(png_error)?;
     let size = reader.output_buffer_size().ok_or(ImageError::TooLarge { width, height, limit: limits.max_pixels })?;
