@@ -92,7 +92,15 @@ pub(crate) fn scenes(runs: &Path) -> Result<DatasetFiles> {
     // Written last, so that a killed rendering is not taken for a whole one.
     let world =
         format!("{}\n", serde_json::json!({ "world": WORLD, "scenes": SCENES, "version": env!("CARGO_PKG_VERSION") }));
-    if !fs::read_to_string(&marker).is_ok_and(|found| found == world) {
+    let rendered = || fs::read_to_string(&marker).is_ok_and(|found| found == world);
+    if rendered() {
+        return Ok(files);
+    }
+    fs::create_dir_all(&folder)?;
+    // Another process may be rendering them at this moment; what it leaves is what this one wants.
+    let lock = fs::File::create(folder.join(".lock"))?;
+    lock.file().lock()?;
+    if !rendered() {
         tracing::info!("rendering {SCENES} scenes into `{}`", folder.display());
         // What a killed rendering or another version left. The folder is nobody's but ours.
         if files.images.exists() {

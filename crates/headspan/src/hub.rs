@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use headspan_clip::CheckpointFiles;
-use headspan_hub::{HubError, HubSettings, cached, fetch_file, fetch_url, install_tls};
+use headspan_hub::{HubError, HubSettings, Snapshot, cached, fetch_url, install_tls};
 
 use crate::{models::KnownModel, progress::Reporter};
 
@@ -19,9 +19,7 @@ pub(crate) fn settings() -> HubSettings {
 /// The files of a model if all of them are in the cache.
 pub(crate) fn cached_files(model: &KnownModel) -> Result<CheckpointFiles> {
     let settings = settings();
-    let find = |file: &str| cached(&settings, &model.repository, &model.revision, file);
-    let found = find(&model.config).zip(model.weights.iter().find_map(|name| find(name))).zip(find(&model.tokenizer));
-    let Some(((config, weights), tokenizer)) = found else {
+    let Some(files) = find_files(&settings, model) else {
         bail!(
             "`{}` is not fetched: run `headspan fetch {}`, or give --checkpoint DIR (looked in `{}`)",
             model.id,
@@ -29,24 +27,47 @@ pub(crate) fn cached_files(model: &KnownModel) -> Result<CheckpointFiles> {
             settings.cache.display()
         );
     };
-    Ok(CheckpointFiles { config, weights, tokenizer })
+    Ok(files)
 }
 
-/// Fetches the files of a model and returns them.
+fn find_files(settings: &HubSettings, model: &KnownModel) -> Option<CheckpointFiles> {
+    let find = |file: &str| cached(settings, &model.repository, &model.revision, file);
+    Some(CheckpointFiles {
+        config: find(&model.config)?,
+        weights: model.weights.iter().find_map(|name| find(name))?,
+        tokenizer: find(&model.tokenizer)?,
+    })
+}
+
+/// Fetches the files of a model, all from one commit, and returns them. A model that the cache has whole needs no network.
 pub(crate) fn fetch_model(model: &KnownModel, quiet: bool) -> Result<CheckpointFiles> {
     let settings = settings();
+    if let Some(files) = find_files(&settings, model) {
+        return Ok(files);
+    }
+    install_tls();
+    let runtime = runtime()?;
+    let snapshot = runtime.block_on(Snapshot::latest(&settings, &model.repository, &model.revision, &model.config))?;
     let fetch = |file: &str| -> Result<PathBuf, HubError> {
         let reporter = Reporter::new(file, "bytes", quiet);
         let progress = |done: u64, total: Option<u64>| reporter.report(done, total.unwrap_or(done));
-        runtime()?.block_on(fetch_file(&settings, &model.repository, &model.revision, file, &progress))
+        runtime.block_on(snapshot.fetch(file, &progress))
     };
-    install_tls();
-    let config = fetch(&model.config)?;
-    let tokenizer = fetch(&model.tokenizer)?;
+    let files = CheckpointFiles {
+        config: fetch(&model.config)?,
+        tokenizer: fetch(&model.tokenizer)?,
+        weights: fetch_weights(model, fetch)?,
+    };
+    snapshot.keep()?;
+    Ok(files)
+}
+
+/// Fetches the first of the model's weights files that the repository has.
+fn fetch_weights(model: &KnownModel, fetch: impl Fn(&str) -> Result<PathBuf, HubError>) -> Result<PathBuf> {
     let mut missing = None;
     for name in &model.weights {
         match fetch(name) {
-            Ok(weights) => return Ok(CheckpointFiles { config, weights, tokenizer }),
+            Ok(weights) => return Ok(weights),
             Err(error @ HubError::NotFound { .. }) => missing = missing.or(Some(error)),
             Err(error) => return Err(error.into()),
         }

@@ -222,7 +222,8 @@ fn show_maps(bench: &Workbench, image: &RgbImage8, shown: &View<'_>, output: &Ou
         let place = format!("row {}, column {}", at / grid, at % grid);
         table.add_row([(*text).to_owned(), format!("{:.5}", own.low), format!("{:.5}", own.high), place]);
     }
-    print(&format!("{table}\n{grid} × {grid} patches, by {} heads", of.heads.len()))
+    let heads = if let [one] = of.heads[..] { one.to_string() } else { format!("{} heads", of.heads.len()) };
+    print(&format!("{table}\n{grid} × {grid} patches, by {heads}"))
 }
 
 /// `map.png` for one map; `map-1.png`, `map-2.png` for several.
@@ -235,6 +236,10 @@ fn numbered(path: &Path, index: usize, count: usize) -> std::path::PathBuf {
 }
 
 fn extremes(arguments: &ExtremesArgs) -> Result<()> {
+    if arguments.subject.pipeline.rank.is_some() {
+        let message = "--rank is a setting of TEXTSPAN; the rank of one of the head's texts is --pick";
+        return Err(UsageError(message.to_owned()).into());
+    }
     let bench = open(&arguments.subject)?;
     let HeadSelection::Head(head) = selection(&arguments.head)? else {
         return Err(UsageError(format!("`{}` is not one head such as L3.H5", arguments.head)).into());

@@ -96,6 +96,10 @@ fn judge(
         let Some(status) = before.iter().find(|status| status.stage == *input) else { continue };
         let current = status.record.as_ref().map(|record| record.fingerprint.as_str());
         let read = record.inputs.get(input.name()).map(String::as_str);
+        if read.is_none() {
+            // Labels of a file alone were made from nothing of the run.
+            continue;
+        }
         if status.state != StageState::Done || current != read {
             return (StageState::Stale, Some(format!("`{input}` changed or will")));
         }

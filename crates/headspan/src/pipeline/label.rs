@@ -21,6 +21,11 @@ use crate::{
     settings::{Labeller, Settings},
 };
 
+/// Input under which imported labels stand that are kept.
+const KEPT: &str = "kept labels";
+/// Figure of the heads that a language model gave no answer of use.
+const UNANSWERED: &str = "unanswered";
+
 pub(crate) fn slice(settings: &Settings) -> Value {
     let label = &settings.label;
     let own = match label.labeller {
@@ -47,7 +52,7 @@ pub(crate) fn plan(settings: &Settings, run: &RunDirectory, mut inputs: BTreeMap
         let kept = kept_imports(run)?;
         if !kept.is_empty() {
             let hash = Fingerprint::builder("kept labels", 1).config(&serde_json::to_value(kept)?).finish();
-            inputs.insert("kept labels".to_owned(), hash.to_string());
+            inputs.insert(KEPT.to_owned(), hash.to_string());
         }
     }
     Ok(StagePlan::new(Stage::Label, slice(settings), inputs))
@@ -60,7 +65,7 @@ pub(crate) fn run(
     quiet: bool,
 ) -> Result<StageReport> {
     let plan = plan(settings, run, inputs)?;
-    if plan.state(run)? == StageState::Done {
+    if plan.state(run)? == StageState::Done && !asks_again(settings, run)? {
         return Ok(StageReport::up_to_date(Stage::Label));
     }
     let started = Instant::now();
@@ -74,10 +79,15 @@ pub(crate) fn run(
     plan.begin(run)?;
     write_rows(&run.table("labels"), run.id(), plan.fingerprint.as_str(), &rows)?;
     let seconds = started.elapsed().as_secs_f64();
+    let unanswered = rows.iter().filter(|row| row.property.is_none() && row.tokens_in > 0).count();
+    if unanswered > 0 {
+        tracing::warn!("{unanswered} heads got no answer of use; the same command asks about them again");
+    }
     let tokens = |pick: fn(&LabelRow) -> u64| rows.iter().map(pick).sum::<u64>();
     let figures = BTreeMap::from([
         ("tokens_in".to_owned(), json!(tokens(|row| row.tokens_in))),
         ("tokens_out".to_owned(), json!(tokens(|row| row.tokens_out))),
+        (UNANSWERED.to_owned(), json!(unanswered)),
     ]);
     plan.commit(run, &StageResult { rows: rows.len() as u64, seconds, figures })?;
     Ok(StageReport::done(Stage::Label, rows.len() as u64, seconds, notes))
@@ -145,14 +155,31 @@ fn with_imported(run: &RunDirectory, mut rows: Vec<LabelRow>) -> Result<Vec<Labe
     Ok(rows)
 }
 
-/// Imported labels that the run has. A table that cannot be read is an error: it may hold some.
+/// Imported labels that the run has. A table that cannot be read is an error only if it may hold some: imported labels cannot be made again.
 fn kept_imports(run: &RunDirectory) -> Result<Vec<LabelRow>> {
     let path = run.table("labels");
     if !path.exists() {
         return Ok(Vec::new());
     }
-    let rows = read_rows::<LabelRow>(&path)?;
+    let rows = match read_rows::<LabelRow>(&path) {
+        Ok(rows) => rows,
+        Err(_) if had_no_imports(run)? => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
     Ok(rows.into_iter().filter(|row| row.labeller == Labeller::Import.name()).collect())
+}
+
+/// Whether the record says that the table held what a labeller made, and nothing else.
+fn had_no_imports(run: &RunDirectory) -> Result<bool> {
+    let Some(record) = run.record(Stage::Label)? else { return Ok(false) };
+    let imported = record.config["labeller"] == json!(Labeller::Import);
+    Ok(!imported && !record.inputs.contains_key(KEPT))
+}
+
+/// Whether a language model gave heads no answer of use, so that they are asked about again.
+fn asks_again(settings: &Settings, run: &RunDirectory) -> Result<bool> {
+    let record = if settings.label.labeller == Labeller::Openai { run.record(Stage::Label)? } else { None };
+    Ok(record.is_some_and(|record| record.figures.get(UNANSWERED).and_then(Value::as_u64).unwrap_or(0) > 0))
 }
 
 fn notes(rows: &[LabelRow]) -> Vec<String> {

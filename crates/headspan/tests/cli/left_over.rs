@@ -32,6 +32,18 @@ fn a_table_of_other_settings_is_made_again() -> Outcome {
 }
 
 #[test]
+fn a_damaged_table_of_labels_is_made_again() -> Outcome {
+    let world = World::new(5)?;
+    stderr_of(&world.run_all("runs").output()?, 0);
+    let whole = world.artifacts("runs")?;
+    let labels = world.run_folder("runs").join("labels.parquet");
+    fs::write(&labels, b"PAR1")?;
+    stderr_of(&world.run_all("runs").output()?, 0);
+    assert_eq!(world.artifacts("runs")?, whole);
+    Ok(())
+}
+
+#[test]
 fn image_rows_of_another_data_set_are_not_taken_for_those_of_the_activations() -> Outcome {
     let world = World::new(5)?;
     stderr_of(&world.run_all("runs").output()?, 0);
