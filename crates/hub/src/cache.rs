@@ -32,14 +32,19 @@ impl RepositoryCache {
     /// The file as the cache has it, if it has it.
     pub(crate) fn find(&self, revision: &str, file: &str) -> Option<PathBuf> {
         let commit = fs::read_to_string(self.reference(revision)).ok();
-        let commit = commit.as_deref().map_or(revision, str::trim);
+        let commit = commit.as_deref().map(str::trim).filter(|commit| is_plain(commit));
+        self.find_at(commit.unwrap_or(revision), file)
+    }
+
+    /// The file as it is in one commit, if the cache has it.
+    pub(crate) fn find_at(&self, commit: &str, file: &str) -> Option<PathBuf> {
         let path = self.snapshot(commit, file);
         path.is_file().then_some(path)
     }
 
     /// Puts a finished blob under its name: a relative link as `huggingface_hub` makes it, a copy where links are not to be
     /// had.
-    pub(crate) fn link(&self, revision: &str, commit: &str, file: &str, etag: &str) -> io::Result<PathBuf> {
+    pub(crate) fn link(&self, commit: &str, file: &str, etag: &str) -> io::Result<PathBuf> {
         let path = self.snapshot(commit, file);
         let folder = path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
@@ -50,13 +55,25 @@ impl RepositoryCache {
         if symlink(&PathBuf::from(format!("{up}blobs/{etag}")), &path).is_err() {
             fs::copy(self.blob(etag), &path)?;
         }
-        if commit != revision {
-            let reference = self.reference(revision);
-            fs::create_dir_all(reference.parent().unwrap_or(Path::new(".")))?;
-            fs::write(reference, commit)?;
-        }
         Ok(path)
     }
+
+    /// Makes a commit the one that `find` takes for the revision.
+    pub(crate) fn point(&self, revision: &str, commit: &str) -> io::Result<()> {
+        let reference = self.reference(revision);
+        // A commit needs no reference to itself, but a stale reference would hide what was fetched.
+        if commit == revision && !reference.is_file() {
+            return Ok(());
+        }
+        fs::create_dir_all(reference.parent().unwrap_or(Path::new(".")))?;
+        fs::write(reference, commit)
+    }
+}
+
+/// Whether a text is safe as the name of one folder.
+pub(crate) fn is_plain(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    !name.is_empty() && !name.starts_with('.') && name.bytes().all(plain)
 }
 
 #[cfg(unix)]

@@ -10,6 +10,28 @@ pub enum HubError {
     /// The HTTP client could not be made.
     #[error("the HTTP client could not be made: {0}")]
     Client(reqwest::Error),
+    /// A request that cannot be made, so that another try would not help.
+    #[error("no request can be made for `{url}`: {message}; check HF_ENDPOINT and HF_TOKEN")]
+    Request {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// An answer that is not a hub's.
+    #[error("the answer of `{url}` cannot be used: {what}")]
+    Answer {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The network is not to be used.
+    #[error("`{url}` is not fetched: HF_HUB_OFFLINE is set; unset it to use the network")]
+    Offline {
+        /// The address.
+        url: String,
+    },
     /// No such file.
     #[error("`{url}` does not exist (status 404): wrong repository, revision or file")]
     NotFound {

@@ -6,12 +6,16 @@
 mod cache;
 mod download;
 mod error;
+mod facts;
+mod request;
 mod settings;
+mod snapshot;
 
 pub use cache::cached;
-pub use download::{Progress, fetch_file, fetch_url};
+pub use download::{Progress, fetch_url};
 pub use error::HubError;
 pub use settings::HubSettings;
+pub use snapshot::{Snapshot, fetch_file};
 
 /// Installs the process's TLS implementation (ring); to be called before the first request. Later calls do nothing.
 pub fn install_tls() {

@@ -1,5 +1,9 @@
 use std::path::PathBuf;
 
+use reqwest::Url;
+
+use crate::error::HubError;
+
 /// Where files come from and where they are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubSettings {
@@ -13,42 +17,107 @@ pub struct HubSettings {
     pub retries: u32,
     /// First wait before another try, doubled each time, in milliseconds.
     pub backoff_ms: u64,
+    /// Only the cache is used.
+    pub offline: bool,
 }
 
 impl HubSettings {
-    /// From `HF_ENDPOINT`, `HF_HUB_CACHE`, `HF_HOME`, `HF_TOKEN` and `HOME`, with the same precedence as `huggingface_hub`.
+    /// From `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE` and, for the cache, `HF_HUB_CACHE`, `HF_HOME`, `XDG_CACHE_HOME` and
+    /// `HOME`, with the same precedence as `huggingface_hub`.
     pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| lookup(name).filter(|value| !value.is_empty());
-        let home = set("HOME").or_else(|| set("USERPROFILE")).map_or_else(|| PathBuf::from("."), PathBuf::from);
-        let cache = set("HF_HUB_CACHE")
-            .map(PathBuf::from)
-            .or_else(|| set("HF_HOME").map(|folder| PathBuf::from(folder).join("hub")))
-            .unwrap_or_else(|| home.join(".cache").join("huggingface").join("hub"));
+        let folder = |name: &str| set(name).map(PathBuf::from);
+        let home = || folder("HOME").or_else(|| folder("USERPROFILE")).unwrap_or_else(|| PathBuf::from("."));
+        let caches = || folder("XDG_CACHE_HOME").unwrap_or_else(|| home().join(".cache"));
+        let hub_home = || folder("HF_HOME").unwrap_or_else(|| caches().join("huggingface"));
         let endpoint = set("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned());
         Self {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
-            cache,
-            token: set("HF_TOKEN"),
+            cache: folder("HF_HUB_CACHE").unwrap_or_else(|| hub_home().join("hub")),
+            // As `huggingface_hub` does: a token read from a file often ends with a newline.
+            token: set("HF_TOKEN").map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()),
             retries: 5,
             backoff_ms: 500,
+            offline: set("HF_HUB_OFFLINE").is_some_and(|value| is_true(&value)),
         }
     }
+
+    /// Refuses the network if it is not to be used.
+    pub(crate) fn online(&self, url: &str) -> Result<(), HubError> {
+        if self.offline { Err(HubError::Offline { url: url.to_owned() }) } else { Ok(()) }
+    }
+
+    /// Whether an address is below the endpoint. Parsed, not compared as text: `https://hub.example.evil` begins like
+    /// `https://hub.example`.
+    pub(crate) fn is_hub(&self, url: &str) -> bool {
+        let (Ok(hub), Ok(url)) = (Url::parse(&self.endpoint), Url::parse(url)) else { return false };
+        let below = url.path().strip_prefix(hub.path().trim_end_matches('/'));
+        hub.origin() == url.origin() && below.is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
+/// What `huggingface_hub` takes for yes.
+fn is_true(value: &str) -> bool {
+    ["1", "on", "yes", "true"].iter().any(|yes| value.eq_ignore_ascii_case(yes))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn cache(variables: &[(&str, &str)]) -> PathBuf {
+    fn settings(variables: &[(&str, &str)]) -> HubSettings {
         let lookup =
             |name: &str| variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned());
-        HubSettings::from_env(lookup).cache
+        HubSettings::from_env(lookup)
     }
 
     #[test]
     fn the_cache_is_the_one_of_huggingface_hub() {
-        assert_eq!(cache(&[("HOME", "/h")]), PathBuf::from("/h/.cache/huggingface/hub"));
-        assert_eq!(cache(&[("HOME", "/h"), ("HF_HOME", "/x")]), PathBuf::from("/x/hub"));
-        assert_eq!(cache(&[("HF_HOME", "/x"), ("HF_HUB_CACHE", "/y")]), PathBuf::from("/y"));
+        let mut variables = Vec::new();
+        for (name, value, cache) in [
+            ("HOME", "/h", "/h/.cache/huggingface/hub"),
+            ("XDG_CACHE_HOME", "/c", "/c/huggingface/hub"),
+            ("HF_HOME", "/x", "/x/hub"),
+            ("HF_HUB_CACHE", "/y", "/y"),
+        ] {
+            variables.push((name, value));
+            assert_eq!(settings(&variables).cache, PathBuf::from(cache), "{name} goes before the others");
+        }
+        assert_eq!(settings(&[("HOME", "/h"), ("XDG_CACHE_HOME", "")]).cache, settings(&variables[..1]).cache);
+    }
+
+    #[test]
+    fn offline_is_what_huggingface_hub_takes_for_it() {
+        for (value, offline) in [("1", true), ("ON", true), ("True", true), ("0", false), ("", false), ("no", false)] {
+            assert_eq!(settings(&[("HF_HUB_OFFLINE", value)]).offline, offline, "`{value}`");
+        }
+        assert!(!settings(&[]).offline);
+    }
+
+    #[test]
+    fn a_token_loses_the_newline_of_its_file() {
+        assert_eq!(settings(&[("HF_TOKEN", "hf_x\n")]).token.as_deref(), Some("hf_x"));
+        assert_eq!(settings(&[("HF_TOKEN", " \n")]).token, None);
+    }
+
+    #[test]
+    fn only_addresses_below_the_endpoint_are_the_hubs() {
+        let hub = settings(&[("HF_ENDPOINT", "https://hub.example/hf/")]);
+        assert!(hub.is_hub("https://hub.example/hf/org/model/resolve/main/x"));
+        assert!(hub.is_hub("https://hub.example:443/hf/x"));
+        for other in [
+            "https://raw.githubusercontent.com/hf/x",
+            "https://hub.example.evil/hf/x",
+            "https://hub.example@evil/hf/x",
+            "http://hub.example/hf/x",
+            "https://hub.example:8443/hf/x",
+            "https://hub.example/hfx",
+            "https://hub.example/hf/../x",
+            "no address",
+        ] {
+            assert!(!hub.is_hub(other), "{other}");
+        }
+        // All of the web begins with this text.
+        assert!(!settings(&[("HF_ENDPOINT", "https://")]).is_hub("https://evil/x"));
     }
 }

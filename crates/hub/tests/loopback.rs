@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,7 +16,7 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, header},
     response::Response,
 };
-use headspan_hub::{HubError, HubSettings, cached, fetch_file};
+use headspan_hub::{HubError, HubSettings, Snapshot, cached, fetch_file, fetch_url};
 use sha2::{Digest, Sha256};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -36,6 +37,12 @@ enum Fault {
     Missing,
     /// A gated repository.
     Gated,
+    /// The repository has another name now.
+    Renamed,
+    /// No etag is stated.
+    NoEtag,
+    /// The commit is a path out of the cache.
+    BadCommit,
 }
 
 struct Server {
@@ -44,31 +51,63 @@ struct Server {
     requests: AtomicU64,
     downloads: AtomicU64,
     bytes: AtomicU64,
+    /// Requests that carried a token.
+    tokens: AtomicU64,
 }
 
 impl Server {
     async fn start(fault: Fault) -> (Arc<Self>, HubSettings, tempfile::TempDir) {
         let content: Vec<u8> = (0..300_000_u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
         let counter = || AtomicU64::new(0);
-        let server = Arc::new(Self { fault, content, requests: counter(), downloads: counter(), bytes: counter() });
+        let server = Arc::new(Self {
+            fault,
+            content,
+            requests: counter(),
+            downloads: counter(),
+            bytes: counter(),
+            tokens: counter(),
+        });
         let app = Router::new().fallback(axum::routing::any(answer)).with_state(Arc::clone(&server));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address: SocketAddr = listener.local_addr().expect("an address");
         tokio::spawn(async move { axum::serve(listener, app).await });
         let folder = tempfile::tempdir().expect("a folder");
-        let settings = HubSettings {
-            endpoint: format!("http://{address}"),
-            cache: folder.path().join("hub"),
-            token: None,
-            retries: 3,
-            backoff_ms: 1,
-        };
+        let settings = settings_for(&format!("http://{address}"), folder.path());
         (server, settings, folder)
     }
 
     fn sha256(&self) -> String {
         Sha256::digest(&self.content).iter().map(|byte| format!("{byte:02x}")).collect()
     }
+}
+
+fn settings_for(endpoint: &str, folder: &Path) -> HubSettings {
+    HubSettings {
+        endpoint: endpoint.to_owned(),
+        cache: folder.join("hub"),
+        token: None,
+        retries: 3,
+        backoff_ms: 1,
+        offline: false,
+    }
+}
+
+/// The hub's own answer about a large file: the facts are here, the bytes elsewhere.
+fn facts(server: &Server, path: &str) -> Response {
+    let mut response = Response::builder().status(StatusCode::FOUND).header(header::LOCATION, "/cdn/blob");
+    if server.fault == Fault::Renamed && path.starts_with("/org/model/") {
+        let location = path.replace("/org/model/", "/new/name/");
+        response = Response::builder().status(StatusCode::TEMPORARY_REDIRECT).header(header::LOCATION, location);
+        return response.body(Body::empty()).expect("a response");
+    }
+    if server.fault == Fault::NoEtag {
+        response = Response::builder().status(StatusCode::OK);
+    } else {
+        response = response.header("x-linked-etag", format!("\"{}\"", server.sha256()));
+    }
+    let commit = if server.fault == Fault::BadCommit { "../../../outside" } else { COMMIT };
+    response = response.header("x-repo-commit", commit).header("x-linked-size", server.content.len());
+    response.body(Body::empty()).expect("a response")
 }
 
 async fn answer(
@@ -78,6 +117,7 @@ async fn answer(
     path: axum::http::Uri,
 ) -> Response {
     let number = server.requests.fetch_add(1, Ordering::SeqCst);
+    server.tokens.fetch_add(u64::from(headers.contains_key(header::AUTHORIZATION)), Ordering::SeqCst);
     let status = |status: StatusCode| Response::builder().status(status).body(Body::empty()).expect("a response");
     match server.fault {
         Fault::Missing => return status(StatusCode::NOT_FOUND),
@@ -86,15 +126,7 @@ async fn answer(
         _ => {}
     }
     if !path.path().starts_with("/cdn/") {
-        // As the hub does for large files: its own answer has the facts, the bytes are elsewhere.
-        return Response::builder()
-            .status(StatusCode::FOUND)
-            .header("x-repo-commit", COMMIT)
-            .header("x-linked-etag", format!("\"{}\"", server.sha256()))
-            .header("x-linked-size", server.content.len())
-            .header(header::LOCATION, "/cdn/blob")
-            .body(Body::empty())
-            .expect("a response");
+        return facts(&server, path.path());
     }
     assert_eq!(method, Method::GET);
     let first = server.downloads.fetch_add(1, Ordering::SeqCst) == 0;
@@ -188,13 +220,91 @@ async fn what_is_not_there_or_not_open_says_so() {
 #[tokio::test]
 async fn nobody_there_says_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
-    let settings = HubSettings {
-        endpoint: "http://127.0.0.1:9".to_owned(),
-        cache: folder.path().to_owned(),
-        token: None,
-        retries: 1,
-        backoff_ms: 1,
-    };
+    let settings = HubSettings { retries: 1, ..settings_for("http://127.0.0.1:9", folder.path()) };
     let message = fetch(&settings).await.expect_err("nobody").to_string();
     assert!(message.contains("in 2 tries") && message.contains("--checkpoint"), "{message}");
+}
+
+#[tokio::test]
+async fn the_token_goes_to_the_hub_and_to_nobody_else() {
+    let (hub, mut settings, folder) = Server::start(Fault::None).await;
+    settings.token = Some("hf_secret".to_owned());
+    fetch(&settings).await.expect("fetched");
+    let (tokens, requests) = (hub.tokens.load(Ordering::SeqCst), hub.requests.load(Ordering::SeqCst));
+    assert_eq!(tokens, requests, "the hub is given the token");
+
+    let (other, elsewhere, _folder) = Server::start(Fault::None).await;
+    let url = format!("{}/cdn/pool.txt", elsewhere.endpoint);
+    let target = folder.path().join("pool.txt");
+    fetch_url(&settings, &url, &target, None, &|_, _| {}).await.expect("fetched");
+    assert_eq!(fs_err::read(target).expect("readable"), other.content);
+    assert_eq!(other.tokens.load(Ordering::SeqCst), 0, "another host is not");
+}
+
+#[tokio::test]
+async fn a_commit_that_is_a_path_is_refused() {
+    let (server, settings, folder) = Server::start(Fault::BadCommit).await;
+    let message = fetch(&settings).await.expect_err("a path").to_string();
+    assert!(message.contains("../../../outside") && message.contains("org/model"), "{message}");
+    assert_eq!(server.downloads.load(Ordering::SeqCst), 0);
+    assert_eq!(fs_err::read_dir(folder.path()).expect("readable").count(), 0, "nothing is written");
+}
+
+#[tokio::test]
+async fn a_renamed_repository_is_followed() {
+    let (server, settings, _folder) = Server::start(Fault::Renamed).await;
+    let path = fetch(&settings).await.expect("fetched from the new name");
+    assert_eq!(fs_err::read(&path).expect("readable"), server.content);
+    assert_eq!(cached(&settings, "org/model", "main", "open_clip_model.safetensors"), Some(path));
+}
+
+#[tokio::test]
+async fn what_another_try_does_not_mend_is_tried_once() {
+    let (server, settings, _folder) = Server::start(Fault::NoEtag).await;
+    let message = fetch(&settings).await.expect_err("no etag").to_string();
+    assert!(message.contains("no usable etag"), "{message}");
+    assert_eq!(server.requests.load(Ordering::SeqCst), 1);
+
+    let scheme = HubSettings { endpoint: "ftp://127.0.0.1:9".to_owned(), ..settings.clone() };
+    let token = HubSettings { token: Some("two\nlines".to_owned()), ..settings };
+    for settings in [scheme, token] {
+        let error = fetch(&settings).await.expect_err("no request");
+        assert!(matches!(error, HubError::Request { .. }), "{error}");
+        assert!(!error.to_string().contains("two"), "the token is not printed: {error}");
+    }
+}
+
+#[tokio::test]
+async fn offline_uses_the_cache_alone() {
+    let (server, settings, folder) = Server::start(Fault::None).await;
+    let offline = HubSettings { offline: true, ..settings.clone() };
+    let message = fetch(&offline).await.expect_err("offline").to_string();
+    assert!(message.contains("HF_HUB_OFFLINE") && message.contains("org/model"), "{message}");
+    let url = format!("{}/cdn/blob", settings.endpoint);
+    let error = fetch_url(&offline, &url, &folder.path().join("pool.txt"), None, &|_, _| {}).await;
+    assert!(matches!(error, Err(HubError::Offline { .. })));
+    assert_eq!(server.requests.load(Ordering::SeqCst), 0, "nobody was asked");
+    let path = fetch(&settings).await.expect("fetched");
+    assert_eq!(fetch(&offline).await.expect("cached"), path);
+}
+
+#[tokio::test]
+async fn a_revision_moves_once_its_snapshot_is_whole() {
+    let (_server, settings, _folder) = Server::start(Fault::None).await;
+    headspan_hub::install_tls();
+    let old = "f".repeat(40);
+    let repository = settings.cache.join("models--org--model");
+    fs_err::create_dir_all(repository.join("snapshots").join(&old)).expect("a folder");
+    fs_err::create_dir_all(repository.join("refs")).expect("a folder");
+    fs_err::write(repository.join("snapshots").join(&old).join("config.json"), "{}").expect("written");
+    fs_err::write(repository.join("refs/main"), &old).expect("written");
+    let found = || cached(&settings, "org/model", "main", "config.json");
+    let before = found().expect("the old one");
+
+    let snapshot = Snapshot::latest(&settings, "org/model", "main", "config.json").await.expect("a commit");
+    let config = snapshot.fetch("config.json", &|_, _| {}).await.expect("fetched");
+    assert!(config.ends_with(format!("snapshots/{COMMIT}/config.json")), "not the old commit's: {}", config.display());
+    assert_eq!(found(), Some(before), "an unfinished fetch leaves what there was");
+    snapshot.keep().expect("moved");
+    assert_eq!(found(), Some(config));
 }

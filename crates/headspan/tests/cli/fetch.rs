@@ -33,6 +33,7 @@ struct Hub {
     /// The first byte of every weights file is wrong.
     damaged: AtomicBool,
     sent: AtomicU64,
+    token_seen: AtomicBool,
 }
 
 impl Hub {
@@ -46,6 +47,7 @@ impl Hub {
             cut_next: AtomicBool::new(false),
             damaged: AtomicBool::new(false),
             sent: AtomicU64::new(0),
+            token_seen: AtomicBool::new(false),
         });
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
@@ -60,6 +62,9 @@ impl Hub {
 }
 
 async fn answer(State(hub): State<Arc<Hub>>, headers: HeaderMap, uri: Uri) -> Response {
+    if headers.contains_key(header::AUTHORIZATION) {
+        hub.token_seen.store(true, Ordering::SeqCst);
+    }
     let path = uri.path();
     let name = path.rsplit('/').next().unwrap_or_default();
     let Some(content) = hub.files.get(name) else {
@@ -109,6 +114,7 @@ fn fetch(world: &World, endpoint: &str, name: &str) -> Command {
     let mut command = world.bare();
     command.args(["fetch", name]).env("HF_ENDPOINT", endpoint).env("HF_HOME", world.path("home"));
     command.env("HEADSPAN_POOL_URL", format!("{endpoint}/pool.txt")).env_remove("HF_HUB_CACHE");
+    command.env_remove("HF_HUB_OFFLINE").env_remove("HF_TOKEN");
     command
 }
 
@@ -159,5 +165,58 @@ fn the_published_pool_is_fetched_below_data() -> Outcome {
     stderr_of(&output, 0);
     let printed = String::from_utf8(output.stdout)?;
     assert_eq!(fs::read(world.path(printed.trim()))?, hub.files["pool.txt"]);
+    Ok(())
+}
+
+/// As Python leaves it after reading a configuration alone, before the repository got another commit.
+#[test]
+fn a_model_of_which_an_older_commit_is_cached_in_part_is_fetched_whole() -> Outcome {
+    let world = World::new(0)?;
+    let (hub, endpoint) = Hub::start(&world)?;
+    let repository = world.path("home").join("hub/models--timm--vit_base_patch32_clip_224.openai");
+    let old = "f".repeat(40);
+    let config = repository.join("snapshots").join(&old).join("open_clip_config.json");
+    fs::create_dir_all(config.parent().ok_or("a folder")?)?;
+    fs::write(config, "{}")?;
+    fs::create_dir_all(repository.join("refs"))?;
+    fs::write(repository.join("refs/main"), &old)?;
+
+    let output = fetch(&world, &endpoint, MODEL).output()?;
+    stderr_of(&output, 0);
+    for path in String::from_utf8(output.stdout.clone())?.lines() {
+        assert!(path.contains(COMMIT), "{path}");
+        assert_eq!(fs::read(path)?, hub.files[path.rsplit('/').next().ok_or("a path")?]);
+    }
+    let offline = fetch(&world, "http://127.0.0.1:9", MODEL).env("HF_HUB_OFFLINE", "1").output()?;
+    stderr_of(&offline, 0);
+    assert_eq!(offline.stdout, output.stdout, "what is fetched is found");
+    Ok(())
+}
+
+#[test]
+fn offline_says_so() -> Outcome {
+    let world = World::new(0)?;
+    let (_hub, endpoint) = Hub::start(&world)?;
+    for name in [MODEL, "descriptions"] {
+        let message = stderr_of(&fetch(&world, &endpoint, name).env("HF_HUB_OFFLINE", "1").output()?, 1);
+        assert!(message.contains("HF_HUB_OFFLINE"), "{message}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_pool_is_fetched_from_another_host_without_the_token() -> Outcome {
+    let world = World::new(0)?;
+    let (hub, endpoint) = Hub::start(&world)?;
+    let fetch = |endpoint: &str, pool: &str| -> Outcome {
+        let mut command = fetch(&world, endpoint, "descriptions");
+        command.env("HF_TOKEN", "hf_secret").env("HEADSPAN_POOL_URL", format!("{pool}/pool.txt"));
+        stderr_of(&command.output()?, 0);
+        Ok(())
+    };
+    fetch("https://hub.example", &endpoint)?;
+    assert!(!hub.token_seen.load(Ordering::SeqCst));
+    fetch(&endpoint, &endpoint)?;
+    assert!(hub.token_seen.load(Ordering::SeqCst), "the server of this test notices a token");
     Ok(())
 }
