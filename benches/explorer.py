@@ -6,6 +6,7 @@ of a ViT-L/14 with random weights, which is asked about texts and segmentation. 
 """
 
 import http.client
+import math
 import pathlib
 import re
 import shutil
@@ -53,8 +54,17 @@ class Server:
 
 def percentiles(times):
     ordered = sorted(times)
-    at = lambda share: ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-    return [len(ordered), f"{statistics.median(ordered):.1f}", f"{at(0.99):.1f}", f"{ordered[-1]:.1f}"]
+    count = len(ordered)
+    last = f"{ordered[math.ceil(0.99 * count) - 1]:.1f}" if count >= 100 else f"longest: {ordered[-1]:.1f}"
+    return [count, f"{statistics.median(ordered):.1f}", last, f"{ordered[-1]:.1f}"]
+
+
+def segmentation_cost(runs):
+    """Lines of the example, medians of its rounds."""
+    done = subprocess.run([measure.example("segmentation_cost"), runs], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"segmentation_cost: {measure.last_lines(done.stderr)}")
+    return "; ".join(done.stdout.strip().splitlines())
 
 
 def load(server, path, seconds, clients=64):
@@ -144,12 +154,16 @@ def section(bench):
         start = server.start_seconds
     finally:
         server.stop()
+    measure.said("segmentation")
+    segmentation = segmentation_cost(runs)
     parts = [
         f"{images:,} images, 64 heads of 64 dimensions, {size / 1e9:.2f} GB of artifacts on disk; start-up {start:.2f} s.",
         measure.table(["one client, ms", "questions", "50 %", "99 %", "longest"], [[what, *percentiles(times)] for what, times in rows.items()]),
         measure.table(["64 clients", "a second", "50 %", "99 %", "errors"], loads),
+        f"wrk has two threads on the same {bench.threads} cores as the server, and each row repeats one question.",
         measure.table(["memory of the server, MiB", "then", "highest so far"], memory),
     ]
+    parts.append(f"Segmentation of a new image, ViT-L/14 with random weights in a process of its own, medians of seven rounds in alternation: {segmentation}.")
     if lacking:
         parts.append(f"**Not measured**: questions that need a model; {lacking}.")
     return "\n\n".join(parts)

@@ -53,7 +53,7 @@ def model(bench, name):
             "headspan, forward alone": lambda: alone / side["ours"].ask("pass", alone),
             "headspan `extract`, files to Parquet": whole,
         }
-        rates = measure.alternate(methods, bench.size(3 if name == "ViT-B-32" else 2, 1), warm=0)
+        rates = measure.alternate(methods, bench.size(3, 1), warm=0)
         pytorch_peak = side["theirs"].peak()
     theirs, ours, files = rates.values()
     peak = max(done.peak for _, done in processes)
@@ -72,7 +72,7 @@ def section(bench):
               "to PyTorch", "peak MiB of `extract`", "of the weights' file", "seconds with loading and checks", "peak MiB of PyTorch's process"]
     return "\n\n".join([
         measure.table(header, rows),
-        f"float32 on both sides; medians (min–max). Images: {bench.origin_of_photos()}. The rate of `extract` counts from the first decode to the last commit; "
+        f"float32 on both sides; medians (min–max) of {bench.size(3, 1)} rounds. Images: {bench.origin_of_photos()}. The rate of `extract` counts from the first decode to the last commit; "
         "the seconds are those of the whole process, which also loads the weights, embeds two texts and holds its first images against Burn. "
         "The weights' file has both towers. PyTorch's process has the image tower alone and pixels that are ready; its peak is that of the passes, after loading.",
     ])

@@ -13,6 +13,7 @@ import measure
 from measure import BATCH, IMAGES
 
 FLOAT32 = ("PyTorch eager", "PyTorch compiled")
+PEAK = "multiply-adds on registers (the machine's peak)"
 
 
 def operations(checkpoint):
@@ -36,14 +37,15 @@ def peaks(bench):
     with measure.workers(commands) as side:
         work = 2 * size**3 / 1e9
         methods = {
-            "multiply-adds on registers (the machine's peak)": lambda: side["ours"].ask("peak"),
+            PEAK: lambda: side["ours"].ask("peak"),
             f"product of {size} × {size}, PyTorch `torch.mm`": lambda: work / side["theirs"].ask("product", size),
             f"product of {size} × {size}, Burn's flex (`gemm` crate)": lambda: side["ours"].ask("product", size),
         }
         return measure.alternate(methods, bench.size(7, 2), warm=2)
 
 
-def model(bench, name, peak):
+def model(bench, name):
+    """Rates by pass and of the peak, in one rotation; the passes' memory."""
     checkpoint = bench.checkpoint(name)
     images = bench.size(IMAGES[name] * max(1, bench.threads // 2), 2)
     batch = min(BATCH[name] * max(1, bench.threads // 2), images)
@@ -59,34 +61,46 @@ def model(bench, name, peak):
         for method, worker in side.items():
             words = ["pass", images] + ([batch] if method.startswith("PyTorch") else [])
             worker.ask(*words)  # load, warm up, compile
+            if not method.startswith("PyTorch"):
+                worker.settle(*words)
             worker.forget_peak()
             methods[method] = lambda worker=worker, words=words: images / worker.ask(*words)
-        rates = measure.alternate(methods, bench.size(4, 1), warm=0)
+        with measure.workers({PEAK: lambda: measure.Worker(measure.example("multiply_add_peak"), threads=bench.threads)}) as machine:
+            machine[PEAK].ask("peak")
+            methods[PEAK] = lambda: machine[PEAK].ask("peak")
+            rates = measure.alternate(methods, bench.size(4, 1), warm=0)
         memory = {method: worker.peak() for method, worker in side.items()}
+    return rates, memory
+
+
+def rows_of(name, rates, memory, giga, peak):
     base = max((rates[method] for method in FLOAT32), key=statistics.median)
-    giga = operations(checkpoint) / 1e9
     rows = []
-    for method, found in rates.items():
+    for method in memory:
+        found = rates[method]
         share = "" if "bfloat16" in method else f"{100 * statistics.median(found) * giga / peak:.0f} %"
         rows.append([name, method, measure.told(found, 2), measure.ratio(found, base), share, f"{memory[method]:.0f}"])
-    return rows, f"{name} {giga:.1f}"
+    return rows
 
 
 def section(bench):
     measured = peaks(bench)
-    rates = next(iter(measured.values()))
-    peak = statistics.median(rates)
-    rows, needed = [], []
+    passes = {}
     for name in bench.models():
         measure.said(name)
-        own, operations_of = model(bench, name, peak)
-        rows += own
-        needed.append(operations_of)
+        passes[name] = model(bench, name)
+        measured[PEAK] += passes[name][0][PEAK]
+    peak = max(measured[PEAK])
+    giga = {name: operations(bench.checkpoint(name)) / 1e9 for name in passes}
+    rows = [row for name, (rates, memory) in passes.items() for row in rows_of(name, rates, memory, giga[name], peak)]
+    needed = [f"{name} {of:.1f}" for name, of in giga.items()]
     header = ["model", "pass", "images/s, median (min–max)", "of PyTorch's best float32", "of the machine's peak", "peak MiB"]
-    floor = [[what, measure.told(found, 0), measure.ratio(found, rates)] for what, found in measured.items()]
+    floor = [[what, measure.told(found, 0), measure.ratio(found, [peak])] for what, found in measured.items()]
     return "\n\n".join([
         measure.table(["float32", "GFLOP/s, median (min–max)", "of the peak"], floor),
         measure.table(header, rows),
+        f"The peak is the largest of its rates, {peak:.0f} GFLOP/s: it was asked {bench.size(7, 2)} times in turn with the products, and once in each round of the passes. "
+        f"Products: {bench.size(7, 2)} rounds; passes: {bench.size(4, 1)}.",
         f"GFLOP that the features of an image need: {', '.join(needed)} (computed from the geometry, two a multiply-add; of the last block "
         "only the class token's query, output and MLP). A pass that computes more is not credited for it. Peak memory is that of the process during the passes, after loading. "
         "PyTorch's processes hold the image tower alone, as ours do.",

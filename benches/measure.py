@@ -45,6 +45,7 @@ class Bench:
     quick: bool
     images: pathlib.Path | None
     work: pathlib.Path
+    features: str | None = None
 
     @property
     def threads(self):
@@ -165,8 +166,8 @@ def status_mib(pid, field):
 class Worker:
     """A process that answers a line of words with a line of numbers; it loads what it needs before the first answer."""
 
-    def __init__(self, *command, threads, cores=None, environment=None):
-        environment = {**os.environ, "RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads), **(environment or {})}
+    def __init__(self, *command, threads, cores=None):
+        environment = {**os.environ, "RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
         confine = (lambda: os.sched_setaffinity(0, cores)) if cores else None
         self.name = " ".join(pathlib.Path(str(word)).name for word in command[:3])
         self.errors = tempfile.TemporaryFile("w+")
@@ -185,6 +186,14 @@ class Worker:
             raise RuntimeError(f"`{self.name}` ended: {last_lines(self.errors.read())}")
         numbers = [float(number) for number in answer.split()]
         return numbers[0] if len(numbers) == 1 else numbers
+
+    def settle(self, *words):
+        """Our allocator gives freed memory back some time later, and only as it goes on: asks the same for two seconds, and twice."""
+        begun = time.monotonic()
+        self.ask(*words)
+        self.ask(*words)
+        while time.monotonic() - begun < 2:
+            self.ask(*words)
 
     def forget_peak(self):
         """Loading is over: from here on the highest memory counts."""
@@ -221,8 +230,8 @@ def pytorch(bench, mode, source="-", cores=None):
 
 
 def vision_pass(bench, checkpoint, precision, *device):
-    """A worker with our image tower, on the CPU unless a device is named. glibc would keep the memory that loading freed; the program's own allocator does not."""
-    return Worker(example("vision_pass"), checkpoint, precision, *device, threads=bench.threads, environment={"MALLOC_MMAP_THRESHOLD_": str(1 << 20)})
+    """A worker with our image tower and the program's allocator, on the CPU unless a device is named."""
+    return Worker(example("vision_pass"), checkpoint, precision, *device, threads=bench.threads)
 
 
 def alternate(methods, rounds, warm=1):
@@ -280,12 +289,12 @@ def output(*command):
 
 
 def commit():
-    changed = output("git", "status", "--porcelain", "--untracked-files=no")
+    changed = output("git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benches/RESULTS.md")
     return (output("git", "rev-parse", "--short=12", "HEAD") or "unknown") + (" with uncommitted changes" if changed else "")
 
 
-def versions():
-    parts = [f"headspan {commit()}", output("rustc", "--version") or "no rustc", f"Python {platform.python_version()}"]
+def versions(bench):
+    parts = [f"headspan {commit()}" + (f" with features {bench.features}" if bench.features else ""), output("rustc", "--version") or "no rustc", f"Python {platform.python_version()}"]
     for package in ("torch", "open_clip_torch", "torchvision", "pillow"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             parts.append(f"{package} {importlib.metadata.version(package)}")
@@ -318,13 +327,14 @@ class Section:
         print(f"{self.name}: {seconds:.0f} s{' — ' + body if body.startswith('**') else ''}", file=sys.stderr, flush=True)
         size = "*Quick: sizes too small for the figures to mean anything.* " if bench.quick else ""
         when = datetime.datetime.now(datetime.timezone.utc).strftime("%d %B %Y, %H:%M UTC")
-        return f"## {self.title}\n\n{size}{when}, took {seconds:.0f} s. {state}. {versions()}.\n\n{body.strip()}\n"
+        return f"## {self.title}\n\n{size}{when}, took {seconds:.0f} s. {state}. {versions(bench)}.\n\n{body.strip()}\n"
 
 
 def arguments(parser):
     parser.add_argument("--quick", action="store_true", help="every size tiny: checks the scripts, the figures mean nothing")
     parser.add_argument("--images", type=pathlib.Path, help="folder of JPEG files; default: $HEADSPAN_SHARED/data/photos, else rendered scenes")
     parser.add_argument("--threads", type=int, help="cores that every side may use; default: all")
+    parser.add_argument("--features", help="features that cargo builds headspan with, recorded")
     parser.add_argument("--work", type=pathlib.Path, help="folder for checkpoints, scenes and runs, kept; default: a temporary one")
 
 
@@ -336,7 +346,7 @@ def bench(given):
     work = given.work.resolve() if given.work else pathlib.Path(tempfile.mkdtemp(prefix="headspan-bench-"))
     work.mkdir(parents=True, exist_ok=True)
     try:
-        yield Bench(given.quick, given.images and given.images.resolve(), work)
+        yield Bench(given.quick, given.images and given.images.resolve(), work, given.features)
     finally:
         if not given.work:
             shutil.rmtree(work, ignore_errors=True)

@@ -5,8 +5,8 @@
 | mode | source | line | answer |
 |---|---|---|---|
 | eager, compiled, bfloat16 | checkpoint | `pass IMAGES BATCH` | seconds of plain `encode_image` |
-| cuda-eager, cuda-compiled, cuda-tf32, cuda-float16, cuda-bfloat16 | checkpoint | `pass IMAGES BATCH` | the same on a GPU, transfers of pixels and features included; `there` answers 1, if PyTorch sees one |
-| all-queries, class-query, heads | checkpoint | `pass IMAGES BATCH` | seconds of a dense decomposition |
+| cuda-eager, cuda-tf32, cuda-float16, cuda-bfloat16, cuda-compiled, cuda-compiled-tf32, cuda-compiled-float16 | checkpoint | `pass IMAGES BATCH` | the same on a GPU, transfers of pixels and features included; `there` answers 1, if PyTorch sees one |
+| all-queries, class-query, heads | checkpoint | `pass IMAGES BATCH` | seconds of a dense decomposition: all-queries of all layers, the others of the last four |
 | ... all-queries | | `blocks COUNT` | from here on passes end after so many blocks; answers how many there are |
 | ... | | `expect PIXELS OUT IMAGES LAYERS` | writes random pixels, unless they are there, and the heads' contributions |
 | ... | | `differ ONE OTHER` | largest difference of two such files, over the largest value |
@@ -25,6 +25,8 @@ import torch
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tools/reference"))
 
+# Of the decomposition, as headspan's pass keeps them.
+LAST_LAYERS = 4
 MEAN, STD, SIDE = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711], 224
 
 
@@ -58,8 +60,12 @@ class Passes:
     def answer(self, what, images, batch):
         assert what == "pass"
         if images not in self.pixels:
-            self.pixels = {images: torch.randn(int(images), 3, SIDE, SIDE)}
+            self.pixels = {images: self.draw(int(images))}
         return timed(lambda: [self.function(part) for part in self.pixels[images].split(int(batch))])
+
+
+    def draw(self, images):
+        return torch.randn(images, 3, SIDE, SIDE)
 
 
 class Encode(Passes):
@@ -79,13 +85,17 @@ class EncodeOnGpu(Passes):
         if not torch.cuda.is_available():
             self.pixels = None
             return
-        kind = mode.removeprefix("cuda-")
+        kind = mode.split("-")[-1]
         torch.set_float32_matmul_precision("high" if kind == "tf32" else "highest")
+        torch.backends.cudnn.allow_tf32 = kind == "tf32"
         dtype = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(kind, torch.float32)
         visual = tower(source).to("cuda", dtype)
-        if kind == "compiled":
+        if "compiled" in mode:
             visual = torch.compile(visual)
         super().__init__(lambda pixels: visual(pixels.to("cuda", non_blocking=True).to(dtype)).float().cpu())
+
+    def draw(self, images):
+        return super().draw(images).pin_memory()
 
     def answer(self, what, *words):
         if what == "there":
@@ -100,10 +110,11 @@ class Dense(Passes):
         from decompose import decompose, decompose_all_queries
 
         visual = tower(source)
+        layers = list(range(len(visual.transformer.resblocks)))[-LAST_LAYERS:]
         ways = {
             "all-queries": lambda pixels: decompose_all_queries(visual, pixels)["attn"],
-            "class-query": lambda pixels: decompose(visual, pixels)["attn"],
-            "heads": lambda pixels: decompose(visual, pixels, tokens=False)["attn"],
+            "class-query": lambda pixels: decompose(visual, pixels, layers)["attn"],
+            "heads": lambda pixels: decompose(visual, pixels, layers, tokens=False)["attn"],
         }
         super().__init__(ways[mode])
         self.visual, self.decompose_all_queries = visual, decompose_all_queries
@@ -161,7 +172,11 @@ class Input:
 
     def answer(self, what):
         assert what == "all"
-        return timed(lambda: [self.function(file) for file in self.files])
+        return timed(self.each)
+
+    def each(self):
+        for file in self.files:
+            self.function(file)
 
 
 class Product:
@@ -198,7 +213,7 @@ class Textspan:
 
 MODES = {
     **dict.fromkeys(("eager", "compiled", "bfloat16"), Encode),
-    **dict.fromkeys(("cuda-eager", "cuda-compiled", "cuda-tf32", "cuda-float16", "cuda-bfloat16"), EncodeOnGpu),
+    **dict.fromkeys(("cuda-eager", "cuda-tf32", "cuda-float16", "cuda-bfloat16", "cuda-compiled", "cuda-compiled-tf32", "cuda-compiled-float16"), EncodeOnGpu),
     **dict.fromkeys(("all-queries", "class-query", "heads"), Dense),
     **dict.fromkeys(("pillow", "torchvision"), Input),
     "product": Product,

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """headspan and the alternatives on this machine, into benches/RESULTS.md.
 
-    python3 benches/run.py                          # builds, then every section: some 25 minutes on two cores
+    python3 benches/run.py                          # builds, then every section: half an hour on two cores
     python3 benches/run.py --only forward,textspan  # these; the others' text stays as it is
     python3 benches/run.py --quick                  # tiny sizes: checks the scripts; goes to target/RESULTS.quick.md
 
@@ -30,8 +30,8 @@ import textspan
 SECTIONS = {part.SECTION.name: part.SECTION for part in (forward, decomposition, extract, input_pipeline, textspan, explorer, pipeline, storage, gpu)}
 HEAD = """# Results of the benches
 
-Written by `just bench` (`python3 benches/run.py`). Each section has its own time, machine and commit. What is compared was measured in one go, in alternation, on the same
-images, weights and threads. Figures are medians with their range; memory is resident memory of the process (MiB).
+Written by `just bench` (`python3 benches/run.py`). Each section has its own time, machine and commit. What is compared was measured in one go, in alternation, on
+the same weights and threads and as many images of the same size. Figures are medians with their range; memory is resident memory of the process (MiB).
 """
 
 
@@ -47,10 +47,10 @@ def write(path, texts):
     path.write_text(HEAD + "\n" + "\n".join(parts))
 
 
-def build():
+def build(features):
     if shutil.which("cargo") is None:
         print("cargo is not there: what is built is measured", file=sys.stderr)
-    elif subprocess.run(measure.BUILD.split(), cwd=measure.ROOT).returncode != 0:
+    elif subprocess.run([*measure.BUILD.split(), *(["--features", features] if features else [])], cwd=measure.ROOT).returncode != 0:
         sys.exit("the build failed")
 
 
@@ -66,7 +66,7 @@ def main():
     if unknown:
         parser.error(f"no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
     if not given.no_build:
-        build()
+        build(given.features)
     out = given.out or measure.ROOT / ("target/RESULTS.quick.md" if given.quick else "benches/RESULTS.md")
     begun, failed = time.monotonic(), []
     with measure.bench(given) as bench:

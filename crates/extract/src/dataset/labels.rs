@@ -83,10 +83,9 @@ fn cast_to(labels: &DataType) -> Option<DataType> {
     match labels {
         DataType::Dictionary(_, values) => cast_to(values),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(DataType::Utf8),
-        // Where all labels are withheld, the column may have no type.
-        DataType::Null => Some(DataType::Int64),
-        // Readers that know no missing integers make them floats; each must still be whole.
-        DataType::Boolean => Some(DataType::Int64),
+        // Where all labels are withheld, the column may have no type. Readers that know no missing integers make them floats; each must
+        // still be whole.
+        DataType::Null | DataType::Boolean => Some(DataType::Int64),
         number if number.is_integer() || number.is_floating() => Some(DataType::Int64),
         _ => None,
     }
