@@ -232,6 +232,8 @@ impl ClipConfig {
             });
         }
         let standard = PreprocessConfig::default();
+        let std = raw.preprocess_cfg.std.unwrap_or(standard.std);
+        check_std(path, "preprocess_cfg.std", std)?;
         Ok(Self {
             embed_dim: model.embed_dim,
             vision: VisionConfig {
@@ -253,10 +255,7 @@ impl ClipConfig {
                 norm_epsilon: 1e-5,
             },
             quick_gelu: model.quick_gelu,
-            preprocess: PreprocessConfig {
-                mean: raw.preprocess_cfg.mean.unwrap_or(standard.mean),
-                std: raw.preprocess_cfg.std.unwrap_or(standard.std),
-            },
+            preprocess: PreprocessConfig { mean: raw.preprocess_cfg.mean.unwrap_or(standard.mean), std },
         })
     }
 
@@ -278,8 +277,9 @@ impl ClipConfig {
         if self.text.heads == 0 || !self.text.width.is_multiple_of(self.text.heads) {
             return wrong(format!("text width {} is not a multiple of heads {}", self.text.width, self.text.heads));
         }
-        if vision.layers == 0 || self.text.layers == 0 || self.embed_dim == 0 || self.text.context_length < 2 {
-            return wrong("layers and embed_dim must be at least 1, context_length at least 2".to_owned());
+        let counts = [vision.image_size, vision.layers, self.text.layers, self.embed_dim];
+        if counts.contains(&0) || self.text.context_length < 2 {
+            return wrong("image_size, layers and embed_dim must be at least 1, context_length at least 2".to_owned());
         }
         Ok(())
     }
@@ -307,19 +307,26 @@ fn refuse_unknown(
 
 /// `image_size` is a number or a pair of equal numbers.
 fn square(path: &Path, value: &serde_json::Value) -> Result<usize> {
-    let sides: Vec<u64> = match value {
-        serde_json::Value::Array(sides) => sides.iter().filter_map(serde_json::Value::as_u64).collect(),
-        other => other.as_u64().into_iter().collect(),
+    let side = match value {
+        serde_json::Value::Array(sides) => match &sides[..] {
+            [height, width] if height == width => height.as_u64(),
+            _ => None,
+        },
+        side => side.as_u64(),
     };
-    match sides[..] {
-        [side] => Ok(side as usize),
-        [height, width] if height == width => Ok(height as usize),
-        _ => Err(ClipError::Unsupported {
-            path: path.to_owned(),
-            what: format!("vision_cfg.image_size = {value}"),
-            why: "the image must be square",
-        }),
+    side.map(|side| side as usize).ok_or_else(|| ClipError::Unsupported {
+        path: path.to_owned(),
+        what: format!("vision_cfg.image_size = {value}"),
+        why: "the image must be square: a whole number, or two equal ones",
+    })
+}
+
+/// Pixels are divided by it.
+pub(crate) fn check_std(path: &Path, key: &str, std: [f32; 3]) -> Result<()> {
+    if std.iter().all(|std| *std > 0.0 && std.is_finite()) {
+        return Ok(());
     }
+    Err(ClipError::Inconsistent { path: path.to_owned(), what: format!("{key} {std:?} must be above 0") })
 }
 
 fn scaled(width: usize, ratio: Option<f64>) -> usize {

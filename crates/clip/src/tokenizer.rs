@@ -1,4 +1,9 @@
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
 
 use crate::error::{ClipError, Result};
 
@@ -67,6 +72,40 @@ fn first_maximum(row: &[u32]) -> usize {
         }
     }
     best
+}
+
+/// The ids of a `tokenizer.json`; making the tokenizer takes many times as long as reading them.
+#[derive(Deserialize)]
+struct RawTokenizer {
+    #[serde(default)]
+    added_tokens: Vec<RawToken>,
+    model: RawModel,
+}
+
+#[derive(Deserialize)]
+struct RawToken {
+    id: u32,
+    content: String,
+}
+
+#[derive(Deserialize)]
+struct RawModel {
+    vocab: BTreeMap<String, u32>,
+}
+
+/// The end token's id in a `tokenizer.json`, and the tokens with higher ids in the order of their ids.
+pub(crate) fn ids_above_end(path: &Path) -> Result<(u32, Vec<(u32, String)>)> {
+    let text = fs_err::read_to_string(path)?;
+    let raw: RawTokenizer = serde_json::from_str(&text)
+        .map_err(|source| ClipError::Tokenizer { path: path.to_owned(), source: source.into() })?;
+    let mut ids = raw.model.vocab;
+    ids.extend(raw.added_tokens.into_iter().map(|token| (token.content, token.id)));
+    let missing = || ClipError::NoSpecialToken { path: path.to_owned(), token: END };
+    let end = ids.get(END).copied().ok_or_else(missing)?;
+    let mut above: Vec<(u32, String)> =
+        ids.into_iter().filter(|(_, id)| *id > end).map(|(token, id)| (id, token)).collect();
+    above.sort_unstable();
+    Ok((end, above))
 }
 
 impl Tokenizer {

@@ -8,6 +8,7 @@ use std::{
 use burn::tensor::{Device, Tensor, TensorData};
 use headspan_clip::{Checkpoint, CheckpointFiles, CheckpointLayout, ClipConfig, TokenBatch};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde_json::{Value, json};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -89,27 +90,175 @@ fn hugging_face_checkpoints_are_fused_and_transposed() -> Outcome {
     Ok(())
 }
 
+/// What reading a configuration says; nothing if it is read.
+fn config_error(path: &Path) -> String {
+    ClipConfig::read(path).err().map(|error| error.to_string()).unwrap_or_default()
+}
+
+/// The case's Hugging Face configuration with `key` of `section` set, or taken away with null.
+fn hugging_face(path: &Path, section: &str, key: &str, value: Value) -> Outcome {
+    let mut config: Value = serde_json::from_str(&fs_err::read_to_string(data().join("huggingface.json"))?)?;
+    let section = config.pointer_mut(section).and_then(Value::as_object_mut).ok_or("no such section")?;
+    section.remove(key);
+    if !value.is_null() {
+        section.insert(key.to_owned(), value);
+    }
+    Ok(fs_err::write(path, config.to_string())?)
+}
+
 #[test]
 fn hugging_face_preprocessing_is_read_beside_the_configuration() -> Outcome {
     let folder = tempfile::tempdir()?;
     let config = folder.path().join("config.json");
     fs_err::copy(data().join("huggingface.json"), &config)?;
     let beside = folder.path().join("preprocessor_config.json");
-    let side = ClipConfig::read(&config)?.vision.image_size;
-    let write = |size: usize, resample: u32| {
-        let text = format!(
-            r#"{{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25], "resample": {resample},
-                "size": {{"shortest_edge": {size}}}, "do_resize": true}}"#
-        );
-        fs_err::write(&beside, text)
+    let written = json!({
+        "image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25], "resample": 3, "size": {"shortest_edge": 24},
+        "crop_size": {"height": 24, "width": 24}, "rescale_factor": 0.003_921_568_627, "do_resize": true,
+        "do_center_crop": true, "do_rescale": true, "do_normalize": true,
+    });
+    for text in [written.to_string(), written.to_string().replace(r#"{"height":24,"width":24}"#, "24")] {
+        fs_err::write(&beside, text)?;
+        let read = ClipConfig::read(&config)?.preprocess;
+        assert_eq!((read.mean, read.std), ([0.5; 3], [0.25; 3]));
+    }
+    for (key, value) in [
+        ("size", json!({"shortest_edge": 32})),
+        ("size", json!({"height": 24, "width": 24})),
+        ("resample", json!(2)),
+        ("crop_size", json!(16)),
+        ("crop_size", json!({"height": 24, "width": 16})),
+        ("crop_size", json!({"height": 24})),
+        ("rescale_factor", json!(0.003_922)),
+        ("do_resize", json!(false)),
+        ("do_center_crop", json!(false)),
+        ("do_rescale", json!(false)),
+        ("do_normalize", json!(false)),
+        ("image_std", json!([0.25, 0.0, 0.25])),
+    ] {
+        let mut other = written.clone();
+        other[key] = value;
+        fs_err::write(&beside, other.to_string())?;
+        let message = config_error(&config);
+        assert!(message.contains("preprocessor_config.json") && message.contains(&format!(": {key} ")), "{message}");
+    }
+    Ok(())
+}
+
+#[test]
+fn hugging_face_heads_must_divide_the_width() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let config = folder.path().join("config.json");
+    for tower in ["vision_config", "text_config"] {
+        for heads in [0, 5, 12, 32] {
+            hugging_face(&config, &format!("/{tower}"), "num_attention_heads", json!(heads))?;
+            let expected = format!("{tower}.num_attention_heads {heads} does not divide {tower}.hidden_size 16");
+            let message = config_error(&config);
+            assert!(message.contains("config.json") && message.contains(&expected), "{message}");
+        }
+    }
+    hugging_face(&config, "/vision_config", "num_attention_heads", json!(4))?;
+    assert_eq!(ClipConfig::read(&config)?.vision.heads(), 4);
+    Ok(())
+}
+
+#[test]
+fn a_missing_projection_dim_is_transformers_default() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let config = folder.path().join("config.json");
+    hugging_face(&config, "", "projection_dim", Value::Null)?;
+    assert_eq!(ClipConfig::read(&config)?.embed_dim, 512);
+    Ok(())
+}
+
+#[test]
+fn hugging_face_end_token_must_have_the_highest_id() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let config = folder.path().join("config.json");
+    let tokenizer = |end: u32, other: u32| {
+        let added = json!([{"id": end, "content": "<|endoftext|>"}, {"id": other, "content": "<cat-toy>"}]);
+        let text = json!({"added_tokens": added, "model": {"vocab": {"a": 0, "b": 1}}}).to_string();
+        fs_err::write(folder.path().join("tokenizer.json"), text)
     };
-    write(side, 3)?;
-    let read = ClipConfig::read(&config)?.preprocess;
-    assert_eq!((read.mean, read.std), ([0.5; 3], [0.25; 3]));
-    for (size, resample, word) in [(side + 8, 3, "size"), (side, 2, "resample")] {
-        write(size, resample)?;
-        let message = ClipConfig::read(&config).err().map(|error| error.to_string()).unwrap_or_default();
-        assert!(message.contains("preprocessor_config.json") && message.contains(word), "{message}");
+    for (named, end, other, expected) in [
+        (json!(62), 62, 61, ""),
+        (json!(62), 62, 63, "above the end token's 62 (63 `<cat-toy>`)"),
+        (Value::Null, 62, 63, "above the end token's 62 (63 `<cat-toy>`)"),
+        // Without an embedding, a text that has it is refused.
+        (json!(62), 62, 64, ""),
+        (json!(60), 62, 61, "text_config.eos_token_id 60 is not the end token's id in `tokenizer.json`, 62"),
+        // The legacy value: the highest id, whatever the tokens.
+        (json!(2), 62, 63, ""),
+    ] {
+        hugging_face(&config, "/text_config", "eos_token_id", named.clone())?;
+        tokenizer(end, other)?;
+        let message = config_error(&config);
+        assert!(message.contains(expected) && message.is_empty() == expected.is_empty(), "{named}: {message}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_training_checkpoint_is_read_without_its_wrappers_and_optimizer() -> Outcome {
+    let config = ClipConfig::read(&data().join("open_clip_config.json"))?;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("model.safetensors");
+    for (source, prefix) in [
+        ("open_clip_model.safetensors", "state_dict._orig_mod.module."),
+        ("huggingface.safetensors", "state_dict.clip."),
+    ] {
+        let bytes = fs_err::read(data().join(source))?;
+        let stored = SafeTensors::deserialize(&bytes)?;
+        let mut tensors: Vec<(String, TensorView<'_>)> =
+            stored.tensors().into_iter().map(|(name, view)| (format!("{prefix}{name}"), view)).collect();
+        tensors.push(("optimizer.state.0.exp_avg".to_owned(), TensorView::new(Dtype::F32, vec![1], &[0; 4])?));
+        fs_err::write(&path, safetensors::serialize(tensors, None)?)?;
+        let (found, _) = features(&config, &path)?;
+        assert_eq!(found, features(&config, &data().join(source))?.0, "{prefix}");
+    }
+    Ok(())
+}
+
+#[test]
+fn sharded_weights_are_named_with_the_way_to_join_them() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = |name: &str| folder.path().join(name);
+    fs_err::copy(data().join("huggingface.json"), path("config.json"))?;
+    for name in ["model.safetensors.index.json", "model-00001-of-00002.safetensors"] {
+        fs_err::write(path(name), "")?;
+        let found = CheckpointFiles::find(folder.path()).err().map(|error| error.to_string()).unwrap_or_default();
+        let opened = Checkpoint::open(&path(name)).err().map(|error| error.to_string()).unwrap_or_default();
+        for message in [found, opened] {
+            assert!(message.contains(name) && message.contains("max_shard_size"), "{message}");
+        }
+        fs_err::remove_file(path(name))?;
+    }
+    let message = CheckpointFiles::find(folder.path()).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(message.contains("no weights"), "{message}");
+    Ok(())
+}
+
+#[test]
+fn image_sizes_that_are_not_square_and_deviations_of_zero_are_refused() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("open_clip_config.json");
+    let written: Value = serde_json::from_str(&fs_err::read_to_string(data().join("open_clip_config.json"))?)?;
+    for (place, value, expected) in [
+        ("/model_cfg/vision_cfg/image_size", json!([24, 24]), ""),
+        ("/model_cfg/vision_cfg/image_size", json!([24, 16]), "vision_cfg.image_size"),
+        ("/model_cfg/vision_cfg/image_size", json!([24, "24"]), "vision_cfg.image_size"),
+        ("/model_cfg/vision_cfg/image_size", json!([24, 24, null]), "vision_cfg.image_size"),
+        ("/model_cfg/vision_cfg/image_size", json!([24.0, 24.0]), "vision_cfg.image_size"),
+        ("/model_cfg/vision_cfg/image_size", json!([]), "vision_cfg.image_size"),
+        ("/model_cfg/vision_cfg/image_size", json!(0), "image_size, layers and embed_dim must be at least 1"),
+        ("/preprocess_cfg/std", json!([0.25, 0.25, 0.0]), "preprocess_cfg.std"),
+        ("/preprocess_cfg/std", json!([-0.25, 0.25, 0.25]), "preprocess_cfg.std"),
+    ] {
+        let mut config = written.clone();
+        *config.pointer_mut(place).ok_or("no such key")? = value.clone();
+        fs_err::write(&path, config.to_string())?;
+        let message = config_error(&path);
+        assert!(message.contains(expected) && message.is_empty() == expected.is_empty(), "{value}: {message}");
     }
     Ok(())
 }

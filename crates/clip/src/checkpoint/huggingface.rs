@@ -2,10 +2,11 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::Deserialize;
 
-use super::weights::Weights;
+use super::{preprocessor::preprocess, weights::Weights};
 use crate::{
-    config::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig},
+    config::{ClipConfig, TextConfig, VisionConfig},
     error::{ClipError, Result},
+    tokenizer::ids_above_end,
 };
 
 /// Prefixes of transformers' names and what OpenCLIP calls them; the first that fits counts.
@@ -89,7 +90,7 @@ fn fused(path: &Path, name: &str, thirds: &BTreeMap<usize, Weights>) -> Result<W
 
 #[derive(Deserialize)]
 struct RawConfig {
-    projection_dim: usize,
+    projection_dim: Option<usize>,
     vision_config: RawTower,
     text_config: RawTower,
 }
@@ -106,6 +107,7 @@ struct RawTower {
     max_position_embeddings: Option<usize>,
     hidden_act: Option<String>,
     layer_norm_eps: Option<f64>,
+    eos_token_id: Option<u32>,
 }
 
 impl RawTower {
@@ -137,23 +139,27 @@ pub(crate) fn config(path: &Path, value: serde_json::Value) -> Result<ClipConfig
     let vision_width = vision.hidden_size.unwrap_or(768);
     let vision_heads = vision.num_attention_heads.unwrap_or(12);
     let text_width = text.hidden_size.unwrap_or(512);
+    let text_heads = text.num_attention_heads.unwrap_or(8);
+    let vocab_size = text.vocab_size.unwrap_or(49_408);
+    check_heads(path, "text_config", text_width, text_heads)?;
+    check_end(path, text.eos_token_id, vocab_size)?;
     let image_size = vision.image_size.unwrap_or(224);
     Ok(ClipConfig {
-        embed_dim: raw.projection_dim,
+        embed_dim: raw.projection_dim.unwrap_or(512),
         vision: VisionConfig {
             image_size,
             patch_size: vision.patch_size.unwrap_or(32),
             layers: vision.num_hidden_layers.unwrap_or(12),
             width: vision_width,
-            head_width: vision_width / vision_heads.max(1),
+            head_width: check_heads(path, "vision_config", vision_width, vision_heads)?,
             mlp_width: vision.intermediate_size.unwrap_or(3072),
             norm_epsilon: vision.layer_norm_eps.unwrap_or(1e-5),
         },
         text: TextConfig {
             context_length: text.max_position_embeddings.unwrap_or(77),
-            vocab_size: text.vocab_size.unwrap_or(49_408),
+            vocab_size,
             width: text_width,
-            heads: text.num_attention_heads.unwrap_or(8),
+            heads: text_heads,
             layers: text.num_hidden_layers.unwrap_or(12),
             mlp_width: text.intermediate_size.unwrap_or(2048),
             norm_epsilon: text.layer_norm_eps.unwrap_or(1e-5),
@@ -163,38 +169,51 @@ pub(crate) fn config(path: &Path, value: serde_json::Value) -> Result<ClipConfig
     })
 }
 
-/// `preprocessor_config.json` as transformers stores it.
-#[derive(Deserialize)]
-struct RawPreprocessor {
-    image_mean: Option<[f32; 3]>,
-    image_std: Option<[f32; 3]>,
-    resample: Option<u32>,
-    size: Option<serde_json::Value>,
+/// Width of one head; the heads must share the tower's width out evenly.
+fn check_heads(path: &Path, tower: &str, width: usize, heads: usize) -> Result<usize> {
+    if width == 0 || heads == 0 || !width.is_multiple_of(heads) {
+        return Err(ClipError::Inconsistent {
+            path: path.to_owned(),
+            what: format!("{tower}.num_attention_heads {heads} does not divide {tower}.hidden_size {width}"),
+        });
+    }
+    Ok(width / heads)
 }
 
-/// Pillow's number of the bicubic filter.
-const BICUBIC: u32 = 3;
+/// The `eos_token_id` with which transformers takes the highest id, as we do: OpenAI's configurations named a wrong one.
+const LEGACY_END: u32 = 2;
 
-/// Normalisation from `preprocessor_config.json` beside the configuration; OpenAI's where there is none.
-fn preprocess(config: &Path, image_size: usize) -> Result<PreprocessConfig> {
-    let path = config.with_file_name("preprocessor_config.json");
-    let standard = PreprocessConfig::default();
-    if !path.is_file() {
-        return Ok(standard);
+/// With any other `eos_token_id`, given or not, transformers takes a text's feature at the first token of that id. It is the token
+/// that we take as long as the tokenizer beside the configuration gives no higher id.
+fn check_end(path: &Path, named: Option<u32>, vocab_size: usize) -> Result<()> {
+    let tokenizer = path.with_file_name("tokenizer.json");
+    if named == Some(LEGACY_END) || !tokenizer.is_file() {
+        return Ok(());
     }
-    let text = fs_err::read_to_string(&path)?;
-    let raw: RawPreprocessor =
-        serde_json::from_str(&text).map_err(|source| ClipError::Config { path: path.clone(), source })?;
-    let refused = |what: String, why: &'static str| Err(ClipError::Unsupported { path: path.clone(), what, why });
-    if let Some(filter) = raw.resample.filter(|filter| *filter != BICUBIC) {
-        return refused(format!("resample = {filter}"), "the supported filter is 3, Pillow's bicubic");
+    let (end, mut above) = ids_above_end(&tokenizer)?;
+    if let Some(named) = named.filter(|named| *named != end) {
+        return Err(ClipError::Inconsistent {
+            path: path.to_owned(),
+            what: format!("text_config.eos_token_id {named} is not the end token's id in `tokenizer.json`, {end}"),
+        });
     }
-    // A number, `{"shortest_edge": 224}`, or height and width of an exact size.
-    if let Some(size) = &raw.size {
-        let side = size.as_u64().or_else(|| size.get("shortest_edge")?.as_u64());
-        if side != Some(image_size as u64) {
-            return refused(format!("size = {size}"), "the shortest side must become the model's image_size");
-        }
+    // A text with an id that the model has no embedding for is refused when it comes.
+    above.retain(|(id, _)| (*id as usize) < vocab_size);
+    if above.is_empty() {
+        return Ok(());
     }
-    Ok(PreprocessConfig { mean: raw.image_mean.unwrap_or(standard.mean), std: raw.image_std.unwrap_or(standard.std) })
+    Err(ClipError::Unsupported {
+        path: tokenizer,
+        what: format!("a token with an id above the end token's {end} ({})", listed(&above)),
+        why: "a text's feature is taken at its highest id, and this model's is at text_config.eos_token_id",
+    })
+}
+
+fn listed(tokens: &[(u32, String)]) -> String {
+    const SHOWN: usize = 8;
+    let mut parts: Vec<String> = tokens.iter().take(SHOWN).map(|(id, token)| format!("{id} `{token}`")).collect();
+    if tokens.len() > SHOWN {
+        parts.push(format!("{} more", tokens.len() - SHOWN));
+    }
+    parts.join(", ")
 }

@@ -2,8 +2,11 @@
 
 mod expected;
 mod huggingface;
+mod names;
+mod preprocessor;
 mod read;
 mod save;
+mod shards;
 mod stored_rows;
 mod weights;
 
@@ -64,9 +67,10 @@ impl CheckpointFiles {
                 .find(|path| path.is_file())
                 .ok_or_else(|| ClipError::MissingFile { folder: folder.to_owned(), what, expected })
         };
+        let whole = |missing: ClipError| shards::in_folder(folder).map_or(missing, shards::unsupported);
         Ok(Self {
             config: find("configuration", CONFIG_NAMES)?,
-            weights: find("weights", WEIGHT_NAMES)?,
+            weights: find("weights", WEIGHT_NAMES).map_err(whole)?,
             tokenizer: find("tokenizer", TOKENIZER_NAMES)?,
         })
     }
@@ -94,6 +98,7 @@ impl Checkpoint {
     pub fn open(path: &Path) -> Result<Self> {
         // Reading the folder's entry first gives the operating system's own message for a file that is not there.
         fs_err::metadata(path)?;
+        shards::refuse(path)?;
         let stored = if path.extension().is_some_and(|extension| extension == "safetensors") {
             read::safetensors(path)?
         } else {
@@ -102,8 +107,7 @@ impl Checkpoint {
                 store.get_all_tensors().map_err(|source| ClipError::Pytorch { path: path.to_owned(), source })?;
             tensors.iter().map(|(name, tensor)| (name.clone(), Weights::whole(tensor.clone()))).collect()
         };
-        let stored: BTreeMap<String, Weights> =
-            stored.into_iter().map(|(name, tensor)| (plain_name(&name).to_owned(), tensor)).collect();
+        let stored: BTreeMap<String, Weights> = names::unwrapped(stored);
         let layout = if stored.keys().any(|name| name.starts_with("vision_model.")) {
             CheckpointLayout::HuggingFace
         } else {
@@ -203,12 +207,6 @@ impl Checkpoint {
         }
         ClipError::Tensors { path: self.path.clone(), problems }
     }
-}
-
-/// Training checkpoints nest the weights and prefix them for data-parallel training.
-fn plain_name(name: &str) -> &str {
-    let name = name.strip_prefix("state_dict.").unwrap_or(name);
-    name.strip_prefix("module.").unwrap_or(name)
 }
 
 /// Names of linear layers' weights; a projection is no such layer.
