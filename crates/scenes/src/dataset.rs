@@ -108,9 +108,7 @@ impl DatasetFiles {
 /// Renders scenes 0 to `scenes` of a world on all cores and writes them below `folder`. The bytes depend on nothing but
 /// the world, the number of scenes and the format. Errors if there are images already.
 pub fn write_dataset(world: &World, scenes: u64, format: DatasetFormat, folder: &Path) -> Result<DatasetFiles> {
-    if !(32..=512).contains(&world.pixels) {
-        return Err(SceneError::Pixels { pixels: world.pixels });
-    }
+    drawable(world)?;
     let files = DatasetFiles::below(folder);
     fs_err::create_dir_all(&files.images)?;
     if fs_err::read_dir(&files.images)?.next().is_some() {
@@ -132,6 +130,14 @@ pub fn write_dataset(world: &World, scenes: u64, format: DatasetFormat, folder: 
     }
     table.commit()?;
     Ok(files)
+}
+
+/// Errors if pictures of this size cannot be drawn.
+pub(crate) fn drawable(world: &World) -> Result<()> {
+    if World::PIXELS.contains(&world.pixels) {
+        return Ok(());
+    }
+    Err(SceneError::Pixels { pixels: world.pixels })
 }
 
 /// The tagged pool of this world as CSV: text, category, value.

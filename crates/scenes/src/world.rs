@@ -1,5 +1,7 @@
 //! Which scenes there are: attributes drawn from a seed and an index.
 
+use std::ops::RangeInclusive;
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -32,7 +34,7 @@ pub enum Combinations {
 pub struct World {
     /// Seed of everything.
     pub seed: u64,
-    /// Height and width of the pictures in pixels, 32 to 512.
+    /// Height and width of the pictures in pixels, see [`World::PIXELS`].
     pub pixels: u32,
     /// Combinations of kind and colour.
     pub combinations: Combinations,
@@ -96,6 +98,9 @@ pub fn is_unseen(kind: Kind, hue: Hue) -> bool {
 }
 
 impl World {
+    /// Sizes of a picture: in fewer pixels nothing can be told, and more take minutes.
+    pub const PIXELS: RangeInclusive<u32> = 32..=512;
+
     /// The scene of an index. Depends on nothing but the world and the index.
     pub fn scene(&self, index: u64) -> Scene {
         let mut random = self.random(index);

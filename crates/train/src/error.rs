@@ -18,6 +18,20 @@ pub enum TrainError {
         /// What is wrong with its value.
         what: String,
     },
+    /// A model to begin with that is not of the recipe's architecture.
+    #[error(
+        "`{path}` says {key} = {found}, the recipe gives {expected}; change the recipe, or `begin_with` another model"
+    )]
+    OtherModel {
+        /// The model's configuration.
+        path: PathBuf,
+        /// First key that differs.
+        key: String,
+        /// Its value there.
+        found: String,
+        /// Its value by the recipe.
+        expected: String,
+    },
     /// The tokenizers library failed while learning the merges.
     #[error("the tokenizer cannot be trained: {source}")]
     Tokenizer {
@@ -58,6 +72,25 @@ pub enum TrainError {
         step: u64,
         /// Its loss.
         loss: f32,
+    },
+    /// Trained weights that no file can give back.
+    #[error(
+        "the trained weights are not finite in float16: tensor `{tensor}` has a value that is no number or beyond 65,504, so \
+         no model was written; lower `learning_rate` or lengthen `warmup_steps`"
+    )]
+    Weights {
+        /// First tensor with such a value.
+        tensor: String,
+    },
+    /// Features that point nowhere, so that nothing is nearest to them.
+    #[error(
+        "the model's {what} features are not finite or all zero (norm {norm}); its weights may hold NaN or be damaged"
+    )]
+    Features {
+        /// Of images or of texts.
+        what: &'static str,
+        /// The norm that is not finite and above zero.
+        norm: f32,
     },
     /// A value that the device did not give back.
     #[error("the device did not give back {what}: {message}")]

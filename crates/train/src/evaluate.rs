@@ -121,7 +121,7 @@ impl Subject<'_> {
             }
         }
         for (_, sum) in prompts.iter_mut().flatten() {
-            unit(sum);
+            unit(sum, "text")?;
         }
         Ok(prompts)
     }
@@ -171,7 +171,7 @@ impl Subject<'_> {
         let side = self.config.vision.image_size;
         let values = Batch::values(scenes, self.config);
         let pixels = Tensor::from_data(TensorData::new(values, [scenes.len(), 3, side, side]), self.device);
-        rows(self.model.visual.encode(pixels))
+        rows(self.model.visual.encode(pixels), "image")
     }
 
     /// Unit text features.
@@ -180,7 +180,7 @@ impl Subject<'_> {
         for some in texts.chunks(BATCH) {
             let tokens: Vec<Vec<u32>> =
                 some.iter().map(|text| Ok(self.tokenizer.encode(text)?.0)).collect::<Result<_>>()?;
-            all.extend(rows(self.model.text.encode(&TokenBatch::new(&tokens), self.device))?);
+            all.extend(rows(self.model.text.encode(&TokenBatch::new(&tokens), self.device), "text")?);
         }
         Ok(all)
     }
@@ -190,29 +190,67 @@ fn drawn(world: &World, first: usize, count: usize) -> Vec<Scene> {
     (first..first + count).into_par_iter().map(|index| world.scene(index as u64)).collect()
 }
 
-fn rows(features: Tensor<2>) -> Result<Vec<Vec<f32>>> {
+/// Rows of unit length.
+fn rows(features: Tensor<2>, what: &'static str) -> Result<Vec<Vec<f32>>> {
     let [_, d] = features.dims();
     let values: Vec<f32> = features
         .into_data()
         .try_into_vec()
         .map_err(|error| TrainError::Device { what: "features", message: format!("{error:?}") })?;
-    Ok(values
-        .chunks_exact(d)
-        .map(|row| {
-            let mut row = row.to_vec();
-            unit(&mut row);
-            row
-        })
-        .collect())
+    let mut rows: Vec<Vec<f32>> = values.chunks_exact(d).map(<[f32]>::to_vec).collect();
+    for row in &mut rows {
+        unit(row, what)?;
+    }
+    Ok(rows)
 }
 
-fn unit(row: &mut [f32]) {
+/// Divides by the norm. Without one, every product would be NaN and some answer still the largest.
+fn unit(row: &mut [f32], what: &'static str) -> Result<()> {
     let norm = product(row, row).sqrt();
+    if !norm.is_finite() || norm <= 0.0 {
+        return Err(TrainError::Features { what, norm });
+    }
     for x in row.iter_mut() {
         *x /= norm;
     }
+    Ok(())
 }
 
 fn product(one: &[f32], other: &[f32]) -> f32 {
     one.iter().zip(other).map(|(x, y)| x * y).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{recipe::Recipe, vocabulary::tokenizer_json};
+
+    type Outcome = std::result::Result<(), Box<dyn std::error::Error>>;
+
+    #[test]
+    fn a_model_without_finite_features_has_no_figures() -> Outcome {
+        let (device, folder, recipe) = (Device::flex(), tempfile::tempdir()?, Recipe::small());
+        let (json, size) = tokenizer_json(&recipe.world, recipe.vocabulary)?;
+        let path = folder.path().join("tokenizer.json");
+        fs_err::write(&path, json)?;
+        let tokenizer = Tokenizer::read(&path, recipe.model.context_length, size)?;
+        let config = recipe.config(size);
+        let model = config.init(&device);
+        let evaluated = |model: &Clip| {
+            let settings = EvaluationSettings { scenes: 100, seed: 5, ease: 0.0, bystanders: 0.0 };
+            Subject { model, config: &config, tokenizer: &tokenizer, device: &device }.evaluate(&settings)
+        };
+        assert_eq!(evaluated(&model)?.retrieval_scenes, 100, "random weights are weights");
+        for factor in [f32::NAN, f32::INFINITY, 0.0] {
+            let mut images = model.clone();
+            images.visual.proj = images.visual.proj.map(|weights| weights * factor);
+            let found = evaluated(&images);
+            assert!(matches!(found, Err(TrainError::Features { what: "image", .. })), "{factor}: {found:?}");
+            let mut texts = model.clone();
+            texts.text.text_projection = texts.text.text_projection.map(|weights| weights * factor);
+            let found = evaluated(&texts);
+            assert!(matches!(found, Err(TrainError::Features { what: "text", .. })), "{factor}: {found:?}");
+        }
+        Ok(())
+    }
 }

@@ -4,10 +4,13 @@
 //! the same device, and ends with a checkpoint folder in OpenCLIP's layout.
 
 mod batch;
+mod check;
 mod checkpoint;
 mod curve;
 mod error;
 mod evaluate;
+mod finished;
+mod first_model;
 mod loss;
 mod recipe;
 mod trainer;

@@ -4,8 +4,6 @@ use headspan_clip::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig};
 use headspan_scenes::World;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Result, TrainError};
-
 /// Everything that fixes a training: the same recipe on the same device gives the same weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,46 +75,6 @@ pub struct Architecture {
 }
 
 impl Recipe {
-    /// Checks what no single field can say.
-    pub fn check(&self) -> Result<()> {
-        let wrong = |key: &'static str, what: String| Err(TrainError::Recipe { key, what });
-        let model = &self.model;
-        if self.batch_size < 2 {
-            return wrong("batch_size", format!("{}; a contrast needs at least 2", self.batch_size));
-        }
-        if self.parts == 0 || !self.batch_size.is_multiple_of(self.parts) {
-            return wrong("parts", format!("{} does not divide batch_size {}", self.parts, self.batch_size));
-        }
-        if self.steps == 0 || self.warmup_steps >= self.steps {
-            return wrong("warmup_steps", format!("{} of {} steps", self.warmup_steps, self.steps));
-        }
-        if self.checkpoint_steps == 0 {
-            return wrong("checkpoint_steps", "0; at least 1".to_owned());
-        }
-        if model.patch_size == 0 || !(self.world.pixels as usize).is_multiple_of(model.patch_size) {
-            return wrong(
-                "model.patch_size",
-                format!("{} does not divide {} pixels", model.patch_size, self.world.pixels),
-            );
-        }
-        if !(0.0..1.0).contains(&self.patch_dropout) {
-            return wrong("patch_dropout", format!("{}; expected 0 or more, below 1", self.patch_dropout));
-        }
-        if model.head_width == 0 || !model.width.is_multiple_of(model.head_width) {
-            return wrong(
-                "model.head_width",
-                format!("{} does not divide the width {}", model.head_width, model.width),
-            );
-        }
-        if model.text_heads == 0 || !model.text_width.is_multiple_of(model.text_heads) {
-            return wrong("model.text_heads", format!("{} does not divide {}", model.text_heads, model.text_width));
-        }
-        if self.vocabulary < 300 {
-            return wrong("vocabulary", format!("{}; the bytes alone take 256", self.vocabulary));
-        }
-        Ok(())
-    }
-
     /// Of an image's `patches` those that a step leaves in, if it leaves some out: at least one.
     pub(crate) fn patches_kept(&self, patches: usize) -> Option<usize> {
         let kept = (f64::from(1.0 - self.patch_dropout) * patches as f64).round().max(1.0);
@@ -214,12 +172,5 @@ mod tests {
         assert!((rate(0) - 0.1).abs() < 1e-12 && (rate(9) - 1.0).abs() < 1e-12 && (rate(10) - 1.0).abs() < 1e-12);
         assert!((rate(55) - 0.5).abs() < 1e-12, "half way down the cosine");
         assert!(rate(99) < 1e-3);
-    }
-
-    #[test]
-    fn a_recipe_that_contradicts_itself_says_where() {
-        let wrong = Recipe { parts: 3, ..Recipe::small() };
-        let message = wrong.check().err().map(|error| error.to_string()).unwrap_or_default();
-        assert_eq!(message, "the recipe's parts: 3 does not divide batch_size 8");
     }
 }

@@ -18,6 +18,8 @@ use crate::{
     checkpoint::{Progress, Saved, difference, path_in},
     curve::{self, CurvePoint},
     error::{Result, TrainError},
+    finished::finite,
+    first_model::same_architecture,
     loss::contrast,
     recipe::Recipe,
     vocabulary::tokenizer_json,
@@ -65,10 +67,13 @@ impl Trainer {
             }
             (None, None) => tokenizer_json(&recipe.world, recipe.vocabulary)?,
         };
+        let config = recipe.config(vocab_size);
+        if let Some(folder) = begin_with {
+            same_architecture(folder, &config)?;
+        }
         let tokenizer_path = folder.join("tokenizer.json");
         write_atomic(&tokenizer_path, tokenizer_json.as_bytes())?;
         let tokenizer = Tokenizer::read(&tokenizer_path, recipe.model.context_length, vocab_size)?;
-        let config = recipe.config(vocab_size);
         let mut model = drawn(&config, recipe.seed, &device);
         if let Some(folder) = begin_with {
             let trained = Checkpoint::open(&folder.join("open_clip_model.safetensors"))?;
@@ -180,12 +185,14 @@ impl Trainer {
     }
 
     /// Writes the model in OpenCLIP's layout (`open_clip_config.json`, `open_clip_model.safetensors` in float16 and
-    /// `tokenizer.json`) and the last checkpoint.
+    /// `tokenizer.json`) and the last checkpoint. Nothing if a weight is not finite: no loss has yet been taken of the last
+    /// step's weights, and float16 holds less than they do.
     pub fn finish(&self) -> Result<()> {
+        let weights = self.model.valid().to_open_clip(SavedPrecision::Float16)?;
+        finite(&weights)?;
         self.save()?;
         let config = format!("{:#}\n", self.config.to_open_clip());
         write_atomic(&self.folder.join("open_clip_config.json"), config.as_bytes())?;
-        let weights = self.model.valid().to_open_clip(SavedPrecision::Float16)?;
         Ok(write_atomic(&self.folder.join("open_clip_model.safetensors"), &weights)?)
     }
 

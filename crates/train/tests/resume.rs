@@ -78,13 +78,68 @@ fn a_training_goes_on_from_a_finished_model() -> Outcome {
     assert!(weights("first")? == weights("second")?, "the second training begins elsewhere");
     assert!(finished(trainer)? != finished(Trainer::open(recipe()?, &first, &device)?)?, "it learned nothing more");
 
-    let wider = Recipe { model: Architecture { width: 64, ..other.model }, ..other };
+    let wider = Recipe { model: Architecture { width: 64, ..other.model }, ..other.clone() };
     let refused = Trainer::open(wider, &folder.path().join("third"), &device);
     let message = refused.err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(message.contains("has shape"), "{message}");
+    assert!(message.contains("vision_cfg.width = 32, the recipe gives 64"), "{message}");
+    // Every weight fits more heads and the other activation.
+    let narrower = Recipe { model: Architecture { head_width: 4, ..other.model }, ..other.clone() };
+    let refused = Trainer::open(narrower, &folder.path().join("fourth"), &device).err();
+    assert!(
+        matches!(&refused, Some(TrainError::OtherModel { key, .. }) if key == "model_cfg.vision_cfg.head_width"),
+        "{refused:?}"
+    );
+    let quick = Recipe { model: Architecture { quick_gelu: true, ..other.model }, ..other };
+    let refused = Trainer::open(quick, &folder.path().join("fifth"), &device).err();
+    assert!(
+        matches!(&refused, Some(TrainError::OtherModel { key, .. }) if key == "model_cfg.quick_gelu"),
+        "{refused:?}"
+    );
+    assert!(!folder.path().join("fifth/tokenizer.json").exists());
+    Ok(())
+}
+
+#[test]
+fn weights_that_are_not_finite_are_no_finished_model() -> Outcome {
+    let (device, folder) = (Device::flex(), tempfile::tempdir()?);
+    // The loss of the only step is that of the weights before it; after it they are about a million.
+    let recipe = Recipe { steps: 1, warmup_steps: 0, learning_rate: 1e6, checkpoint_steps: 5, ..recipe()? };
+    let refused = finished(Trainer::open(recipe, folder.path(), &device)?);
+    assert!(matches!(refused, Err(TrainError::Weights { .. })), "{:?}", refused.map(|weights| weights.len()));
+    for name in ["open_clip_config.json", "open_clip_model.safetensors", "training.tar"] {
+        assert!(!folder.path().join(name).exists(), "{name}");
+    }
     Ok(())
 }
 
 fn folder_of(sibling: &Path, name: &str) -> PathBuf {
     sibling.with_file_name(name)
+}
+
+/// Both demo models are what `configs/train/scenes-4-patches.toml` and `scenes-6-patches.toml` describe.
+#[test]
+fn the_demo_models_can_be_begun_with() -> Outcome {
+    let (device, folder) = (Device::flex(), tempfile::tempdir()?);
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/demo");
+    let towers = Architecture {
+        embed_dim: 96,
+        patch_size: 8,
+        layers: 4,
+        width: 128,
+        head_width: 16,
+        text_layers: 3,
+        text_width: 96,
+        text_heads: 4,
+        context_length: 48,
+        quick_gelu: false,
+    };
+    let narrow = Architecture { layers: 6, width: 96, quick_gelu: true, ..towers };
+    for (name, model) in [("scenes-4", towers), ("scenes-6", narrow)] {
+        let mut recipe = Recipe { begin_with: Some(demo.join(name)), model, ..recipe()? };
+        recipe.world.pixels = 64;
+        Trainer::open(recipe, &folder.path().join(name), &device)?.finish()?;
+        let weights = |folder: &Path| fs_err::read(folder.join(name).join("open_clip_model.safetensors"));
+        assert!(weights(&demo)? == weights(folder.path())?, "{name}: the weights differ");
+    }
+    Ok(())
 }

@@ -39,7 +39,7 @@ pub(crate) fn scenes(arguments: &ScenesArgs) -> Result<()> {
 }
 
 fn sheet(world: &World, path: &Path) -> Result<()> {
-    let (pixels, width, height) = contact_sheet(world, 6, 12);
+    let (pixels, width, height) = contact_sheet(world, 6, 12)?;
     let mut file = AtomicFile::create(path)?;
     let mut encoder = png::Encoder::new(&mut file, width as u32, height as u32);
     encoder.set_color(png::ColorType::Rgb);
