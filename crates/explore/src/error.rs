@@ -80,7 +80,9 @@ pub enum ExploreError {
         expected: String,
     },
     /// A feature that is no direction: weights that are not finite, or a projection of zeros.
-    #[error("the model's feature of {what} is not a finite direction: look for numbers that are not finite in its weights")]
+    #[error(
+        "the model's feature of {what} is not a finite direction: look for numbers that are not finite in its weights"
+    )]
     NoFeature {
         /// The image or text.
         what: String,

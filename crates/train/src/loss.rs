@@ -117,7 +117,11 @@ mod tests {
     use crate::{Architecture, Recipe, vocabulary::tokenizer_json};
 
     /// Gradient of the loss to the patch embedding, from so many parts, with a share of the patches left out.
-    fn gradient(parts: usize, patch_dropout: f32) -> std::result::Result<Vec<f32>, Box<dyn std::error::Error>> {
+    /// A recipe of so many parts, and its tokenizer's text and length.
+    fn recipe(
+        parts: usize,
+        patch_dropout: f32,
+    ) -> std::result::Result<(Recipe, String, usize), Box<dyn std::error::Error>> {
         let model = Architecture {
             embed_dim: 8,
             patch_size: 16,
@@ -132,19 +136,25 @@ mod tests {
         };
         let recipe = Recipe { batch_size: 8, parts, patch_dropout, model, ..Recipe::small() };
         let (json, size) = tokenizer_json(&recipe.world, recipe.vocabulary)?;
+        Ok((recipe, json, size))
+    }
+
+    fn gradient(
+        model: &Clip,
+        parts: usize,
+        patch_dropout: f32,
+    ) -> std::result::Result<Vec<f32>, Box<dyn std::error::Error>> {
+        let (recipe, json, size) = recipe(parts, patch_dropout)?;
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("tokenizer.json");
         fs_err::write(&path, json)?;
         let tokenizer = Tokenizer::read(&path, 48, size)?;
         let (config, device) = (recipe.config(size), Device::flex().autodiff());
-        device.seed(1);
-        let model = config.init(&device);
-        let _drawn = model.clone().into_record();
         let rows = 8 / parts;
         let render = |part: usize| {
             Batch::render(&recipe, &recipe.world, (part * rows) as u64, rows, &config, &tokenizer, &device)
         };
-        let contrast = contrast(&model, parts, render, &device)?;
+        let contrast = contrast(model, parts, render, &device)?;
         let gradient = contrast.gradients.get::<4>(model.visual.conv1.id).ok_or("no gradient")?;
         Ok(gradient.into_data().try_into_vec::<f32>().map_err(|error| format!("{error:?}"))?)
     }
@@ -152,12 +162,16 @@ mod tests {
     /// Float32 sums of 8 rows in two orders: 1e-5 of the largest value leaves two digits to spare.
     #[test]
     fn parts_give_the_gradient_of_the_whole() -> std::result::Result<(), Box<dyn std::error::Error>> {
+        // One model for all: weights are drawn from a state that other tests draw from, too.
+        let (recipe, _, size) = recipe(1, 0.0)?;
+        let model = recipe.config(size).init(&Device::flex().autodiff());
+        let _drawn = model.clone().into_record();
         for patch_dropout in [0.0, 0.5] {
-            let whole = gradient(1, patch_dropout)?;
+            let whole = gradient(&model, 1, patch_dropout)?;
             let largest = whole.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
             assert!(largest > 0.0);
             for parts in [2, 4] {
-                let apart = gradient(parts, patch_dropout)?;
+                let apart = gradient(&model, parts, patch_dropout)?;
                 let error =
                     whole.iter().zip(&apart).fold(0.0_f32, |error, (one, other)| error.max((one - other).abs()));
                 assert!(error < 1e-5 * largest, "{parts} parts: {error} of {largest}");
