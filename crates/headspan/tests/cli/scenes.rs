@@ -27,6 +27,7 @@ fn wrong_usage_of_scenes_and_training_says_what() -> Outcome {
         (&["scenes"][..], 2, "--out"),
         (&["scenes", "--out", "x", "--correlation", "3"], 2, "--correlation 3"),
         (&["scenes", "--out", "x", "--pixels", "8"], 1, "32 to 512"),
+        (&["scenes", "--sheet", "x.png", "--pixels", "0"], 1, "32 to 512"),
         (&["train", "recipe.toml", "--out", "x"], 2, "unknown field `sed`"),
         (&["evaluate", "x", "--scenes", "150"], 2, "a multiple of 100"),
         (&["evaluate", "x"], 1, "has no configuration"),
