@@ -16,6 +16,7 @@ mod cpu;
 mod device;
 mod device_memory;
 mod error;
+mod feature;
 mod image;
 mod model;
 mod precision;
@@ -29,6 +30,7 @@ pub use cpu::{Calibration, CpuVision, InstructionSet};
 pub use device::{DeviceChoice, DeviceDescription, available_devices, open_device};
 pub use device_memory::free_device_memory;
 pub use error::{ClipError, Result};
+pub use feature::unit_feature;
 pub use image::{DecodeLimits, ImageError, Preprocess, RgbImage8, decode_rgb, probe_dimensions};
 pub use model::{
     Attention, Clip, HeadScalars, HeadTrace, HostTrace, Mlp, ResidualBlock, TextTower, TokenTrace, TraceRequest,

@@ -4,6 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use headspan_artifacts::HeadId;
 use headspan_clip::{
     Clip, ClipConfig, ClipError, Preprocess, RgbImage8, TextEncoder, TokenBatch, Tokenizer, TraceRequest, VisionTower,
+    unit_feature,
 };
 
 use crate::error::{ExploreError, Result};
@@ -77,11 +78,8 @@ impl ExploreModel {
         let [_, d] = features.dims();
         let values = read(features)?;
         let unit = |(row, (text, cut)): (&[f32], (&&str, bool))| {
-            let norm = row.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
-            if !norm.is_finite() || norm == 0.0 {
-                return Err(ExploreError::NoFeature { what: format!("the text {text:?}") });
-            }
-            Ok((row.iter().map(|value| (f64::from(*value) / norm) as f32).collect(), cut))
+            let none = || ExploreError::NoFeature { what: format!("the text {text:?}") };
+            Ok((unit_feature(row).ok_or_else(none)?, cut))
         };
         values.chunks_exact(d).zip(texts.iter().zip(cut)).map(unit).collect()
     }

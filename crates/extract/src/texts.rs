@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use burn::tensor::Device;
 use headspan_artifacts::TextRow;
-use headspan_clip::{Clip, ClipError, TokenBatch, Tokenizer};
+use headspan_clip::{Clip, ClipError, TokenBatch, Tokenizer, unit_feature};
 
 use crate::{
     engine::Progress,
@@ -62,7 +62,7 @@ pub fn embed_texts(
         progress(so_far, tokens.len() as u64);
         let found = batch.iter().zip(values.chunks_exact(d)).map(|(index, row)| {
             let text = || ExtractError::NoFeature { text: pool.entries[*index].text.clone() };
-            Ok((*index, unit(row).ok_or_else(text)?))
+            Ok((*index, unit_feature(row).ok_or_else(text)?))
         });
         found.collect()
     };
@@ -111,11 +111,4 @@ fn on_all_cores(batches: &[&[usize]], embed: &(impl Fn(&[usize]) -> Result<Embed
         let joined = workers.into_iter().map(|worker| worker.join());
         joined.map(|found| found.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     })
-}
-
-/// None of a row that has no direction.
-fn unit(row: &[f32]) -> Option<Vec<f32>> {
-    let norm = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
-    let some = norm.is_finite() && norm > 0.0;
-    some.then(|| row.iter().map(|x| (f64::from(*x) / norm) as f32).collect())
 }
