@@ -96,8 +96,6 @@ pub fn probe_dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
         }
         Format::Png => {
             let mut decoder = png::Decoder::new(Cursor::new(bytes));
-            decoder.set_ignore_iccp_chunk(true);
-            decoder.set_ignore_text_chunk(true);
             decoder.read_header_info().ok().map(png::Info::size)
         }
         Format::WebP => image_webp::WebPDecoder::new(Cursor::new(bytes)).ok().map(|decoder| decoder.dimensions()),
