@@ -48,6 +48,12 @@ impl Scale {
         Self { low, high, diverging: false }
     }
 
+    /// As far below zero as above, and far enough for all of some scores. On a scale from the smallest to the largest the best patch looks
+    /// like a find even in an image without the thing.
+    pub fn around_zero_of<'a>(scores: impl IntoIterator<Item = &'a f32>) -> Self {
+        Self::around_zero(scores.into_iter().fold(0.0, |most, score| most.max(score.abs())))
+    }
+
     /// As far below zero as above.
     pub fn around_zero(extent: f32) -> Self {
         Self { low: -extent, high: extent, diverging: true }

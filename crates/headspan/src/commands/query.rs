@@ -173,9 +173,7 @@ fn segmentation(arguments: &SegmentArgs) -> Result<()> {
     let (shading, opacity) = (arguments.shading(), arguments.opacity);
     if texts.len() == 1 {
         let of = segment(&bench.run, &trace, &heads, texts[0])?;
-        // As in the explorer: on a scale from the smallest score to the largest, the best patch looks like a find even in
-        // an image without the thing.
-        let scale = Scale::around_zero(of.patches.iter().fold(0.0, |most, score| most.max(score.abs())));
+        let scale = Scale::around_zero_of(&of.patches);
         let maps = vec![(arguments.text[0].as_str(), of.patches.as_slice())];
         return show_maps(&bench, &image, &View { of: &of, maps, scale, shading, opacity }, &arguments.output);
     }

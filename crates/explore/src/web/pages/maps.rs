@@ -64,9 +64,7 @@ impl Maps {
         let cut = embeddings.iter().any(|(_, cut)| *cut);
         if let [only] = directions[..] {
             let found = Self::single(run, trace, heads, &texts[0], only)?;
-            // Not from the smallest score to the largest: where nothing is found, the brightest patch would look like a
-            // find.
-            let scale = Scale::around_zero(largest(&found.shown[0].scores));
+            let scale = Scale::around_zero_of(&found.shown[0].scores);
             return Ok(Self { scale, cut, ..found });
         }
         let found = contrast(run, trace, heads, &directions)?;
@@ -82,9 +80,9 @@ impl Maps {
         let texts: Vec<TextScores> =
             texts.map(|(text, map)| TextScores { title: text.clone(), scores: map.patches }).collect();
         // The texts and their differences are shown side by side, so the scale holds them all.
-        let extent = texts.iter().map(|text| largest(&text.scores)).fold(found.scale, f32::max);
+        let scale = Scale::around_zero_of(texts.iter().flat_map(|text| &text.scores).chain([&found.scale]));
         let winners = (0..grid * grid).map(|patch| ahead(&texts, patch)).collect();
-        Ok(Self { grid, heads: count, scale: Scale::around_zero(extent), cut, shown, texts, winners })
+        Ok(Self { grid, heads: count, scale, cut, shown, texts, winners })
     }
 
     /// Of the direction in which a neighbour lies.
@@ -136,11 +134,6 @@ impl Maps {
             diverging: one.diverging || other.diverging,
         })
     }
-}
-
-/// Largest distance of a score from zero.
-fn largest(scores: &[f32]) -> f32 {
-    scores.iter().fold(0.0, |most, score| most.max(score.abs()))
 }
 
 /// The text with the largest score in a patch; of equal ones the first.
