@@ -6,10 +6,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use maud::{DOCTYPE, html};
+use maud::{Markup, html};
 use serde_json::json;
 
-use crate::web::place::Form;
+use crate::web::{pages::document, place::Form};
 
 const MESSAGE: &str = "this explorer asks for a token";
 
@@ -37,23 +37,16 @@ pub(super) fn refusal(path: &str) -> Response {
 }
 
 /// Plain: style and script are kept by the token, too.
-fn page() -> maud::Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { "Unauthorized – headspan" }
-            }
-            body {
-                h1 { "Unauthorized" }
-                p role="alert" { (MESSAGE) }
-                p { "Load the page again, and give any name and the token as password. A program sends “Authorization: Bearer” and the token." }
-            }
-        }
-    }
+fn page() -> Markup {
+    document(
+        "Unauthorized",
+        &Markup::default(),
+        &html! {
+            h1 { "Unauthorized" }
+            p role="alert" { (MESSAGE) }
+            p { "Load the page again, and give any name and the token as password. A program sends “Authorization: Bearer” and the token." }
+        },
+    )
 }
 
 /// The token that a header of authorization gives. Schemes are named in any case (RFC 9110, section 11.1).

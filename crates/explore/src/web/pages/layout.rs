@@ -74,6 +74,36 @@ pub(super) fn page(title: &Title<'_>, run: Option<&str>, body: &Markup) -> Marku
     let link = |name: &str, target: &str| {
         html! { a href=(target) aria-current=[(name == title.section).then_some("page")] { (name) } }
     };
+    let linked = html! {
+        link rel="icon" href="/assets/icon.svg";
+        link rel="stylesheet" href="/assets/style.css";
+        // Not a module: a browser loads none for a saved page, which has no server.
+        script defer src="/assets/explorer.js" {}
+    };
+    document(
+        &title.text(run),
+        &linked,
+        &html! {
+            a.skip href="#main" { "Skip to the content" }
+            header {
+                nav aria-label="Analyses" {
+                    a.brand href="/" { img src="/assets/icon.svg" alt="" width="22" height="22"; "headspan" }
+                    (link("Heads", "/")) (link("Compare", "/compare"))
+                    @if let Some(run) = run {
+                        (link("Neighbours", &format!("/r/{run}/neighbours")))
+                        (link("Segmentation", &format!("/r/{run}/segment")))
+                        (link("Images", &format!("/r/{run}/images")))
+                        a.run href={ "/?run=" (urlencoded(run)) } { (run) }
+                    }
+                }
+            }
+            main #main { (body) }
+        },
+    )
+}
+
+/// The frame of every page: `title`, what the page links to in its head, and its body.
+pub(in crate::web) fn document(title: &str, linked: &Markup, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -81,28 +111,10 @@ pub(super) fn page(title: &Title<'_>, run: Option<&str>, body: &Markup) -> Marku
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (title.text(run)) (OURS) }
-                link rel="icon" href="/assets/icon.svg";
-                link rel="stylesheet" href="/assets/style.css";
-                // Not a module: a browser loads none for a saved page, which has no server.
-                script defer src="/assets/explorer.js" {}
+                title { (title) (OURS) }
+                (linked)
             }
-            body {
-                a.skip href="#main" { "Skip to the content" }
-                header {
-                    nav aria-label="Analyses" {
-                        a.brand href="/" { img src="/assets/icon.svg" alt="" width="22" height="22"; "headspan" }
-                        (link("Heads", "/")) (link("Compare", "/compare"))
-                        @if let Some(run) = run {
-                            (link("Neighbours", &format!("/r/{run}/neighbours")))
-                            (link("Segmentation", &format!("/r/{run}/segment")))
-                            (link("Images", &format!("/r/{run}/images")))
-                            a.run href={ "/?run=" (urlencoded(run)) } { (run) }
-                        }
-                    }
-                }
-                main #main { (body) }
-            }
+            body { (body) }
         }
     }
 }

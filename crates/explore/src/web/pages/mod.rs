@@ -19,7 +19,7 @@ mod ticks;
 pub(super) use compare::ComparePage;
 pub(super) use head::HeadPage;
 pub(super) use images::ImagesPage;
-pub(super) use layout::{OPENAPI, OURS, asset, error_page, text};
+pub(super) use layout::{OPENAPI, OURS, asset, document, error_page, text};
 pub(super) use maps::Maps;
 pub(super) use neighbours::NeighboursPage;
 pub(super) use segment::{SegmentPage, WhyPage};
