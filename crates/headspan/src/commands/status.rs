@@ -20,6 +20,15 @@ struct StageStatus {
     parts: u64,
 }
 
+impl StageStatus {
+    /// What is wrong with the stage and what mends it, unless it is done.
+    fn wrong(&self) -> Option<String> {
+        let why = self.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+        let wrong = format!("stage `{}` is {}{why}; `headspan run-all` brings it up to date", self.stage, self.state);
+        (self.state != StageState::Done).then_some(wrong)
+    }
+}
+
 /// Prints the stages of all runs of the data set, or of all data sets.
 pub(crate) fn status(arguments: &PipelineArgs, as_json: bool) -> Result<()> {
     let own = settings(arguments, None)?;
@@ -35,12 +44,8 @@ pub(crate) fn status(arguments: &PipelineArgs, as_json: bool) -> Result<()> {
 
 /// What is wrong with a run in itself, each in a sentence: stages that are missing, or older than what they were made from.
 pub(crate) fn notices(run: &RunDirectory) -> Result<Vec<String>> {
-    let wrong = stages(run, None)?.into_iter().filter(|status| status.state != StageState::Done);
-    let sentence = |status: StageStatus| {
-        let why = status.why.map(|why| format!(" ({why})")).unwrap_or_default();
-        format!("The stage `{}` is {}{why}; `headspan run-all` brings it up to date.", status.stage, status.state)
-    };
-    Ok(wrong.map(sentence).collect())
+    let wrong = stages(run, None)?.into_iter().filter_map(|status| status.wrong());
+    Ok(wrong.map(|wrong| format!("The {wrong}.")).collect())
 }
 
 /// Warns of stages before `stage` (of all, without one) that are not done, before what is made of them is taken for current. A run of nothing but
@@ -51,10 +56,8 @@ pub(crate) fn warn_of_stale(run: &RunDirectory, stage: Option<Stage>) -> Result<
     }
     let statuses = stages(run, None)?;
     for status in statuses.iter().take_while(|status| Some(status.stage) != stage) {
-        if status.state != StageState::Done {
-            let why = status.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
-            let (model, name, state) = (run.id().model(), status.stage, status.state);
-            tracing::warn!("{model}: the stage `{name}` is {state}{why}; `headspan run-all` brings it up to date");
+        if let Some(wrong) = status.wrong() {
+            tracing::warn!("{}: the {wrong}", run.id().model());
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use headspan_artifacts::{
-    Fingerprint, HeadId, LabelRow, ReadoutRow, RunDirectory, Stage, StageState, TextRow, hash_file, read_rows,
+    Fingerprint, HeadId, LabelRow, MomentsRow, RunDirectory, Stage, StageState, TextRow, hash_file, read_rows,
     write_rows,
 };
 use headspan_label::{Categories, HeadTexts, heads_of, import, lexicon, openai};
@@ -102,7 +102,8 @@ pub(crate) fn dry_run(settings: &Settings, run: &RunDirectory) -> Result<String>
 }
 
 fn heads(run: &RunDirectory) -> Result<Vec<HeadTexts>> {
-    let extracted = read_rows::<ReadoutRow>(&run.table("readout"))?;
+    // Of the tables of all heads the smaller one.
+    let extracted = read_rows::<MomentsRow>(&run.table("moments"))?;
     let all = extracted.iter().map(|row| HeadId { layer: row.layer, head: row.head });
     Ok(heads_of(read_rows(&run.table("textspan"))?, all))
 }
