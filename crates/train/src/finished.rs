@@ -1,34 +1,23 @@
 //! What a finished model's file may hold.
 
-use std::collections::BTreeMap;
-
 use headspan_clip::ClipError;
-use serde::Deserialize;
+use safetensors::{SafeTensorError, SafeTensors};
 
 use crate::error::{Result, TrainError};
 
 /// Bits of float16's exponent: all of them are set in infinities and NaN, and in nothing else.
 const EXPONENT: u16 = 0x7c00;
 
-/// A tensor as the header of a safetensors file names it.
-#[derive(Deserialize)]
-struct Stored {
-    /// Its first byte after the header, and the one after its last.
-    data_offsets: (usize, usize),
-}
-
 /// Errors if a value of these float16 safetensors is not finite.
 pub(crate) fn finite(file: &[u8]) -> Result<()> {
-    let failed = |message: String| TrainError::Clip(ClipError::Save { message });
-    let cut = || failed("the file is cut short".to_owned());
-    let (length, rest) = file.split_first_chunk().ok_or_else(cut)?;
-    let (header, data) = rest.split_at_checked(u64::from_le_bytes(*length) as usize).ok_or_else(cut)?;
-    let tensors: BTreeMap<String, Stored> =
-        serde_json::from_slice(header).map_err(|error| failed(error.to_string()))?;
-    for (tensor, Stored { data_offsets: (first, end) }) in tensors {
-        let (values, _rest) = data.get(first..end).ok_or_else(cut)?.as_chunks();
+    let failed = |error: SafeTensorError| TrainError::Clip(ClipError::Save { message: error.to_string() });
+    let tensors = SafeTensors::deserialize(file).map_err(failed)?;
+    let mut names = tensors.names();
+    names.sort_unstable();
+    for tensor in names {
+        let (values, _rest) = tensors.tensor(tensor).map_err(failed)?.data().as_chunks();
         if values.iter().any(|value| u16::from_le_bytes(*value) & EXPONENT == EXPONENT) {
-            return Err(TrainError::Weights { tensor });
+            return Err(TrainError::Weights { tensor: tensor.to_owned() });
         }
     }
     Ok(())
