@@ -1,13 +1,13 @@
-# Thin aliases; `headspan --help` says more.
+# Short forms of common commands; `headspan --help` lists all of them.
 set positional-arguments
 
 headspan := "cargo run --release --quiet --"
 
-# Every stage for models or an architecture: just run-all ViT-L-14 --images imagenet/val
+# Run every stage for models or an architecture: just run-all ViT-L-14 --images imagenet/val
 run-all *arguments:
     {{headspan}} run-all "$@"
 
-# The six models of the paper: just sweep --images imagenet/val
+# Run the six models of the paper: just sweep --images imagenet/val
 sweep *arguments:
     {{headspan}} run-all --config configs/sweeps/six-models.toml "$@"
 
@@ -17,18 +17,18 @@ status *arguments:
 compare *arguments:
     {{headspan}} compare "$@"
 
-# Finished runs in the browser
+# Show finished runs in the browser
 explore *arguments:
     {{headspan}} explore "$@"
 
 test:
     cargo test --release --workspace
 
-# headspan beside the alternatives on this machine, into benches/RESULTS.md: just bench --only forward,textspan
+# Measure headspan and the alternatives on this machine, into benches/RESULTS.md: just bench --only forward,textspan
 bench *arguments:
     python3 benches/run.py "$@"
 
-# What CI checks beside the tests
+# Run CI's checks other than the tests
 lint:
     cargo fmt --all --check
     cargo clippy --release --workspace --all-targets -- -D warnings

@@ -84,13 +84,13 @@ def section(bench):
         rows += own
         errors.append(error)
     return "\n\n".join([
-        measure.table(["model", "what", "images/s, median (min–max)", "headspan is faster by", "peak MiB"], rows),
-        "PyTorch's ways are `tools/reference/decompose.py`, our own code with the conventions of the papers: contributions of heads, by token, pushed "
-        f"through the output projections and summed over the tokens. The first is of all layers, as published, the other two of the last {LAYERS}, as ours. The first lays out the updates of every query token, `[images, tokens, tokens, heads, width]` "
-        "a block, of which the class token's row is used; of ViT-B/16 two of its 12 blocks were run that way and of ViT-L/14 one of 24, and the rate of all is extrapolated; the second only that row; the third forgets the tokens. headspan keeps the heads of the last four layers "
-        "in head space; dense contributions are `B·u` from there. Peak memory: during the passes, after loading. "
+        measure.table(["model", "what", "images/s, median (min–max)", "headspan is faster (times)", "peak MiB"], rows),
+        "The three PyTorch variants are `tools/reference/decompose.py`, our own code with the conventions of the papers: it projects the contributions of heads, by token, "
+        f"through the output projections and sums them over the tokens. The first variant covers all layers, as published; the other two cover the last {LAYERS}, as ours does. The first variant stores the updates of every query token, `[images, tokens, tokens, heads, width]` "
+        "per block, of which only the class token's row is used. For ViT-B/16 two of its 12 blocks were run that way and for ViT-L/14 one of 24, and the rate of all blocks is extrapolated. The second variant stores only that row; the third sums over the tokens first. headspan keeps the heads of the last four layers "
+        "in head space; their dense contributions are `B·u`. Peak memory: during the passes, after loading. "
         f"Rounds: {', '.join(f'{name} {rounds(bench, name)}' for name in bench.models())}.",
-        f"Contributions of all heads of the last {LAYERS} layers, the largest difference to any of PyTorch's ways, of the largest value: {', '.join(errors)}.",
+        f"Largest difference from any PyTorch variant, over the contributions of all heads of the last {LAYERS} layers, relative to the largest value: {', '.join(errors)}.",
     ])
 
 

@@ -22,9 +22,9 @@ PROPERTY = "colors"
 
 
 class Server:
-    def __init__(self, runs):
+    def __init__(self, runs, program=None, dataset="synthetic"):
         begun = time.perf_counter()
-        command = [measure.program(), "explore", "--runs", runs, "--dataset", "synthetic", "--device", "cpu", "--listen", "127.0.0.1:0"]
+        command = [program or measure.program(), "explore", "--runs", runs, "--dataset", dataset, "--device", "cpu", "--listen", "127.0.0.1:0"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         address = self.process.stdout.readline().strip()
         if not address:
@@ -158,12 +158,12 @@ def section(bench):
     segmentation = segmentation_cost(runs)
     parts = [
         f"{images:,} images, 64 heads of 64 dimensions, {size / 1e9:.2f} GB of artifacts on disk; start-up {start:.2f} s.",
-        measure.table(["one client, ms", "questions", "50 %", "99 %", "longest"], [[what, *percentiles(times)] for what, times in rows.items()]),
-        measure.table(["64 clients", "a second", "50 %", "99 %", "errors"], loads),
+        measure.table(["one client, ms", "questions", "median", "99 %", "longest"], [[what, *percentiles(times)] for what, times in rows.items()]),
+        measure.table(["64 clients", "requests/s", "median", "99 %", "errors"], loads),
         f"wrk has two threads on the same {bench.threads} cores as the server, and each row repeats one question.",
-        measure.table(["memory of the server, MiB", "then", "highest so far"], memory),
+        measure.table(["memory of the server, MiB", "at that point", "highest so far"], memory),
     ]
-    parts.append(f"Segmentation of a new image, ViT-L/14 with random weights in a process of its own, medians of seven rounds in alternation: {segmentation}.")
+    parts.append(f"Segmentation of a new image, ViT-L/14 with random weights in its own process, medians of seven rounds in alternation: {segmentation}.")
     if lacking:
         parts.append(f"**Not measured**: questions that need a model; {lacking}.")
     return "\n\n".join(parts)

@@ -69,12 +69,12 @@ def section(bench):
         measure.said(name)
         rows.append(model(bench, name))
     header = ["model", "images", "PyTorch `encode_image` alone, images/s", "our forward pass alone, images/s", "`extract`, files to Parquet, images/s", "of our forward pass",
-              "to PyTorch", "peak MiB of `extract`", "of the weights' file", "seconds with loading and checks", "peak MiB of PyTorch's process"]
+              "relative to PyTorch", "peak MiB of `extract`", "relative to the weights' file", "seconds with loading and checks", "peak MiB of PyTorch's process"]
     return "\n\n".join([
         measure.table(header, rows),
         f"float32 on both sides; medians (min–max) of {bench.size(3, 1)} rounds. Images: {bench.origin_of_photos()}. The rate of `extract` counts from the first decode to the last commit; "
-        "the seconds are those of the whole process, which also loads the weights, embeds two texts and holds its first images against Burn. "
-        "The weights' file has both towers. PyTorch's process has the image tower alone and pixels that are ready; its peak is that of the passes, after loading.",
+        "the seconds are those of the whole process, which also loads the weights, embeds two texts and compares its first images with Burn's results. "
+        "The weights' file has both towers. PyTorch's process has only the image tower, and decoded pixels; its peak is that of the passes, after loading.",
     ])
 
 

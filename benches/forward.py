@@ -94,16 +94,16 @@ def section(bench):
     giga = {name: operations(bench.checkpoint(name)) / 1e9 for name in passes}
     rows = [row for name, (rates, memory) in passes.items() for row in rows_of(name, rates, memory, giga[name], peak)]
     needed = [f"{name} {of:.1f}" for name, of in giga.items()]
-    header = ["model", "pass", "images/s, median (min–max)", "of PyTorch's best float32", "of the machine's peak", "peak MiB"]
+    header = ["model", "pass", "images/s, median (min–max)", "relative to PyTorch's best float32", "of the machine's peak", "peak MiB"]
     floor = [[what, measure.told(found, 0), measure.ratio(found, [peak])] for what, found in measured.items()]
     return "\n\n".join([
         measure.table(["float32", "GFLOP/s, median (min–max)", "of the peak"], floor),
         measure.table(header, rows),
-        f"The peak is the largest of its rates, {peak:.0f} GFLOP/s: it was asked {bench.size(7, 2)} times in turn with the products, and once in each round of the passes. "
+        f"The peak is the largest rate of the multiply-adds, {peak:.0f} GFLOP/s. It was measured {bench.size(7, 2)} times in turn with the products, and once in each round of the passes. "
         f"Products: {bench.size(7, 2)} rounds; passes: {bench.size(4, 1)}.",
-        f"GFLOP that the features of an image need: {', '.join(needed)} (computed from the geometry, two a multiply-add; of the last block "
-        "only the class token's query, output and MLP). A pass that computes more is not credited for it. Peak memory is that of the process during the passes, after loading. "
-        "PyTorch's processes hold the image tower alone, as ours do.",
+        f"GFLOP per image that the features need: {', '.join(needed)} (computed from the geometry, two per multiply-add; in the last block "
+        "only the class token's query, output and MLP). A pass that computes more gets no credit for it. Peak memory is that of the process during the passes, after loading. "
+        "PyTorch's processes hold only the image tower, as ours do.",
     ])
 
 

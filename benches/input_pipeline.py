@@ -34,9 +34,9 @@ def section(bench):
     base = rates["Pillow, OpenCLIP's transform"]
     rows = [[name, measure.told(found, 0), measure.ratio(found, base), f"{memory[name]:.0f}"] for name, found in rates.items()]
     return "\n\n".join([
-        measure.table(["one core", "images/s, median (min–max)", "to Pillow", "peak MiB"], rows),
+        measure.table(["one core", "images/s, median (min–max)", "relative to Pillow", "peak MiB"], rows),
         f"{bench.size(7, 2)} rounds. {len(files)} of {bench.origin_of_photos()}, {sum(file.stat().st_size for file in files) / len(files) / 1000:.0f} kB each on average, to 224 × 224 in float32. "
-        "headspan's pixels are Pillow's to the bit but for the JPEG decoder; torchvision's resampling is its own.",
+        "headspan's pixels are bit-equal to Pillow's except for the JPEG decoder; torchvision has its own resampling.",
     ])
 
 

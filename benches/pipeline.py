@@ -98,9 +98,9 @@ def section(bench):
     return "\n\n".join([
         measure.table(["command", "seconds, median (min–max)", "CPU seconds", "peak MiB"], rows),
         measure.table(["images, scenes-4, `run-all`", "seconds", "CPU seconds", "images/s", "peak MiB"], images(bench)),
-        "Rendered scenes in Parquet shards; all stages, of which TEXTSPAN, labels and scores do not depend on the number of images. One run a row where no range stands. "
+        "Rendered scenes in Parquet shards, all stages; TEXTSPAN, labels and scores do not depend on the number of images. Rows without a range are one run. "
         f"Rounds: `run-all` cold {bench.size(3, 1)}, warm {bench.size(5, 1)}, `status` and `compare` {bench.size(7, 2)}. The demo's models have 32 and 24 heads in the last four layers, d 96, and are copied; "
-        "those of real geometry have 48 (ViT-B) and 64 heads (ViT-L), d 512 and 768, with labels and scores of all; 8 photos and some 60 texts.",
+        "those of real geometry have 48 (ViT-B) and 64 heads (ViT-L), d 512 and 768, with labels and scores for all heads; 8 photos and some 60 texts.",
     ])
 
 

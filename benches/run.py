@@ -30,8 +30,8 @@ import textspan
 SECTIONS = {part.SECTION.name: part.SECTION for part in (forward, decomposition, extract, input_pipeline, textspan, explorer, pipeline, storage, gpu)}
 HEAD = """# Results of the benches
 
-Written by `just bench` (`python3 benches/run.py`). Each section has its own time, machine and commit. What is compared was measured in one go, in alternation, on
-the same weights and threads and as many images of the same size. Figures are medians with their range; memory is resident memory of the process (MiB).
+Written by `just bench` (`python3 benches/run.py`). Each section has its own time, machine and commit. Whatever is compared was measured in one session, in alternation, with
+the same weights and threads and equally many images of the same size. Figures are medians with their range; memory is the resident memory of the process (MiB).
 """
 
 
@@ -42,7 +42,9 @@ def known(path):
 
 
 def write(path, texts):
-    parts = [f"<!-- section {name} -->\n{texts[name]}<!-- end {name} -->\n" for name in SECTIONS if name in texts]
+    # Sections of other names are of machines that are not at hand, such as those of tools/gpu/check.sh: they stay, at the end.
+    names = [*(name for name in SECTIONS if name in texts), *(name for name in texts if name not in SECTIONS)]
+    parts = [f"<!-- section {name} -->\n{texts[name]}<!-- end {name} -->\n" for name in names]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(HEAD + "\n" + "\n".join(parts))
 

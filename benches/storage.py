@@ -40,14 +40,14 @@ def layouts(bench):
     for (name, half, split), runs in by_layout.items():
         size = runs[0]["bytes"]
         milliseconds = lambda key: measure.told([1000 * one[key] for one in runs]) if key in runs[0] else ""
-        kind = {"headspan": "**as headspan writes it**", "plain file": "a plain file of as many bytes"}.get(name) or (
+        kind = {"headspan": "**as headspan writes it**", "plain file": "a plain file of the same size"}.get(name) or (
             f"{'Float16' if half else 'Float32'}, {'byte-stream-split' if split else 'plain'}, {name}")
         speed = size / 1e6 / statistics.median(one["write"] for one in runs)
         rows.append([kind, f"{size / 1e6:.2f}", f"{size / shape['raw']:.3f}", milliseconds("write"), f"{speed:.0f}",
                      f"{statistics.median(one['write'] for one in runs) / plain:.2f}", milliseconds("whole"), milliseconds("column")])
-    header = ["vectors", "MB", "of the raw numbers", "write and sync, ms", "MB/s", "of the plain file's time", "read all, ms", "read one head's column, ms"]
+    header = ["vectors", "MB", "relative to the raw numbers", "write and sync, ms", "MB/s", "relative to the plain file's time", "read all, ms", "read one head's column, ms"]
     note = (f"Activations of {shape['images']:,} scenes under `scenes-4`: {shape['heads']} heads of {shape['head_dim']} numbers, {shape['d']} of the representation, in one file with one row group; "
-            "medians (min–max), layouts in turn. Writes end when the disk has the file (fsync of file and folder). Reads are from the system's file cache, into Arrow arrays. "
+            "medians (min–max), layouts in turn. A write ends when the disk has the file (fsync of file and folder). Reads are from the system's file cache, into Arrow arrays. "
             "Float16 keeps 11 significant bits; Polars cannot read it with byte-stream-split.")
     return measure.table(header, rows) + "\n\n" + note
 
@@ -57,7 +57,7 @@ def geometries(bench):
     for one in lines("geometries", bench.work):
         rows.append([one["name"], one["heads"], one["d"], one["counted"], f"{one['measured']:.0f}", f"{50_000 * one['measured'] / 1e9:.2f}",
                      f"{one['dense']:,}", f"{one['dense'] / one['measured']:.1f}", f"{one['all_layers']:,}"])
-    header = ["geometry", "heads of the last four layers", "d", "bytes an image, counted", "measured", "GB for 50,000 images", "dense contributions of these heads, bytes", "times as much", "of all heads, bytes"]
+    header = ["geometry", "heads of the last four layers", "d", "bytes per image, counted", "measured", "GB for 50,000 images", "dense contributions of these heads, bytes", "times as many", "dense contributions of all heads, bytes"]
     return measure.table(header, rows)
 
 

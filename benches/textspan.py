@@ -35,11 +35,11 @@ def beside_published(bench):
         [f"published loop, {heads} heads (× {heads})", f"{heads * statistics.median(published):.0f}", "1", ""],
         [f"headspan, {heads} heads, all threads", measure.told(found["ours"], 2), f"{heads * statistics.median(published) / statistics.median(found['ours']):.0f}", f"{memory['ours']:.0f}"],
     ]
-    note = (f"d = 768, {bench.size(TEXTS, 100):,} texts, k = {PICKS}, random numbers. Of the published loop {iterations} iterations were run "
-            f"({each:.2f} s each, after {svd:.1f} s of SVD); the other {PICKS - iterations} are extrapolated, and 64 heads from one. headspan's seconds "
-            "include the preparation of the pool of texts; the moments are given (extraction computes them). "
-            f"Rounds: {bench.size(2, 1)}. The {heads} heads are one head {heads} times over.")
-    return measure.table(["what", "seconds, median (min–max)", "faster by", "peak MiB"], rows) + "\n\n" + note
+    note = (f"d = 768, {bench.size(TEXTS, 100):,} texts, k = {PICKS}, random numbers. {iterations} iterations of the published loop were run "
+            f"({each:.2f} s each, after {svd:.1f} s of SVD); the other {PICKS - iterations} are extrapolated, and so are 64 heads from one. headspan's time "
+            "includes the preparation of the pool; the moments are given (extraction computes them). "
+            f"Rounds: {bench.size(2, 1)}. The {heads} heads are copies of one head.")
+    return measure.table(["what", "seconds, median (min–max)", "faster (times)", "peak MiB"], rows) + "\n\n" + note
 
 
 def scaling(bench):
@@ -50,8 +50,8 @@ def scaling(bench):
         with measure.workers({"ours": lambda: measure.Worker(measure.example("many_heads"), threads=bench.threads)}) as side:
             wall, cpu = side["ours"].ask(768, texts, heads)
             rows.append([f"{texts:,}", heads, f"{wall:.2f}", f"{cpu:.2f}", f"{1000 * cpu / heads:.0f}", f"{side['ours'].peak():.0f}"])
-    note = "One run a row; a row's heads are one head so many times over."
-    return measure.table(["texts", "heads", "seconds", "CPU seconds", "CPU ms a head", "peak MiB"], rows) + "\n\n" + note
+    note = "One run per row; the heads of a row are copies of one head."
+    return measure.table(["texts", "heads", "seconds", "CPU seconds", "CPU ms per head", "peak MiB"], rows) + "\n\n" + note
 
 
 def six_models(bench):
@@ -63,7 +63,7 @@ def six_models(bench):
         peak = side["ours"].peak()
     wall, cpu = zip(*runs)
     heads = sum(heads for _, heads in models)
-    note = f"Rounds: {len(runs)}. The heads of a model are one head so many times over, and the models of a geometry one model."
+    note = f"Rounds: {len(runs)}. The heads of a model are copies of one head, and the models of one geometry are copies of one model."
     return measure.table(["six models in one run", "seconds, median (min–max)", "CPU seconds", "peak MiB"],
                          [[f"{heads} heads (48 of each ViT-B, 64 of each ViT-L), {texts:,} texts", measure.told(wall, 2), measure.told(cpu, 2), f"{peak:.0f}"]]) + "\n\n" + note
 

@@ -6,11 +6,9 @@
 
 use std::{error::Error, hint::black_box, io::Write, path::Path, sync::Arc, time::Instant};
 
-use arrow::{
-    array::{ArrayRef, AsArray, FixedSizeListArray, Float32Array, RecordBatch, StringArray, UInt64Array},
-    compute::cast,
-    datatypes::{DataType, Field, Schema},
-};
+use arrow_array::{ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray, UInt64Array, cast::AsArray};
+use arrow_cast::cast;
+use arrow_schema::{DataType, Field, Schema};
 use headspan_artifacts::{
     ActivationBatch, ActivationShape, AtomicFile, HeadId, PartReader, PartWriter, RunDirectory, RunId,
     activation_schema, write_atomic,

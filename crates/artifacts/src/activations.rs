@@ -1,9 +1,10 @@
 use std::{fs::Metadata, path::Path, sync::Arc, time::SystemTime};
 
-use arrow::{
-    array::{Array, ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray, UInt64Array},
-    datatypes::{DataType, Field, Float32Type, Schema, UInt64Type},
+use arrow_array::{
+    Array, ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray, UInt64Array,
+    types::{Float32Type, UInt64Type},
 };
+use arrow_schema::{DataType, Field, Schema};
 use parquet::{
     arrow::{
         ArrowWriter, ProjectionMask,
@@ -20,7 +21,7 @@ use crate::{
     error::{ArtifactError, Result},
     rows::HeadId,
     run::RunId,
-    schema::{table_metadata, vector},
+    schema::{PARTS_VERSION, table_metadata, vector},
     tables::{TableMetadata, origin, properties},
 };
 
@@ -119,7 +120,7 @@ impl PartWriter {
         let schema = Arc::new(activation_schema(shape));
         // Float32 activations are close to random bits: zstd saved 12 % and doubled the read time, so they are stored
         // plain. One row group a part makes one head one contiguous read.
-        let properties = properties(&schema, &table_metadata(run, fingerprint))
+        let properties = properties(&schema, &table_metadata(run, fingerprint, PARTS_VERSION))
             .set_compression(Compression::UNCOMPRESSED)
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_max_row_group_row_count(None)
@@ -215,7 +216,7 @@ impl PartReader {
         let stamp = Stamp::of(&file.metadata()?);
         let footer = ArrowReaderMetadata::load(file.file(), ArrowReaderOptions::default())
             .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source })?;
-        let metadata = origin(path, footer.metadata())?;
+        let metadata = origin(path, footer.metadata(), PARTS_VERSION)?;
         let length = |field: &Field| match field.data_type() {
             DataType::FixedSizeList(_, length) => Some(*length as usize),
             _ => None,
@@ -295,7 +296,7 @@ impl PartReader {
         } else {
             let builder = ParquetRecordBatchReaderBuilder::try_new(file.into_parts().0).map_err(failed)?;
             // What was read of the run before does not go with activations of another.
-            if origin(&self.path, builder.metadata())?.fingerprint != self.metadata.fingerprint {
+            if origin(&self.path, builder.metadata(), PARTS_VERSION)?.fingerprint != self.metadata.fingerprint {
                 return Err(ArtifactError::Replaced { path: self.path.clone() });
             }
             builder
@@ -315,15 +316,11 @@ impl PartReader {
             .ok_or_else(|| ArtifactError::NoColumn { path: self.path.clone(), column: name.to_owned() })
     }
 
-    fn primitive<T: arrow::datatypes::ArrowPrimitiveType>(
-        &self,
-        batch: &RecordBatch,
-        name: &str,
-    ) -> Result<Vec<T::Native>> {
+    fn primitive<T: arrow_array::ArrowPrimitiveType>(&self, batch: &RecordBatch, name: &str) -> Result<Vec<T::Native>> {
         let column = self.column(batch, name)?;
         let values = column
             .as_any()
-            .downcast_ref::<arrow::array::PrimitiveArray<T>>()
+            .downcast_ref::<arrow_array::PrimitiveArray<T>>()
             .ok_or_else(|| self.wrong_type(name, column, &T::DATA_TYPE.to_string()))?;
         Ok(values.values().to_vec())
     }

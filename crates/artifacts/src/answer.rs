@@ -1,9 +1,7 @@
 use std::sync::Arc;
 
-use arrow::{
-    array::{ArrayRef, RecordBatch},
-    datatypes::{Field, Schema},
-};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{Field, Schema};
 use parquet::{arrow::ArrowWriter, errors::ParquetError};
 
 /// Named columns of equal length as the bytes of a Parquet file: for answers, which belong to no run's schema.

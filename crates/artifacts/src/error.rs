@@ -23,7 +23,7 @@ pub enum ArtifactError {
         path: PathBuf,
         /// What Arrow said.
         #[source]
-        source: arrow::error::ArrowError,
+        source: arrow_schema::ArrowError,
     },
     /// Rows could not be converted to or from columns.
     #[error("rows of `{path}` do not fit the schema of table `{table}`")]
@@ -37,14 +37,14 @@ pub enum ArtifactError {
         source: Box<serde_arrow::Error>,
     },
     /// A table was written by another schema version.
-    #[error("`{path}` has schema version {found}, this headspan reads {expected}: run its stage again")]
+    #[error("`{path}` has schema version {found}; this headspan reads versions up to {newest}")]
     SchemaVersion {
         /// The file.
         path: PathBuf,
         /// The version in the file, `none` if it carries none.
         found: String,
-        /// The version that this program writes.
-        expected: u32,
+        /// The highest version that this program reads.
+        newest: u32,
     },
     /// A column is not there.
     #[error("`{path}` has no column `{column}`")]

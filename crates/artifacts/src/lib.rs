@@ -4,16 +4,16 @@
 //! records and the run directory. No mathematics and no machine learning: the crates above compute, this one keeps.
 //!
 //! ```
-//! use headspan_artifacts::{RunDirectory, RunId, TextspanRow, read_rows, write_rows};
+//! use headspan_artifacts::{RunDirectory, RunId, Table, TextspanRow, read_rows, write_rows};
 //!
 //! let root = tempfile::tempdir()?;
 //! let run = RunDirectory::create(root.path(), &RunId::new("photos", "ViT-B-32_openai")?)?;
 //! let row = TextspanRow {
-//!     layer: 11, head: 3, rank: 0, text_index: 7, text: "A red door".into(), category: Some("colors".into()),
-//!     std: 0.5, variance_share: 0.25, cumulative_share: 0.25,
+//!     layer: 11, head: 3, pick: 0, text_index: 7, text: "A red door".into(), category: Some("colors".into()),
+//!     std: 0.5, variance_share: 0.25, cumulative_share: 0.25, effective_rank: Some(64),
 //! };
-//! write_rows(&run.table("textspan"), run.id(), "f00d", &[row.clone()])?;
-//! assert_eq!(read_rows::<TextspanRow>(&run.table("textspan"))?, vec![row]);
+//! write_rows(&run.table(Table::Textspan), run.id(), "f00d", &[row.clone()])?;
+//! assert_eq!(read_rows::<TextspanRow>(&run.table(Table::Textspan))?, vec![row]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -28,6 +28,8 @@ mod schema;
 mod stage;
 mod tables;
 
+pub use arrow_schema::{DataType, Field};
+
 pub use activations::{
     ActivationBatch, ActivationShape, PartReader, PartWriter, activation_schema, head_column, part_fingerprint,
 };
@@ -37,6 +39,6 @@ pub use error::{ArtifactError, Result};
 pub use fingerprint::{Fingerprint, FingerprintBuilder, hash_file};
 pub use rows::{HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, ReadoutRow, Row, TextRow, TextspanRow};
 pub use run::{RunDirectory, RunId, RunLock};
-pub use schema::{SCHEMA_VERSION, Table, table_metadata, table_schema};
-pub use stage::{Stage, StageRecord, StageState};
+pub use schema::{Table, head_fields, optional, required, table_metadata, table_schema, vector};
+pub use stage::{StageRecord, StageState};
 pub use tables::{RowsReader, RowsWriter, TableMetadata, read_metadata, read_rows, write_rows};

@@ -1,8 +1,9 @@
-use std::fmt;
+use std::{fmt, sync::Arc};
 
+use arrow_schema::{DataType, Field};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::schema::Table;
+use crate::schema::{Table, head_fields, optional, required, vector};
 
 /// One attention head of a model, both counted from 0 as in the papers. Displayed as `L23.H7`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,6 +24,18 @@ impl fmt::Display for HeadId {
 pub trait Row: Serialize + DeserializeOwned {
     /// The table that holds such rows.
     const TABLE: Table;
+
+    /// Columns of the rows' own, in order. `lengths` are those of the vectors.
+    fn fields(lengths: &[usize]) -> Vec<Field>;
+
+    /// Whether rows hold fixed-size vectors, whose length the first row tells.
+    const HAS_VECTORS: bool = false;
+
+    /// Columns that had other names in an older version of the schema: then, now.
+    fn renamed(version: u32) -> &'static [(&'static str, &'static str)] {
+        let _ = version;
+        &[]
+    }
 
     /// Lengths of the row's fixed-size vectors, in the order of the schema; every row of a table has the same.
     fn vector_lengths(&self) -> Vec<usize> {
@@ -63,6 +76,20 @@ pub struct ImageRow {
 
 impl Row for ImageRow {
     const TABLE: Table = Table::Images;
+
+    fn fields(lengths: &[usize]) -> Vec<Field> {
+        let _ = lengths;
+        vec![
+            required("image_index", DataType::UInt64),
+            required("image_id", DataType::Utf8),
+            optional("class_id", DataType::Utf8),
+            optional("class_index", DataType::UInt32),
+            required("width", DataType::UInt32),
+            required("height", DataType::UInt32),
+            required("status", DataType::Utf8),
+            optional("error", DataType::Utf8),
+        ]
+    }
 }
 
 /// Folded readout matrix of one head (`readout.parquet`, design section 1).
@@ -82,6 +109,17 @@ pub struct ReadoutRow {
 
 impl Row for ReadoutRow {
     const TABLE: Table = Table::Readout;
+    const HAS_VECTORS: bool = true;
+
+    fn fields(lengths: &[usize]) -> Vec<Field> {
+        let mut fields = head_fields().to_vec();
+        fields.extend([
+            vector("readout", DataType::Float32, lengths[0]),
+            required("d", DataType::UInt32),
+            required("head_dim", DataType::UInt32),
+        ]);
+        fields
+    }
 
     fn vector_lengths(&self) -> Vec<usize> {
         vec![self.readout.len()]
@@ -105,6 +143,17 @@ pub struct MomentsRow {
 
 impl Row for MomentsRow {
     const TABLE: Table = Table::Moments;
+    const HAS_VECTORS: bool = true;
+
+    fn fields(lengths: &[usize]) -> Vec<Field> {
+        let mut fields = head_fields().to_vec();
+        fields.extend([
+            required("n", DataType::UInt64),
+            vector("mean", DataType::Float64, lengths[0]),
+            vector("second_moment", DataType::Float64, lengths[1]),
+        ]);
+        fields
+    }
 
     fn vector_lengths(&self) -> Vec<usize> {
         vec![self.mean.len(), self.second_moment.len()]
@@ -126,6 +175,16 @@ pub struct TextRow {
 
 impl Row for TextRow {
     const TABLE: Table = Table::Texts;
+    const HAS_VECTORS: bool = true;
+
+    fn fields(lengths: &[usize]) -> Vec<Field> {
+        vec![
+            required("text_index", DataType::UInt32),
+            required("text", DataType::Utf8),
+            optional("category", DataType::Utf8),
+            vector("embedding", DataType::Float32, lengths[0]),
+        ]
+    }
 
     fn vector_lengths(&self) -> Vec<usize> {
         vec![self.embedding.len()]
@@ -140,7 +199,7 @@ pub struct TextspanRow {
     /// Head.
     pub head: u32,
     /// Order of the pick, from 0.
-    pub rank: u32,
+    pub pick: u32,
     /// Position of the text in the pool.
     pub text_index: u32,
     /// The description.
@@ -153,10 +212,32 @@ pub struct TextspanRow {
     pub variance_share: f64,
     /// Sum of the shares up to and including this pick.
     pub cumulative_share: f64,
+    /// Number of principal directions of the head that texts were projected to; none in tables of version 1.
+    pub effective_rank: Option<u32>,
 }
 
 impl Row for TextspanRow {
     const TABLE: Table = Table::Textspan;
+
+    fn fields(lengths: &[usize]) -> Vec<Field> {
+        let _ = lengths;
+        let mut fields = head_fields().to_vec();
+        fields.extend([
+            required("pick", DataType::UInt32),
+            required("text_index", DataType::UInt32),
+            required("text", DataType::Utf8),
+            optional("category", DataType::Utf8),
+            required("std", DataType::Float64),
+            required("variance_share", DataType::Float64),
+            required("cumulative_share", DataType::Float64),
+            required("effective_rank", DataType::UInt32),
+        ]);
+        fields
+    }
+
+    fn renamed(version: u32) -> &'static [(&'static str, &'static str)] {
+        if version == 1 { &[("rank", "pick")] } else { &[] }
+    }
 }
 
 /// Property label of one head by one labeller (`labels.parquet`).
@@ -189,6 +270,24 @@ pub struct LabelRow {
 
 impl Row for LabelRow {
     const TABLE: Table = Table::Labels;
+
+    fn fields(lengths: &[usize]) -> Vec<Field> {
+        let _ = lengths;
+        let judgement = Arc::new(Field::new("item", DataType::Boolean, true));
+        let mut fields = head_fields().to_vec();
+        fields.extend([
+            required("labeller", DataType::Utf8),
+            optional("property", DataType::Utf8),
+            optional("description", DataType::Utf8),
+            required("consistent", DataType::List(judgement)),
+            optional("agreement", DataType::Float64),
+            optional("prompt_sha256", DataType::Utf8),
+            optional("llm_model", DataType::Utf8),
+            required("tokens_in", DataType::UInt64),
+            required("tokens_out", DataType::UInt64),
+        ]);
+        fields
+    }
 }
 
 /// One figure (`metrics.parquet`), tidy: one value a row.
@@ -218,4 +317,20 @@ pub struct MetricRow {
 
 impl Row for MetricRow {
     const TABLE: Table = Table::Metrics;
+
+    fn fields(lengths: &[usize]) -> Vec<Field> {
+        let _ = lengths;
+        vec![
+            required("labeller", DataType::Utf8),
+            required("metric", DataType::Utf8),
+            required("scope", DataType::Utf8),
+            optional("layer", DataType::UInt32),
+            optional("head", DataType::UInt32),
+            optional("property", DataType::Utf8),
+            optional("value", DataType::Float64),
+            optional("ci_low", DataType::Float64),
+            optional("ci_high", DataType::Float64),
+            required("n", DataType::UInt64),
+        ]
+    }
 }

@@ -11,7 +11,8 @@ use crate::{
     atomic::{remove_durably, write_atomic},
     error::{ArtifactError, Result},
     rows::{ImageRow, ImageStatus},
-    stage::{Stage, StageRecord},
+    schema::Table,
+    stage::StageRecord,
     tables::read_metadata,
 };
 
@@ -98,8 +99,8 @@ impl RunDirectory {
     }
 
     /// `<name>.parquet`.
-    pub fn table(&self, name: &str) -> PathBuf {
-        self.path.join(format!("{name}.parquet"))
+    pub fn table(&self, table: Table) -> PathBuf {
+        self.path.join(format!("{table}.parquet"))
     }
 
     /// `activations/`.
@@ -140,7 +141,7 @@ impl RunDirectory {
     /// one is lost or of another extraction.
     pub fn parts_of(&self, images: &[ImageRow]) -> Result<Vec<PartReader>> {
         let unfinished = |why: String| ArtifactError::Unfinished { run: self.path.clone(), why };
-        let fingerprint = read_metadata(&self.table("images"))?.fingerprint;
+        let fingerprint = read_metadata(&self.table(Table::Images))?.fingerprint;
         let parts = self.parts()?.iter().map(|path| PartReader::open(path)).collect::<Result<Vec<_>>>()?;
         if parts.iter().any(|part| part.metadata().fingerprint != fingerprint) {
             return Err(unfinished("its activations are of other settings or inputs than its images".to_owned()));
@@ -157,12 +158,12 @@ impl RunDirectory {
         self.path.join("stages")
     }
 
-    fn record_path(&self, stage: Stage) -> PathBuf {
+    fn record_path(&self, stage: &str) -> PathBuf {
         self.stages_folder().join(format!("{stage}.json"))
     }
 
     /// The record of a finished stage, none if it never finished.
-    pub fn record(&self, stage: Stage) -> Result<Option<StageRecord>> {
+    pub fn record(&self, stage: &str) -> Result<Option<StageRecord>> {
         let path = self.record_path(stage);
         if !path.exists() {
             return Ok(None);
@@ -173,7 +174,7 @@ impl RunDirectory {
 
     /// Commits a stage: to be called after all its artifacts are in place.
     pub fn commit(&self, record: &StageRecord) -> Result<()> {
-        let path = self.record_path(record.stage);
+        let path = self.record_path(&record.stage);
         let mut bytes =
             serde_json::to_vec_pretty(record).map_err(|source| ArtifactError::Record { path: path.clone(), source })?;
         bytes.push(b'\n');
@@ -181,7 +182,7 @@ impl RunDirectory {
     }
 
     /// Forgets that a stage finished, before its artifacts are replaced.
-    pub fn forget(&self, stage: Stage) -> Result<()> {
+    pub fn forget(&self, stage: &str) -> Result<()> {
         Ok(remove_durably(&self.record_path(stage))?)
     }
 

@@ -1,11 +1,8 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow_schema::{DataType, Field, Schema};
 
-use crate::run::RunId;
-
-/// Version of all schemas of this file; it is written into every table and checked on reading.
-pub const SCHEMA_VERSION: u32 = 1;
+use crate::{rows::Row, run::RunId};
 
 /// Keys of the Parquet metadata that every table carries.
 pub(crate) mod keys {
@@ -16,156 +13,100 @@ pub(crate) mod keys {
     pub(crate) const DATASET: &str = "headspan.dataset";
 }
 
-/// The tables of a run (design section 2) that are written whole; the activations are streamed and have their own writer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Table {
-    /// `images.parquet`.
-    Images,
-    /// `readout.parquet`.
-    Readout,
-    /// `moments.parquet`.
-    Moments,
-    /// `texts.parquet`.
-    Texts,
-    /// `textspan.parquet`.
-    Textspan,
-    /// `labels.parquet`.
-    Labels,
-    /// `metrics.parquet`.
-    Metrics,
-}
-
-impl Table {
-    /// All tables in pipeline order.
-    pub const ALL: [Self; 7] =
-        [Self::Images, Self::Readout, Self::Moments, Self::Texts, Self::Textspan, Self::Labels, Self::Metrics];
-
-    /// Whether its rows hold fixed-size vectors, whose length the first row tells.
-    pub(crate) const fn has_vectors(self) -> bool {
-        matches!(self, Self::Readout | Self::Moments | Self::Texts)
-    }
-
-    /// Name of the table; its file is `<name>.parquet`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Images => "images",
-            Self::Readout => "readout",
-            Self::Moments => "moments",
-            Self::Texts => "texts",
-            Self::Textspan => "textspan",
-            Self::Labels => "labels",
-            Self::Metrics => "metrics",
+/// Declares the tables: name and version of the schema. Raise a version when columns change; then say in
+/// [`Row::renamed`] what the old ones were called.
+macro_rules! tables {
+    ($($(#[doc = $what:literal])+ $table:ident = $name:literal, version $version:literal;)+) => {
+        /// The tables of a run (design section 2) that are written whole; the activations are streamed and have their own
+        /// writer.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Table {
+            $($(#[doc = $what])+ $table,)+
         }
+
+        impl Table {
+            /// All tables in pipeline order.
+            pub const ALL: &[Self] = &[$(Self::$table),+];
+
+            /// Name of the table; its file is `<name>.parquet`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$table => $name,)+ }
+            }
+
+            /// Version of its schema, which stands in the footer of its file.
+            pub const fn version(self) -> u32 {
+                match self { $(Self::$table => $version,)+ }
+            }
+        }
+    };
+}
+
+tables! {
+    /// `images.parquet`: the images of the data set.
+    Images = "images", version 1;
+    /// `readout.parquet`: the readout of each head.
+    Readout = "readout", version 1;
+    /// `moments.parquet`: the moments of each head's output.
+    Moments = "moments", version 1;
+    /// `texts.parquet`: the descriptions and their embeddings.
+    Texts = "texts", version 1;
+    /// `categories.parquet`: the prompts of the categories and their embeddings.
+    Categories = "categories", version 1;
+    /// `textspan.parquet`: the texts that span each head. Version 2 calls the column `rank` `pick` and has `effective_rank`.
+    Textspan = "textspan", version 2;
+    /// `labels.parquet`: a property for each head.
+    Labels = "labels", version 1;
+    /// `metrics.parquet`: the scores.
+    Metrics = "metrics", version 1;
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
-fn required(name: &str, data_type: DataType) -> Field {
+/// Version of the schema of activation parts.
+pub(crate) const PARTS_VERSION: u32 = 1;
+
+/// A column without nulls.
+pub fn required(name: &str, data_type: DataType) -> Field {
     Field::new(name, data_type, false)
 }
 
-fn optional(name: &str, data_type: DataType) -> Field {
+/// A column with nulls.
+pub fn optional(name: &str, data_type: DataType) -> Field {
     Field::new(name, data_type, true)
 }
 
 /// Fixed-size vector of numbers, never null and without null elements.
-pub(crate) fn vector(name: &str, element: DataType, length: usize) -> Field {
+pub fn vector(name: &str, element: DataType, length: usize) -> Field {
     let item = Arc::new(Field::new("item", element, false));
     Field::new(name, DataType::FixedSizeList(item, length as i32), false)
 }
 
-fn head_fields() -> [Field; 2] {
+/// The columns `layer` and `head`.
+pub fn head_fields() -> [Field; 2] {
     [required("layer", DataType::UInt32), required("head", DataType::UInt32)]
 }
 
-/// Schema of a table, `model` and `dataset` first. `lengths` are those of its vectors in column order
-/// ([`crate::Row::vector_lengths`]); tables without vectors take none.
+/// Schema of the table of some rows, `model` and `dataset` first. `lengths` are those of its vectors in column order
+/// ([`Row::vector_lengths`]); tables without vectors take none.
 ///
 /// # Panics
 /// If a table of vectors gets too few lengths, which is a programming error.
-pub fn table_schema(table: Table, lengths: &[usize]) -> Schema {
+pub fn table_schema<R: Row>(lengths: &[usize]) -> Schema {
     let mut fields = vec![required("model", DataType::Utf8), required("dataset", DataType::Utf8)];
-    match table {
-        Table::Images => fields.extend([
-            required("image_index", DataType::UInt64),
-            required("image_id", DataType::Utf8),
-            optional("class_id", DataType::Utf8),
-            optional("class_index", DataType::UInt32),
-            required("width", DataType::UInt32),
-            required("height", DataType::UInt32),
-            required("status", DataType::Utf8),
-            optional("error", DataType::Utf8),
-        ]),
-        Table::Readout => {
-            fields.extend(head_fields());
-            fields.extend([
-                vector("readout", DataType::Float32, lengths[0]),
-                required("d", DataType::UInt32),
-                required("head_dim", DataType::UInt32),
-            ]);
-        }
-        Table::Moments => {
-            fields.extend(head_fields());
-            fields.extend([
-                required("n", DataType::UInt64),
-                vector("mean", DataType::Float64, lengths[0]),
-                vector("second_moment", DataType::Float64, lengths[1]),
-            ]);
-        }
-        Table::Texts => fields.extend([
-            required("text_index", DataType::UInt32),
-            required("text", DataType::Utf8),
-            optional("category", DataType::Utf8),
-            vector("embedding", DataType::Float32, lengths[0]),
-        ]),
-        Table::Textspan => {
-            fields.extend(head_fields());
-            fields.extend([
-                required("rank", DataType::UInt32),
-                required("text_index", DataType::UInt32),
-                required("text", DataType::Utf8),
-                optional("category", DataType::Utf8),
-                required("std", DataType::Float64),
-                required("variance_share", DataType::Float64),
-                required("cumulative_share", DataType::Float64),
-            ]);
-        }
-        Table::Labels => {
-            let judgement = Arc::new(Field::new("item", DataType::Boolean, true));
-            fields.extend(head_fields());
-            fields.extend([
-                required("labeller", DataType::Utf8),
-                optional("property", DataType::Utf8),
-                optional("description", DataType::Utf8),
-                required("consistent", DataType::List(judgement)),
-                optional("agreement", DataType::Float64),
-                optional("prompt_sha256", DataType::Utf8),
-                optional("llm_model", DataType::Utf8),
-                required("tokens_in", DataType::UInt64),
-                required("tokens_out", DataType::UInt64),
-            ]);
-        }
-        Table::Metrics => fields.extend([
-            required("labeller", DataType::Utf8),
-            required("metric", DataType::Utf8),
-            required("scope", DataType::Utf8),
-            optional("layer", DataType::UInt32),
-            optional("head", DataType::UInt32),
-            optional("property", DataType::Utf8),
-            optional("value", DataType::Float64),
-            optional("ci_low", DataType::Float64),
-            optional("ci_high", DataType::Float64),
-            required("n", DataType::UInt64),
-        ]),
-    }
+    fields.extend(R::fields(lengths));
     Schema::new(fields)
 }
 
 /// Metadata that every table of a run carries in its Parquet footer. Times are left out and the keys sorted, so that the
 /// same run gives the same bytes; times are in the stage records.
-pub fn table_metadata(run: &RunId, fingerprint: &str) -> BTreeMap<String, String> {
+pub fn table_metadata(run: &RunId, fingerprint: &str, version: u32) -> BTreeMap<String, String> {
     BTreeMap::from([
-        (keys::SCHEMA_VERSION.to_owned(), SCHEMA_VERSION.to_string()),
+        (keys::SCHEMA_VERSION.to_owned(), version.to_string()),
         (keys::VERSION.to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         (keys::FINGERPRINT.to_owned(), fingerprint.to_owned()),
         (keys::MODEL.to_owned(), run.model().to_owned()),

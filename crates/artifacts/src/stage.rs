@@ -2,55 +2,6 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-/// Stages of the pipeline, in order (design section 2). Extraction has two, because images and texts depend on different
-/// settings and neither should be repeated for the other's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// Images to activations, readout and moments.
-    Images,
-    /// Descriptions to text embeddings.
-    Texts,
-    /// Moments and embeddings to the TEXTSPAN basis.
-    Textspan,
-    /// Basis to property labels.
-    Label,
-    /// Labels to scores.
-    Metrics,
-}
-
-impl Stage {
-    /// All stages in pipeline order.
-    pub const ALL: [Self; 5] = [Self::Images, Self::Texts, Self::Textspan, Self::Label, Self::Metrics];
-
-    /// Name in messages, records and file names.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Images => "images",
-            Self::Texts => "texts",
-            Self::Textspan => "textspan",
-            Self::Label => "label",
-            Self::Metrics => "metrics",
-        }
-    }
-
-    /// Stages whose fingerprints are inputs of this one.
-    pub const fn inputs(self) -> &'static [Self] {
-        match self {
-            Self::Images | Self::Texts => &[],
-            Self::Textspan => &[Self::Images, Self::Texts],
-            Self::Label => &[Self::Textspan, Self::Texts],
-            Self::Metrics => &[Self::Label],
-        }
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 /// State of a stage of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -81,8 +32,8 @@ impl fmt::Display for StageState {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StageRecord {
-    /// Which stage.
-    pub stage: Stage,
+    /// Name of the stage.
+    pub stage: String,
     /// headspan's version.
     pub headspan: String,
     /// The stage's fingerprint, hexadecimal.
@@ -101,4 +52,7 @@ pub struct StageRecord {
     pub finished_at: u64,
     /// Figures of the run's own checks and of its work: identity error, probe error, skipped images, rate.
     pub figures: BTreeMap<String, serde_json::Value>,
+    /// Where the stage found what it read, in the form that the pipeline gives it; none where only tables were read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<serde_json::Value>,
 }

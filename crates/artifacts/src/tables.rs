@@ -1,9 +1,7 @@
 use std::{collections::BTreeMap, fs::File, marker::PhantomData, path::Path, sync::Arc};
 
-use arrow::{
-    array::{ArrayRef, RecordBatch, StringArray},
-    datatypes::{DataType, Schema},
-};
+use arrow_array::{ArrayRef, RecordBatch, StringArray};
+use arrow_schema::{DataType, Schema};
 use parquet::{
     arrow::{
         ArrowWriter,
@@ -22,7 +20,18 @@ use crate::{
     error::{ArtifactError, Result},
     rows::Row,
     run::RunId,
-    schema::{SCHEMA_VERSION, keys, table_metadata, table_schema},
+    schema::{Table, keys, table_metadata, table_schema},
+};
+
+/// The highest version that the schema of any table has.
+const NEWEST: u32 = {
+    let (mut newest, mut at) = (0, 0);
+    while at < Table::ALL.len() {
+        let version = Table::ALL[at].version();
+        newest = if version > newest { version } else { newest };
+        at += 1;
+    }
+    newest
 };
 
 /// What a table's footer says of its origin.
@@ -82,14 +91,14 @@ impl<'a, R: Row> RowsWriter<'a, R> {
     /// Appends rows; the vectors of all are as long as the first's.
     pub fn write(&mut self, rows: &[R]) -> Result<()> {
         let lengths = rows.first().map(Row::vector_lengths).unwrap_or_default();
-        if R::TABLE.has_vectors() && rows.is_empty() {
+        if R::HAS_VECTORS && rows.is_empty() {
             return Err(ArtifactError::NoRows { path: self.path.to_owned() });
         }
-        let schema = Arc::new(table_schema(R::TABLE, &lengths));
+        let schema = Arc::new(table_schema::<R>(&lengths));
         let batch = self.batch(&schema, rows)?;
         let parquet = |source| ArtifactError::Parquet { path: self.path.to_owned(), source };
         if self.file.is_none() {
-            let properties = properties(&schema, &table_metadata(self.run, self.fingerprint))
+            let properties = properties(&schema, &table_metadata(self.run, self.fingerprint, R::TABLE.version()))
                 .set_compression(Compression::ZSTD(ZstdLevel::default()))
                 .build();
             let file = AtomicFile::create(self.path)?;
@@ -136,6 +145,8 @@ pub struct RowsReader<'a, R> {
     path: &'a Path,
     rows: usize,
     batches: ParquetRecordBatchReader,
+    /// Columns of an older version of the schema: then, now.
+    renamed: &'static [(&'static str, &'static str)],
     row: PhantomData<R>,
 }
 
@@ -143,18 +154,24 @@ impl<'a, R: Row> RowsReader<'a, R> {
     /// Opens the table at `path`, after checking its schema version and columns.
     pub fn open(path: &'a Path) -> Result<Self> {
         let builder = open(path)?;
-        let rows = origin(path, builder.metadata())?.rows as usize;
+        let found = origin(path, builder.metadata(), R::TABLE.version())?;
+        let renamed = R::renamed(found.schema_version);
         // Types are checked by name against the schema that this program writes; vector lengths are the file's own.
-        for field in table_schema(R::TABLE, &[1, 1]).fields() {
-            let found = builder
-                .schema()
-                .field_with_name(field.name())
-                .map_err(|_absent| ArtifactError::NoColumn { path: path.to_owned(), column: field.name().clone() })?;
-            if !same_kind(found.data_type(), field.data_type()) {
+        for field in table_schema::<R>(&[1, 1]).fields() {
+            let name =
+                renamed.iter().find(|(_, now)| now == field.name()).map_or(field.name().as_str(), |(then, _)| then);
+            let Ok(column) = builder.schema().field_with_name(name) else {
+                // Tables of older versions lack the columns that came later.
+                if found.schema_version < R::TABLE.version() {
+                    continue;
+                }
+                return Err(ArtifactError::NoColumn { path: path.to_owned(), column: name.to_owned() });
+            };
+            if !same_kind(column.data_type(), field.data_type()) {
                 return Err(ArtifactError::ColumnType {
                     path: path.to_owned(),
-                    column: field.name().clone(),
-                    found: found.data_type().to_string(),
+                    column: name.to_owned(),
+                    found: column.data_type().to_string(),
                     expected: field.data_type().to_string(),
                 });
             }
@@ -164,7 +181,7 @@ impl<'a, R: Row> RowsReader<'a, R> {
             .with_batch_size(batch)
             .build()
             .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source })?;
-        Ok(Self { path, rows, batches, row: PhantomData })
+        Ok(Self { path, rows: found.rows as usize, batches, renamed, row: PhantomData })
     }
 
     /// Rows of the whole table.
@@ -179,7 +196,7 @@ impl<R: Row> Iterator for RowsReader<'_, R> {
     fn next(&mut self) -> Option<Self::Item> {
         let batch = self.batches.next()?;
         let batch = batch.map_err(|source| ArtifactError::Arrow { path: self.path.to_owned(), source });
-        Some(batch.and_then(|batch| {
+        Some(batch.and_then(|batch| with_names_of_today(&batch, self.renamed, self.path)).and_then(|batch| {
             serde_arrow::from_record_batch(&batch).map_err(|source| ArtifactError::Rows {
                 path: self.path.to_owned(),
                 table: R::TABLE.name(),
@@ -187,6 +204,18 @@ impl<R: Row> Iterator for RowsReader<'_, R> {
             })
         }))
     }
+}
+
+/// The same columns under the names that the newest version of the schema gives them.
+fn with_names_of_today(batch: &RecordBatch, renamed: &[(&str, &str)], path: &Path) -> Result<RecordBatch> {
+    if renamed.is_empty() {
+        return Ok(batch.clone());
+    }
+    let name = |then: &str| renamed.iter().find(|(old, _)| *old == then).map_or(then, |(_, now)| *now).to_owned();
+    let fields: Vec<_> =
+        batch.schema().fields().iter().map(|field| field.as_ref().clone().with_name(name(field.name()))).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), batch.columns().to_vec())
+        .map_err(|source| ArtifactError::Arrow { path: path.to_owned(), source })
 }
 
 /// A row of readouts has 200 KB: beside the rows that were read stands a batch of about this many bytes, not the table once more.
@@ -201,7 +230,7 @@ fn rows_of_a_batch(metadata: &ParquetMetaData) -> usize {
 /// Reads only a table's footer.
 pub fn read_metadata(path: &Path) -> Result<TableMetadata> {
     let builder = open(path)?;
-    origin(path, builder.metadata())
+    origin(path, builder.metadata(), NEWEST)
 }
 
 pub(crate) fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
@@ -210,7 +239,8 @@ pub(crate) fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>>
         .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source })
 }
 
-pub(crate) fn origin(path: &Path, metadata: &ParquetMetaData) -> Result<TableMetadata> {
+/// What the footer says, of a table whose schema is of version `newest` at most.
+pub(crate) fn origin(path: &Path, metadata: &ParquetMetaData, newest: u32) -> Result<TableMetadata> {
     let file = metadata.file_metadata();
     let value = |key: &str| {
         file.key_value_metadata()
@@ -219,15 +249,15 @@ pub(crate) fn origin(path: &Path, metadata: &ParquetMetaData) -> Result<TableMet
     };
     let version = value(keys::SCHEMA_VERSION);
     let schema_version = version.as_deref().and_then(|version| version.parse::<u32>().ok());
-    if schema_version != Some(SCHEMA_VERSION) {
+    let Some(schema_version) = schema_version.filter(|version| (1..=newest).contains(version)) else {
         return Err(ArtifactError::SchemaVersion {
             path: path.to_owned(),
             found: version.unwrap_or_else(|| "none".to_owned()),
-            expected: SCHEMA_VERSION,
+            newest,
         });
-    }
+    };
     Ok(TableMetadata {
-        schema_version: SCHEMA_VERSION,
+        schema_version,
         fingerprint: value(keys::FINGERPRINT).unwrap_or_default(),
         model: value(keys::MODEL).unwrap_or_default(),
         dataset: value(keys::DATASET).unwrap_or_default(),

@@ -1,5 +1,5 @@
 use headspan_artifacts::ImageStatus;
-use headspan_clip::{Clip, HostTrace, Precision, Readout, ReadoutFolder, TraceRequest};
+use headspan_model::{Clip, HostTrace, Precision, Readout, ReadoutFolder, TraceRequest};
 use serde::{Deserialize, Serialize};
 
 use crate::{

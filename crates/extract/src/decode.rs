@@ -1,10 +1,10 @@
 use std::ops::Range;
 
 use headspan_artifacts::{ImageRow, ImageStatus};
-use headspan_clip::{DecodeLimits, Preprocess, decode_rgb, probe_dimensions};
+use headspan_images::{DecodeLimits, Preprocess, decode_rgb, probe_dimensions};
 use rayon::prelude::*;
 
-use crate::dataset::Dataset;
+use headspan_images::Dataset;
 
 /// Images of one forward pass.
 #[derive(Debug, Clone, PartialEq, Eq)]

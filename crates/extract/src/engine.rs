@@ -5,15 +5,14 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use headspan_artifacts::{
     ActivationBatch, ActivationShape, HeadId, ImageRow, ImageStatus, PartWriter, RunDirectory, write_rows,
 };
-use headspan_clip::{
-    Clip, ClipConfig, CpuVision, DecodeLimits, HostTrace, Preprocess, Readout, ReadoutFolder, TraceRequest,
-    free_device_memory,
+use headspan_images::{DecodeLimits, Preprocess};
+use headspan_model::{
+    Clip, ClipConfig, CpuVision, HostTrace, Readout, ReadoutFolder, TraceRequest, free_device_memory,
 };
 
 use crate::{
     busy::Passes,
     check::{CheckFigures, check_first_batch},
-    dataset::Dataset,
     decode::{BatchJob, DecodedBatch, decode},
     error::{ExtractError, Result},
     forward::ForwardPass,
@@ -21,6 +20,7 @@ use crate::{
     parts::PartPlan,
     settings::{ImagesSettings, Shard},
 };
+use headspan_images::Dataset;
 
 /// Called with images done so far and images to do in this process.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);

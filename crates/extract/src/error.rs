@@ -1,7 +1,8 @@
 use headspan_artifacts::ArtifactError;
-use headspan_clip::ClipError;
+use headspan_model::ClipError;
 
-use crate::{dataset::DatasetError, pool::PoolError};
+use crate::pool::PoolError;
+use headspan_images::DatasetError;
 
 /// What stops an extraction. A bad image does not, unless the run is strict.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,5 @@
-use headspan_artifacts::{ImageRow, ImageStatus, ReadoutRow, RowsWriter, read_rows, write_rows};
-use headspan_clip::ReadoutFolder;
+use headspan_artifacts::{ImageRow, ImageStatus, ReadoutRow, RowsWriter, Table, read_rows, write_rows};
+use headspan_model::ReadoutFolder;
 
 use crate::{
     engine::{ImagesJob, heads_of},
@@ -47,9 +47,9 @@ pub fn finish_images(job: &ImagesJob<'_>) -> Result<FinishSummary> {
             readout: readout.matrix,
         })
         .collect();
-    write_rows(&job.run.table("readout"), job.run.id(), job.fingerprint, &readout_rows)?;
+    write_rows(&job.run.table(Table::Readout), job.run.id(), job.fingerprint, &readout_rows)?;
     let moments = moments_of_parts(&job.run.parts()?)?;
-    write_rows(&job.run.table("moments"), job.run.id(), job.fingerprint, &moments)?;
+    write_rows(&job.run.table(Table::Moments), job.run.id(), job.fingerprint, &moments)?;
     Ok(FinishSummary { images, skipped, examples, heads: heads.len() as u64 })
 }
 
@@ -64,7 +64,7 @@ struct Listed {
 /// Writes `images.parquet` part by part: memory is that of one part's rows. The table is committed only if an image is good, and if
 /// all are where the run is strict.
 fn list_images(job: &ImagesJob<'_>, plan: &PartPlan) -> Result<Listed> {
-    let path = job.run.table("images");
+    let path = job.run.table(Table::Images);
     let mut writer = RowsWriter::<ImageRow>::create(&path, job.run.id(), job.fingerprint);
     let mut listed = Listed::default();
     for part in 0..plan.parts() {

@@ -1,5 +1,5 @@
 use burn::tensor::{Device, Tensor, TensorData};
-use headspan_clip::{CpuVision, HostTrace, TraceRequest, VisionTower};
+use headspan_model::{CpuVision, HostTrace, TraceRequest, VisionTower};
 
 use crate::error::Result;
 

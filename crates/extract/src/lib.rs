@@ -1,6 +1,5 @@
-//! Stage 1 of headspan: data sets and description pools to head activations, moments and text embeddings.
+//! Stage 1 of headspan: images and descriptions to head activations, moments and text embeddings.
 //!
-//! - [`Dataset`] lists images of a folder, a manifest, tar shards or Parquet shards and reads their bytes;
 //! - [`extract_images`] decodes on all cores ahead of the device, runs the traced forward pass and commits one activation
 //!   part after another, so that a killed run loses at most one; [`finish_images`] then derives the image table, the
 //!   readouts and the moments from the committed parts alone;
@@ -8,13 +7,11 @@
 
 mod busy;
 mod check;
-mod dataset;
 mod decode;
 mod engine;
 mod error;
 mod finish;
 mod forward;
-mod lines;
 mod moments;
 mod pace;
 mod parts;
@@ -22,8 +19,13 @@ mod pool;
 mod settings;
 mod texts;
 
+/// Version of the extraction of images. Raise it when activations, readouts or moments change for the same images and settings.
+pub const IMAGES_VERSION: u32 = 1;
+
+/// Version of the embedding of texts. Raise it when embeddings change for the same texts.
+pub const TEXTS_VERSION: u32 = 1;
+
 pub use check::CheckFigures;
-pub use dataset::{ClassList, Dataset, DatasetError, DatasetKind, DatasetSettings, Item, ReadError, Sample};
 pub use engine::{ImagesJob, ImagesSummary, Progress, extract_images};
 pub use error::{ExtractError, Result};
 pub use finish::{FinishSummary, finish_images};

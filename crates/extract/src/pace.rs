@@ -1,4 +1,4 @@
-use headspan_clip::{ClipConfig, CpuVision};
+use headspan_model::{ClipConfig, CpuVision};
 use serde::{Deserialize, Serialize};
 
 use crate::settings::ImagesSettings;
@@ -79,7 +79,7 @@ fn image_bytes(config: &ClipConfig) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use headspan_clip::{PreprocessConfig, TextConfig, VisionConfig};
+    use headspan_model::{PreprocessConfig, TextConfig, VisionConfig};
 
     use super::*;
 

@@ -3,13 +3,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use arrow::{
-    array::{Array, AsArray},
-    datatypes::DataType,
-};
+use arrow_array::{Array, cast::AsArray};
+use arrow_schema::DataType;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::lines::{line_of, uneven};
+use headspan_images::lines::{line_of, uneven};
 
 /// Why a pool of descriptions cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -198,7 +196,7 @@ fn parquet_entries(path: &Path) -> Result<Vec<PoolEntry>, PoolError> {
         let strings = |name: &str| {
             batch
                 .column_by_name(name)
-                .map(|column| arrow::compute::cast(column, &DataType::Utf8).map_err(|error| failed(error.to_string())))
+                .map(|column| arrow_cast::cast(column, &DataType::Utf8).map_err(|error| failed(error.to_string())))
                 .transpose()
         };
         let text = strings("text")?.ok_or_else(|| PoolError::NoTextColumn { path: path.to_owned() })?;

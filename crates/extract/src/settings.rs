@@ -1,6 +1,7 @@
 use std::{fmt, num::NonZeroU64, str::FromStr};
 
-use headspan_clip::{DecodeLimits, Precision};
+use headspan_images::DecodeLimits;
+use headspan_model::Precision;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{ExtractError, Result};
@@ -9,7 +10,7 @@ use crate::error::{ExtractError, Result};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "LayersText", into = "String")]
 pub enum LayerSelection {
-    /// The last so many blocks.
+    /// The last `n` blocks.
     Last(usize),
     /// Every block.
     All,
@@ -79,6 +80,17 @@ impl FromStr for LayerSelection {
 }
 
 impl LayerSelection {
+    /// The one name of some blocks of a model with `blocks` blocks, whatever they were asked for by: `last:4`, if they are
+    /// what that means there, else the last `n`, else the list. `chosen` is ascending.
+    pub fn of_list(chosen: &[usize], blocks: usize) -> Self {
+        let last = |count: usize| (blocks.saturating_sub(count)..blocks).eq(chosen.iter().copied());
+        match Self::default() {
+            Self::Last(count) if last(count) => Self::Last(count),
+            _ if last(chosen.len()) => Self::Last(chosen.len()),
+            _ => Self::List(chosen.to_vec()),
+        }
+    }
+
     /// The blocks of a model with `layers` blocks, ascending.
     pub fn resolve(&self, layers: usize) -> Result<Vec<usize>> {
         let wrong = |why: String| ExtractError::Layers { selection: self.to_string(), why };
@@ -193,6 +205,27 @@ mod tests {
         assert_eq!("all".parse::<LayerSelection>()?.resolve(3)?, [0, 1, 2]);
         assert_eq!("last:4".parse::<LayerSelection>()?.resolve(3)?, [0, 1, 2]);
         assert_eq!("9, 3,9".parse::<LayerSelection>()?.resolve(12)?, [3, 9]);
+        Ok(())
+    }
+
+    #[test]
+    fn the_same_blocks_have_one_name() -> Result<()> {
+        let name = |text: &str, blocks: usize| -> Result<String> {
+            let chosen = text.parse::<LayerSelection>()?.resolve(blocks)?;
+            Ok(LayerSelection::of_list(&chosen, blocks).to_string())
+        };
+        for (text, blocks, expected) in [
+            ("8,9,10,11", 12, "last:4"),
+            ("11, 10,9,8", 12, "last:4"),
+            ("last:4", 12, "last:4"),
+            ("all", 4, "last:4"),
+            ("all", 3, "last:4"),
+            ("all", 6, "last:6"),
+            ("last:2", 6, "last:2"),
+            ("3,5", 6, "3,5"),
+        ] {
+            assert_eq!(name(text, blocks)?, expected, "{text} of {blocks}");
+        }
         Ok(())
     }
 

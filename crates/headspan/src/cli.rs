@@ -6,9 +6,12 @@ mod query;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use headspan_clip::DeviceChoice;
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use headspan_extract::{LayerSelection, Shard};
+use headspan_model::DeviceChoice;
 use headspan_scenes::{Combinations, DatasetFormat};
 
 pub(crate) use evaluate::{EvaluateArgs, Evaluated, SegmentationArgs};
@@ -17,7 +20,9 @@ pub(crate) use query::{
     ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, SegmentArgs, SubjectArgs, WhyArgs,
 };
 
-use crate::settings::Labeller;
+use headspan_pipeline::{
+    DataOverrides, ImagesOverrides, LabelOverrides, Labeller, Overrides, TextsOverrides, TextspanOverrides,
+};
 
 const AFTER_HELP: &str = "\
 Typical use:
@@ -124,9 +129,15 @@ pub(crate) enum Command {
         /// Model ids or architectures, or `descriptions` for the published pool
         #[arg(required = true)]
         names: Vec<String>,
+        /// Folder of configuration, with more models in `models/`
+        #[arg(long, value_name = "DIR", default_value = DEFAULT_CONFIGS)]
+        configs: PathBuf,
     },
     /// The models that are known by id
     Models {
+        /// Folder of configuration, with more models in `models/`
+        #[arg(long, value_name = "DIR", default_value = DEFAULT_CONFIGS)]
+        configs: PathBuf,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -149,7 +160,11 @@ pub(crate) enum Command {
     /// Hold a run over rendered scenes against what is true of them: ablation by property, explained variance by head
     Truth(TruthArgs),
     /// Devices, versions, memory, and what is fetched
-    Doctor,
+    Doctor {
+        /// Folder of configuration, with more models in `models/`
+        #[arg(long, value_name = "DIR", default_value = DEFAULT_CONFIGS)]
+        configs: PathBuf,
+    },
     /// Check a configuration and print what it resolves to
     Config {
         #[command(flatten)]
@@ -211,19 +226,45 @@ pub(crate) struct PipelineArgs {
     pub(crate) layers: Option<LayerSelection>,
     /// Images of one forward pass [setting: `images.batch_size`]
     #[arg(long, value_name = "N", help_heading = "Stages")]
-    pub(crate) batch_size: Option<u64>,
+    pub(crate) batch_size: Option<usize>,
     /// A bad image stops the run [setting: images.strict]
     #[arg(long, help_heading = "Stages")]
     pub(crate) strict: bool,
     /// Texts of a head [setting: textspan.texts]
     #[arg(long, value_name = "K", help_heading = "Stages")]
-    pub(crate) k: Option<u64>,
-    /// Rank that texts are projected to [setting: textspan.rank]
+    pub(crate) k: Option<usize>,
+    /// Number of principal directions kept per head [setting: textspan.rank]
     #[arg(long, value_name = "RANK", help_heading = "Stages")]
-    pub(crate) rank: Option<u64>,
+    pub(crate) rank: Option<usize>,
     /// Who labels the heads [setting: label.labeller]
-    #[arg(long, value_name = "LABELLER", help_heading = "Stages")]
+    #[arg(long, value_name = "LABELLER", value_parser = labeller(), help_heading = "Stages")]
     pub(crate) labeller: Option<Labeller>,
+}
+
+/// Names of labellers, listed in help and in errors.
+fn labeller() -> impl TypedValueParser<Value = Labeller> {
+    PossibleValuesParser::new(Labeller::ALL.map(Labeller::name)).try_map(|name| name.parse::<Labeller>())
+}
+
+impl PipelineArgs {
+    /// The flags as settings.
+    pub(crate) fn overrides(&self) -> Overrides {
+        Overrides {
+            runs: self.runs.clone(),
+            dataset: self.dataset.clone(),
+            checkpoint: self.checkpoint.clone(),
+            device: self.device,
+            data: Some(DataOverrides { path: self.images.clone(), classes: self.classes.clone(), limit: self.limit }),
+            images: Some(ImagesOverrides {
+                layers: self.layers.clone(),
+                batch_size: self.batch_size,
+                strict: self.strict.then_some(true),
+            }),
+            texts: Some(TextsOverrides { file: self.texts.clone() }),
+            textspan: Some(TextspanOverrides { texts: self.k, rank: self.rank }),
+            label: Some(LabelOverrides { labeller: self.labeller }),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Args)]

@@ -1,15 +1,8 @@
 //! headspan: what each attention head of a CLIP model looks at, and how cleanly.
 
-mod built_in;
 mod cli;
 mod commands;
-mod hub;
-mod models;
-mod pipeline;
 mod progress;
-mod report;
-mod settings;
-mod workbench;
 
 use std::process::ExitCode;
 

@@ -5,7 +5,7 @@ use headspan_artifacts::{HeadId, TextspanRow};
 /// Why a head without texts has no label.
 pub(crate) const NO_TEXTS: &str = "the head's output does not vary over these images: no text spans it";
 
-/// The picked texts of one head, by rank.
+/// The texts picked for one head, in the order of the picks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeadTexts {
     /// The head.
@@ -24,7 +24,7 @@ pub fn heads_of(rows: Vec<TextspanRow>, all: impl IntoIterator<Item = HeadId>) -
     heads
         .into_iter()
         .map(|(head, mut texts)| {
-            texts.sort_by_key(|row| row.rank);
+            texts.sort_by_key(|row| row.pick);
             HeadTexts { head, texts }
         })
         .collect()

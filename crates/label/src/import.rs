@@ -153,7 +153,8 @@ fn csv_table(path: &Path) -> Result<Vec<Record>, ImportError> {
 }
 
 fn parquet_table(path: &Path) -> Result<Vec<Record>, ImportError> {
-    use arrow::{array::Array, array::AsArray, datatypes::DataType};
+    use arrow_array::{Array, cast::AsArray};
+    use arrow_schema::DataType;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
     let failed = |message: String| ImportError::Parquet { path: path.to_owned(), message };
@@ -167,7 +168,7 @@ fn parquet_table(path: &Path) -> Result<Vec<Record>, ImportError> {
         require(path, |column| batch.column_by_name(column).is_some())?;
         let mut rows = vec![Record::new(); batch.num_rows()];
         for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-            let Ok(text) = arrow::compute::cast(column, &DataType::Utf8) else { continue };
+            let Ok(text) = arrow_cast::cast(column, &DataType::Utf8) else { continue };
             let text = text.as_string::<i32>();
             for (row, record) in rows.iter_mut().enumerate() {
                 if text.is_valid(row) {

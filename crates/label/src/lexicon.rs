@@ -52,7 +52,7 @@ impl Weighting {
         match self {
             Self::VarianceShare => row.variance_share,
             Self::Equal => 1.0,
-            Self::ReciprocalRank => 1.0 / f64::from(row.rank + 1),
+            Self::ReciprocalRank => 1.0 / f64::from(row.pick + 1),
         }
     }
 }
@@ -207,13 +207,14 @@ mod tests {
             .map(|(rank, (category, share))| TextspanRow {
                 layer: 0,
                 head: 0,
-                rank: rank as u32,
+                pick: rank as u32,
                 text_index: rank as u32,
                 text: format!("text {rank}"),
                 category: (!category.is_empty()).then(|| (*category).to_owned()),
                 std: 1.0,
                 variance_share: *share,
                 cumulative_share: 0.0,
+                effective_rank: Some(16),
             })
             .collect();
         HeadTexts { head: HeadId { layer: 0, head: 0 }, texts }

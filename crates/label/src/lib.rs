@@ -9,6 +9,9 @@ pub mod import;
 pub mod lexicon;
 pub mod openai;
 
+/// Version of the labellers. Raise it when labels change for the same texts and settings. 2: heads without texts have rows.
+pub const VERSION: u32 = 2;
+
 pub use heads::{HeadTexts, heads_of};
 pub use lexicon::{Categories, CategoriesError, LexiconSettings, Weighting};
 pub use openai::OpenAiSettings;

@@ -136,13 +136,14 @@ fn heads(count: u32) -> Vec<HeadTexts> {
                 .map(|(rank, text)| TextspanRow {
                     layer: 3,
                     head,
-                    rank: rank as u32,
+                    pick: rank as u32,
                     text_index: rank as u32,
                     text: format!("{text} {head}"),
                     category: None,
                     std: 1.0,
                     variance_share: 0.1,
                     cumulative_share: 0.1,
+                    effective_rank: Some(16),
                 })
                 .collect(),
         })

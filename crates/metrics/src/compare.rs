@@ -3,7 +3,7 @@ use std::{
     path::PathBuf,
 };
 
-use headspan_artifacts::{ArtifactError, LabelRow, RunDirectory, read_rows};
+use headspan_artifacts::{ArtifactError, LabelRow, RunDirectory, Table, read_rows};
 use polars::prelude::*;
 
 use crate::{
@@ -49,9 +49,9 @@ const COLUMNS: [&str; 10] =
 pub fn compare(runs: &[RunDirectory], settings: &Settings, synonyms: &Synonyms) -> Result<Comparison, ComparisonError> {
     let mut labels: Vec<(&RunDirectory, Vec<LabelRow>)> = Vec::new();
     for run in runs {
-        labels.push((run, read_rows(&run.table("labels"))?));
+        labels.push((run, read_rows(&run.table(Table::Labels))?));
     }
-    let paths: Vec<PathBuf> = runs.iter().map(|run| run.table("metrics")).collect();
+    let paths: Vec<PathBuf> = runs.iter().map(|run| run.table(Table::Metrics)).collect();
     let failed = |source| ComparisonError::Polars { paths: paths.clone(), source };
     let own = own_figures(&paths)?;
     let pooled = pooled_figures(&labels, settings, synonyms).map_err(failed)?;

@@ -28,6 +28,9 @@ mod score;
 mod settings;
 mod truth;
 
+/// Version of the scores. Raise it when they change for the same labels and settings.
+pub const VERSION: u32 = 1;
+
 pub use compare::{Comparison, ComparisonError, compare};
 pub use entanglement::{pairwise, repeated, repeated_prefix, shared_heads};
 pub use fold::{Synonyms, SynonymsError};

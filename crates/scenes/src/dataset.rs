@@ -6,13 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use arrow::{
-    array::{
-        ArrayRef, BinaryArray, Int32Array, ListBuilder, RecordBatch, StringArray, StringBuilder, StructArray,
-        UInt64Array,
-    },
-    datatypes::{DataType, Field, Schema},
+use arrow_array::{
+    ArrayRef, BinaryArray, Int32Array, RecordBatch, StringArray, StructArray, UInt64Array,
+    builder::{ListBuilder, StringBuilder},
 };
+use arrow_schema::{DataType, Field, Schema};
 use headspan_artifacts::{AtomicFile, write_atomic};
 use parquet::{
     arrow::ArrowWriter,

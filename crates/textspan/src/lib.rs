@@ -24,6 +24,9 @@ mod reconstruction;
 mod span;
 mod subspace;
 
+/// Version of the algorithm. Raise it when results change for the same moments, texts and settings.
+pub const VERSION: u32 = 1;
+
 pub use error::TextspanError;
 pub use moments::{HeadMoments, TextPool};
 pub use reconstruction::Reconstruction;

@@ -1,5 +1,5 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use headspan_clip::{ClipConfig, TokenBatch, Tokenizer};
+use headspan_model::{ClipConfig, TokenBatch, Tokenizer};
 use headspan_scenes::{Scene, World};
 use rand::{SeedableRng, seq::index::sample};
 use rand_chacha::ChaCha8Rng;

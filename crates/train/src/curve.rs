@@ -1,9 +1,7 @@
 use std::{path::Path, sync::Arc};
 
-use arrow::{
-    array::{ArrayRef, Float32Array, Float64Array, RecordBatch, UInt64Array},
-    datatypes::{DataType, Field, Schema},
-};
+use arrow_array::{ArrayRef, Float32Array, Float64Array, RecordBatch, UInt64Array};
+use arrow_schema::{DataType, Field, Schema};
 use headspan_artifacts::AtomicFile;
 use parquet::arrow::ArrowWriter;
 use serde::{Deserialize, Serialize};

@@ -9,7 +9,7 @@ pub enum TrainError {
     Io(#[from] std::io::Error),
     /// The model or its files.
     #[error(transparent)]
-    Clip(#[from] headspan_clip::ClipError),
+    Clip(#[from] headspan_model::ClipError),
     /// A recipe that contradicts itself.
     #[error("the recipe's {key}: {what}")]
     Recipe {

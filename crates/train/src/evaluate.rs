@@ -1,5 +1,5 @@
 use burn::tensor::{Device, Tensor, TensorData};
-use headspan_clip::{Clip, ClipConfig, TokenBatch, Tokenizer};
+use headspan_model::{Clip, ClipConfig, TokenBatch, Tokenizer};
 use headspan_scenes::{Attributes, Combinations, Scene, World, categories, descriptions};
 use rayon::prelude::*;
 

@@ -1,6 +1,6 @@
 //! What a finished model's file may hold.
 
-use headspan_clip::ClipError;
+use headspan_model::ClipError;
 use safetensors::{SafeTensorError, SafeTensors};
 
 use crate::error::{Result, TrainError};
@@ -26,7 +26,7 @@ pub(crate) fn finite(file: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, Tensor};
-    use headspan_clip::{Clip, SavedPrecision};
+    use headspan_model::{Clip, SavedPrecision};
 
     use super::*;
     use crate::recipe::Recipe;

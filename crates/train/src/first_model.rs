@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use headspan_clip::ClipConfig;
+use headspan_model::ClipConfig;
 use serde_json::{Value, json};
 
 use crate::error::{Result, TrainError};

@@ -5,7 +5,7 @@ use burn::{
     optim::{GradientsAccumulator, GradientsParams},
     tensor::{Device, Tensor, activation},
 };
-use headspan_clip::Clip;
+use headspan_model::Clip;
 
 use crate::{batch::Batch, error::Result};
 
@@ -111,7 +111,7 @@ fn unit(rows: Tensor<2>) -> Tensor<2> {
 
 #[cfg(test)]
 mod tests {
-    use headspan_clip::Tokenizer;
+    use headspan_model::Tokenizer;
 
     use super::*;
     use crate::{Architecture, Recipe, vocabulary::tokenizer_json};

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use headspan_clip::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig};
+use headspan_model::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig};
 use headspan_scenes::World;
 use serde::{Deserialize, Serialize};
 

@@ -11,7 +11,7 @@ use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 use headspan_artifacts::write_atomic;
-use headspan_clip::{Checkpoint, Clip, ClipConfig, SavedPrecision, Tokenizer};
+use headspan_model::{Checkpoint, Clip, ClipConfig, SavedPrecision, Tokenizer};
 
 use crate::{
     batch::Batch,

@@ -49,7 +49,7 @@ pub(crate) fn tokenizer_json(world: &World, vocabulary: usize) -> Result<(String
 
 #[cfg(test)]
 mod tests {
-    use headspan_clip::Tokenizer as ClipTokenizer;
+    use headspan_model::Tokenizer as ClipTokenizer;
 
     use super::*;
 

@@ -3,8 +3,8 @@
 use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Subcommand};
-use headspan_clip::DeviceChoice;
 use headspan_extract::LayerSelection;
+use headspan_model::DeviceChoice;
 
 /// Flags of `evaluate`.
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Subcommand};
-use headspan_explore::Shading;
+use headspan_query::Shading;
 
 use super::PipelineArgs;
 

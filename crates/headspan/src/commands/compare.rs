@@ -1,15 +1,14 @@
-use std::{collections::BTreeSet, path::Path};
+use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
-use headspan_artifacts::{AtomicFile, RunDirectory, Stage, write_atomic};
-use headspan_metrics::{Comparison, compare as compare_runs};
+use headspan_artifacts::RunDirectory;
+use headspan_metrics::Comparison;
+use headspan_pipeline::labellers;
 
 use crate::{
     cli::PipelineArgs,
-    commands::{print, settings, status::warn_of_stale},
-    pipeline::synonyms,
-    report::comparison_page,
+    commands::{print, settings},
 };
 
 /// What the terminal shows, and the headings.
@@ -24,43 +23,9 @@ const SHOWN: [(&str, &str); 6] = [
 
 /// Compares all runs of a data set that have metrics.
 pub(crate) fn compare(arguments: &PipelineArgs, html: Option<&Path>) -> Result<()> {
-    let own = settings(arguments, None)?;
-    let all = RunDirectory::list(&own.runs, Some(&own.dataset))?;
-    let (runs, without): (Vec<_>, Vec<_>) = all.into_iter().partition(|run| run.table("metrics").is_file());
-    for run in &without {
-        tracing::warn!("`{}` has no metrics yet and is left out", run.id().model());
-    }
-    for run in &runs {
-        warn_of_stale(run, None)?;
-    }
-    warn_of_settings(&runs)?;
-    if runs.is_empty() {
-        bail!("no run in `{}/{}` has metrics: run `headspan run-all` first", own.runs.display(), own.dataset);
-    }
-    let mut comparison = compare_runs(&runs, &own.metrics.scores, &synonyms(&own)?)?;
-    let folder = own.runs.join(&own.dataset);
-    let mut file = AtomicFile::create(&folder.join("comparison.parquet"))?;
-    comparison.write_parquet(&mut file)?;
-    file.commit()?;
-    let page = html.map_or_else(|| folder.join("comparison.html"), Path::to_owned);
-    write_atomic(&page, comparison_page(&own.dataset, &runs, &comparison)?.as_bytes())?;
-    print(&table(&runs, &comparison))?;
-    tracing::info!("{} and {}", folder.join("comparison.parquet").display(), page.display());
-    Ok(())
-}
-
-/// Scores that were computed differently are not comparable, whoever asks for a comparison.
-fn warn_of_settings(runs: &[RunDirectory]) -> Result<()> {
-    let mut found: Vec<(String, serde_json::Value)> = Vec::new();
-    for run in runs {
-        if let Some(record) = run.record(Stage::Metrics)? {
-            found.push((run.id().model().to_owned(), record.config));
-        }
-    }
-    let Some((first, settings)) = found.first() else { return Ok(()) };
-    for (other, _) in found.iter().filter(|(_, own)| own != settings) {
-        tracing::warn!("`{other}` was scored with other settings than `{first}`: run `headspan metrics` for both");
-    }
+    let compared = headspan_pipeline::compare(&settings(arguments, None)?, html)?;
+    print(&table(&compared.runs, &compared.comparison))?;
+    tracing::info!("{} and {}", compared.table.display(), compared.page.display());
     Ok(())
 }
 
@@ -84,13 +49,4 @@ fn table(runs: &[RunDirectory], comparison: &Comparison) -> String {
         }
     }
     table.to_string()
-}
-
-/// Labellers of a model, by name.
-pub(crate) fn labellers(comparison: &Comparison, model: &str) -> Vec<String> {
-    let column = |name: &str| comparison.text(name);
-    let (models, labellers) = (column("model"), column("labeller"));
-    let found: BTreeSet<String> =
-        models.into_iter().zip(labellers).filter(|(own, _)| own == model).map(|(_, labeller)| labeller).collect();
-    found.into_iter().collect()
 }

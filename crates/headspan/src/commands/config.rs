@@ -2,16 +2,29 @@ use anyhow::Result;
 
 use crate::{
     cli::PipelineArgs,
-    commands::{choices, print, settings},
+    commands::{choices, print, registry, settings, settings_files},
 };
 
-/// Prints the settings after all layers, as TOML that could be a configuration file.
+/// Prints the settings after all layers, as TOML that could be a configuration file, under the names of what was read.
 pub(crate) fn config(arguments: &PipelineArgs) -> Result<()> {
     let common = settings(arguments, None)?;
+    let registry = registry(&arguments.configs)?;
     // A checkpoint's folder names the model, whose own file is a layer, too.
-    let of_one = match choices(&[], &common) {
-        Ok(found) if found.len() == 1 => settings(arguments, Some(&found[0].id))?,
-        _ => common,
+    let model = match choices(&[], &common, &registry) {
+        Ok(found) if found.len() == 1 => Some(found[0].id.clone()),
+        _ => None,
     };
-    print(&toml::to_string_pretty(&of_one)?)
+    let files = settings_files(arguments, model.as_deref())?;
+    let mut text = String::from("# settings, weakest first:\n");
+    for name in files.read() {
+        text.push_str(&format!("#   {name}\n"));
+    }
+    if !registry.files().is_empty() {
+        text.push_str("# models:\n");
+        for path in registry.files() {
+            text.push_str(&format!("#   {}\n", path.display()));
+        }
+    }
+    text.push_str(&toml::to_string_pretty(&files.settings()?)?);
+    print(&text)
 }

@@ -1,14 +1,18 @@
+use std::path::Path;
+
 use anyhow::Result;
-use headspan_clip::available_devices;
+use headspan_model::available_devices;
 use sysinfo::System;
 
-use crate::{commands::print, hub, models::known_models, progress::bytes};
+use headspan_pipeline::{cached_files, figures::bytes, hub_settings};
+
+use crate::commands::{print, registry};
 
 /// Prints what headspan finds on this machine.
-pub(crate) fn doctor() -> Result<()> {
+pub(crate) fn doctor(configs: &Path) -> Result<()> {
     let system = System::new_all();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let settings = hub::settings();
+    let settings = hub_settings();
     let mut lines = vec![
         format!("headspan   {}", env!("CARGO_PKG_VERSION")),
         format!("system     {} {}", std::env::consts::OS, std::env::consts::ARCH),
@@ -20,8 +24,8 @@ pub(crate) fn doctor() -> Result<()> {
     for device in available_devices() {
         lines.push(format!("device     {} ({})", device.kind, device.name));
     }
-    for model in known_models()? {
-        let state = if hub::cached_files(&model).is_ok() { "fetched" } else { "not fetched" };
+    for model in registry(configs)?.models() {
+        let state = if cached_files(model).is_ok() { "fetched" } else { "not fetched" };
         lines.push(format!("model      {} {state}", model.id));
     }
     print(&lines.join("\n"))

@@ -3,7 +3,7 @@ use std::path::Path;
 use anyhow::Result;
 use burn::tensor::Device;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
-use headspan_clip::{Checkpoint, CheckpointFiles, Clip, ClipConfig, DeviceChoice, Tokenizer, open_device};
+use headspan_model::{Checkpoint, CheckpointFiles, Clip, ClipConfig, DeviceChoice, Tokenizer, open_device};
 use headspan_train::{Evaluation, EvaluationSettings, Subject};
 
 use crate::{

@@ -5,8 +5,9 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
-use headspan_clip::{DecodeLimits, ReadoutFolder, RgbImage8, decode_rgb};
-use headspan_explore::{ExploreModel, MapMethod, SegmentationScores, SegmentationTrial};
+use headspan_images::{DecodeLimits, RgbImage8, decode_rgb};
+use headspan_model::ReadoutFolder;
+use headspan_query::{ExploreModel, MapMethod, SegmentationScores, SegmentationTrial};
 use headspan_scenes::{Attribute, Count, Hue, Kind, Pattern, Scene, World};
 use serde_json::{Value, json};
 

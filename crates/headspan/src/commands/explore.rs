@@ -2,25 +2,28 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
 use headspan_artifacts::{RunDirectory, write_atomic};
-use headspan_explore::web::{Explorer, ExplorerSettings, Subject};
+use headspan_query::RunAccess;
+use headspan_serve::{Explorer, ExplorerSettings};
+
+use headspan_pipeline::{
+    Session, Settings, column_store,
+    demo::{DATASET, MODELS},
+};
 
 use crate::{
-    built_in::{DATASET, MODELS},
     cli::ExploreArgs,
     commands::{
-        UsageError, print,
+        UsageError, print, registry,
         run::{demo, existing_run, is_demo},
         settings,
     },
-    settings::Settings,
-    workbench::{Workbench, column_store},
 };
 
 /// Serves the explorer until it is interrupted.
 pub(crate) fn explore(arguments: &ExploreArgs, quiet: bool) -> Result<()> {
     let own = settings(&arguments.pipeline, None)?;
     let own = with_runs(arguments, own, quiet)?;
-    let subjects = subjects(&arguments.models, &own)?;
+    let sessions = sessions(arguments, &own)?;
     let defaults = ExplorerSettings::default();
     let server = ExplorerSettings {
         workers: arguments.workers.unwrap_or(defaults.workers),
@@ -30,8 +33,8 @@ pub(crate) fn explore(arguments: &ExploreArgs, quiet: bool) -> Result<()> {
     if !arguments.listen.ip().is_loopback() && server.token.is_none() {
         tracing::warn!("{} can be reached from other machines and asks for no token (--token)", arguments.listen);
     }
-    let shown = subjects.len();
-    let explorer = Explorer::new(subjects, server);
+    let shown = sessions.len();
+    let explorer = Explorer::new(sessions, server);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     if let Some(folder) = &arguments.save {
         return runtime.block_on(save(&explorer, &arguments.page, folder));
@@ -72,7 +75,9 @@ fn with_runs(arguments: &ExploreArgs, own: Settings, quiet: bool) -> Result<Sett
     settings(&pipeline, None)
 }
 
-fn subjects(models: &[String], own: &Settings) -> Result<Vec<Arc<dyn Subject>>> {
+fn sessions(arguments: &ExploreArgs, own: &Settings) -> Result<Vec<Arc<dyn RunAccess>>> {
+    let models = &arguments.models;
+    let registry = Arc::new(registry(&arguments.pipeline.configs)?);
     let runs = if models.is_empty() {
         RunDirectory::list(&own.runs, Some(&own.dataset))?
     } else {
@@ -83,21 +88,21 @@ fn subjects(models: &[String], own: &Settings) -> Result<Vec<Arc<dyn Subject>>> 
             format!("no run of `{}` in `{}`: name another --dataset, or run one", own.dataset, own.runs.display());
         return Err(UsageError(message).into());
     }
-    let mut subjects: Vec<Arc<dyn Subject>> = Vec::new();
+    let mut sessions: Vec<Arc<dyn RunAccess>> = Vec::new();
     let store = column_store();
     for run in runs {
         let name = run.path().display().to_string();
-        match Workbench::open(run, own.clone(), &store) {
-            Ok(bench) => subjects.push(Arc::new(bench)),
+        match Session::open(run, own.clone(), Arc::clone(&registry), &store) {
+            Ok(session) => sessions.push(Arc::new(session)),
             // One run that is not ready must not hide the others; a run that was named must be there.
             Err(error) if models.is_empty() => tracing::warn!("`{name}` is left out: {error:#}"),
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
-    if subjects.is_empty() {
+    if sessions.is_empty() {
         anyhow::bail!("no run of `{}` is finished; `headspan status` says what is missing", own.dataset);
     }
-    Ok(subjects)
+    Ok(sessions)
 }
 
 /// Ends with Ctrl-C or a polite kill; questions that are being answered are answered first.

@@ -1,12 +1,12 @@
 use std::{io::Write, path::Path, sync::Arc};
 
 use anyhow::{Context, Result, bail};
-use arrow::{
-    array::{ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray, UInt32Array, UInt64Array},
-    datatypes::{DataType, Field, Schema},
+use arrow_array::{ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray, UInt32Array, UInt64Array};
+use arrow_schema::{DataType, Field, Schema};
+use headspan_artifacts::{
+    AtomicFile, HeadId, ImageRow, PartReader, ReadoutRow, RunDirectory, Table as RunTable, head_column, read_rows,
 };
-use headspan_artifacts::{AtomicFile, HeadId, ImageRow, PartReader, ReadoutRow, RunDirectory, head_column, read_rows};
-use headspan_clip::Readout;
+use headspan_model::Readout;
 use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
 use rayon::prelude::*;
 
@@ -29,7 +29,7 @@ pub(crate) fn export(arguments: &ExportArgs) -> Result<()> {
     let own = settings(&arguments.pipeline, None)?;
     let run = existing_run(&own, &arguments.model)?;
     let readouts = readouts(&run, &heads)?;
-    let images: Vec<ImageRow> = read_rows(&run.table("images"))?;
+    let images: Vec<ImageRow> = read_rows(&run.table(RunTable::Images))?;
     let parts = run.parts_of(&images)?;
     match format(arguments)? {
         ExportFormat::Parquet => to_parquet(&parts, &images, &readouts, &arguments.out),
@@ -50,7 +50,7 @@ fn format(arguments: &ExportArgs) -> Result<ExportFormat> {
 }
 
 fn readouts(run: &RunDirectory, heads: &[HeadId]) -> Result<Vec<Readout>> {
-    let rows: Vec<ReadoutRow> = read_rows(&run.table("readout"))
+    let rows: Vec<ReadoutRow> = read_rows(&run.table(RunTable::Readout))
         .with_context(|| format!("`{}` has no finished extraction", run.path().display()))?;
     heads
         .iter()

@@ -1,20 +1,23 @@
+use std::path::Path;
+
 use anyhow::Result;
+use headspan_pipeline::{fetch_descriptions, fetch_model};
 
 use crate::{
-    commands::{UsageError, print},
-    hub,
-    models::resolve,
+    commands::{UsageError, print, registry},
+    progress::Terminal,
 };
 
 /// Fetches what is named and prints where it is.
-pub(crate) fn fetch(names: &[String], quiet: bool) -> Result<()> {
+pub(crate) fn fetch(names: &[String], configs: &Path, quiet: bool) -> Result<()> {
+    let (registry, progress) = (registry(configs)?, Terminal { quiet });
     for name in names {
         if name == "descriptions" {
-            print(&hub::fetch_pool(quiet)?.display().to_string())?;
+            print(&fetch_descriptions(&progress)?.display().to_string())?;
             continue;
         }
-        for model in resolve(name).map_err(|error| UsageError(error.to_string()))? {
-            let files = hub::fetch_model(&model, quiet)?;
+        for model in registry.resolve(name).map_err(|error| UsageError(error.to_string()))? {
+            let files = fetch_model(&model, &progress)?;
             for path in [files.config, files.weights, files.tokenizer] {
                 print(&path.display().to_string())?;
             }

@@ -2,6 +2,7 @@
 
 mod compare;
 mod config;
+mod curve;
 mod doctor;
 mod evaluate;
 mod evaluate_segmentation;
@@ -18,24 +19,17 @@ mod train;
 mod truth;
 mod truth_neighbours;
 
-pub(crate) use compare::labellers;
-pub(crate) use status::notices;
-
 use std::{
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::{Context, Result};
 use headspan_artifacts::RunId;
 
-use crate::{
-    built_in::BuiltInModel,
-    cli::{Cli, Command, DEFAULT_CONFIGS, PipelineArgs},
-    models::{ModelChoice, ModelSource, resolve},
-    pipeline::Wanted,
-    settings::{Layers, Settings},
-};
+use headspan_pipeline::{ModelChoice, ModelSource, Registry, Settings, SettingsFiles, Wanted, demo::BuiltInModel};
+
+use crate::cli::{Cli, Command, DEFAULT_CONFIGS, PipelineArgs};
 
 /// Wrong usage that only shows once files are read: exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -51,22 +45,16 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
             let wanted = if merge { Wanted::Merge } else { Wanted::Extract(shard) };
             run::run(&models, &pipeline, wanted, quiet)
         }
-        Command::Textspan { models, pipeline } => {
-            run::stage(&models, &pipeline, headspan_artifacts::Stage::Textspan, quiet)
-        }
+        Command::Textspan { models, pipeline } => run::stage(&models, &pipeline, "textspan", quiet),
         Command::Label { models, pipeline, dry_run: true } => run::dry_run(&models, &pipeline),
-        Command::Label { models, pipeline, .. } => {
-            run::stage(&models, &pipeline, headspan_artifacts::Stage::Label, quiet)
-        }
+        Command::Label { models, pipeline, .. } => run::stage(&models, &pipeline, "label", quiet),
         Command::Metrics { pipeline, labels: Some(file), .. } => run::score_file(&file, &pipeline),
-        Command::Metrics { models, pipeline, .. } => {
-            run::stage(&models, &pipeline, headspan_artifacts::Stage::Metrics, quiet)
-        }
+        Command::Metrics { models, pipeline, .. } => run::stage(&models, &pipeline, "metrics", quiet),
         Command::Status { pipeline, json } => status::status(&pipeline, json),
-        Command::Plan { models, pipeline } => plan::plan(&models, &pipeline),
+        Command::Plan { models, pipeline } => plan::plan(&models, &pipeline, quiet),
         Command::Compare { pipeline, html } => compare::compare(&pipeline, html.as_deref()),
-        Command::Fetch { names } => fetch::fetch(&names, quiet),
-        Command::Models { json } => models::models(json),
+        Command::Fetch { names, configs } => fetch::fetch(&names, &configs, quiet),
+        Command::Models { configs, json } => models::models(&configs, json),
         Command::Explore(arguments) => explore::explore(&arguments, quiet),
         Command::Query { question } => query::query(&question),
         Command::Export(arguments) => export::export(&arguments),
@@ -74,52 +62,35 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Train(arguments) => train::train(&arguments, quiet),
         Command::Evaluate(arguments) => evaluate::evaluate(&arguments),
         Command::Truth(arguments) => truth::truth(&arguments),
-        Command::Doctor => doctor::doctor(),
+        Command::Doctor { configs } => doctor::doctor(&configs),
         Command::Config { pipeline } => config::config(&pipeline),
     }
 }
 
-/// Merges the layers of configuration for one model, or for none.
-pub(crate) fn settings(arguments: &PipelineArgs, model: Option<&str>) -> Result<Settings> {
-    let text = |path: &Option<PathBuf>| path.as_deref().map(in_utf8).transpose();
-    if arguments.configs != Path::new(DEFAULT_CONFIGS) && !arguments.configs.is_dir() {
-        return Err(UsageError(format!("--configs `{}`: there is no such folder", arguments.configs.display())).into());
+/// The layers of settings for one model, or for none.
+pub(crate) fn settings_files(arguments: &PipelineArgs, model: Option<&str>) -> Result<SettingsFiles> {
+    let configs = &arguments.configs;
+    if configs != Path::new(DEFAULT_CONFIGS) && !configs.is_dir() {
+        return Err(UsageError(format!("--configs `{}`: there is no such folder", configs.display())).into());
     }
-    let mut layers = Layers::new(&arguments.configs)?;
+    let mut files = SettingsFiles::new(configs)?;
     if let Some(model) = model {
-        // Settings of one model, beside the file of its weights.
-        let path = arguments.configs.join("models").join(format!("{model}.settings.toml"));
-        if path.is_file() {
-            layers = layers.file(&path)?;
-        }
+        files = files.of_model(configs, model)?;
     }
     for path in &arguments.config {
-        layers = layers.file(path)?;
+        files = files.file(path)?;
     }
-    let settings = layers
-        .environment(environment()?)?
-        .flag("runs", text(&arguments.runs)?)?
-        .flag("dataset", arguments.dataset.clone())?
-        .flag("checkpoint", text(&arguments.checkpoint)?)?
-        .flag("data.path", text(&arguments.images)?)?
-        .flag("data.classes", text(&arguments.classes)?)?
-        .flag("data.limit", arguments.limit)?
-        .flag("texts.file", text(&arguments.texts)?)?
-        .flag("device", arguments.device.map(|device| device.to_string()))?
-        .flag("images.layers", arguments.layers.as_ref().map(ToString::to_string))?
-        .flag("images.batch_size", arguments.batch_size)?
-        .flag("images.strict", arguments.strict.then_some(true))?
-        .flag("textspan.texts", arguments.k)?
-        .flag("textspan.rank", arguments.rank)?
-        .flag("label.labeller", arguments.labeller.map(super::settings::Labeller::name))?
-        .settings()?;
-    Ok(settings)
+    Ok(files.environment(environment()?)?.overrides(&arguments.overrides())?)
 }
 
-/// Settings are text, so a path in them is.
-fn in_utf8(path: &Path) -> Result<String> {
-    let text = path.to_str().map(str::to_owned);
-    text.with_context(|| format!("`{}` is not UTF-8: give the file or folder another name", path.display()))
+/// The settings for one model, or for none, after all layers.
+pub(crate) fn settings(arguments: &PipelineArgs, model: Option<&str>) -> Result<Settings> {
+    Ok(settings_files(arguments, model)?.settings()?)
+}
+
+/// The models that are known by id.
+pub(crate) fn registry(configs: &Path) -> Result<Registry> {
+    Ok(Registry::read(configs)?)
 }
 
 /// The environment variables that are settings; others may be anything.
@@ -134,7 +105,7 @@ fn environment() -> Result<::config::Map<String, String>> {
 }
 
 /// The models that a command is about: those named, else those of the configuration, else the checkpoint's folder.
-pub(crate) fn choices(names: &[String], settings: &Settings) -> Result<Vec<ModelChoice>> {
+pub(crate) fn choices(names: &[String], settings: &Settings, registry: &Registry) -> Result<Vec<ModelChoice>> {
     let names = if names.is_empty() { &settings.models } else { names };
     if let Some(folder) = &settings.checkpoint {
         let id = match names {
@@ -156,7 +127,7 @@ pub(crate) fn choices(names: &[String], settings: &Settings) -> Result<Vec<Model
             choices.push(ModelChoice { id: name.clone(), source: ModelSource::Folder(model.unpack(&settings.runs)?) });
             continue;
         }
-        for model in resolve(name).map_err(|error| UsageError(error.to_string()))? {
+        for model in registry.resolve(name).map_err(|error| UsageError(error.to_string()))? {
             choices.push(ModelChoice { id: model.id.clone(), source: ModelSource::Hub(Box::new(model)) });
         }
     }

@@ -1,17 +1,16 @@
+use std::path::Path;
+
 use anyhow::Result;
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 use serde_json::json;
 
-use crate::{
-    built_in,
-    commands::{print, print_json},
-    hub,
-    models::known_models,
-};
+use crate::commands::{print, print_json, registry};
+use headspan_pipeline::{cached_files, demo};
 
 /// Lists the known models and whether their files are here.
-pub(crate) fn models(as_json: bool) -> Result<()> {
-    let models = known_models()?;
+pub(crate) fn models(configs: &Path, as_json: bool) -> Result<()> {
+    let registry = registry(configs)?;
+    let models = registry.models();
     if as_json {
         let rows: Vec<_> = models
             .iter()
@@ -23,7 +22,7 @@ pub(crate) fn models(as_json: bool) -> Result<()> {
                     "activation": model.activation,
                     "layers": model.layers,
                     "heads": model.heads,
-                    "fetched": hub::cached_files(model).is_ok(),
+                    "fetched": cached_files(model).is_ok(),
                 })
             })
             .collect();
@@ -32,12 +31,12 @@ pub(crate) fn models(as_json: bool) -> Result<()> {
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(["id", "repository", "activation", "layers × heads", "fetched"]);
-    for model in &built_in::MODELS {
+    for model in &demo::MODELS {
         let size = format!("{} × {}", model.layers, model.heads);
         table.add_row([model.id, "(in the program: run-all without arguments)", model.activation, &size, "yes"]);
     }
-    for model in &models {
-        let fetched = if hub::cached_files(model).is_ok() { "yes" } else { "no" };
+    for model in models {
+        let fetched = if cached_files(model).is_ok() { "yes" } else { "no" };
         table.add_row([
             model.id.clone(),
             model.repository.clone(),

@@ -1,11 +1,11 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
-use arrow::array::StringArray;
+use arrow_array::StringArray;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_artifacts::{HeadId, parquet_bytes, write_atomic};
-use headspan_clip::RgbImage8;
-use headspan_explore::{
+use headspan_images::RgbImage8;
+use headspan_query::{
     Columns, ExtremesRequest, HeadSelection, ImageTrace, Neighbour, Neighbours, NeighboursRequest, Query, Scale,
     Shading, Similarity, TokenScores, contact_sheet, contrast, heat_map, image_columns, map_columns, png, segment,
 };
@@ -13,9 +13,9 @@ use serde::Serialize;
 
 use crate::{
     cli::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, SegmentArgs, SubjectArgs, WhyArgs},
-    commands::{UsageError, print, print_json, run::existing_run, settings},
-    workbench::{Workbench, column_store},
+    commands::{UsageError, print, print_json, registry, run::existing_run, settings},
 };
+use headspan_pipeline::{Session, column_store};
 
 /// Images of a contact sheet's row.
 const COLUMNS: usize = 4;
@@ -52,36 +52,37 @@ pub(crate) fn query(question: &Question) -> Result<()> {
     }
 }
 
-fn open(subject: &SubjectArgs) -> Result<Workbench> {
+fn open(subject: &SubjectArgs) -> Result<Session> {
     let own = settings(&subject.pipeline, None)?;
     let directory = existing_run(&own, &subject.model)?;
-    Workbench::open(directory, own, &column_store())
+    let registry = Arc::new(registry(&subject.pipeline.configs)?);
+    Ok(Session::open(directory, own, registry, &column_store())?)
 }
 
 fn selection(text: &str) -> Result<HeadSelection> {
-    Ok(text.parse().map_err(|error: headspan_explore::SelectionError| UsageError(error.to_string()))?)
+    Ok(text.parse().map_err(|error: headspan_query::SelectionError| UsageError(error.to_string()))?)
 }
 
 /// Where an image stands: by id, or `#index`.
-fn index_of(bench: &Workbench, image: &str) -> Result<u64> {
+fn index_of(bench: &Session, image: &str) -> Result<u64> {
     let by_number = image.strip_prefix('#').and_then(|number| number.parse::<u64>().ok());
     let row = match by_number {
-        Some(index) => bench.run.image(index)?,
-        None => bench.run.image_by_id(image)?,
+        Some(index) => bench.run().image(index)?,
+        None => bench.run().image_by_id(image)?,
     };
     Ok(row.image_index)
 }
 
 /// The subject as pixels: of the run, or of a file.
-fn pixels(bench: &Workbench, of: &ImageArgs) -> Result<RgbImage8> {
+fn pixels(bench: &Session, of: &ImageArgs) -> Result<RgbImage8> {
     match (of.image.as_deref(), of.file.as_deref()) {
-        (Some(image), _) => bench.image(index_of(bench, image)?),
-        (None, Some(file)) => bench.file(file),
+        (Some(image), _) => Ok(bench.image(index_of(bench, image)?)?),
+        (None, Some(file)) => Ok(bench.file(file)?),
         (None, None) => Err(UsageError("no image: give --image ID or --file PATH".to_owned()).into()),
     }
 }
 
-fn embedding(bench: &Workbench, text: &str) -> Result<Vec<f32>> {
+fn embedding(bench: &Session, text: &str) -> Result<Vec<f32>> {
     if text.trim().is_empty() {
         return Err(UsageError("an empty text has no direction".to_owned()).into());
     }
@@ -103,18 +104,18 @@ fn neighbours(arguments: &NeighboursArgs) -> Result<()> {
         farthest: arguments.farthest,
     };
     let found = match (&arguments.of.image, &arguments.of.file, &arguments.text) {
-        (Some(image), None, None) => bench.run.neighbours(Query::Image(index_of(&bench, image)?), &request)?,
+        (Some(image), None, None) => bench.run().neighbours(Query::Image(index_of(&bench, image)?), &request)?,
         (None, Some(file), None) => {
             let trace = bench.trace(&bench.file(file)?)?;
-            bench.run.neighbours(Query::Trace(&trace), &request)?
+            bench.run().neighbours(Query::Trace(&trace), &request)?
         }
-        (None, None, Some(text)) => bench.run.neighbours(Query::Text(&embedding(&bench, text)?), &request)?,
+        (None, None, Some(text)) => bench.run().neighbours(Query::Text(&embedding(&bench, text)?), &request)?,
         _ => return Err(UsageError("ask with one of --image ID, --file PATH and --text TEXT".to_owned()).into()),
     };
     show_images(&bench, &found, &arguments.output)
 }
 
-fn show_images(bench: &Workbench, found: &Neighbours, output: &OutputArgs) -> Result<()> {
+fn show_images(bench: &Session, found: &Neighbours, output: &OutputArgs) -> Result<()> {
     if let Some(path) = &output.picture {
         write_sheet(bench, path, found.images.iter().enumerate().map(|(rank, one)| ((rank + 1).to_string(), one)))?;
     }
@@ -122,18 +123,14 @@ fn show_images(bench: &Workbench, found: &Neighbours, output: &OutputArgs) -> Re
         write_columns(path, image_columns(&found.images))?;
     }
     if output.json {
-        return print_json(&Answer { run: bench.run.name(), found });
+        return print_json(&Answer { run: bench.run().name(), found });
     }
     let heads: Vec<String> = found.heads.iter().map(ToString::to_string).collect();
     print(&format!("{}\nof {} images, by {}", image_table(&found.images), found.compared, heads.join(" ")))
 }
 
 /// A contact sheet of images, each with what it is called and its score.
-fn write_sheet<'a>(
-    bench: &Workbench,
-    path: &Path,
-    images: impl Iterator<Item = (String, &'a Neighbour)>,
-) -> Result<()> {
+fn write_sheet<'a>(bench: &Session, path: &Path, images: impl Iterator<Item = (String, &'a Neighbour)>) -> Result<()> {
     let tiles = images.map(|(name, image)| {
         let mut lines = vec![format!("{name} {:.4}", image.score), image.image_id.clone()];
         lines.extend(image.class_id.clone());
@@ -166,18 +163,18 @@ fn segmentation(arguments: &SegmentArgs) -> Result<()> {
     let bench = open(&arguments.subject)?;
     let image = pixels(&bench, &arguments.of)?;
     let heads = selection(&arguments.heads)?;
-    bench.run.resolve(&heads)?;
+    bench.run().resolve(&heads)?;
     let trace = bench.trace(&image)?;
     let embeddings = arguments.text.iter().map(|text| embedding(&bench, text)).collect::<Result<Vec<_>>>()?;
     let texts: Vec<&[f32]> = embeddings.iter().map(Vec::as_slice).collect();
     let (shading, opacity) = (arguments.shading(), arguments.opacity);
     if texts.len() == 1 {
-        let of = segment(&bench.run, &trace, &heads, texts[0])?;
+        let of = segment(bench.run(), &trace, &heads, texts[0])?;
         let scale = Scale::around_zero_of(&of.patches);
         let maps = vec![(arguments.text[0].as_str(), of.patches.as_slice())];
         return show_maps(&bench, &image, &View { of: &of, maps, scale, shading, opacity }, &arguments.output);
     }
-    let found = contrast(&bench.run, &trace, &heads, &texts)?;
+    let found = contrast(bench.run(), &trace, &heads, &texts)?;
     let scale = Scale::around_zero(found.scale);
     let maps = arguments.text.iter().map(String::as_str).zip(found.differences.iter().map(Vec::as_slice)).collect();
     show_maps(&bench, &image, &View { of: &found.maps[0], maps, scale, shading, opacity }, &arguments.output)
@@ -194,7 +191,7 @@ struct View<'a> {
     opacity: f32,
 }
 
-fn show_maps(bench: &Workbench, image: &RgbImage8, shown: &View<'_>, output: &OutputArgs) -> Result<()> {
+fn show_maps(bench: &Session, image: &RgbImage8, shown: &View<'_>, output: &OutputArgs) -> Result<()> {
     let View { of, maps, scale, shading, opacity } = shown;
     let grid = of.grid;
     if let Some(path) = &output.picture {
@@ -209,7 +206,7 @@ fn show_maps(bench: &Workbench, image: &RgbImage8, shown: &View<'_>, output: &Ou
     }
     if output.json {
         let maps = maps.iter().map(|(text, scores)| TextMap { text, scores }).collect();
-        return print_json(&MapsAnswer { run: bench.run.name(), heads: &of.heads, grid, maps });
+        return print_json(&MapsAnswer { run: bench.run().name(), heads: &of.heads, grid, maps });
     }
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
@@ -248,7 +245,7 @@ fn extremes(arguments: &ExtremesArgs) -> Result<()> {
         (None, Some(rank)) => ExtremesRequest::Pick(rank),
         (None, None) => ExtremesRequest::Distance,
     };
-    let found = bench.run.extremes(head, request, usize::from(arguments.count))?;
+    let found = bench.run().extremes(head, request, usize::from(arguments.count))?;
     let groups = [("largest", &found.largest), ("between", &found.between), ("smallest", &found.smallest)];
     let images =
         || groups.iter().flat_map(|(name, images)| images.iter().map(move |image| ((*name).to_owned(), image)));
@@ -262,7 +259,7 @@ fn extremes(arguments: &ExtremesArgs) -> Result<()> {
         write_columns(path, columns)?;
     }
     if arguments.output.json {
-        return print_json(&Answer { run: bench.run.name(), found: &found });
+        return print_json(&Answer { run: bench.run().name(), found: &found });
     }
     let what = match (&arguments.text, arguments.pick) {
         (Some(text), _) => format!("projection of {head} on {text:?}"),
@@ -279,9 +276,9 @@ fn why(arguments: &WhyArgs) -> Result<()> {
     let image = pixels(&bench, &arguments.of)?;
     let heads = selection(&arguments.heads)?;
     let neighbour = index_of(&bench, &arguments.neighbour)?;
-    let direction = bench.run.reason(neighbour, &heads)?;
+    let direction = bench.run().reason(neighbour, &heads)?;
     let trace: ImageTrace = bench.trace(&image)?;
-    let map = segment(&bench.run, &trace, &heads, &direction)?;
+    let map = segment(bench.run(), &trace, &heads, &direction)?;
     let (total, scale) = (map.total(), Scale::of(&map.patches));
     let title = format!("near {}", arguments.neighbour);
     let maps = vec![(title.as_str(), map.patches.as_slice())];

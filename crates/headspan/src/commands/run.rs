@@ -2,17 +2,18 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
-use headspan_artifacts::{MetricRow, RunDirectory, RunId, Stage, read_rows};
+use headspan_artifacts::{MetricRow, RunDirectory, RunId, Table as RunTable, read_rows};
 use headspan_scenes::DatasetFiles;
 
+use headspan_pipeline::{
+    ModelChoice, Outcome, Pipeline, RunReport, Settings, StageReport, Wanted, demo, dry_run as prompts,
+    figures::duration, score_imported, warn_of_unfinished,
+};
+
 use crate::{
-    built_in,
     cli::PipelineArgs,
-    commands::{UsageError, choices, compare::compare, print, settings, status::warn_of_stale},
-    models::{ModelChoice, ModelSource},
-    pipeline::{self, Outcome, Pipeline, RunReport, StageReport, Wanted},
-    progress::duration,
-    settings::Settings,
+    commands::{UsageError, choices, compare::compare, print, registry, settings},
+    progress::Terminal,
 };
 
 /// Runs stages of the models, one model after another. A model that fails does not stop the others; the command fails at
@@ -22,24 +23,24 @@ pub(crate) fn run(names: &[String], arguments: &PipelineArgs, wanted: Wanted, qu
     if wanted == Wanted::All && is_demo(names, &common) {
         return demo(arguments, quiet);
     }
-    let chosen = choices(names, &common)?;
+    let chosen = choices(names, &common, &registry(&arguments.configs)?)?;
     let mut reports = Vec::new();
     let mut failures = Vec::new();
     for choice in &chosen {
         let own = settings(arguments, Some(&choice.id))?;
-        match Pipeline::new(&own, quiet).run(choice, wanted) {
+        match Pipeline::new(&own, &Terminal { quiet }).run(choice, wanted) {
             Ok(report) => {
                 tell(&report);
                 reports.push(report);
             }
-            Err(error) if chosen.len() == 1 => return Err(error),
+            Err(error) if chosen.len() == 1 => return Err(error.into()),
             Err(error) => {
-                tracing::error!("{}: {error:#}", choice.id);
+                tracing::error!("{}: {:#}", choice.id, anyhow::Error::from(error));
                 failures.push(choice.id.clone());
             }
         }
     }
-    if matches!(wanted, Wanted::All | Wanted::Only(Stage::Metrics)) && !reports.is_empty() {
+    if matches!(wanted, Wanted::All | Wanted::Only("metrics")) && !reports.is_empty() {
         print(&summary(&reports)?)?;
     }
     if failures.is_empty() {
@@ -64,13 +65,13 @@ pub(crate) fn is_demo(names: &[String], common: &Settings) -> bool {
 pub(crate) fn demo(arguments: &PipelineArgs, quiet: bool) -> Result<()> {
     let (names, own) = demo_of(arguments)?;
     let scenes = DatasetFiles::below(own.images.as_deref().and_then(Path::parent).unwrap_or(Path::new("."))).scenes;
-    run(&names, &own, Wanted::All, quiet)?;
+    self::run(&names, &own, Wanted::All, quiet)?;
     compare(&own, None)?;
     let attributes = scenes.display();
     tracing::info!(
         "against the truth: headspan truth {} --attributes {attributes} --dataset {}",
         names[0],
-        built_in::DATASET
+        demo::DATASET
     );
     Ok(())
 }
@@ -78,17 +79,17 @@ pub(crate) fn demo(arguments: &PipelineArgs, quiet: bool) -> Result<()> {
 /// The models that the program carries, and the flags that name the scenes, which are rendered if they are not there.
 pub(crate) fn demo_of(arguments: &PipelineArgs) -> Result<(Vec<String>, PipelineArgs)> {
     let common = settings(arguments, None)?;
-    let files = built_in::scenes(&common.runs)?;
+    let files = demo::scenes(&common.runs)?;
     let mut own = arguments.clone();
-    own.dataset.get_or_insert_with(|| built_in::DATASET.to_owned());
+    own.dataset.get_or_insert_with(|| demo::DATASET.to_owned());
     own.images = Some(files.images);
     own.classes = Some(files.classes);
     own.texts.get_or_insert(files.descriptions);
-    Ok((built_in::MODELS.iter().map(|model| model.id.to_owned()).collect(), own))
+    Ok((demo::MODELS.iter().map(|model| model.id.to_owned()).collect(), own))
 }
 
 /// Runs one later stage: of the models named, else of every run of the data set.
-pub(crate) fn stage(names: &[String], arguments: &PipelineArgs, stage: Stage, quiet: bool) -> Result<()> {
+pub(crate) fn stage(names: &[String], arguments: &PipelineArgs, stage: &'static str, quiet: bool) -> Result<()> {
     if !names.is_empty() || arguments.checkpoint.is_some() {
         let own = settings(arguments, None)?;
         // A run's folder is enough: a model of one's own has no id among the known ones.
@@ -102,31 +103,27 @@ pub(crate) fn stage(names: &[String], arguments: &PipelineArgs, stage: Stage, qu
     if runs.is_empty() {
         anyhow::bail!("no runs in `{}/{}`: run `headspan extract` first", common.runs.display(), common.dataset);
     }
-    let found: Vec<ModelChoice> = runs.iter().map(|run| by_folder(run.id().model())).collect();
+    let found: Vec<ModelChoice> = runs.iter().map(|run| ModelChoice::by_run(run.id().model())).collect();
     each(&found, arguments, stage, quiet)
 }
 
-fn each(choices: &[ModelChoice], arguments: &PipelineArgs, stage: Stage, quiet: bool) -> Result<()> {
+fn each(choices: &[ModelChoice], arguments: &PipelineArgs, stage: &'static str, quiet: bool) -> Result<()> {
     let mut reports = Vec::new();
     for choice in choices {
         let own = settings(arguments, Some(&choice.id))?;
-        warn_of_stale(&RunDirectory::at(&own.runs, &RunId::new(&own.dataset, &choice.id)?), Some(stage))?;
-        let report = Pipeline::new(&own, quiet).run(choice, Wanted::Only(stage))?;
+        let run = RunDirectory::at(&own.runs, &RunId::new(&own.dataset, &choice.id)?);
+        warn_of_unfinished(&own, &run, Some(stage))?;
+        let report = Pipeline::new(&own, &Terminal { quiet }).run(choice, Wanted::Only(stage))?;
         tell(&report);
         reports.push(report);
     }
-    if stage == Stage::Metrics { print(&summary(&reports)?) } else { Ok(()) }
-}
-
-/// Later stages need no weights, so a run is found by its folder alone.
-fn by_folder(id: &str) -> ModelChoice {
-    ModelChoice { id: id.to_owned(), source: ModelSource::Folder(std::path::PathBuf::new()) }
+    if stage == "metrics" { print(&summary(&reports)?) } else { Ok(()) }
 }
 
 fn existing(names: &[String], settings: &Settings) -> Result<Option<Vec<ModelChoice>>> {
     let runs = RunDirectory::list(&settings.runs, Some(&settings.dataset))?;
     let all = !names.is_empty() && names.iter().all(|name| runs.iter().any(|run| run.id().model() == name));
-    Ok(all.then(|| names.iter().map(|name| by_folder(name)).collect()))
+    Ok(all.then(|| names.iter().map(|name| ModelChoice::by_run(name)).collect()))
 }
 
 /// Prints the prompts of every model asked for.
@@ -139,7 +136,7 @@ pub(crate) fn dry_run(names: &[String], arguments: &PipelineArgs) -> Result<()> 
         return Err(UsageError(format!("no such run in `{}/{}`", own.runs.display(), own.dataset)).into());
     }
     for run in wanted {
-        print(&pipeline::dry_run(&own, run)?)?;
+        print(&prompts(&own, run)?)?;
     }
     Ok(())
 }
@@ -147,9 +144,14 @@ pub(crate) fn dry_run(names: &[String], arguments: &PipelineArgs) -> Result<()> 
 /// Scores a file of labels without any activations.
 pub(crate) fn score_file(file: &Path, arguments: &PipelineArgs) -> Result<()> {
     let own = settings(arguments, None)?;
-    let runs = pipeline::score_imported(&own, file)?;
-    let reports: Vec<RunReport> =
-        runs.into_iter().map(|run| RunReport { run, stages: vec![StageReport::up_to_date(Stage::Metrics)] }).collect();
+    let runs = score_imported(&own, file)?;
+    let reports: Vec<RunReport> = runs
+        .into_iter()
+        .map(|run| RunReport {
+            run,
+            stages: vec![StageReport { stage: "metrics", outcome: Outcome::UpToDate, notes: Vec::new() }],
+        })
+        .collect();
     print(&summary(&reports)?)
 }
 
@@ -174,7 +176,7 @@ fn summary(reports: &[RunReport]) -> Result<String> {
     table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(["model", "labeller", "heads", "properties", "entanglement ↓", "association ↑"]);
     for report in reports {
-        let rows: Vec<MetricRow> = read_rows(&report.run.table("metrics"))?;
+        let rows: Vec<MetricRow> = read_rows(&report.run.table(RunTable::Metrics))?;
         let mut labellers: Vec<&str> = rows.iter().map(|row| row.labeller.as_str()).collect();
         labellers.dedup();
         for labeller in labellers {

@@ -1,14 +1,14 @@
 use std::{path::Path, time::Instant};
 
 use anyhow::{Context, Result};
-use headspan_clip::{DeviceChoice, open_device};
+use headspan_model::{DeviceChoice, open_device};
+use headspan_pipeline::figures::duration;
 use headspan_train::{CurvePoint, Recipe, Trainer};
 
 use crate::{
     cli::TrainArgs,
-    commands::{UsageError, print},
-    progress::{Reporter, duration},
-    report::curve_plot,
+    commands::{UsageError, curve::curve_plot, print},
+    progress::Reporter,
 };
 
 /// The recipe of the demo model, built into the program.

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
-use headspan_artifacts::{HeadId, LabelRow, RunDirectory, TextspanRow, read_rows};
+use headspan_artifacts::{HeadId, LabelRow, RunDirectory, Table as RunTable, TextspanRow, read_rows};
 use headspan_label::{Categories, LexiconSettings, Weighting, heads_of, lexicon};
 use headspan_metrics::{
     Ablation, AblationSettings, AttributeTable, GroupAccuracy, HeadVariance, Prompt, Responses, Sides,
@@ -13,8 +13,8 @@ use headspan_scenes::{Attribute, Background, Home, Kind, categories, description
 use crate::{
     cli::TruthArgs,
     commands::{percent, print, run::existing_run, settings, share, truth_neighbours::agreement_table},
-    pipeline::synonyms,
 };
+use headspan_pipeline::synonyms;
 
 /// Holds a run over rendered scenes against what is true of them: what ablation of a property's heads costs, and which
 /// attribute explains each head.
@@ -23,7 +23,7 @@ pub(crate) fn truth(arguments: &TruthArgs) -> Result<()> {
     let own = settings(&arguments.pipeline, None)?;
     let run = existing_run(&own, &arguments.model)?;
     let table = AttributeTable::read(&arguments.attributes, &categories())?;
-    let labels: Vec<LabelRow> = read_rows(&run.table("labels"))
+    let labels: Vec<LabelRow> = read_rows(&run.table(RunTable::Labels))
         .with_context(|| format!("`{}` has no labels yet: run `headspan run-all`", run.path().display()))?;
     let responses = Responses::read(&run, &prompts())?;
     let (known, images) = (table.known(&responses.image_ids), responses.image_ids.len());
@@ -153,7 +153,7 @@ const CLEAR: f64 = 1.0 / 3.0;
 /// How often each weighting of the lexicon names the attribute that explains most of a head: to choose by one model and to
 /// report on another.
 fn weighting_table(run: &RunDirectory, variance: &[HeadVariance], categories: &[String]) -> Result<String> {
-    let heads = heads_of(read_rows::<TextspanRow>(&run.table("textspan"))?, []);
+    let heads = heads_of(read_rows::<TextspanRow>(&run.table(RunTable::Textspan))?, []);
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(["weighting of the lexicon", "clear heads that agree", "all heads that agree"]);

@@ -3,10 +3,11 @@ use std::collections::HashMap;
 use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_artifacts::{ImageStatus, RunDirectory};
-use headspan_explore::{ExploreRun, HeadSelection, NeighboursRequest, Query, Similarity};
 use headspan_metrics::AttributeTable;
+use headspan_query::{ExploreRun, HeadSelection, NeighboursRequest, Query, Similarity};
 
-use crate::{commands::percent, workbench::column_store};
+use crate::commands::percent;
+use headspan_pipeline::column_store;
 
 /// Neighbours that are looked at of each query.
 const NEIGHBOURS: usize = 8;

@@ -106,8 +106,8 @@ fn texts_are_found_in_images() -> Outcome {
     let along = answer(&world, &["extremes", "--head", "L2.H0", "--count", "2", "--pick", "0", "--parquet", &table])?;
     let picks: Vec<TextspanRow> = read_rows(&world.run_folder("runs").join("textspan.parquet"))?;
     // Along a pick's direction is as much variance as the pick's share says; two of them tell it without the whole.
-    let share = |rank: u32| {
-        picks.iter().find(|pick| (pick.layer, pick.head, pick.rank) == (2, 0, rank)).map(|pick| pick.variance_share)
+    let share = |place: u32| {
+        picks.iter().find(|pick| (pick.layer, pick.head, pick.pick) == (2, 0, place)).map(|pick| pick.variance_share)
     };
     let second = answer(&world, &["extremes", "--head", "L2.H0", "--count", "2", "--pick", "1"])?;
     let variance = |answer: &Value| answer["found"]["std"].as_f64().map(|std| std * std);

@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 
-use headspan_artifacts::{HeadId, ImageRow, MomentsRow, PartReader, ReadoutRow, RunDirectory, TextRow, read_rows};
+use headspan_artifacts::{
+    HeadId, ImageRow, MomentsRow, PartReader, ReadoutRow, RunDirectory, Table, TextRow, read_rows,
+};
 
 use crate::truth::TruthError;
 
@@ -37,10 +39,10 @@ pub struct Responses {
 impl Responses {
     /// Reads a run's activations head by head.
     pub fn read(run: &RunDirectory, prompts: &[Prompt]) -> Result<Self, TruthError> {
-        let (classes, embeddings) = class_embeddings(&read_rows(&run.table("texts"))?, prompts)?;
-        let readouts: Vec<ReadoutRow> = read_rows(&run.table("readout"))?;
-        let moments: Vec<MomentsRow> = read_rows(&run.table("moments"))?;
-        let images: Vec<ImageRow> = read_rows(&run.table("images"))?;
+        let (classes, embeddings) = class_embeddings(&read_rows(&run.table(Table::Texts))?, prompts)?;
+        let readouts: Vec<ReadoutRow> = read_rows(&run.table(Table::Readout))?;
+        let moments: Vec<MomentsRow> = read_rows(&run.table(Table::Moments))?;
+        let images: Vec<ImageRow> = read_rows(&run.table(Table::Images))?;
         let ids: HashMap<u64, &str> = images.iter().map(|row| (row.image_index, row.image_id.as_str())).collect();
         let parts = run.parts_of(&images)?;
         let (mut image_ids, mut scores) = (Vec::new(), Vec::new());

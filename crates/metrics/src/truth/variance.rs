@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 
-use headspan_artifacts::{HeadId, ImageRow, ReadoutRow, RunDirectory, read_rows};
+use headspan_artifacts::{HeadId, ImageRow, ReadoutRow, RunDirectory, Table, read_rows};
 
 use crate::truth::{AttributeTable, TruthError, responses::rows_of};
 
@@ -16,8 +16,8 @@ pub struct HeadVariance {
 
 /// Eta squared of every head of a run for every category of the table. Reads one head at a time.
 pub fn explained_variance(run: &RunDirectory, truth: &AttributeTable) -> Result<Vec<HeadVariance>, TruthError> {
-    let readouts: Vec<ReadoutRow> = read_rows(&run.table("readout"))?;
-    let images: Vec<ImageRow> = read_rows(&run.table("images"))?;
+    let readouts: Vec<ReadoutRow> = read_rows(&run.table(Table::Readout))?;
+    let images: Vec<ImageRow> = read_rows(&run.table(Table::Images))?;
     let ids: HashMap<u64, &str> = images.iter().map(|row| (row.image_index, row.image_id.as_str())).collect();
     let parts = run.parts_of(&images)?;
     let mut image_ids = Vec::new();

@@ -1,0 +1,20 @@
+/// A feature scaled to unit norm, `[d]`. None if it has no direction: all zero, or not finite. Divided by such a norm it would be
+/// NaN, which a total order takes for the largest.
+pub fn unit_feature(feature: &[f32]) -> Option<Vec<f32>> {
+    let norm = feature.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+    let has_direction = norm.is_finite() && norm > 0.0;
+    has_direction.then(|| feature.iter().map(|x| (f64::from(*x) / norm) as f32).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_direction_has_a_unit_feature() {
+        assert_eq!(unit_feature(&[3.0, 0.0, -4.0]), Some(vec![0.6, 0.0, -0.8]));
+        for feature in [[0.0, 0.0], [f32::NAN, 1.0], [f32::INFINITY, 1.0]] {
+            assert_eq!(unit_feature(&feature), None, "{feature:?}");
+        }
+    }
+}

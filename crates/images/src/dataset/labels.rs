@@ -1,0 +1,134 @@
+//! Classes of the rows of Parquet shards.
+
+use std::path::Path;
+
+use arrow_array::{
+    Array, ArrayRef, Float64Array,
+    cast::AsArray,
+    types::{Float64Type, Int64Type},
+};
+use arrow_schema::{DataType, Schema};
+use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
+
+use crate::dataset::{
+    DatasetSettings,
+    error::DatasetError,
+    listing::{ClassOf, Classes},
+};
+
+/// Adds the class of each of a shard's `rows`. The column may be absent only if nobody named it.
+pub(super) fn read(
+    path: &Path,
+    builder: ParquetRecordBatchReaderBuilder<std::fs::File>,
+    rows: usize,
+    column: &str,
+    classes: &mut Classes,
+) -> Result<(), DatasetError> {
+    let Some(target) = target(path, builder.schema(), column)? else {
+        for _row in 0..rows {
+            classes.push(ClassOf::None);
+        }
+        return Ok(());
+    };
+    let failed = |source| DatasetError::Parquet { path: path.to_owned(), source };
+    let mask = ProjectionMask::columns(builder.parquet_schema(), [column]);
+    let reader = builder.with_projection(mask).build().map_err(failed)?;
+    let mut before = 0;
+    for batch in reader {
+        let batch = batch.map_err(|source| failed(source.into()))?;
+        let labels = batch.column(0);
+        let floats = floats(labels);
+        if let Some(row) = floats.as_ref().and_then(first_fraction) {
+            return Err(fraction(path, before + row, column));
+        }
+        let cast = arrow_cast::cast(labels, &target).map_err(|source| failed(source.into()))?;
+        if let Some(names) = cast.as_string_opt::<i32>() {
+            for name in names {
+                classes.push(ClassOf::named(name));
+            }
+            continue;
+        }
+        let nulls = labels.logical_nulls();
+        for (row, number) in cast.as_primitive::<Int64Type>().iter().enumerate() {
+            let null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row))
+                || floats.as_ref().is_some_and(|floats| floats.value(row).is_nan());
+            let class = numbered(number, null).ok_or_else(|| too_large(path, before + row, column))?;
+            classes.push(class);
+        }
+        before += batch.num_rows();
+    }
+    Ok(())
+}
+
+/// What a shard's labels are read as: strings or whole numbers. None if there are no labels.
+fn target(path: &Path, schema: &Schema, column: &str) -> Result<Option<DataType>, DatasetError> {
+    let Ok(field) = schema.field_with_name(column) else {
+        if column.is_empty() || column == DatasetSettings::default().label_column {
+            return Ok(None);
+        }
+        return Err(DatasetError::NoColumn {
+            path: path.to_owned(),
+            column: column.to_owned(),
+            found: schema.fields().iter().map(|field| field.name().clone()).collect(),
+        });
+    };
+    let target = cast_to(field.data_type()).ok_or_else(|| DatasetError::ColumnType {
+        path: path.to_owned(),
+        column: column.to_owned(),
+        found: field.data_type().to_string(),
+        expected: "class names or whole numbers; name another as `label_column`, or none: `label_column = \"\"`",
+    })?;
+    Ok(Some(target))
+}
+
+fn cast_to(labels: &DataType) -> Option<DataType> {
+    match labels {
+        DataType::Dictionary(_, values) => cast_to(values),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(DataType::Utf8),
+        // Where all labels are withheld, the column may have no type. Readers that know no missing integers make them floats; each must
+        // still be whole.
+        DataType::Null | DataType::Boolean => Some(DataType::Int64),
+        number if number.is_integer() || number.is_floating() => Some(DataType::Int64),
+        _ => None,
+    }
+}
+
+/// Class of a number; none if it is too large for one, as a number is that the cast has lost.
+fn numbered(number: Option<i64>, null: bool) -> Option<ClassOf> {
+    match number {
+        None => null.then_some(ClassOf::None),
+        // Hugging Face writes −1 where a label is withheld.
+        Some(..0) => Some(ClassOf::None),
+        Some(number) => u32::try_from(number).ok().map(ClassOf::Number),
+    }
+}
+
+/// Labels that are floats; where one is missing, pandas writes NaN.
+fn floats(labels: &ArrayRef) -> Option<Float64Array> {
+    let cast = labels.data_type().is_floating().then(|| arrow_cast::cast(labels, &DataType::Float64).ok())??;
+    Some(cast.as_primitive::<Float64Type>().clone())
+}
+
+/// Row of the first number that is not whole.
+fn first_fraction(numbers: &Float64Array) -> Option<usize> {
+    numbers.iter().position(|number| number.is_some_and(|number| !number.is_nan() && number.fract() != 0.0))
+}
+
+fn fraction(path: &Path, row: usize, column: &str) -> DatasetError {
+    let message = format!(
+        "the number in column `{column}` is not whole, so it is no class; name another column as `label_column`, or none: `label_column = \"\"`"
+    );
+    DatasetError::Row { path: path.to_owned(), row: row as u64 + 1, message }
+}
+
+fn too_large(path: &Path, row: usize, column: &str) -> DatasetError {
+    let message = format!("the number in column `{column}` is too large for a class; store it as a string");
+    DatasetError::Row { path: path.to_owned(), row: row as u64 + 1, message }
+}
+
+/// Class names that Hugging Face's writer leaves in the schema's metadata.
+pub(super) fn class_names(schema: &Schema, column: &str) -> Option<Vec<String>> {
+    let metadata: serde_json::Value = serde_json::from_str(schema.metadata().get("huggingface")?).ok()?;
+    let names = metadata.get("info")?.get("features")?.get(column)?.get("names")?.as_array()?;
+    names.iter().map(|name| name.as_str().map(str::to_owned)).collect()
+}

@@ -1,0 +1,142 @@
+//! Our side of `benches/forward.py`, `decomposition.py`, `extract.py` and `gpu.py`: the image tower of a checkpoint,
+//! `vision_pass CHECKPOINT PRECISION [DEVICE]`. It answers each line of standard input with seconds:
+//!
+//! - `pass IMAGES [BATCH]`: passes over so many images, with the heads of the last four layers, together or in batches;
+//! - `contributions PIXELS OUT`: the same over an image at a time of a file of float32 numbers; the dense contributions
+//!   `[images, layers, heads, d]` go to `OUT`, which is not timed.
+//!
+//! `PRECISION` is `float32`, `bfloat16` or `float16`, or `tokens`: Burn's pass that keeps attention and values of every token, in
+//! single precision, which is what segmentation reads. `DEVICE` is a GPU such as `wgpu` or `cuda:1`; without one the pass is ours on
+//! the CPU.
+
+use std::{
+    error::Error,
+    io::{BufRead, Write},
+    path::Path,
+    time::Instant,
+};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use headspan_model::{
+    Checkpoint, Clip, ClipConfig, CpuVision, HostTrace, Precision, ReadoutFolder, TraceRequest, VisionTower,
+    open_device,
+};
+
+/// The program's own, as in `crates/headspan/src/main.rs`: the pass has the same speed here as there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+enum Pass {
+    Heads(Box<CpuVision>),
+    Burn { tower: Box<VisionTower>, device: Device, tokens: bool },
+}
+
+struct Side {
+    config: ClipConfig,
+    layers: Vec<usize>,
+    pass: Pass,
+}
+
+#[expect(clippy::print_stdout, reason = "its answer")]
+fn main() -> Outcome<()> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let (folder, precision, device) = match &arguments[..] {
+        [_, folder, precision] => (Path::new(folder), precision, "cpu"),
+        [_, folder, precision, device] => (Path::new(folder), precision, device.as_str()),
+        _ => return Err("vision_pass CHECKPOINT PRECISION [DEVICE]".into()),
+    };
+    let side = Side::open(folder, precision, device)?;
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let seconds = match words[..] {
+            ["pass", images] => side.pass(images.parse()?, images.parse()?)?,
+            ["pass", images, batch] => side.pass(images.parse()?, batch.parse()?)?,
+            ["contributions", pixels, out] => side.contributions(folder, Path::new(pixels), Path::new(out))?,
+            _ => return Err(format!("`{line}` is not understood").into()),
+        };
+        println!("{seconds}");
+        std::io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+impl Side {
+    fn open(folder: &Path, precision: &str, device: &str) -> Outcome<Self> {
+        let config = ClipConfig::read(&folder.join("open_clip_config.json"))?;
+        let (device, opened) = open_device(device.parse()?)?;
+        let tower = load(folder, &config, &device)?.visual;
+        let tokens = precision == "tokens";
+        let named = if tokens { "float32" } else { precision };
+        let precision: Precision = serde_json::from_value(named.into())?;
+        let pass = if tokens || opened.is_gpu() {
+            Pass::Burn { tower: Box::new(tower.in_precision(precision)?), device, tokens }
+        } else {
+            Pass::Heads(Box::new(CpuVision::new(&tower, precision)?))
+        };
+        let layers = config.vision.layers;
+        Ok(Self { layers: (layers.saturating_sub(4)..layers).collect(), config, pass })
+    }
+
+    /// Values of one image.
+    fn length(&self) -> usize {
+        3 * self.config.vision.image_size.pow(2)
+    }
+
+    fn pass(&self, images: usize, batch: usize) -> Outcome<f64> {
+        let value = |at: usize| (at * 7 % 251) as f32 / 125.0 - 1.0;
+        let (end, size) = (images * self.length(), batch * self.length());
+        let mut batches: Vec<Vec<f32>> =
+            (0..end).step_by(size).map(|first| (first..end.min(first + size)).map(value).collect()).collect();
+        let begun = Instant::now();
+        for batch in &mut batches {
+            self.trace(batch)?;
+        }
+        Ok(begun.elapsed().as_secs_f64())
+    }
+
+    /// Burn takes the pixels; ours reads them.
+    fn trace(&self, pixels: &mut Vec<f32>) -> Outcome<HostTrace> {
+        let mut request = TraceRequest { layers: self.layers.clone(), ..TraceRequest::default() };
+        match &self.pass {
+            Pass::Heads(vision) => Ok(vision.trace(pixels, &request)?),
+            Pass::Burn { tower, device, tokens } => {
+                if *tokens {
+                    request.token_layers.clone_from(&self.layers);
+                }
+                let side = self.config.vision.image_size;
+                let shape = [pixels.len() / self.length(), 3, side, side];
+                let input = Tensor::from_data(TensorData::new(std::mem::take(pixels), shape), device);
+                Ok(tower.trace(input, &request)?.into_host()?)
+            }
+        }
+    }
+
+    fn contributions(&self, folder: &Path, pixels: &Path, out: &Path) -> Outcome<f64> {
+        let model = load(folder, &self.config, &Device::flex())?;
+        let readouts = ReadoutFolder::new(&model.visual)?.readouts(&self.layers)?;
+        drop(model);
+        let bytes = fs_err::read(pixels)?;
+        let pixels: Vec<f32> = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let (mut dense, mut seconds) = (Vec::new(), 0.0);
+        for image in pixels.chunks_exact(self.length()) {
+            let mut image = image.to_vec();
+            let begun = Instant::now();
+            let trace = self.trace(&mut image)?;
+            seconds += begun.elapsed().as_secs_f64();
+            let (inv_scale, mean_scale, inv_norm) = trace.scalars[0];
+            for (readout, z) in readouts.iter().zip(&trace.heads) {
+                let u: Vec<f32> = z.iter().copied().chain([inv_scale, mean_scale, inv_norm]).collect();
+                dense.extend(readout.contribution(&u).into_iter().flat_map(f32::to_le_bytes));
+            }
+        }
+        fs_err::write(out, dense)?;
+        Ok(seconds)
+    }
+}
+
+fn load(folder: &Path, config: &ClipConfig, device: &Device) -> Outcome<Clip> {
+    Ok(Checkpoint::open(&folder.join("open_clip_model.safetensors"))?.load(config, device)?)
+}

@@ -1,0 +1,82 @@
+use burn::{
+    module::{Initializer, Module, Param},
+    nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig},
+    tensor::{Bool, Device, Int, Tensor, TensorData},
+};
+
+use crate::{
+    backends::burn::{Transformer, TransformerConfig, product::product},
+    families::clip::TextConfig,
+    tokenizer::TokenBatch,
+};
+
+/// Text tower of CLIP. Field names are OpenCLIP's.
+#[derive(Module, Debug)]
+pub struct TextTower {
+    /// Token embedding, `[vocab_size, width]`.
+    pub token_embedding: Embedding,
+    /// Position embedding, `[context_length, width]`.
+    pub positional_embedding: Param<Tensor<2>>,
+    /// The causal blocks.
+    pub transformer: Transformer,
+    /// Norm after the last block.
+    pub ln_final: LayerNorm,
+    /// Output projection, `[width, d]`.
+    pub text_projection: Param<Tensor<2>>,
+    pub(super) split: bool,
+}
+
+impl TextTower {
+    pub(crate) fn new(config: &TextConfig, embed_dim: usize, quick_gelu: bool, device: &Device) -> Self {
+        let width = config.width;
+        let normal = |std: f64| Initializer::Normal { mean: 0.0, std };
+        Self {
+            token_embedding: EmbeddingConfig::new(config.vocab_size, width).with_initializer(normal(0.02)).init(device),
+            positional_embedding: normal(0.01).init([config.context_length, width], device),
+            transformer: TransformerConfig {
+                width,
+                layers: config.layers,
+                heads: config.heads,
+                mlp_width: config.mlp_width,
+                norm_epsilon: config.norm_epsilon,
+                quick_gelu,
+            }
+            .init(device),
+            ln_final: LayerNormConfig::new(width).with_epsilon(config.norm_epsilon).init(device),
+            text_projection: normal((width as f64).powf(-0.5)).init([width, embed_dim], device),
+            split: false,
+        }
+    }
+
+    /// Text features, not normalised, `[texts, d]`: the row of the end token after the last block. Attention is causal, so
+    /// what stands after a text's end token cannot matter and the batch is as long as its longest text, not 77.
+    pub fn encode(&self, tokens: &TokenBatch, device: &Device) -> Tensor<2> {
+        let (texts, length) = (tokens.texts(), tokens.length());
+        let ids = TensorData::new(tokens.ids().to_vec(), [texts, length]);
+        let ids: Tensor<2, Int> = Tensor::from_data(ids, device);
+        self.encode_embedded(self.token_embedding.forward(ids), tokens)
+    }
+
+    /// As [`TextTower::encode`], of the tokens' rows of the token embedding, `[texts, length, width]`.
+    pub(crate) fn encode_embedded(&self, embedded: Tensor<3>, tokens: &TokenBatch) -> Tensor<2> {
+        let (texts, length) = (tokens.texts(), tokens.length());
+        let device = &embedded.device();
+        let positions: Tensor<2> = self.positional_embedding.val().narrow(0, 0, length);
+        let mut residual = embedded + positions.unsqueeze();
+        let mask = causal_mask(length, device);
+        for block in &self.transformer.resblocks {
+            residual = block.forward(residual, Some(&mask));
+        }
+        let [_, _, width] = residual.dims();
+        let rows: Vec<i32> = tokens.ends().iter().enumerate().map(|(text, end)| (text * length + end) as i32).collect();
+        let rows: Tensor<1, Int> = Tensor::from_data(TensorData::new(rows, [texts]), device);
+        let ends = residual.reshape([texts * length, width]).select(0, rows);
+        product(self.ln_final.forward(ends), self.text_projection.val(), self.split)
+    }
+}
+
+/// True where a query must not look: every later token. `[1, 1, tokens, tokens]`.
+fn causal_mask(tokens: usize, device: &Device) -> Tensor<4, Bool> {
+    let later: Vec<bool> = (0..tokens * tokens).map(|i| i % tokens > i / tokens).collect();
+    Tensor::from_data(TensorData::new(later, [1, 1, tokens, tokens]), device)
+}

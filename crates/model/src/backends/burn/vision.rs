@@ -1,0 +1,229 @@
+use burn::{
+    module::{Initializer, Module, Param},
+    nn::{LayerNorm, LayerNormConfig},
+    tensor::{Device, Int, Tensor},
+};
+
+use crate::{
+    backends::burn::{
+        Transformer, TransformerConfig,
+        product::product,
+        trace::{HeadTrace, TokenTrace, TraceRequest},
+        transformer::Queries,
+    },
+    error::{ClipError, Result},
+    families::clip::VisionConfig,
+    precision::Precision,
+};
+
+/// Image tower of CLIP. Field names are OpenCLIP's (`visual.*`).
+#[derive(Module, Debug)]
+pub struct VisionTower {
+    /// Patch embedding as convolution weight, `[width, 3, patch, patch]`.
+    pub conv1: Param<Tensor<4>>,
+    /// Class token, `[width]`.
+    pub class_embedding: Param<Tensor<1>>,
+    /// Position embedding, `[tokens, width]`, the class token first.
+    pub positional_embedding: Param<Tensor<2>>,
+    /// Norm before the first block.
+    pub ln_pre: LayerNorm,
+    /// The blocks.
+    pub transformer: Transformer,
+    /// Norm of the class token after the last block.
+    pub ln_post: LayerNorm,
+    /// Output projection `P`, `[width, d]`.
+    pub proj: Param<Tensor<2>>,
+    /// Epsilon of the norms, for the scalars of the decomposition.
+    pub norm_epsilon: f64,
+    pub(super) split: bool,
+}
+
+impl VisionTower {
+    pub(crate) fn new(config: &VisionConfig, embed_dim: usize, quick_gelu: bool, device: &Device) -> Self {
+        let width = config.width;
+        let scale = (width as f64).powf(-0.5);
+        let normal = |std: f64| Initializer::Normal { mean: 0.0, std };
+        let norm = LayerNormConfig::new(width).with_epsilon(config.norm_epsilon);
+        let patch_inputs = 3 * config.patch_size * config.patch_size;
+        Self {
+            conv1: normal((patch_inputs as f64).powf(-0.5))
+                .init([width, 3, config.patch_size, config.patch_size], device),
+            class_embedding: normal(scale).init([width], device),
+            positional_embedding: normal(scale).init([config.tokens(), width], device),
+            ln_pre: norm.init(device),
+            transformer: TransformerConfig {
+                width,
+                layers: config.layers,
+                heads: config.heads(),
+                mlp_width: config.mlp_width,
+                norm_epsilon: config.norm_epsilon,
+                quick_gelu,
+            }
+            .init(device),
+            ln_post: norm.init(device),
+            proj: normal(scale).init([width, embed_dim], device),
+            norm_epsilon: config.norm_epsilon,
+            split: false,
+        }
+    }
+
+    /// The tower with the weights of the blocks' linear layers in another precision; whatever else there is stays as it was. An
+    /// error if the tower's device cannot compute with it.
+    pub fn in_precision(mut self, precision: Precision) -> Result<Self> {
+        precision.check(&self.proj.val().device())?;
+        for block in &mut self.transformer.resblocks {
+            for layer in [&mut block.attn.in_proj, &mut block.attn.out_proj, &mut block.mlp.c_fc, &mut block.mlp.c_proj]
+            {
+                layer.weight = layer.weight.clone().map(|weight| weight.cast(precision.dtype()));
+            }
+        }
+        Ok(self)
+    }
+
+    /// Number of blocks.
+    pub fn layers(&self) -> usize {
+        self.transformer.resblocks.len()
+    }
+
+    /// Image features `r`, not normalised: pixels `[batch, 3, side, side]` to `[batch, d]`.
+    pub fn encode(&self, pixels: Tensor<4>) -> Tensor<2> {
+        self.run(self.embed(pixels), &TraceRequest::default()).representation
+    }
+
+    /// Image features of some patches alone, for training with patch dropout (arXiv 2212.00794): pixels
+    /// `[batch, 3, side, side]` and the numbers of the patches kept of each image, row by row from 0, `[batch, kept]`, to
+    /// `[batch, d]`.
+    pub fn encode_patches(&self, pixels: Tensor<4>, kept: Tensor<2, Int>) -> Tensor<2> {
+        let tokens = self.embed(pixels);
+        let [batch, count, width] = tokens.dims();
+        let device = tokens.device();
+        let class_token = Tensor::<2, Int>::zeros([batch, 1], &device);
+        let first: Tensor<2, Int> = Tensor::arange(0..batch as i64, &device).mul_scalar(count as i64).unsqueeze_dim(1);
+        let rows = Tensor::cat(vec![class_token, kept.add_scalar(1)], 1) + first;
+        let [_, kept] = rows.dims();
+        let tokens = tokens.reshape([batch * count, width]).select(0, rows.reshape([batch * kept]));
+        self.run(tokens.reshape([batch, kept, width]), &TraceRequest::default()).representation
+    }
+
+    /// The forward pass with the outputs of the heads asked for (design section 1): pixels `[batch, 3, side, side]`.
+    pub fn trace(&self, pixels: Tensor<4>, request: &TraceRequest) -> Result<HeadTrace> {
+        let last = self.layers() - 1;
+        match request.layers.iter().chain(&request.token_layers).find(|layer| **layer > last) {
+            Some(&layer) => Err(ClipError::NoLayer { layer, last }),
+            None => Ok(self.run(self.embed(pixels), request)),
+        }
+    }
+
+    /// Through the blocks: patches, class token and positions `[batch, tokens, width]`.
+    fn run(&self, embedded: Tensor<3>, request: &TraceRequest) -> HeadTrace {
+        let mut residual = self.ln_pre.forward(embedded);
+        let mut trace = HeadTraceBuilder::default();
+        let last = self.layers() - 1;
+        if request.residual_components {
+            trace.residual_components.push(class_token(residual.clone()));
+        }
+        for (layer, block) in self.transformer.resblocks.iter().enumerate() {
+            // Nothing after the last attention is needed for any token but the class token.
+            let queries = if layer == last { Queries::ClassToken } else { Queries::All };
+            let heads = block.attn.attend(block.ln_1.forward(residual.clone()), queries, None);
+            if request.layers.contains(&layer) {
+                trace.z.push((layer, class_query(heads.z.clone())));
+            }
+            if request.mean_attention {
+                trace.mean_attention.push(heads.attention.clone().mean_dim(1).squeeze_dim(1));
+            }
+            if request.token_layers.contains(&layer) {
+                trace.tokens.push(TokenTrace { layer, attention: class_query(heads.attention), values: heads.values });
+            }
+            if layer == last {
+                residual = residual.narrow(1, 0, 1);
+            }
+            residual = residual + block.attn.output(heads.z);
+            let update = block.mlp.forward(block.ln_2.forward(residual.clone()));
+            if request.residual_components {
+                trace.residual_components.push(class_token(update.clone()));
+            }
+            residual = residual + update;
+        }
+        let residual = class_token(residual);
+        let representation = product(self.ln_post.forward(residual.clone()), self.proj.val(), self.split);
+        HeadTrace {
+            z: trace.z,
+            residual,
+            representation,
+            residual_components: trace.residual_components,
+            tokens: trace.tokens,
+            mean_attention: trace.mean_attention,
+            norm_epsilon: self.norm_epsilon,
+        }
+    }
+
+    /// Patches, class token and positions: `[batch, tokens, width]`. The patch embedding is a reshape and a product, not a
+    /// convolution: on the CPU they are equally fast, and GPU convolution kernels have been wrong silently (burn #5626).
+    fn embed(&self, pixels: Tensor<4>) -> Tensor<3> {
+        let [batch, channels, side, _] = pixels.dims();
+        let weight = self.conv1.val();
+        let [width, _, patch, _] = weight.dims();
+        let grid = side / patch;
+        let patches = pixels
+            .reshape([batch, channels, grid, patch, grid, patch])
+            .permute([0, 2, 4, 1, 3, 5])
+            .reshape([batch, grid * grid, channels * patch * patch]);
+        let weight: Tensor<2> = weight.reshape([width, channels * patch * patch]);
+        let tokens = product(patches, weight.transpose().unsqueeze(), self.split);
+        let class: Tensor<3> = self.class_embedding.val().reshape([1, 1, width]).expand([batch, 1, width]);
+        Tensor::cat(vec![class, tokens], 1) + self.positional_embedding.val().unsqueeze()
+    }
+}
+
+#[derive(Default)]
+struct HeadTraceBuilder {
+    z: Vec<(usize, Tensor<3>)>,
+    residual_components: Vec<Tensor<2>>,
+    tokens: Vec<TokenTrace>,
+    mean_attention: Vec<Tensor<3>>,
+}
+
+/// Row 0 of `[batch, tokens, width]`.
+fn class_token(residual: Tensor<3>) -> Tensor<2> {
+    residual.narrow(1, 0, 1).squeeze_dim(1)
+}
+
+/// Query 0 of `[batch, heads, queries, n]`.
+fn class_query(outputs: Tensor<4>) -> Tensor<3> {
+    outputs.narrow(2, 0, 1).squeeze_dim(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Distribution, TensorData};
+
+    use super::*;
+
+    /// Patches carry their positions along: in any order they are the same image. Sums in another order differ by rounding, a
+    /// patch less by far more than that.
+    #[test]
+    fn an_image_is_its_patches_in_any_order() {
+        let device = Device::flex();
+        let config = VisionConfig {
+            image_size: 32,
+            patch_size: 16,
+            layers: 2,
+            width: 16,
+            head_width: 8,
+            mlp_width: 32,
+            norm_epsilon: 1e-5,
+        };
+        let tower = VisionTower::new(&config, 8, false, &device);
+        let pixels = Tensor::<4>::random([2, 3, 32, 32], Distribution::Normal(0.0, 1.0), &device);
+        let whole = tower.encode(pixels.clone());
+        let difference = |kept: Vec<i32>| {
+            let kept = Tensor::from_data(TensorData::new(kept.clone(), [2, kept.len() / 2]), &device);
+            let apart = (tower.encode_patches(pixels.clone(), kept) - whole.clone()).abs().max();
+            apart.into_data().iter::<f32>().fold(0.0, f32::max)
+        };
+        let same = difference(vec![2, 0, 3, 1, 0, 1, 2, 3]);
+        let less = difference(vec![2, 0, 3, 0, 1, 2]);
+        assert!(same < 1e-5 && less > 1e-3, "{same} {less}");
+    }
+}

@@ -1,0 +1,188 @@
+use rayon::prelude::*;
+
+use burn::tensor::Tensor;
+
+use crate::{
+    backends::burn::VisionTower,
+    error::{ClipError, Result},
+};
+
+/// Folded readout of one head (design section 1): `c[l,h] = B u` with
+/// `u = [z/(σ|r|), 1/(σ|r|), m/(σ|r|), 1/|r|]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Readout {
+    /// Block.
+    pub layer: usize,
+    /// Head.
+    pub head: usize,
+    /// Length of the joint embedding.
+    pub d: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// `B`, `[d, head_dim + 3]`, row-major.
+    pub matrix: Vec<f32>,
+}
+
+impl Readout {
+    /// Dense contribution `c = B u`, `[d]`; `u` is `[head_dim + 3]`.
+    pub fn contribution(&self, u: &[f32]) -> Vec<f32> {
+        let columns = self.head_dim + 3;
+        self.matrix
+            .chunks_exact(columns)
+            .map(|row| row.iter().zip(u).map(|(b, u)| f64::from(*b) * f64::from(*u)).sum::<f64>() as f32)
+            .collect()
+    }
+
+    /// Contribution of one token to `c`, `[d]`: the token's attention times its value, and its even share of the constant
+    /// terms. `attention` is that of the class token to this token, `value` is `v` of the token `[head_dim]`, `scalars`
+    /// are `[1/(σ|r|), m/(σ|r|), 1/|r|]`.
+    pub fn token_contribution(&self, attention: f32, value: &[f32], scalars: [f32; 3], tokens: usize) -> Vec<f32> {
+        let scale = attention * scalars[0];
+        let mut u: Vec<f32> = value.iter().map(|v| v * scale).collect();
+        u.extend(scalars.map(|scalar| scalar / tokens as f32));
+        self.contribution(&u)
+    }
+}
+
+/// The weights that readouts are folded from, read from the device once.
+#[derive(Debug)]
+pub struct ReadoutFolder {
+    layers: usize,
+    heads: usize,
+    head_dim: usize,
+    width: usize,
+    d: usize,
+    /// `diag(w) P`, `[width, d]`.
+    weighted_projection: Vec<f64>,
+    /// `wᵀP`, `[d]`.
+    weight_readout: Vec<f64>,
+    /// `bᵀP`, `[d]`.
+    bias_readout: Vec<f64>,
+    /// Per layer `W_O` as Burn stores it, `[heads·head_dim, width]`, and its bias `[width]`.
+    output: Vec<(Vec<f32>, Vec<f32>)>,
+}
+
+impl ReadoutFolder {
+    /// Reads `ln_post`, the projection and every block's output projection.
+    pub fn new(tower: &VisionTower) -> Result<Self> {
+        let attention = &tower.transformer.resblocks[0].attn;
+        let [width, d] = tower.proj.val().dims();
+        let projection = read(tower.proj.val())?;
+        let weight = read(tower.ln_post.gamma.val())?;
+        let bias = match &tower.ln_post.beta {
+            Some(beta) => read(beta.val())?,
+            None => vec![0.0; width],
+        };
+        let weighted_projection: Vec<f64> = projection
+            .chunks_exact(d)
+            .zip(&weight)
+            .flat_map(|(row, w)| row.iter().map(move |p| f64::from(*p) * f64::from(*w)))
+            .collect();
+        let mut output = Vec::new();
+        for block in &tower.transformer.resblocks {
+            let linear = &block.attn.out_proj;
+            let bias = match &linear.bias {
+                Some(bias) => read(bias.val())?,
+                None => vec![0.0; width],
+            };
+            output.push((read(linear.weight.val())?, bias));
+        }
+        let ones = vec![1.0; width];
+        let unweighted: Vec<f64> = projection.iter().map(|p| f64::from(*p)).collect();
+        Ok(Self {
+            layers: tower.layers(),
+            heads: attention.heads,
+            head_dim: attention.head_dim,
+            width,
+            d,
+            weight_readout: row_product(&ones, &weighted_projection, d),
+            bias_readout: row_product(&bias, &unweighted, d),
+            weighted_projection,
+            output,
+        })
+    }
+
+    /// Share of each head in the LayerNorm's mean and bias: `s = 1/((2L+1)·H)`.
+    pub fn share(&self) -> f64 {
+        1.0 / ((2 * self.layers + 1) as f64 * self.heads as f64)
+    }
+
+    /// Readouts of all heads of `layers`, layer by layer and head by head.
+    pub fn readouts(&self, layers: &[usize]) -> Result<Vec<Readout>> {
+        if let Some(&layer) = layers.iter().find(|layer| **layer >= self.layers) {
+            return Err(ClipError::NoLayer { layer, last: self.layers - 1 });
+        }
+        let heads: Vec<(usize, usize)> =
+            layers.iter().flat_map(|&layer| (0..self.heads).map(move |head| (layer, head))).collect();
+        Ok(heads.into_par_iter().map(|(layer, head)| self.readout(layer, head)).collect())
+    }
+
+    fn readout(&self, layer: usize, head: usize) -> Readout {
+        let (weight, bias) = &self.output[layer];
+        let columns = self.head_dim + 3;
+        let share = self.share();
+        let mut matrix = vec![0.0_f32; self.d * columns];
+        for j in 0..self.head_dim {
+            let from_head = &weight[(head * self.head_dim + j) * self.width..][..self.width];
+            for (row, value) in row_product(from_head, &self.weighted_projection, self.d).into_iter().enumerate() {
+                matrix[row * columns + j] = value as f32;
+            }
+        }
+        let attention_bias = row_product(bias, &self.weighted_projection, self.d);
+        for row in 0..self.d {
+            let constants = &mut matrix[row * columns + self.head_dim..][..3];
+            constants[0] = (attention_bias[row] / self.heads as f64) as f32;
+            constants[1] = (-share * self.weight_readout[row]) as f32;
+            constants[2] = (share * self.bias_readout[row]) as f32;
+        }
+        Readout { layer, head, d: self.d, head_dim: self.head_dim, matrix }
+    }
+
+    /// Contribution of a whole attention layer of one image to `r/|r|`, `[d]`: `z` is that of all heads, already scaled by
+    /// `1/(σ|r|)`, `[heads·head_dim]`. The sum of its heads' contributions, by another way.
+    pub fn attention_contribution(&self, layer: usize, z: &[f32], scalars: [f64; 3]) -> Result<Vec<f64>> {
+        let (weight, bias) = self.output.get(layer).ok_or(ClipError::NoLayer { layer, last: self.layers - 1 })?;
+        let mut output = vec![0.0_f64; self.width];
+        for (z, row) in z.iter().zip(weight.chunks_exact(self.width)) {
+            for (sum, w) in output.iter_mut().zip(row) {
+                *sum += f64::from(*z) * f64::from(*w);
+            }
+        }
+        // Back to the residual stream's scale, in which components are given.
+        let component: Vec<f32> =
+            output.iter().zip(bias).map(|(o, b)| (o / scalars[0] + f64::from(*b)) as f32).collect();
+        Ok(self.component_contribution(&component, scalars))
+    }
+
+    /// Contribution of an MLP-side component of one image to `r/|r|`, `[d]`: `component` is the class token of the first
+    /// block's input or of an MLP's output, `[width]`; `scalars` are `[1/(σ|r|), m/(σ|r|), 1/|r|]`.
+    pub fn component_contribution(&self, component: &[f32], scalars: [f64; 3]) -> Vec<f64> {
+        let share = self.share() * self.heads as f64;
+        row_product(component, &self.weighted_projection, self.d)
+            .into_iter()
+            .zip(self.weight_readout.iter().zip(&self.bias_readout))
+            .map(|(own, (weight, bias))| own * scalars[0] - share * weight * scalars[1] + share * bias * scalars[2])
+            .collect()
+    }
+}
+
+/// `rowᵀ M` in double precision; `row` is `[n]`, `matrix` `[n, columns]` row-major.
+fn row_product(row: &[f32], matrix: &[f64], columns: usize) -> Vec<f64> {
+    let mut product = vec![0.0; columns];
+    for (factor, values) in row.iter().zip(matrix.chunks_exact(columns)) {
+        let factor = f64::from(*factor);
+        for (sum, value) in product.iter_mut().zip(values) {
+            *sum += factor * value;
+        }
+    }
+    product
+}
+
+/// Values of a tensor, row-major.
+pub(crate) fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+    let data = tensor
+        .try_into_data()
+        .map_err(|error| ClipError::Device { doing: "reading weights back", message: format!("{error:?}") })?;
+    data.try_into_vec::<f32>()
+        .map_err(|error| ClipError::Device { doing: "reading weights back", message: format!("{error:?}") })
+}

@@ -1,0 +1,128 @@
+//! The trace on GPUs and in reduced precision, against our pass on the CPU in single precision, on the demo model.
+//!
+//! Tolerances, of the largest value: 1e-4 where single precision is summed in another order through four blocks; for rounding to
+//! 8 significant bits 2e-2, five times what is seen, and to 11 an eighth of that.
+
+use std::{error::Error, path::PathBuf};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use headspan_model::{
+    Checkpoint, Clip, ClipConfig, CpuVision, DeviceChoice, HostTrace, Precision, TraceRequest, available_devices,
+    open_device,
+};
+
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+
+const IMAGES: usize = 3;
+
+fn model(device: &Device) -> Outcome<(ClipConfig, Clip)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../data/demo/scenes-4");
+    let config = ClipConfig::read(&folder.join("open_clip_config.json"))?;
+    let model = Checkpoint::open(&folder.join("open_clip_model.safetensors"))?.load(&config, device)?;
+    Ok((config, model))
+}
+
+/// Smooth and unlike each other, within what normalised pixels can be.
+fn pixels(side: usize) -> Vec<f32> {
+    (0..IMAGES * 3 * side * side).map(|at| (at as f32 * 0.013 + (at / side) as f32 * 0.21).sin()).collect()
+}
+
+fn request(config: &ClipConfig) -> TraceRequest {
+    let layers = (0..config.vision.layers).collect();
+    TraceRequest { layers, residual_components: true, ..TraceRequest::default() }
+}
+
+fn expected() -> Outcome<HostTrace> {
+    let (config, model) = model(&Device::flex())?;
+    let vision = CpuVision::new(&model.visual, Precision::Float32)?;
+    Ok(vision.trace(&pixels(config.vision.image_size), &request(&config))?)
+}
+
+fn found(device: &Device, precision: Precision) -> Outcome<HostTrace> {
+    let (config, model) = model(device)?;
+    let side = config.vision.image_size;
+    let pixels = TensorData::new(pixels(side), [IMAGES, 3, side, side]);
+    let tower = model.visual.in_precision(precision)?;
+    Ok(tower.trace(Tensor::from_data(pixels, device), &request(&config))?.into_host()?)
+}
+
+/// Largest difference of anything traced, over the largest value of its kind.
+fn difference(found: &HostTrace, expected: &HostTrace) -> f64 {
+    assert_eq!((found.heads.len(), found.residual_components.len()), (32, 5));
+    let kinds = [(&found.representation, &expected.representation), (&found.residual, &expected.residual)];
+    let heads = found.heads.iter().zip(&expected.heads);
+    let components = found.residual_components.iter().zip(&expected.residual_components);
+    let of = |(found, expected): (&Vec<f32>, &Vec<f32>)| {
+        assert_eq!(found.len(), expected.len());
+        let largest = expected.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+        found.iter().zip(expected).map(|(x, y)| (x - y).abs() / largest).fold(0.0, f32::max)
+    };
+    kinds.into_iter().chain(heads).chain(components).map(of).map(f64::from).fold(0.0, f64::max)
+}
+
+fn check(device: &Device, precision: Precision, tolerance: f64) -> Outcome {
+    let difference = difference(&found(device, precision)?, &expected()?);
+    assert!(difference <= tolerance, "{device:?} in {precision}: off by {difference:.1e}");
+    // Less would mean that nothing was rounded.
+    assert!(precision == Precision::Float32 || difference > 1e-5, "{device:?} in {precision}: only {difference:.1e}");
+    Ok(())
+}
+
+const TOLERANCES: [(Precision, f64); 3] =
+    [(Precision::Float32, 1e-4), (Precision::Bfloat16, 2e-2), (Precision::Float16, 2e-2 / 8.0)];
+
+/// Burn's CPU backend computes with every type, so that the rounding is tested where there is no GPU.
+#[test]
+fn reduced_precision_is_near_single_precision() -> Outcome {
+    for (precision, tolerance) in TOLERANCES {
+        check(&Device::flex(), precision, tolerance)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn no_cpu_pass_computes_with_float16() -> Outcome {
+    let (_, model) = model(&Device::flex())?;
+    let refused = CpuVision::new(&model.visual, Precision::Float16).map(drop).map_err(|error| error.to_string());
+    assert!(refused.as_ref().is_err_and(|message| message.contains("float16")), "{refused:?}");
+    Ok(())
+}
+
+/// Splitting is for devices that round what they multiply; it must change nothing where none does.
+#[test]
+fn split_products_are_exact() -> Outcome {
+    let (config, model) = model(&Device::flex())?;
+    let side = config.vision.image_size;
+    let pixels = TensorData::new(pixels(side), [IMAGES, 3, side, side]);
+    let tower = model.with_split_products().visual;
+    let found = tower.trace(Tensor::from_data(pixels, &Device::flex()), &request(&config))?.into_host()?;
+    let difference = difference(&found, &expected()?);
+    // The rounding of float32 through four blocks, as where nothing is split.
+    assert!(difference < 5e-6 && difference > 0.0, "{difference:.1e}");
+    Ok(())
+}
+
+/// Any graphics driver will do, a software renderer too: it is right, only slow.
+#[test]
+fn a_gpu_gives_what_the_cpu_gives() -> Outcome {
+    let mut devices: Vec<DeviceChoice> = available_devices().into_iter().map(|device| device.kind).collect();
+    devices.retain(|choice| choice.is_gpu());
+    if devices.is_empty() {
+        eprintln!("skipped: no graphics driver was found");
+    }
+    for choice in devices {
+        let (device, opened) = open_device(choice)?;
+        assert_eq!(opened, choice);
+        for (precision, tolerance) in TOLERANCES {
+            match check(&device, precision, tolerance) {
+                Err(error) if precision != Precision::Float32 => {
+                    let message = error.to_string();
+                    assert!(message.contains(&precision.to_string()), "{message}");
+                    eprintln!("{choice}: {message}");
+                }
+                other => other?,
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,239 @@
+use std::path::PathBuf;
+
+use headspan_artifacts::ArtifactError;
+
+/// What can go wrong between settings and finished tables.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// The operating system refused; the source names the path and the call.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// An artifact cannot be read or written.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// Images or texts cannot be extracted.
+    #[error(transparent)]
+    Extract(#[from] headspan_extract::ExtractError),
+    /// The images cannot be listed.
+    #[error(transparent)]
+    Dataset(#[from] headspan_images::DatasetError),
+    /// An image of the data set cannot be read.
+    #[error(transparent)]
+    Read(#[from] headspan_images::ReadError),
+    /// An image cannot be decoded.
+    #[error(transparent)]
+    Image(#[from] headspan_images::ImageError),
+    /// A pool of descriptions cannot be read.
+    #[error(transparent)]
+    Pool(#[from] headspan_extract::PoolError),
+    /// A checkpoint cannot be read, or its model cannot compute.
+    #[error(transparent)]
+    Model(#[from] headspan_model::ClipError),
+    /// The hub does not answer as it should.
+    #[error(transparent)]
+    Hub(#[from] headspan_hub::HubError),
+    /// A question has no answer.
+    #[error(transparent)]
+    Query(#[from] headspan_query::ExploreError),
+    /// A name stands for no model, or a model's file is broken.
+    #[error(transparent)]
+    Registry(#[from] crate::registry::ModelError),
+    /// Settings cannot be used.
+    #[error(transparent)]
+    Settings(#[from] crate::settings::SettingsError),
+    /// The categories of descriptions cannot be found.
+    #[error(transparent)]
+    Categories(#[from] headspan_label::CategoriesError),
+    /// Imported labels cannot be read.
+    #[error(transparent)]
+    Import(#[from] headspan_label::import::ImportError),
+    /// A language model cannot be asked.
+    #[error(transparent)]
+    LanguageModel(#[from] headspan_label::openai::OpenAiError),
+    /// The prompts of a language model cannot be read.
+    #[error(transparent)]
+    Prompts(#[from] headspan_label::openai::PromptError),
+    /// The synonym table cannot be read.
+    #[error(transparent)]
+    Synonyms(#[from] headspan_metrics::SynonymsError),
+    /// Runs cannot be compared.
+    #[error(transparent)]
+    Comparison(#[from] headspan_metrics::ComparisonError),
+    /// Scenes cannot be rendered.
+    #[error(transparent)]
+    Scenes(#[from] headspan_scenes::SceneError),
+    /// The pool of texts is no matrix of numbers.
+    #[error(transparent)]
+    Textspan(#[from] headspan_textspan::TextspanError),
+    /// A value cannot be written as JSON.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+
+    /// TEXTSPAN failed for a head.
+    #[error("head {head}")]
+    Head {
+        /// The head.
+        head: headspan_artifacts::HeadId,
+        /// Why.
+        source: headspan_textspan::TextspanError,
+    },
+    /// The extraction of a model failed.
+    #[error("model `{model}`")]
+    OfModel {
+        /// Id of the model.
+        model: String,
+        /// Why.
+        source: headspan_extract::ExtractError,
+    },
+    /// The images of a run cannot be listed any more.
+    #[error("the images of `{run}`")]
+    RunImages {
+        /// `dataset/model`.
+        run: String,
+        /// Why.
+        source: headspan_images::DatasetError,
+    },
+    /// An image of a run cannot be had.
+    #[error("image `{image}`")]
+    RunImage {
+        /// Id of the image, or the path of a file.
+        image: String,
+        /// Why.
+        source: Box<PipelineError>,
+    },
+    /// A built-in model cannot be put where it can be opened.
+    #[error("unpacking the built-in model `{model}`")]
+    Unpack {
+        /// Its id.
+        model: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+
+    /// No images were named.
+    #[error("no images: `path` in section [data] is empty")]
+    NoImages,
+    /// A stage reads weights and images, and neither is at hand.
+    #[error("stage `{stage}` needs the weights and the images")]
+    NeedsModel {
+        /// The stage.
+        stage: &'static str,
+    },
+    /// There is no such stage.
+    #[error("there is no stage `{stage}`")]
+    NoStage {
+        /// Its name.
+        stage: String,
+    },
+    /// The tables that a stage reads are not there.
+    #[error("stage `{stage}` of `{}` needs the tables of `{input}`, which are not there", run.display())]
+    InputMissing {
+        /// The stage.
+        stage: &'static str,
+        /// The stage that writes the tables.
+        input: &'static str,
+        /// Folder of the run.
+        run: PathBuf,
+    },
+    /// The checkpoint folder is not there.
+    #[error("the checkpoint folder `{}` is not there", folder.display())]
+    NoCheckpoint {
+        /// The folder.
+        folder: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The weights of a known model are not in the cache.
+    #[error("`{model}` is not fetched (looked in `{}`)", cache.display())]
+    NotFetched {
+        /// Id of the model.
+        model: String,
+        /// Folder of the cache.
+        cache: PathBuf,
+    },
+    /// The repository of a known model has none of the weights that it should.
+    #[error("`{repository}` has none of {expected}")]
+    NoWeights {
+        /// Repository on the hub.
+        repository: String,
+        /// Names of the files.
+        expected: String,
+        /// What the hub said of the first.
+        source: headspan_hub::HubError,
+    },
+    /// The weights of a run are of a model that is not known.
+    #[error("the weights of `{model}` are not known")]
+    UnknownWeights {
+        /// Id of the model.
+        model: String,
+    },
+    /// The checkpoint at hand is not the one that a run was extracted with.
+    #[error("`{}` is not the model that `{run}` was extracted with", weights.display())]
+    OtherModel {
+        /// The weights at hand.
+        weights: PathBuf,
+        /// `dataset/model`.
+        run: String,
+    },
+    /// The data set at hand is not the one that a run was extracted from.
+    #[error("`{}` no longer holds the images that `{run}` was extracted from", path.display())]
+    OtherImages {
+        /// The data set at hand.
+        path: PathBuf,
+        /// `dataset/model`.
+        run: String,
+    },
+    /// A run has no finished extraction.
+    #[error("`{}` has no finished extraction", run.display())]
+    NotExtracted {
+        /// Folder of the run.
+        run: PathBuf,
+    },
+    /// A run's record does not say where its images are.
+    #[error("`{run}` does not say where its images are")]
+    NoProvenance {
+        /// `dataset/model`.
+        run: String,
+    },
+    /// A record says in a way that cannot be read where images and weights are.
+    #[error("the record of stage `{stage}` is damaged")]
+    Provenance {
+        /// The stage.
+        stage: String,
+        /// What the JSON library said.
+        source: serde_json::Error,
+    },
+    /// The labeller `import` was chosen without a file.
+    #[error("labeller `import` needs a file: `import` in section [label] is empty")]
+    NoImportFile,
+    /// A file of labels has none of a model, or none at all.
+    #[error("`{}` has no labels{}", file.display(), model.as_ref().map(|model| format!(" of model `{model}`")).unwrap_or_default())]
+    NoLabels {
+        /// The file.
+        file: PathBuf,
+        /// The model, if labels of one were looked for.
+        model: Option<String>,
+    },
+    /// No run of a data set has metrics.
+    #[error("no run in `{}` has metrics", folder.display())]
+    NoMetrics {
+        /// Folder of the data set's runs.
+        folder: PathBuf,
+    },
+    /// The scores consider more texts of a head than the labeller judges.
+    #[error(
+        "`metrics.scores.texts` is {scored} and `label.{labeller}.texts` is {judged}: the scores consider more texts per head than the labeller judges"
+    )]
+    TextsDiffer {
+        /// The labeller.
+        labeller: &'static str,
+        /// Texts that the labeller judges.
+        judged: usize,
+        /// Texts that the scores consider.
+        scored: usize,
+    },
+}
+
+/// Result with [`PipelineError`].
+pub type Result<T, E = PipelineError> = std::result::Result<T, E>;

@@ -1,0 +1,48 @@
+//! The pipeline of headspan as a library: what the command line can do, a Rust program can do through the same functions.
+//!
+//! - [`Settings`] come from files, the environment and typed overrides ([`SettingsFiles`]); [`Registry`] knows the models.
+//! - [`Pipeline`] brings the stages of a run up to date. A stage is a [`Stage`] in the table [`STAGES`]; [`state_of`] is
+//!   the one function that says whether a stage is done.
+//! - [`Session`] is a finished run with its model and its images, for the analyses of `headspan-query`.
+//! - [`compare`] writes the scores of all runs of a data set side by side.
+//!
+//! It uses every crate below it and is used by the command line, the explorer and the Python module. It draws no progress
+//! ([`Progress`] is told of it), prints nothing, and logs through `tracing`.
+
+mod compare;
+pub mod demo;
+mod error;
+pub mod figures;
+mod model;
+mod plan;
+mod pools;
+mod progress;
+mod provenance;
+mod registry;
+mod report;
+mod runner;
+mod scope;
+mod session;
+mod settings;
+mod stage;
+mod stages;
+mod weights;
+
+pub use compare::{ComparedRuns, compare, labellers, notices, warn_of_unfinished};
+pub use error::{PipelineError, Result};
+pub use model::{ModelFiles, RunModel};
+pub use plan::{StagePlan, StageStatus, state_of};
+pub use pools::Pools;
+pub use progress::{Meter, Progress, Silent};
+pub use provenance::Provenance;
+pub use registry::{KnownModel, ModelChoice, ModelError, ModelSource, Registry};
+pub use runner::{Outcome, Pipeline, RunPlan, RunReport, StageReport, Wanted, statuses};
+pub use scope::{Parts, Scope, Sources};
+pub use session::{Session, column_store};
+pub use settings::{
+    BUILT_IN, DataOverrides, ImagesOverrides, LabelOverrides, LabelSection, Labeller, MetricsSection, Overrides,
+    Settings, SettingsError, SettingsFiles, TextsOverrides, TextsSection, TextspanOverrides, TextspanSection,
+};
+pub use stage::{Estimate, Stage, StageJob, StageOutcome, StageResult, stage};
+pub use stages::{STAGES, dry_run, score_imported, synonyms};
+pub use weights::{cached_files, fetch_descriptions, fetch_model, hub_settings};

@@ -1,0 +1,221 @@
+//! The six models of arXiv 2409.06579, models that the user adds, and any checkpoint folder beside them.
+
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use serde::Deserialize;
+
+/// One of the models that are known by id: a file of `configs/models/`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownModel {
+    /// `<architecture>_<pretraining>`, as in the published tool.
+    pub id: String,
+    /// Architecture.
+    pub architecture: String,
+    /// Repository on the hub.
+    pub repository: String,
+    /// Branch, tag or commit.
+    pub revision: String,
+    /// Configuration file.
+    pub config: String,
+    /// Candidates for the weights, best first; the first that the repository has is fetched.
+    pub weights: Vec<String>,
+    /// Tokenizer file.
+    pub tokenizer: String,
+    /// `QuickGELU` or `GELU`, for the table of `headspan models`; the configuration file of the weights decides.
+    pub activation: String,
+    /// Blocks.
+    pub layers: usize,
+    /// Heads of a block.
+    pub heads: usize,
+}
+
+macro_rules! built_in {
+    ($($id:literal),+ $(,)?) => {
+        [$(($id, include_str!(concat!("../../../configs/models/", $id, ".toml")))),+]
+    };
+}
+
+/// The models of the program, in the order of the design's table.
+const BUILT_IN: [(&str, &str); 6] = built_in![
+    "ViT-B-32_openai",
+    "ViT-B-32_datacomp_m_s128m_b4k",
+    "ViT-B-16_openai",
+    "ViT-B-16_laion2b_s34b_b88k",
+    "ViT-L-14_openai",
+    "ViT-L-14_laion2b_s32b_b82k",
+];
+
+/// A name that stands for no model, or a model's file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// Not an id, not an architecture.
+    #[error("unknown model `{name}`: known are {known}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// What could have been meant.
+        known: String,
+    },
+    /// A model's file is broken.
+    #[error("`{}`", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the TOML library said.
+        source: Box<toml::de::Error>,
+    },
+    /// A model's file is called otherwise than the model in it.
+    #[error("`{}` describes a model with the id `{id}`: its name must be `{id}.toml`", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+        /// The id in it.
+        id: String,
+    },
+    /// The folder of models could not be read.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// The models that are known by id.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    models: Vec<KnownModel>,
+    read: Vec<PathBuf>,
+}
+
+impl Registry {
+    /// The models of the program and those of `models/` in the configuration folder. A file there takes the place of the
+    /// program's of the same name.
+    pub fn read(configs: &Path) -> Result<Self, ModelError> {
+        let mut registry = Self { models: Vec::new(), read: Vec::new() };
+        for (id, text) in BUILT_IN {
+            registry.models.push(parse(Path::new(&format!("{id}.toml")), text)?);
+        }
+        for path in model_files(&configs.join("models"))? {
+            let model = parse(&path, &fs::read_to_string(&path)?)?;
+            match registry.models.iter_mut().find(|known| known.id == model.id) {
+                Some(known) => *known = model,
+                None => registry.models.push(model),
+            }
+            registry.read.push(path);
+        }
+        Ok(registry)
+    }
+
+    /// All models: the program's in the order of the design's table, then the user's by name.
+    pub fn models(&self) -> &[KnownModel] {
+        &self.models
+    }
+
+    /// Files that were read from the configuration folder.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.read
+    }
+
+    /// The models that a name stands for: an id itself, or all of an architecture.
+    pub fn resolve(&self, name: &str) -> Result<Vec<KnownModel>, ModelError> {
+        let fits = |model: &&KnownModel| model.id == name || model.architecture == name;
+        let found: Vec<KnownModel> = self.models.iter().filter(fits).cloned().collect();
+        if found.is_empty() {
+            let known: Vec<String> = self.models.iter().map(|model| format!("`{}`", model.id)).collect();
+            return Err(ModelError::Unknown { name: name.to_owned(), known: known.join(", ") });
+        }
+        Ok(found)
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<KnownModel, ModelError> {
+    let broken = |source| ModelError::File { path: path.to_owned(), source: Box::new(source) };
+    let model: KnownModel = toml::from_str(text).map_err(broken)?;
+    if path.file_stem().is_some_and(|name| name == model.id.as_str()) {
+        Ok(model)
+    } else {
+        Err(ModelError::Name { path: path.to_owned(), id: model.id })
+    }
+}
+
+/// Files of models in a folder, by name; `<id>.settings.toml` beside them are settings.
+fn model_files(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let paths = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, std::io::Error>>()?;
+    let wanted = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.ends_with(".toml") && !name.ends_with(".settings.toml") && !name.starts_with('.')
+    };
+    let mut found: Vec<PathBuf> = paths.into_iter().filter(wanted).collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Where a run's weights come from.
+#[derive(Debug, Clone)]
+pub enum ModelSource {
+    /// A folder of the user.
+    Folder(PathBuf),
+    /// The hub's cache.
+    Hub(Box<KnownModel>),
+}
+
+/// A model of a run.
+#[derive(Debug, Clone)]
+pub struct ModelChoice {
+    /// Id: the folder's name below the data set.
+    pub id: String,
+    /// Its files.
+    pub source: ModelSource,
+}
+
+impl ModelChoice {
+    /// A run that is found by its folder: stages that read only tables need no weights.
+    pub fn by_run(id: &str) -> Self {
+        Self { id: id.to_owned(), source: ModelSource::Folder(PathBuf::new()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built_in() -> Result<Registry, ModelError> {
+        Registry::read(Path::new("no such folder"))
+    }
+
+    #[test]
+    fn an_architecture_means_all_its_models() -> Result<(), ModelError> {
+        let ids: Vec<String> = built_in()?.resolve("ViT-L-14")?.into_iter().map(|model| model.id).collect();
+        assert_eq!(ids, ["ViT-L-14_openai", "ViT-L-14_laion2b_s32b_b82k"]);
+        assert_eq!(built_in()?.resolve("ViT-B-16_openai")?.len(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn an_unknown_name_lists_what_there_is() -> Result<(), ModelError> {
+        let message = built_in()?.resolve("RN50").err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(message.contains("ViT-B-32_openai"), "{message}");
+        Ok(())
+    }
+
+    #[test]
+    fn files_of_the_folder_replace_models_and_add_some() -> Result<(), Box<dyn std::error::Error>> {
+        let configs = tempfile::tempdir()?;
+        let models = configs.path().join("models");
+        fs::create_dir(&models)?;
+        let (_, text) = BUILT_IN[0];
+        fs::write(models.join("ViT-B-32_openai.toml"), text.replace("revision = \"main\"", "revision = \"abc\""))?;
+        fs::write(models.join("mine.toml"), text.replace("ViT-B-32_openai\"", "mine\""))?;
+        fs::write(models.join("mine.settings.toml"), "[textspan]\nrank = 5\n")?;
+        let registry = Registry::read(configs.path())?;
+        assert_eq!((registry.models().len(), registry.files().len()), (7, 2));
+        assert_eq!(registry.models()[0].revision, "abc");
+        assert_eq!(registry.resolve("ViT-B-32")?.len(), 3, "the third has the same architecture");
+        fs::rename(models.join("mine.toml"), models.join("other.toml"))?;
+        assert!(matches!(Registry::read(configs.path()), Err(ModelError::Name { id, .. }) if id == "mine"));
+        Ok(())
+    }
+}

@@ -1,0 +1,202 @@
+//! A finished run with all that questions about it need: its tables, its model, its images.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use headspan_artifacts::{RunDirectory, StageRecord};
+use headspan_images::{Dataset, DatasetSettings, DecodeLimits, RgbImage8, decode_rgb};
+use headspan_model::{Checkpoint, Tokenizer, open_device};
+use headspan_query::{AccessError, ColumnStore, ExploreModel, ExploreRun, ImageTrace, RunAccess, StoreBounds};
+
+use crate::{
+    compare::notices,
+    demo::BuiltInModel,
+    error::{PipelineError, Result},
+    model::ModelFiles,
+    provenance::Provenance,
+    registry::{ModelChoice, ModelSource, Registry},
+    settings::Settings,
+    stages::IMAGES,
+};
+
+/// What a process keeps of activations and weights: with what else a server of one ViT-L/14 over 50,000 images holds, it stays below
+/// 2 GB. Columns are kept even beside larger weights: those of two heads.
+const BOUNDS: StoreBounds = StoreBounds { columns: 512 << 20, with_weights: 1570 << 20, least: 32 << 20 };
+
+/// A store for the columns of all runs of a process.
+pub fn column_store() -> Arc<ColumnStore> {
+    ColumnStore::new(BOUNDS)
+}
+
+/// Model and images are opened when a question first needs them: most need only tables.
+pub struct Session {
+    run: ExploreRun,
+    record: StageRecord,
+    settings: Settings,
+    registry: Arc<Registry>,
+    model: OnceLock<ExploreModel>,
+    /// Held while weights are read: two first questions must not read them twice.
+    loading: Mutex<()>,
+    store: Arc<ColumnStore>,
+    dataset: OnceLock<Dataset>,
+}
+
+impl Session {
+    /// Opens a run. Its model and its images are found where `settings` say, else where its record does.
+    pub fn open(
+        directory: RunDirectory,
+        settings: Settings,
+        registry: Arc<Registry>,
+        store: &Arc<ColumnStore>,
+    ) -> Result<Self> {
+        let missing = || PipelineError::NotExtracted { run: directory.path().to_owned() };
+        let record = directory.record(IMAGES)?.ok_or_else(missing)?;
+        let run = ExploreRun::open(directory, store)?;
+        Ok(Self {
+            run,
+            record,
+            settings,
+            registry,
+            model: OnceLock::new(),
+            loading: Mutex::new(()),
+            store: Arc::clone(store),
+            dataset: OnceLock::new(),
+        })
+    }
+
+    /// The run's tables and activations.
+    pub fn run(&self) -> &ExploreRun {
+        &self.run
+    }
+
+    /// The model whose heads were extracted, checked by its hash.
+    pub fn model(&self) -> Result<&ExploreModel> {
+        if let Some(model) = self.model.get() {
+            return Ok(model);
+        }
+        let _loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(model) = self.model.get() {
+            return Ok(model);
+        }
+        let files = ModelFiles::open(&self.choice()?)?;
+        if self.record.inputs.get("checkpoint") != Some(&files.checkpoint_hash) {
+            return Err(PipelineError::OtherModel { weights: files.files.weights, run: self.run.name() });
+        }
+        let (device, kind) = open_device(self.settings.device)?;
+        tracing::debug!("loading `{}` on {kind}", files.files.weights.display());
+        let checkpoint = Checkpoint::open(&files.files.weights)?;
+        let weights = checkpoint.towers_bytes();
+        let text = &files.config.text;
+        let tokenizer = Tokenizer::read(&files.files.tokenizer, text.context_length, text.vocab_size)?;
+        self.store.make_room(weights);
+        let towers = checkpoint.load_towers(&files.config, &device).inspect_err(|_| self.store.give_back(weights))?;
+        Ok(self.model.get_or_init(|| ExploreModel::of_towers(towers, tokenizer, &files.config, device)))
+    }
+
+    /// The images, checked to be those that were extracted.
+    pub fn dataset(&self) -> Result<&Dataset> {
+        if let Some(dataset) = self.dataset.get() {
+            return Ok(dataset);
+        }
+        let settings = self.data_settings()?;
+        let moved = |source| PipelineError::RunImages { run: self.run.name(), source };
+        let dataset = Dataset::open(&settings).map_err(moved)?;
+        if self.record.inputs.get("dataset") != Some(&dataset.fingerprint()) {
+            return Err(PipelineError::OtherImages { path: settings.path, run: self.run.name() });
+        }
+        Ok(self.dataset.get_or_init(|| dataset))
+    }
+
+    /// Pixels of an image of the run.
+    pub fn image(&self, index: u64) -> Result<RgbImage8> {
+        let read = || Ok(decode_rgb(&self.dataset()?.read(index)?, &self.limits())?);
+        let image = self.run.image(index)?.image_id.clone();
+        read().map_err(|source: PipelineError| PipelineError::RunImage { image, source: Box::new(source) })
+    }
+
+    /// Pixels of an image file.
+    pub fn file(&self, path: &Path) -> Result<RgbImage8> {
+        let bytes = fs_err::read(path)?;
+        let failed = |source: headspan_images::ImageError| PipelineError::RunImage {
+            image: path.display().to_string(),
+            source: Box::new(source.into()),
+        };
+        decode_rgb(&bytes, &self.limits()).map_err(failed)
+    }
+
+    /// One forward pass that keeps what all extracted layers read.
+    pub fn trace(&self, image: &RgbImage8) -> Result<ImageTrace> {
+        Ok(self.model()?.trace(image, &self.run.layers())?)
+    }
+
+    /// What of an image the model sees, at the model's size.
+    pub fn seen(&self, image: &RgbImage8) -> Result<RgbImage8> {
+        Ok(self.model()?.seen(image))
+    }
+
+    fn limits(&self) -> DecodeLimits {
+        DecodeLimits { max_pixels: self.settings.images.max_pixels }
+    }
+
+    /// The model that the settings name, else the one that the record does.
+    fn choice(&self) -> Result<ModelChoice> {
+        let id = self.run.directory().id().model().to_owned();
+        let source = if let Some(folder) = &self.settings.checkpoint {
+            ModelSource::Folder(folder.clone())
+        } else if let Some(model) = BuiltInModel::find(&id) {
+            ModelSource::Folder(model.unpack(&self.settings.runs)?)
+        } else if let Some(folder) = Provenance::of(&self.record)?.checkpoint {
+            ModelSource::Folder(folder)
+        } else {
+            let known = self.registry.resolve(&id).ok().and_then(|models| models.into_iter().next());
+            let known = known.ok_or_else(|| PipelineError::UnknownWeights { model: id.clone() })?;
+            ModelSource::Hub(Box::new(known))
+        };
+        Ok(ModelChoice { id, source })
+    }
+
+    fn data_settings(&self) -> Result<DatasetSettings> {
+        let own = &self.settings.data;
+        let moved = !own.path.as_os_str().is_empty();
+        let recorded = Provenance::of(&self.record)?.data;
+        let Some(recorded) = recorded else {
+            let unknown = || PipelineError::NoProvenance { run: self.run.name() };
+            return if moved { Ok(own.clone()) } else { Err(unknown()) };
+        };
+        if !moved {
+            return Ok(recorded);
+        }
+        // The settings say where the images are now; which of them count stays as it was extracted.
+        Ok(DatasetSettings {
+            root: own.root.clone().or_else(|| recorded.root.filter(|root| root.exists())),
+            classes: own.classes.clone().or(recorded.classes),
+            path: own.path.clone(),
+            ..recorded
+        })
+    }
+}
+
+impl RunAccess for Session {
+    fn run(&self) -> &ExploreRun {
+        &self.run
+    }
+
+    fn notices(&self) -> Vec<String> {
+        notices(&self.settings, self.run.directory()).unwrap_or_else(|error| vec![error.to_string()])
+    }
+
+    fn model(&self) -> Result<&ExploreModel, AccessError> {
+        Self::model(self).map_err(AccessError::new)
+    }
+
+    fn image_bytes(&self, index: u64) -> Result<Vec<u8>, AccessError> {
+        let read = || Ok(self.dataset()?.read(index)?);
+        read().map_err(|error: PipelineError| AccessError::new(error))
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<RgbImage8, AccessError> {
+        decode_rgb(bytes, &self.limits()).map_err(AccessError::new)
+    }
+}

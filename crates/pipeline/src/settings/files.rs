@@ -1,0 +1,211 @@
+use std::path::{Path, PathBuf};
+
+use config::{Config, Environment, File, FileFormat, Map, builder::DefaultState};
+use fs_err as fs;
+
+use crate::settings::{Overrides, Settings};
+
+/// Prefix of environment variables: `HEADSPAN__TEXTSPAN__RANK=60`.
+const PREFIX: &str = "HEADSPAN";
+/// Default settings in the program itself, which a file of this name in the configuration folder takes the place of.
+const DEFAULTS: (&str, &str) = ("default.toml", include_str!("../../../../configs/default.toml"));
+
+/// Settings that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// A file is not valid; the source names key, line and column.
+    #[error("`{}`", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the TOML library said.
+        source: Box<toml::de::Error>,
+    },
+    /// An environment variable names no setting, or has the wrong type.
+    #[error("environment variables `{PREFIX}__…`")]
+    Environment {
+        /// What is wrong, with the key.
+        source: Box<config::ConfigError>,
+    },
+    /// The layers cannot be merged.
+    #[error("the settings cannot be merged")]
+    Merge {
+        /// What is wrong, with the key.
+        source: Box<config::ConfigError>,
+    },
+    /// A path is not text, as settings are.
+    #[error("`{}` is not UTF-8", path.display())]
+    NotUtf8 {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file could not be read.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// Collects layers of settings, the later ones stronger: `default.toml`, the model's file, files that are named, the
+/// environment, flags.
+pub struct SettingsFiles {
+    builder: config::ConfigBuilder<DefaultState>,
+    read: Vec<String>,
+}
+
+impl SettingsFiles {
+    /// `default.toml` of the configuration folder, or the one in the program where the folder has none.
+    pub fn new(configs: &Path) -> Result<Self, SettingsError> {
+        let files = Self { builder: Config::builder(), read: Vec::new() };
+        let path = configs.join(DEFAULTS.0);
+        if path.is_file() { files.file(&path) } else { files.text(Path::new("default.toml (built in)"), DEFAULTS.1) }
+    }
+
+    /// Settings of one model, from `models/<id>.settings.toml` in the configuration folder if it is there.
+    pub fn of_model(self, configs: &Path, id: &str) -> Result<Self, SettingsError> {
+        let path = configs.join("models").join(format!("{id}.settings.toml"));
+        if path.is_file() { self.file(&path) } else { Ok(self) }
+    }
+
+    /// A file that must exist. It is checked alone first, so that an unknown key is reported with its file and line.
+    pub fn file(self, path: &Path) -> Result<Self, SettingsError> {
+        let text = fs::read_to_string(path)?;
+        self.text(path, &text)
+    }
+
+    /// The text of a file.
+    pub fn text(mut self, path: &Path, text: &str) -> Result<Self, SettingsError> {
+        toml::from_str::<Settings>(text)
+            .map_err(|source| SettingsError::File { path: path.to_owned(), source: Box::new(source) })?;
+        self.builder = self.builder.add_source(File::from_str(text, FileFormat::Toml));
+        self.read.push(path.display().to_string());
+        Ok(self)
+    }
+
+    /// The environment. Values stay text: the types of the settings read them, and a name such as `007` stays what it is.
+    pub fn environment(mut self, variables: Map<String, String>) -> Result<Self, SettingsError> {
+        let ours: Map<String, String> =
+            variables.into_iter().filter(|(name, _)| name.starts_with(&format!("{PREFIX}__"))).collect();
+        let source =
+            || Environment::with_prefix(PREFIX).prefix_separator("__").separator("__").source(Some(ours.clone()));
+        Config::builder()
+            .add_source(source())
+            .build()
+            .and_then(Config::try_deserialize::<Settings>)
+            .map_err(|source| SettingsError::Environment { source: Box::new(source) })?;
+        self.builder = self.builder.add_source(source());
+        if !ours.is_empty() {
+            self.read.push(format!("environment: {}", names(&ours)));
+        }
+        Ok(self)
+    }
+
+    /// Typed values, the strongest layer.
+    pub fn overrides(mut self, overrides: &Overrides) -> Result<Self, SettingsError> {
+        for path in overrides.paths() {
+            if path.to_str().is_none() {
+                return Err(SettingsError::NotUtf8 { path: path.to_owned() });
+            }
+        }
+        let source = Config::try_from(overrides).map_err(|source| SettingsError::Merge { source: Box::new(source) })?;
+        self.builder = self.builder.add_source(source);
+        Ok(self)
+    }
+
+    /// What was read so far, weakest first.
+    pub fn read(&self) -> &[String] {
+        &self.read
+    }
+
+    /// Merges all layers.
+    pub fn settings(self) -> Result<Settings, SettingsError> {
+        self.builder
+            .build()
+            .and_then(Config::try_deserialize)
+            .map_err(|source| SettingsError::Merge { source: Box::new(source) })
+    }
+}
+
+fn names(variables: &Map<String, String>) -> String {
+    let mut names: Vec<&str> = variables.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use headspan_extract::LayerSelection;
+
+    use super::*;
+    use crate::settings::{ImagesOverrides, TextspanOverrides};
+
+    fn files() -> SettingsFiles {
+        SettingsFiles { builder: Config::builder(), read: Vec::new() }
+    }
+
+    /// The chain of causes, as the command line prints it.
+    fn told(error: &dyn std::error::Error) -> String {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
+
+    #[test]
+    fn later_layers_are_stronger() -> Result<(), SettingsError> {
+        let environment = Map::from_iter([("HEADSPAN__TEXTSPAN__RANK".to_owned(), "40".to_owned())]);
+        let overrides = Overrides {
+            dataset: Some("007".to_owned()),
+            images: Some(ImagesOverrides { layers: Some(LayerSelection::List(vec![8, 9])), ..Default::default() }),
+            textspan: Some(TextspanOverrides { texts: Some(13), rank: None }),
+            ..Overrides::default()
+        };
+        let settings = files()
+            .text(Path::new("a.toml"), "[textspan]\nrank = 50\ntexts = 10\n[images]\nstrict = true\n")?
+            .text(Path::new("b.toml"), "[textspan]\ntexts = 12\n")?
+            .environment(environment)?
+            .overrides(&overrides)?
+            .settings()?;
+        assert_eq!((settings.textspan.rank, settings.textspan.texts), (40, 13));
+        assert_eq!((settings.dataset.as_str(), settings.images.strict), ("007", true));
+        assert_eq!(settings.images.layers, LayerSelection::List(vec![8, 9]));
+        Ok(())
+    }
+
+    #[test]
+    fn the_defaults_in_the_program_are_those_of_the_types() -> Result<(), Box<dyn std::error::Error>> {
+        let written = SettingsFiles::new(Path::new("no such folder"))?.settings()?;
+        assert_eq!(serde_json::to_value(written)?, serde_json::to_value(Settings::default())?);
+        Ok(())
+    }
+
+    #[test]
+    fn an_unknown_key_names_file_and_key() {
+        let error = files().text(Path::new("configs/sweeps/x.toml"), "[textspan]\nrnak = 50\n").err();
+        let message = error.map(|error| told(&error)).unwrap_or_default();
+        assert!(message.contains("configs/sweeps/x.toml") && message.contains("rnak"), "{message}");
+    }
+
+    #[test]
+    fn variables_have_the_types_of_their_settings() -> Result<(), SettingsError> {
+        let variables = [
+            ("DATASET", "007"),
+            ("LABEL__OPENAI__MODEL", "4.10"),
+            ("IMAGES__LAYERS", "8"),
+            ("IMAGES__STRICT", "true"),
+            ("IMAGES__PART_ROWS", "12"),
+            ("METRICS__SCORES__CONFIDENCE", "0.9"),
+        ];
+        let named = variables.map(|(name, value)| (format!("HEADSPAN__{name}"), value.to_owned()));
+        let settings = files().environment(Map::from_iter(named))?.settings()?;
+        assert_eq!((settings.dataset.as_str(), settings.label.openai.model.as_str()), ("007", "4.10"));
+        assert_eq!(settings.images.layers.to_string(), "8");
+        assert!(settings.images.strict && settings.images.part_rows == 12);
+        assert!((settings.metrics.scores.confidence - 0.9).abs() < 1e-12);
+        Ok(())
+    }
+
+    #[test]
+    fn an_unknown_variable_names_its_key() {
+        let variables = Map::from_iter([("HEADSPAN__TEXTSPAN__RNAK".to_owned(), "40".to_owned())]);
+        let message = files().environment(variables).err().map(|error| told(&error)).unwrap_or_default();
+        assert!(message.contains("rnak"), "{message}");
+    }
+}

@@ -1,0 +1,187 @@
+//! Settings: files, environment and flags, merged once into [`Settings`].
+
+mod files;
+mod overrides;
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use headspan_extract::ImagesSettings;
+use headspan_images::DatasetSettings;
+use headspan_label::{LexiconSettings, OpenAiSettings};
+use headspan_metrics::Settings as MetricsSettings;
+use headspan_model::DeviceChoice;
+use serde::{Deserialize, Serialize};
+
+use crate::error::PipelineError;
+
+pub use files::{SettingsError, SettingsFiles};
+pub use overrides::{DataOverrides, ImagesOverrides, LabelOverrides, Overrides, TextsOverrides, TextspanOverrides};
+
+/// Name that stands for the pool built into the program.
+pub const BUILT_IN: &str = "built-in";
+
+/// Everything a run is told, after all layers. Each section is the slice of one stage.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Folder of all runs.
+    pub runs: PathBuf,
+    /// Name of the data set: the folder below `runs`.
+    pub dataset: String,
+    /// Models of a sweep.
+    pub models: Vec<String>,
+    /// Checkpoint folder; none takes the fetched weights of the model's id.
+    pub checkpoint: Option<PathBuf>,
+    /// Where the model runs.
+    pub device: DeviceChoice,
+    /// The images.
+    pub data: DatasetSettings,
+    /// How images are extracted.
+    pub images: ImagesSettings,
+    /// The descriptions.
+    pub texts: TextsSection,
+    /// TEXTSPAN.
+    pub textspan: TextspanSection,
+    /// Labels.
+    pub label: LabelSection,
+    /// Scores.
+    pub metrics: MetricsSection,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            runs: PathBuf::from("runs"),
+            dataset: "images".to_owned(),
+            models: Vec::new(),
+            checkpoint: None,
+            device: DeviceChoice::Auto,
+            data: DatasetSettings::default(),
+            images: ImagesSettings::default(),
+            texts: TextsSection::default(),
+            textspan: TextspanSection::default(),
+            label: LabelSection::default(),
+            metrics: MetricsSection::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Refuses settings that contradict each other: the labeller judges the first texts of a head, and the scores count the
+    /// judgements of as many.
+    pub fn check(&self) -> Result<(), PipelineError> {
+        let judged = match self.label.labeller {
+            Labeller::Lexicon => self.label.lexicon.texts,
+            Labeller::Openai => self.label.openai.texts,
+            Labeller::Import => return Ok(()),
+        };
+        let (labeller, scored) = (self.label.labeller.name(), self.metrics.scores.texts);
+        if judged < scored { Err(PipelineError::TextsDiffer { labeller, judged, scored }) } else { Ok(()) }
+    }
+}
+
+/// Descriptions and the prompts of their categories.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TextsSection {
+    /// Pool file, or `built-in` for our tagged pool.
+    pub file: PathBuf,
+    /// Prompts of the property categories (columns text, category), or `built-in`.
+    pub categories: PathBuf,
+    /// Texts of one forward pass; 0 lets headspan choose.
+    pub batch_size: usize,
+}
+
+impl Default for TextsSection {
+    fn default() -> Self {
+        Self { file: PathBuf::from(BUILT_IN), categories: PathBuf::from(BUILT_IN), batch_size: 0 }
+    }
+}
+
+/// TEXTSPAN (arXiv 2310.05916, section 4.2).
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TextspanSection {
+    /// Texts of a head.
+    pub texts: usize,
+    /// Number of principal directions kept per head; the numerical rank of the head where that is smaller.
+    pub rank: usize,
+}
+
+impl Default for TextspanSection {
+    fn default() -> Self {
+        Self { texts: 60, rank: 80 }
+    }
+}
+
+/// Which labeller, and how each works.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LabelSection {
+    /// The labeller.
+    pub labeller: Labeller,
+    /// The offline labeller.
+    pub lexicon: LexiconSettings,
+    /// The labeller behind an OpenAI-compatible endpoint.
+    pub openai: OpenAiSettings,
+    /// File of imported labels.
+    pub import: Option<PathBuf>,
+}
+
+/// Who labels heads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Labeller {
+    /// Offline, by the categories of the pool.
+    #[default]
+    Lexicon,
+    /// A language model behind an OpenAI-compatible endpoint.
+    Openai,
+    /// A file of labels.
+    Import,
+}
+
+impl Labeller {
+    /// All labellers.
+    pub const ALL: [Self; 3] = [Self::Lexicon, Self::Openai, Self::Import];
+
+    /// Name in tables and settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lexicon => "lexicon",
+            Self::Openai => "openai",
+            Self::Import => "import",
+        }
+    }
+}
+
+impl fmt::Display for Labeller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Labeller {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|labeller| labeller.name() == name);
+        found.ok_or_else(|| format!("unknown labeller `{name}`: expected {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
+/// Scores and how names are folded.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsSection {
+    /// Synonym table, or `built-in`.
+    pub synonyms: PathBuf,
+    /// The scores' own settings.
+    pub scores: MetricsSettings,
+}
+
+impl Default for MetricsSection {
+    fn default() -> Self {
+        Self { synonyms: PathBuf::from(BUILT_IN), scores: MetricsSettings::default() }
+    }
+}

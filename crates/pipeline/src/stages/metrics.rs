@@ -1,0 +1,144 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Instant,
+};
+
+use headspan_artifacts::{LabelRow, MetricRow, RunDirectory, RunId, Table, hash_file, read_rows, write_rows};
+use headspan_label::import;
+use headspan_metrics::{PropertyFrequencies, Synonyms, VERSION, score};
+use serde_json::{Value, json};
+
+use crate::{
+    error::{PipelineError, Result},
+    plan::StagePlan,
+    progress::Silent,
+    scope::Scope,
+    settings::{BUILT_IN, Labeller, MetricsSection, Settings},
+    stage::{Estimate, Stage, StageJob, StageOutcome, StageResult, stage},
+    stages::{LABEL, images::heads},
+};
+
+pub(crate) const NAME: &str = "metrics";
+pub(super) static STAGE: Metrics = Metrics;
+
+const SYNONYMS: &str = include_str!("../../../../configs/synonyms.toml");
+
+/// Labels to scores.
+pub(super) struct Metrics;
+
+impl Stage for Metrics {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn version(&self) -> u32 {
+        VERSION
+    }
+
+    fn inputs(&self) -> &'static [&'static str] {
+        &[LABEL]
+    }
+
+    fn tables(&self) -> &'static [Table] {
+        &[Table::Metrics]
+    }
+
+    /// The synonym table itself is in it, so that a changed word reruns the stage whatever the file is called.
+    fn slice(&self, scope: &Scope<'_>) -> Result<Value> {
+        let MetricsSection { synonyms: _, scores } = &scope.settings.metrics;
+        let (_, table) = synonyms_text(scope.settings)?;
+        Ok(json!({ "scores": scores, "synonyms": table }))
+    }
+
+    fn estimate(&self, scope: &Scope<'_>) -> Result<Estimate> {
+        let sources = scope.need_sources(NAME)?;
+        let (heads, _) = heads(scope.settings, &sources.model.files().config)?;
+        Ok(Estimate { rows: heads * 4, bytes: heads * 80 })
+    }
+
+    fn run(&self, job: &StageJob<'_>) -> Result<StageOutcome> {
+        let labels: Vec<LabelRow> = read_rows(&job.scope.run.table(Table::Labels))?;
+        let rows = scored(&labels, job.scope.settings, &synonyms(job.scope.settings)?);
+        job.write(&rows)?;
+        Ok(StageOutcome::Done(StageResult { rows: rows.len() as u64, ..StageResult::default() }))
+    }
+}
+
+/// Text of the synonym table and its name.
+fn synonyms_text(settings: &Settings) -> Result<(String, String)> {
+    let path = &settings.metrics.synonyms;
+    if path == Path::new(BUILT_IN) {
+        return Ok(("configs/synonyms.toml".to_owned(), SYNONYMS.to_owned()));
+    }
+    Ok((path.display().to_string(), fs_err::read_to_string(path)?))
+}
+
+/// The synonym table of the settings.
+pub fn synonyms(settings: &Settings) -> Result<Synonyms> {
+    let (name, text) = synonyms_text(settings)?;
+    Ok(Synonyms::parse(&name, &text)?)
+}
+
+/// Scores of each labeller's labels. The null of a run is its own; `compare` redraws it from all compared models.
+fn scored(labels: &[LabelRow], settings: &Settings, synonyms: &Synonyms) -> Vec<MetricRow> {
+    let labellers: BTreeSet<&str> = labels.iter().map(|row| row.labeller.as_str()).collect();
+    let of_one = |labeller: &str| {
+        let own: Vec<LabelRow> = labels.iter().filter(|row| row.labeller == labeller).cloned().collect();
+        score(&own, &PropertyFrequencies::of(&own, synonyms), &settings.metrics.scores, synonyms)
+    };
+    labellers.into_iter().flat_map(of_one).collect()
+}
+
+/// Scores the labels of a file for every model in it, without activations: each model gets a run with `labels.parquet` and
+/// `metrics.parquet`. Labels of other labellers that a run has stay.
+pub fn score_imported(settings: &Settings, file: &Path) -> Result<Vec<RunDirectory>> {
+    let mut models: Vec<(String, Vec<LabelRow>)> = Vec::new();
+    for (model, row) in import::read(file, None)? {
+        match models.iter_mut().find(|(known, _)| *known == model) {
+            Some((_, rows)) => rows.push(row),
+            None => models.push((model, vec![row])),
+        }
+    }
+    if models.is_empty() {
+        return Err(PipelineError::NoLabels { file: file.to_owned(), model: None });
+    }
+    let synonyms = synonyms(settings)?;
+    let hash = hash_file(file)?;
+    let mut runs = Vec::new();
+    for (model, labels) in models {
+        let run = RunDirectory::create(&settings.runs, &RunId::new(&settings.dataset, &model)?)?;
+        let _lock = run.lock()?;
+        score_labels(settings, &synonyms, &run, labels, &hash)?;
+        runs.push(run);
+    }
+    Ok(runs)
+}
+
+fn score_labels(
+    settings: &Settings,
+    synonyms: &Synonyms,
+    run: &RunDirectory,
+    mut labels: Vec<LabelRow>,
+    hash: &str,
+) -> Result<()> {
+    let started = Instant::now();
+    if run.table(Table::Labels).is_file() {
+        let others = read_rows::<LabelRow>(&run.table(Table::Labels))?;
+        labels.extend(others.into_iter().filter(|row| row.labeller != Labeller::Import.name()));
+    }
+    let label = stage(LABEL).ok_or_else(|| PipelineError::NoStage { stage: LABEL.to_owned() })?;
+    let slice = json!({ "labeller": Labeller::Import, "settings": {} });
+    let plan = StagePlan::new(label, slice, BTreeMap::from([("labels".to_owned(), hash.to_owned())]));
+    run.forget(LABEL)?;
+    write_rows(&run.table(Table::Labels), run.id(), plan.fingerprint(), &labels)?;
+    let result = StageResult { rows: labels.len() as u64, ..StageResult::default() };
+    plan.commit(label, run, started.elapsed().as_secs_f64(), &result)?;
+
+    let scope = Scope::of_run(settings, run, &Silent);
+    let plan = StagePlan::of(&STAGE, &scope)?;
+    let rows = scored(&labels, settings, synonyms);
+    StageJob { scope: &scope, plan: &plan }.write(&rows)?;
+    let result = StageResult { rows: rows.len() as u64, ..StageResult::default() };
+    plan.commit(&STAGE, run, started.elapsed().as_secs_f64(), &result)
+}

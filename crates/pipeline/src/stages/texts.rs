@@ -1,0 +1,96 @@
+use std::collections::BTreeMap;
+
+use headspan_artifacts::Table;
+use headspan_extract::{Pool, TEXTS_VERSION, TextsSettings, embed_texts};
+use headspan_model::DeviceChoice;
+use serde_json::{Value, json};
+
+use crate::{
+    error::Result,
+    scope::{Scope, Sources},
+    settings::TextsSection,
+    stage::{Estimate, Stage, StageJob, StageOutcome, StageResult},
+};
+
+const NAME: &str = "texts";
+pub(super) static STAGE: Texts = Texts;
+
+/// Descriptions to text embeddings.
+pub(super) struct Texts;
+
+impl Stage for Texts {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn version(&self) -> u32 {
+        TEXTS_VERSION
+    }
+
+    fn inputs(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn tables(&self) -> &'static [Table] {
+        &[Table::Texts, Table::Categories]
+    }
+
+    fn needs_model(&self) -> bool {
+        true
+    }
+
+    /// Only the files' contents count, which are inputs.
+    fn slice(&self, scope: &Scope<'_>) -> Result<Value> {
+        let TextsSection { file: _, categories: _, batch_size: _ } = &scope.settings.texts;
+        Ok(json!({}))
+    }
+
+    fn files(&self, scope: &Scope<'_>) -> Result<Option<BTreeMap<String, String>>> {
+        Ok(scope.sources.map(|Sources { model, pools, .. }| {
+            BTreeMap::from([
+                ("checkpoint".to_owned(), model.files().checkpoint_hash.clone()),
+                ("tokenizer".to_owned(), model.files().tokenizer_hash.clone()),
+                ("descriptions".to_owned(), pools.descriptions.fingerprint()),
+                ("categories".to_owned(), pools.categories.fingerprint()),
+            ])
+        }))
+    }
+
+    fn estimate(&self, scope: &Scope<'_>) -> Result<Estimate> {
+        let Sources { model, pools, .. } = scope.need_sources(NAME)?;
+        let (rows, d) = (pools.descriptions.entries.len() as u64, model.files().config.embed_dim as u64);
+        Ok(Estimate { rows, bytes: rows * (4 * d + 40) })
+    }
+
+    fn run(&self, job: &StageJob<'_>) -> Result<StageOutcome> {
+        let scope = job.scope;
+        let Sources { model, pools, .. } = scope.need_sources(NAME)?;
+        let loaded = model.get()?;
+        let tokenizer = model.tokenizer()?;
+        let meter = scope.progress.begin(&format!("{} texts", scope.run.id().model()), "texts");
+        let progress = |done, total| meter.report(done, total);
+        let texts = TextsSettings { batch_size: scope.settings.texts.batch_size };
+        let on_cpu = loaded.kind == DeviceChoice::Cpu;
+        let embed =
+            |pool: &Pool| embed_texts(&loaded.model, &loaded.device, on_cpu, &tokenizer, pool, &texts, &progress);
+        let descriptions = embed(&pools.descriptions)?;
+        let categories = embed(&pools.categories)?;
+        job.write_as(Table::Categories, &categories.rows)?;
+        job.write(&descriptions.rows)?;
+        let mut notes = Vec::new();
+        if let Some(first) = descriptions.truncated.first() {
+            notes.push(format!(
+                "{} descriptions are longer than the context of {} tokens and were cut off, the first: {:?}",
+                descriptions.truncated.len(),
+                model.files().config.text.context_length,
+                descriptions.rows[*first as usize].text
+            ));
+        }
+        Ok(StageOutcome::Done(StageResult {
+            rows: descriptions.rows.len() as u64,
+            figures: BTreeMap::from([("truncated".to_owned(), json!(descriptions.truncated.len()))]),
+            notes,
+            provenance: None,
+        }))
+    }
+}

@@ -1,0 +1,131 @@
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Instant,
+};
+
+use headspan_artifacts::{HeadId, MomentsRow, ReadoutRow, Table, TextRow, TextspanRow, read_rows};
+use headspan_textspan::{HeadMoments, Settings as SpanSettings, TextPool, VERSION, textspan};
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+use crate::{
+    error::{PipelineError, Result},
+    figures::duration,
+    scope::Scope,
+    settings::TextspanSection,
+    stage::{Estimate, Stage, StageJob, StageOutcome, StageResult},
+    stages::images::heads,
+};
+
+const NAME: &str = "textspan";
+pub(super) static STAGE: Textspan = Textspan;
+
+/// Moments and embeddings to the texts that span each head.
+pub(super) struct Textspan;
+
+impl Stage for Textspan {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn version(&self) -> u32 {
+        VERSION
+    }
+
+    fn inputs(&self) -> &'static [&'static str] {
+        &["images", "texts"]
+    }
+
+    fn tables(&self) -> &'static [Table] {
+        &[Table::Textspan]
+    }
+
+    fn slice(&self, scope: &Scope<'_>) -> Result<Value> {
+        let TextspanSection { texts, rank } = &scope.settings.textspan;
+        Ok(json!({ "texts": texts, "rank": rank }))
+    }
+
+    fn estimate(&self, scope: &Scope<'_>) -> Result<Estimate> {
+        let sources = scope.need_sources(NAME)?;
+        let (heads, head_dim) = heads(scope.settings, &sources.model.files().config)?;
+        let rows = heads * (scope.settings.textspan.texts as u64).min(head_dim + 3);
+        Ok(Estimate { rows, bytes: rows * 40 })
+    }
+
+    fn run(&self, job: &StageJob<'_>) -> Result<StageOutcome> {
+        let (scope, started) = (job.scope, Instant::now());
+        let texts: Vec<TextRow> = read_rows(&scope.run.table(Table::Texts))?;
+        let readouts: Vec<ReadoutRow> = read_rows(&scope.run.table(Table::Readout))?;
+        let moments: Vec<MomentsRow> = read_rows(&scope.run.table(Table::Moments))?;
+        let d = texts.first().map_or(0, |row| row.embedding.len());
+        let embeddings: Vec<f32> = texts.iter().flat_map(|row| row.embedding.iter().copied()).collect();
+        let pool = TextPool::new(&embeddings, d)?;
+        let TextspanSection { texts: count, rank } = scope.settings.textspan;
+        let span = SpanSettings { texts: count, rank };
+        let meter = scope.progress.begin(&format!("{} textspan", scope.run.id().model()), "heads");
+        let done = AtomicU64::new(0);
+        let heads: Vec<(Vec<TextspanRow>, usize)> = readouts
+            .par_iter()
+            .zip(&moments)
+            .map(|(readout, moments)| {
+                let found = one_head(readout, moments, &pool, &texts, &span)?;
+                meter.report(done.fetch_add(1, Ordering::Relaxed) + 1, readouts.len() as u64);
+                Ok(found)
+            })
+            .collect::<Result<_>>()?;
+        drop(meter);
+        let ranks: Vec<usize> = heads.iter().map(|(_, rank)| *rank).collect();
+        let rows: Vec<TextspanRow> = heads.into_iter().flat_map(|(rows, _)| rows).collect();
+        job.write(&rows)?;
+        let (least, most) = (ranks.iter().min().copied().unwrap_or(0), ranks.iter().max().copied().unwrap_or(0));
+        let note = format!(
+            "{} heads against {} texts in {}, effective rank {least} to {most}",
+            ranks.len(),
+            texts.len(),
+            duration(started.elapsed().as_secs_f64())
+        );
+        Ok(StageOutcome::Done(StageResult {
+            rows: rows.len() as u64,
+            figures: BTreeMap::from([
+                ("heads".to_owned(), json!(ranks.len())),
+                ("rank_min".to_owned(), json!(least)),
+                ("rank_max".to_owned(), json!(most)),
+            ]),
+            notes: vec![note],
+            provenance: None,
+        }))
+    }
+}
+
+fn one_head(
+    readout: &ReadoutRow,
+    moments: &MomentsRow,
+    pool: &TextPool,
+    texts: &[TextRow],
+    settings: &SpanSettings,
+) -> Result<(Vec<TextspanRow>, usize)> {
+    let head = HeadId { layer: readout.layer, head: readout.head };
+    let moments =
+        HeadMoments { n: moments.n, mean: moments.mean.clone(), second_moment: moments.second_moment.clone() };
+    let basis = textspan(&readout.readout, &moments, pool, settings)
+        .map_err(|source| PipelineError::Head { head, source })?;
+    let rows = basis
+        .picks
+        .iter()
+        .enumerate()
+        .map(|(number, pick)| TextspanRow {
+            layer: head.layer,
+            head: head.head,
+            pick: number as u32,
+            text_index: pick.text_index as u32,
+            text: texts[pick.text_index].text.clone(),
+            category: texts[pick.text_index].category.clone(),
+            std: pick.std,
+            variance_share: pick.variance_share,
+            cumulative_share: pick.cumulative_share,
+            effective_rank: Some(basis.rank as u32),
+        })
+        .collect();
+    Ok((rows, basis.rank))
+}

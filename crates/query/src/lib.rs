@@ -1,0 +1,38 @@
+//! The five analyses of CLIP-InterpreT (arXiv 2409.06579, section 5) over the artifacts of a run and its model, in head space:
+//! a query, be it an image or a text, becomes one vector of the joint embedding, is taken into each head's space once, and
+//! meets the stored `u` of every image there. No dense contribution of an image is made on the way.
+//!
+//! [`ExploreRun`] is a run of the pipeline that is read column by column; [`ExploreModel`] makes queries of new images and
+//! texts. Both are shared between threads.
+
+mod access;
+mod answers;
+mod columns;
+mod error;
+mod evaluation;
+mod extremes;
+mod figures;
+mod model;
+mod neighbours;
+mod pictures;
+mod pool;
+mod profiles;
+mod run;
+mod segmentation;
+mod selection;
+mod tables;
+
+pub use access::{AccessError, RunAccess};
+pub use columns::{ColumnStore, HeadColumn, StoreBounds};
+pub use error::{ExploreError, Result};
+pub use evaluation::{MapMethod, SegmentationScores, SegmentationTrial};
+pub use extremes::{Extremes, ExtremesRequest};
+pub use figures::HeadFigures;
+pub use model::{ExploreModel, ImageTrace};
+pub use neighbours::{Neighbour, Neighbours, NeighboursRequest, Query, Similarity};
+pub use pictures::{Scale, Shading, contact_sheet, heat_map, number, png, score_at};
+pub use pool::Pool;
+pub use run::ExploreRun;
+pub use segmentation::{ContrastiveMaps, TokenScores, contrast, segment};
+pub use selection::{HeadSelection, SelectionError};
+pub use tables::{Columns, image_columns, map_columns, name_columns, patch_columns};

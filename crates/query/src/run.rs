@@ -1,0 +1,314 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::{Arc, OnceLock},
+};
+
+use headspan_artifacts::{
+    HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, ReadoutRow, RunDirectory, Table, TextspanRow,
+    read_rows,
+};
+use headspan_model::Readout;
+use rayon::prelude::*;
+
+use crate::{
+    answers::Answers,
+    columns::{ColumnStore, Columns, HeadColumn, Rows},
+    error::{ExploreError, Result},
+    figures::HeadFigures,
+    pool::Pool,
+    profiles::Profiles,
+    selection::HeadSelection,
+};
+
+/// Labellers whose labels are shown, the first that a run has.
+const LABELLERS: [&str; 3] = ["openai", "import", "lexicon"];
+
+/// A finished run of the pipeline: its small tables in memory, its activations read by column.
+pub struct ExploreRun {
+    directory: RunDirectory,
+    images: Vec<ImageRow>,
+    /// Positions of the images in the order of their ids.
+    by_id: Vec<u32>,
+    classes: BTreeSet<String>,
+    readouts: BTreeMap<HeadId, Readout>,
+    moments: BTreeMap<HeadId, MomentsRow>,
+    labels: BTreeMap<HeadId, LabelRow>,
+    properties: BTreeMap<String, BTreeSet<HeadId>>,
+    labeller: Option<&'static str>,
+    textspan: BTreeMap<HeadId, Vec<TextspanRow>>,
+    metrics: Vec<MetricRow>,
+    pool: OnceLock<Pool>,
+    profiles: OnceLock<Profiles>,
+    figures: OnceLock<BTreeMap<HeadId, HeadFigures>>,
+    answers: Answers,
+    columns: Columns,
+}
+
+impl ExploreRun {
+    /// Reads the run's tables; activations that were asked for are kept in `store`. The stages images, textspan and label must
+    /// be there; labels may be missing, then there are no properties.
+    pub fn open(directory: RunDirectory, store: &Arc<ColumnStore>) -> Result<Self> {
+        let name = name_of(&directory);
+        let images: Vec<ImageRow> = read_rows(&directory.table(Table::Images))?;
+        let readouts: Vec<ReadoutRow> = read_rows(&directory.table(Table::Readout))?;
+        let parts = directory.parts_of(&images)?;
+        let mut by_id: Vec<u32> = (0..images.len() as u32).collect();
+        by_id.sort_unstable_by_key(|place| images[*place as usize].image_id.as_str());
+        let readouts: BTreeMap<HeadId, Readout> = readouts.into_iter().map(readout).collect();
+        if readouts.is_empty() || parts.is_empty() {
+            return Err(ExploreError::Empty { run: name });
+        }
+        let labels: Vec<LabelRow> = optional(&directory.table(Table::Labels))?;
+        let labeller = LABELLERS.into_iter().find(|name| labels.iter().any(|row| row.labeller == *name));
+        let labels: BTreeMap<HeadId, LabelRow> = labels
+            .into_iter()
+            .filter(|row| Some(row.labeller.as_str()) == labeller)
+            .map(|row| (HeadId { layer: row.layer, head: row.head }, row))
+            .collect();
+        let mut textspan: BTreeMap<HeadId, Vec<TextspanRow>> = BTreeMap::new();
+        for row in optional::<TextspanRow>(&directory.table(Table::Textspan))? {
+            textspan.entry(HeadId { layer: row.layer, head: row.head }).or_default().push(row);
+        }
+        let moments: Vec<MomentsRow> = read_rows(&directory.table(Table::Moments))?;
+        Ok(Self {
+            moments: moments.into_iter().map(moments_of).collect(),
+            metrics: optional(&directory.table(Table::Metrics))?,
+            columns: Columns::new(name, parts, store)?,
+            properties: properties(&labels),
+            classes: images.iter().filter_map(|row| row.class_id.clone()).collect(),
+            directory,
+            images,
+            by_id,
+            readouts,
+            labels,
+            labeller,
+            textspan,
+            pool: OnceLock::new(),
+            profiles: OnceLock::new(),
+            figures: OnceLock::new(),
+            answers: Answers::default(),
+        })
+    }
+
+    /// `dataset/model`.
+    pub fn name(&self) -> String {
+        name_of(&self.directory)
+    }
+
+    /// Where the artifacts are.
+    pub fn directory(&self) -> &RunDirectory {
+        &self.directory
+    }
+
+    /// All images of the data set in order, skipped ones included.
+    pub fn images(&self) -> &[ImageRow] {
+        &self.images
+    }
+
+    /// Classes of the images in alphabetical order.
+    pub fn classes(&self) -> &BTreeSet<String> {
+        &self.classes
+    }
+
+    /// Extracted heads, by layer and head.
+    pub fn heads(&self) -> impl Iterator<Item = HeadId> + '_ {
+        self.readouts.keys().copied()
+    }
+
+    /// Whose labels are shown: a language model's before imported ones before the lexicon's; none if there are no labels.
+    pub fn labeller(&self) -> Option<&'static str> {
+        self.labeller
+    }
+
+    /// A head's label.
+    pub fn label(&self, head: HeadId) -> Option<&LabelRow> {
+        self.labels.get(&head)
+    }
+
+    /// TEXTSPAN's picks of a head in rank order; none if the stage has not run.
+    pub fn textspan(&self, head: HeadId) -> &[TextspanRow] {
+        self.textspan.get(&head).map_or(&[], Vec::as_slice)
+    }
+
+    /// Moments of a head's `u`.
+    pub fn moments(&self, head: HeadId) -> Result<&MomentsRow> {
+        self.moments.get(&head).ok_or_else(|| ExploreError::Empty { run: self.name() })
+    }
+
+    /// Scores; empty if the stage has not run.
+    pub fn metrics(&self) -> &[MetricRow] {
+        &self.metrics
+    }
+
+    /// The pool of descriptions with embeddings, read when it is first wanted.
+    pub fn pool(&self) -> Result<&Pool> {
+        if let Some(pool) = self.pool.get() {
+            return Ok(pool);
+        }
+        let pool = Pool::read(&self.directory.table(Table::Texts))?;
+        Ok(self.pool.get_or_init(|| pool))
+    }
+
+    /// Heads of a run (this one or another) by how much what they say resembles what `head` says, most alike first: the
+    /// correlation of the variances along the texts that both pools have, less each run's mean over heads. The head itself
+    /// is left out.
+    pub fn similar(&self, head: HeadId, other: &Self) -> Result<Vec<(HeadId, f32)>> {
+        self.readout(head)?;
+        let itself = self.name() == other.name();
+        let mut found = self.profiles()?.compare(head, other.profiles()?);
+        found.retain(|(theirs, _)| !(itself && *theirs == head));
+        found.sort_by(|one, two| two.1.total_cmp(&one.1).then(one.0.cmp(&two.0)));
+        Ok(found)
+    }
+
+    /// Figures of all heads that have moments, computed when they are first wanted.
+    pub fn figures(&self) -> &BTreeMap<HeadId, HeadFigures> {
+        self.figures.get_or_init(|| {
+            let heads: Vec<_> = self.readouts.iter().collect();
+            let own = heads.into_par_iter().filter_map(|(head, readout)| {
+                let moments = self.moments.get(head).filter(|row| row.mean.len() == readout.head_dim + 3)?;
+                Some((*head, HeadFigures::new(readout, moments)))
+            });
+            let mut figures: BTreeMap<HeadId, HeadFigures> = own.collect();
+            HeadFigures::share(figures.values_mut());
+            figures
+        })
+    }
+
+    fn profiles(&self) -> Result<&Profiles> {
+        if let Some(profiles) = self.profiles.get() {
+            return Ok(profiles);
+        }
+        let profiles = Profiles::new(self.pool()?, &self.readouts, &self.moments);
+        Ok(self.profiles.get_or_init(|| profiles))
+    }
+
+    /// Length of the joint embedding.
+    pub fn d(&self) -> usize {
+        self.readouts.values().next().map_or(0, |readout| readout.d)
+    }
+
+    /// Layers that were extracted, ascending.
+    pub fn layers(&self) -> Vec<u32> {
+        self.heads().map(|head| head.layer).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Properties in alphabetical order, each with its heads.
+    pub fn properties(&self) -> &BTreeMap<String, BTreeSet<HeadId>> {
+        &self.properties
+    }
+
+    /// Readout of a head.
+    pub fn readout(&self, head: HeadId) -> Result<&Readout> {
+        self.readouts.get(&head).ok_or_else(|| {
+            let mut heads = self.heads();
+            let first = heads.next().unwrap_or(head);
+            ExploreError::NoHead { head, run: self.name(), first, last: heads.last().unwrap_or(first) }
+        })
+    }
+
+    /// The heads of a selection, by layer and head; never none.
+    pub fn resolve(&self, selection: &HeadSelection) -> Result<Vec<HeadId>> {
+        match selection {
+            HeadSelection::All => Ok(self.heads().collect()),
+            HeadSelection::Head(head) => self.readout(*head).map(|_there| vec![*head]),
+            HeadSelection::Layer(layer) => {
+                let heads: Vec<HeadId> = self.heads().filter(|head| head.layer == *layer).collect();
+                if heads.is_empty() {
+                    let layers = self.layers();
+                    let (first, last) = (layers.first().copied(), layers.last().copied());
+                    let (first, last) = (first.unwrap_or(0), last.unwrap_or(0));
+                    return Err(ExploreError::NoLayer { layer: *layer, run: self.name(), first, last });
+                }
+                Ok(heads)
+            }
+            HeadSelection::Property(property) => {
+                // Names that differ in case alone are one property, as for the scores.
+                let found = self.properties.iter().filter(|(name, _)| name.eq_ignore_ascii_case(property));
+                let heads: BTreeSet<HeadId> = found.flat_map(|(_, heads)| heads).copied().collect();
+                let heads: Vec<HeadId> = heads.into_iter().filter(|head| self.readouts.contains_key(head)).collect();
+                if heads.is_empty() {
+                    let names: Vec<&str> = self.properties.keys().map(String::as_str).collect();
+                    let known =
+                        if names.is_empty() { "none yet (run `headspan label`)".to_owned() } else { names.join(", ") };
+                    return Err(ExploreError::NoProperty { property: property.clone(), run: self.name(), known });
+                }
+                Ok(heads)
+            }
+        }
+    }
+
+    /// An image by its position in the data set.
+    pub fn image(&self, index: u64) -> Result<&ImageRow> {
+        let found = usize::try_from(index).ok().and_then(|index| self.images.get(index));
+        found.ok_or_else(|| ExploreError::NoImage { image: format!("#{index}"), run: self.name() })
+    }
+
+    /// An image by its id.
+    pub fn image_by_id(&self, id: &str) -> Result<&ImageRow> {
+        let row = |place: &u32| &self.images[*place as usize];
+        let found = self.by_id.binary_search_by_key(&id, |place| row(place).image_id.as_str());
+        found.map(|found| row(&self.by_id[found])).map_err(|_insertion| self.no_image(id))
+    }
+
+    /// Row of an image in the activations.
+    pub(crate) fn row_of(&self, image: u64) -> Result<usize> {
+        let row = self.image(image)?;
+        if row.status != ImageStatus::Ok {
+            return Err(self.no_image(&row.image_id));
+        }
+        let rows = self.rows()?;
+        // Parts are in data set order.
+        rows.image_index.binary_search(&image).map_err(|_insertion| self.no_image(&row.image_id))
+    }
+
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
+    pub(crate) fn rows(&self) -> Result<Arc<Rows>> {
+        self.columns.rows()
+    }
+
+    pub(crate) fn column(&self, head: HeadId) -> Result<Arc<HeadColumn>> {
+        self.columns.head(head)
+    }
+
+    fn no_image(&self, id: &str) -> ExploreError {
+        ExploreError::NoImage { image: id.to_owned(), run: self.name() }
+    }
+}
+
+fn name_of(directory: &RunDirectory) -> String {
+    format!("{}/{}", directory.id().dataset(), directory.id().model())
+}
+
+fn readout(mut row: ReadoutRow) -> (HeadId, Readout) {
+    // Reading grows vectors by doubling.
+    row.readout.shrink_to_fit();
+    let head = HeadId { layer: row.layer, head: row.head };
+    let (layer, number) = (row.layer as usize, row.head as usize);
+    let (d, head_dim) = (row.d as usize, row.head_dim as usize);
+    (head, Readout { layer, head: number, d, head_dim, matrix: row.readout })
+}
+
+fn moments_of(mut row: MomentsRow) -> (HeadId, MomentsRow) {
+    row.second_moment.shrink_to_fit();
+    (HeadId { layer: row.layer, head: row.head }, row)
+}
+
+fn properties(labels: &BTreeMap<HeadId, LabelRow>) -> BTreeMap<String, BTreeSet<HeadId>> {
+    let mut properties: BTreeMap<String, BTreeSet<HeadId>> = BTreeMap::new();
+    for (head, label) in labels {
+        if let Some(property) = &label.property {
+            properties.entry(property.clone()).or_default().insert(*head);
+        }
+    }
+    properties
+}
+
+/// Rows of a table, none if there is no such file.
+fn optional<R: headspan_artifacts::Row>(path: &Path) -> Result<Vec<R>> {
+    if path.exists() { Ok(read_rows(path)?) } else { Ok(Vec::new()) }
+}

@@ -1,0 +1,118 @@
+use headspan_artifacts::HeadId;
+use headspan_model::Readout;
+use serde::Serialize;
+
+use crate::{
+    error::{ExploreError, Result},
+    model::ImageTrace,
+    neighbours::{dot, into_head},
+    run::ExploreRun,
+    selection::HeadSelection,
+};
+
+/// How much each token of an image contributes to a direction through some heads.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TokenScores {
+    /// Heads that were summed.
+    pub heads: Vec<HeadId>,
+    /// Patches along one side.
+    pub grid: usize,
+    /// Score of each patch, `[grid, grid]`, rows from the top.
+    pub patches: Vec<f32>,
+    /// Score of the class token, which stands nowhere in the picture.
+    pub class_token: f32,
+}
+
+/// Maps of several directions on one scale.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ContrastiveMaps {
+    /// A map for each direction.
+    pub maps: Vec<TokenScores>,
+    /// For each direction its map less the largest of the others, `[grid, grid]`: above zero where it wins.
+    pub differences: Vec<Vec<f32>>,
+    /// The largest absolute value of all differences: the one scale to show them on.
+    pub scale: f32,
+}
+
+impl TokenScores {
+    /// Sum over all tokens: the heads' contribution to the direction, `Σ_h t · c_h`.
+    pub fn total(&self) -> f64 {
+        f64::from(self.class_token) + self.patches.iter().map(|score| f64::from(*score)).sum::<f64>()
+    }
+}
+
+/// Topic segmentation (arXiv 2409.06579, section 5): the score of token `n` for direction `t` is
+/// `Σ_h attention_h[n] · v_n[h] · R_hᵀ t / (σ|r|)`, and its even share of the constant terms. `direction` is `[d]`: a text's
+/// embedding, or what a neighbour is made of. The image must have been traced with the layers of the selection.
+pub fn segment(run: &ExploreRun, trace: &ImageTrace, heads: &HeadSelection, direction: &[f32]) -> Result<TokenScores> {
+    let heads = run.resolve(heads)?;
+    let d = run.d();
+    if direction.len() != d || direction.iter().any(|value| !value.is_finite()) {
+        let found = format!("{} numbers", direction.len());
+        return Err(ExploreError::Invalid { what: "the direction", found, expected: format!("{d} finite numbers") });
+    }
+    let readouts = heads.iter().map(|head| run.readout(*head)).collect::<Result<Vec<_>>>()?;
+    let (patches, class_token) = token_scores(&heads, &readouts, trace, direction)?;
+    Ok(TokenScores { heads, grid: trace.grid, patches, class_token })
+}
+
+/// Scores of the patches and of the class token for a direction `[d]` through heads, each with its readout.
+pub(crate) fn token_scores(
+    heads: &[HeadId],
+    readouts: &[&Readout],
+    trace: &ImageTrace,
+    direction: &[f32],
+) -> Result<(Vec<f32>, f32)> {
+    let direction: Vec<f64> = direction.iter().map(|value| f64::from(*value)).collect();
+    let mut scores = vec![0.0_f64; trace.grid * trace.grid + 1];
+    for (head, readout) in heads.iter().zip(readouts) {
+        let into_head = into_head(readout, &direction, 1.0);
+        let (weights, constants) = into_head.split_at(readout.head_dim);
+        let layer = trace.layer(head.layer)?;
+        let row = head.head as usize * layer.tokens;
+        let attention = &layer.attention[row..][..layer.tokens];
+        let values = &layer.values[row * layer.head_dim..][..layer.tokens * layer.head_dim];
+        let constant: f64 = constants.iter().zip(trace.scalars).map(|(weight, s)| f64::from(weight * s)).sum();
+        let share = constant / layer.tokens as f64;
+        for ((score, attention), value) in scores.iter_mut().zip(attention).zip(values.chunks_exact(layer.head_dim)) {
+            *score += f64::from(attention * trace.scalars[0] * dot(value, weights)) + share;
+        }
+    }
+    let patches = scores[1..].iter().map(|score| *score as f32).collect();
+    Ok((patches, scores[0] as f32))
+}
+
+/// Contrastive segmentation: a map for each direction, and where it is ahead of all the others.
+pub fn contrast(
+    run: &ExploreRun,
+    trace: &ImageTrace,
+    heads: &HeadSelection,
+    directions: &[&[f32]],
+) -> Result<ContrastiveMaps> {
+    if directions.len() < 2 {
+        let found = directions.len().to_string();
+        return Err(ExploreError::Invalid { what: "texts to contrast", found, expected: "two or more".to_owned() });
+    }
+    let maps = directions.iter().map(|direction| segment(run, trace, heads, direction)).collect::<Result<Vec<_>>>()?;
+    let against = |own: usize, patch: usize| {
+        let others = maps.iter().enumerate().filter(|(index, _)| *index != own);
+        others.map(|(_, map)| map.patches[patch]).fold(f32::NEG_INFINITY, f32::max)
+    };
+    let differences: Vec<Vec<f32>> = maps
+        .iter()
+        .enumerate()
+        .map(|(own, map)| map.patches.iter().enumerate().map(|(patch, score)| score - against(own, patch)).collect())
+        .collect();
+    let scale = differences.iter().flatten().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    Ok(ContrastiveMaps { maps, differences, scale })
+}
+
+impl ExploreRun {
+    /// Why an image is near a query: its mean contribution under the heads, divided by their number, so that
+    /// [`segment`]ing the query with it gives the patches' parts of the dot product.
+    pub fn reason(&self, image: u64, heads: &HeadSelection) -> Result<Vec<f32>> {
+        let heads = self.resolve(heads)?;
+        let direction = self.direction(crate::neighbours::Query::Image(image), &heads)?;
+        Ok(direction.iter().map(|value| (value / heads.len() as f64) as f32).collect())
+    }
+}

@@ -1,0 +1,127 @@
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderName, HeaderValue, header},
+    middleware::{self, Next},
+    response::Response,
+    routing::{get, post},
+};
+use headspan_artifacts::HeadId;
+
+use crate::{
+    files::{image, seen, upload, uploaded},
+    handlers::{analysis, head, nothing, overview},
+    pages,
+    token::{allowed, refusal},
+    uploads::Uploads,
+    work::Work,
+};
+use headspan_query::RunAccess;
+
+/// How the explorer serves.
+#[derive(Debug, Clone)]
+pub struct ExplorerSettings {
+    /// Questions answered at once.
+    pub workers: NonZeroUsize,
+    /// Questions accepted at once, those that wait included; more are turned away with 429.
+    pub accepted: usize,
+    /// Longest time for an answer.
+    pub patience: Duration,
+    /// Largest upload in bytes.
+    pub upload_bytes: usize,
+    /// Most pixels of an upload.
+    pub upload_pixels: u64,
+    /// Bytes of decoded uploads kept.
+    pub kept_bytes: usize,
+    /// Token that every request must carry, if any: `Authorization: Bearer`, or `Basic` with any name and the token as the
+    /// password, which is what a browser asks for.
+    pub token: Option<String>,
+}
+
+impl Default for ExplorerSettings {
+    fn default() -> Self {
+        Self {
+            workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            accepted: 256,
+            patience: Duration::from_secs(30),
+            upload_bytes: 16 << 20,
+            upload_pixels: 40_000_000,
+            kept_bytes: 128 << 20,
+            token: None,
+        }
+    }
+}
+
+/// The explorer over one or several runs.
+#[derive(Clone)]
+pub struct Explorer {
+    shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    /// Runs by `dataset/model`.
+    pub(super) subjects: BTreeMap<String, Arc<dyn RunAccess>>,
+    pub(super) uploads: Uploads,
+    pub(super) work: Work,
+    pub(super) settings: ExplorerSettings,
+}
+
+impl Explorer {
+    /// An explorer over runs.
+    pub fn new(subjects: Vec<Arc<dyn RunAccess>>, settings: ExplorerSettings) -> Self {
+        let work = Work::new(settings.workers.get(), settings.accepted, settings.patience);
+        let subjects = subjects.into_iter().map(|subject| (subject.run().name(), subject)).collect();
+        let uploads = Uploads::new(settings.kept_bytes);
+        Self { shared: Arc::new(Shared { subjects, uploads, work, settings }) }
+    }
+
+    /// The application; to be served on a listener.
+    pub fn router(&self) -> Router {
+        let shared = Arc::clone(&self.shared);
+        Router::new()
+            .route("/", get(overview))
+            .route("/{page}", get(overview))
+            .route("/r/{dataset}/{model}/{page}", get(analysis))
+            .route("/r/{dataset}/{model}/head/{page}", get(head))
+            .route("/r/{dataset}/{model}/image/{page}", get(image))
+            .route("/r/{dataset}/{model}/seen/{page}", get(seen))
+            .route("/upload/{page}", get(uploaded))
+            .route("/upload", post(upload))
+            .route("/assets/{page}", get(pages::asset))
+            .fallback(nothing)
+            .layer(DefaultBodyLimit::max(self.shared.settings.upload_bytes))
+            .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard))
+            .with_state(shared)
+    }
+}
+
+/// Headers that keep a page to itself, and the token where one is set.
+async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    const HEADERS: [(HeaderName, &str); 5] = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; img-src 'self' blob:; style-src 'self'; script-src 'self'; connect-src 'self'; \
+             form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ];
+    let mut response = if allowed(request.headers(), shared.settings.token.as_deref()) {
+        next.run(request).await
+    } else {
+        refusal(request.uri().path())
+    };
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// A head's page.
+pub(super) fn head_path(run: &str, head: HeadId) -> String {
+    format!("/r/{run}/head/{head}")
+}

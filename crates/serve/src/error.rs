@@ -1,0 +1,115 @@
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use headspan_artifacts::ArtifactError;
+use serde_json::json;
+
+use crate::{pages::error_page, place::Form};
+use headspan_query::AccessError;
+use headspan_query::{ExploreError, SelectionError};
+
+/// What a client is told when there is no answer.
+#[derive(Debug)]
+pub(super) struct WebError {
+    pub(super) status: StatusCode,
+    pub(super) message: String,
+    /// Whether a machine asked, which is told in JSON.
+    pub(super) json: bool,
+    /// Path and query of the page that asked, where it is another than the one that fails.
+    back: Option<String>,
+    /// The run that the question is about, if it is one that is shown.
+    run: Option<String>,
+}
+
+impl WebError {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), json: false, back: None, run: None }
+    }
+
+    /// The question itself is wrong.
+    pub(super) fn question(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// There is no such thing.
+    pub(super) fn absent(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// In the form that the answer was wanted in, as far as an error has it.
+    pub(super) fn in_form(mut self, form: Form) -> Self {
+        self.json = form != Form::Page;
+        self
+    }
+
+    /// With a link to the page that asked, which must be one of this server.
+    pub(super) fn leading_back(mut self, page: String) -> Self {
+        self.back = Some(page);
+        self
+    }
+
+    /// With the way to the other pages of a run.
+    pub(super) fn of_run(mut self, run: String) -> Self {
+        self.run = Some(run);
+        self
+    }
+}
+
+impl IntoResponse for WebError {
+    fn into_response(self) -> Response {
+        if self.status.is_server_error() {
+            tracing::error!("{}: {}", self.status, self.message);
+        }
+        if self.json {
+            return (self.status, Json(json!({ "error": self.message, "status": self.status.as_u16() })))
+                .into_response();
+        }
+        (self.status, error_page(self.status, &self.message, self.run.as_deref(), self.back.as_deref())).into_response()
+    }
+}
+
+impl From<ExploreError> for WebError {
+    fn from(error: ExploreError) -> Self {
+        let status = match &error {
+            ExploreError::NoHead { .. }
+            | ExploreError::NoLayer { .. }
+            | ExploreError::NoProperty { .. }
+            | ExploreError::NoImage { .. }
+            | ExploreError::NoClass { .. } => StatusCode::NOT_FOUND,
+            ExploreError::Invalid { .. } => StatusCode::BAD_REQUEST,
+            // Files that were there at the start and are not now.
+            ExploreError::Artifact(ArtifactError::Io(_) | ArtifactError::Replaced { .. })
+            | ExploreError::Empty { .. }
+            | ExploreError::MixedParts { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, with_causes(&error))
+    }
+}
+
+impl From<AccessError> for WebError {
+    fn from(error: AccessError) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, with_causes(&error))
+    }
+}
+
+impl From<SelectionError> for WebError {
+    fn from(error: SelectionError) -> Self {
+        Self::question(error.to_string())
+    }
+}
+
+/// An error and its causes in one line, a cause left out where the line already has it.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    for cause in std::iter::successors(error.source(), |cause| cause.source()) {
+        let cause = cause.to_string();
+        if !line.contains(&cause) {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+    }
+    line
+}

@@ -1,0 +1,139 @@
+use serde::Serialize;
+
+use super::layout::counted;
+use crate::error::WebError;
+use headspan_query::{
+    Columns, ExploreRun, HeadSelection, ImageTrace, Scale, contrast, patch_columns, segment as token_scores,
+};
+
+/// Heat maps on one scale.
+#[derive(Debug, Serialize)]
+pub(crate) struct Maps {
+    pub(super) grid: usize,
+    pub(super) heads: usize,
+    pub(super) scale: Scale,
+    /// Whether a text was longer than the model's context. The pages say it, beside their answer.
+    #[serde(skip)]
+    pub(super) cut: bool,
+    /// Of one text its scores, of several the lead of each over the best of the others.
+    pub(super) shown: Vec<Map>,
+    /// Of several texts the scores of each, which the leads are differences of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) texts: Vec<TextScores>,
+    /// Of several texts the position of the one that is ahead, for each patch.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) winners: Vec<usize>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Map {
+    pub(super) title: String,
+    /// `[grid, grid]`, rows from the top.
+    pub(super) scores: Vec<f32>,
+    /// Part of the score that stands at the class token, nowhere in the picture.
+    pub(super) class_token: f32,
+    /// Score of all tokens together.
+    pub(super) total: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct TextScores {
+    pub(super) title: String,
+    /// `[grid, grid]`, rows from the top.
+    pub(super) scores: Vec<f32>,
+}
+
+impl Maps {
+    /// Of one text its scores, of several the lead of each over the others. The texts come as
+    /// [`ExploreModel::embed`] gives them.
+    ///
+    /// [`ExploreModel::embed`]: crate::ExploreModel::embed
+    pub(crate) fn of_texts(
+        run: &ExploreRun,
+        trace: &ImageTrace,
+        heads: &HeadSelection,
+        texts: &[String],
+        embeddings: &[(Vec<f32>, bool)],
+    ) -> Result<Self, WebError> {
+        let directions: Vec<&[f32]> = embeddings.iter().map(|(text, _cut)| text.as_slice()).collect();
+        let cut = embeddings.iter().any(|(_, cut)| *cut);
+        if let [only] = directions[..] {
+            let found = Self::single(run, trace, heads, &texts[0], only)?;
+            let scale = Scale::around_zero_of(&found.shown[0].scores);
+            return Ok(Self { scale, cut, ..found });
+        }
+        let found = contrast(run, trace, heads, &directions)?;
+        let (grid, count) = (found.maps[0].grid, found.maps[0].heads.len());
+        let shown = texts.iter().zip(&found.maps).zip(found.differences).map(|((text, map), scores)| Map {
+            title: text.clone(),
+            scores,
+            class_token: map.class_token,
+            total: map.total(),
+        });
+        let shown: Vec<Map> = shown.collect();
+        let texts = texts.iter().zip(found.maps);
+        let texts: Vec<TextScores> =
+            texts.map(|(text, map)| TextScores { title: text.clone(), scores: map.patches }).collect();
+        // The texts and their differences are shown side by side, so the scale holds them all.
+        let scale = Scale::around_zero_of(texts.iter().flat_map(|text| &text.scores).chain([&found.scale]));
+        let winners = (0..grid * grid).map(|patch| ahead(&texts, patch)).collect();
+        Ok(Self { grid, heads: count, scale, cut, shown, texts, winners })
+    }
+
+    /// Of the direction in which a neighbour lies.
+    pub(crate) fn of_direction(
+        run: &ExploreRun,
+        trace: &ImageTrace,
+        heads: &HeadSelection,
+        neighbour: u64,
+        direction: &[f32],
+    ) -> Result<Self, WebError> {
+        Self::single(run, trace, heads, &format!("near image {neighbour}"), direction)
+    }
+
+    fn single(
+        run: &ExploreRun,
+        trace: &ImageTrace,
+        heads: &HeadSelection,
+        title: &str,
+        direction: &[f32],
+    ) -> Result<Self, WebError> {
+        let found = token_scores(run, trace, heads, direction)?;
+        let (grid, heads, scale) = (found.grid, found.heads.len(), Scale::of(&found.patches));
+        let (class_token, total) = (found.class_token, found.total());
+        let map = Map { title: title.to_owned(), scores: found.patches, class_token, total };
+        Ok(Self { grid, heads, scale, cut: false, shown: vec![map], texts: Vec::new(), winners: Vec::new() })
+    }
+
+    /// One row a patch of each map.
+    pub(super) fn table(&self) -> Columns {
+        patch_columns(&self.grids())
+    }
+
+    /// Patches along one side, title and scores of each map.
+    pub(super) fn grids(&self) -> Vec<(usize, &str, &[f32])> {
+        self.shown.iter().map(|map| (self.grid, map.title.as_str(), map.scores.as_slice())).collect()
+    }
+
+    /// What was summed, in words.
+    pub(super) fn summary(&self) -> String {
+        format!("{0} × {0} patches, summed over {1}", self.grid, counted(self.heads, "head"))
+    }
+
+    /// One scale for the maps of several answers, if they have maps of one kind.
+    pub(super) fn common_scale<'a>(answers: impl Iterator<Item = &'a Self>) -> Option<Scale> {
+        let scales = answers.map(|answer| answer.scale);
+        scales.reduce(|one, other| Scale {
+            low: one.low.min(other.low),
+            high: one.high.max(other.high),
+            diverging: one.diverging || other.diverging,
+        })
+    }
+}
+
+/// The text with the largest score in a patch; of equal ones the first.
+fn ahead(texts: &[TextScores], patch: usize) -> usize {
+    let better =
+        |best: usize, text: usize| if texts[text].scores[patch] > texts[best].scores[patch] { text } else { best };
+    (0..texts.len()).fold(0, better)
+}

@@ -1,0 +1,319 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow_array::{BooleanArray, Float64Array, StringArray, UInt32Array};
+use headspan_artifacts::HeadId;
+use maud::{Markup, html};
+use serde::Serialize;
+
+use super::{
+    accents::Accents,
+    filter::{filter, properties},
+    layout::{Title, formats, heading, page, urlencoded},
+    scatter::{Axis, scatter},
+};
+use crate::{
+    app::{Shared, head_path},
+    ask::Fields,
+    error::WebError,
+    place::Page,
+};
+use headspan_query::{Columns, ExploreRun, HeadFigures};
+
+/// Texts of a head that are looked at, as in the paper.
+pub(super) const TEXTS: usize = 5;
+
+/// All heads of all runs.
+#[derive(Debug, Serialize)]
+pub(crate) struct Overview {
+    pub(super) models: Vec<ModelOverview>,
+    /// Heads by property, then by run.
+    pub(super) properties: BTreeMap<String, BTreeMap<String, usize>>,
+    pub(super) run: Option<String>,
+    pub(super) property: Option<String>,
+    pub(super) text: Option<String>,
+    pub(super) consistent: usize,
+    x: Axis,
+    y: Axis,
+    #[serde(skip)]
+    pub(super) runs: Vec<String>,
+    #[serde(skip)]
+    pub(super) query: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ModelOverview {
+    pub(super) run: String,
+    labeller: Option<&'static str>,
+    /// What is wrong with the run's artifacts, if anything.
+    notices: Vec<String>,
+    entanglement: Option<f64>,
+    association: Option<f64>,
+    images: usize,
+    /// Share of fitting texts, over the heads of a property.
+    by_property: BTreeMap<String, f64>,
+    pub(super) layers: Vec<(u32, Vec<HeadCell>)>,
+}
+
+/// One head of the matrix.
+#[derive(Debug, Serialize)]
+pub(super) struct HeadCell {
+    pub(super) head: HeadId,
+    pub(super) name: String,
+    pub(super) property: Option<String>,
+    /// Texts of the first five that are consistent with the property, of those that were judged.
+    pub(super) consistent: Option<(usize, usize)>,
+    pub(super) texts: Vec<String>,
+    /// Share of the head's variance along its first text, and along all of its texts.
+    pub(super) first_share: Option<f64>,
+    pub(super) span_share: Option<f64>,
+    pub(super) figures: Option<HeadFigures>,
+    /// Whether the filter leaves it.
+    pub(super) shown: bool,
+}
+
+impl Overview {
+    pub(crate) fn new(shared: &Shared, fields: &Fields) -> Result<Self, WebError> {
+        let own = |key: &str| fields.get(key).map(str::to_owned);
+        let mut overview = Self {
+            models: Vec::new(),
+            properties: BTreeMap::new(),
+            run: own("run"),
+            property: own("property"),
+            text: own("text"),
+            consistent: fields.optional_number("consistent")?.unwrap_or(0),
+            x: Axis::read(fields.get("x"), Axis::Variance)?,
+            y: Axis::read(fields.get("y"), Axis::Consistent)?,
+            runs: shared.subjects.keys().cloned().collect(),
+            query: fields.text(),
+        };
+        if let Some(run) = overview.run.as_ref().filter(|run| !shared.subjects.contains_key(*run)) {
+            return Err(WebError::absent(format!("no run `{run}` is shown; there are {}", overview.runs.join(", "))));
+        }
+        for (name, subject) in &shared.subjects {
+            if overview.run.as_ref().is_some_and(|run| run != name) {
+                continue;
+            }
+            let model = ModelOverview::new(name, subject.run(), subject.notices(), &overview);
+            for cell in model.layers.iter().flat_map(|(_, cells)| cells) {
+                if let Some(property) = &cell.property {
+                    *overview.properties.entry(property.clone()).or_default().entry(name.clone()).or_default() += 1;
+                }
+            }
+            overview.models.push(model);
+        }
+        Ok(overview)
+    }
+
+    /// What the heads are filtered by, in words.
+    fn filtered(&self) -> String {
+        let text = self.text.iter().map(|text| format!("“{text}”"));
+        self.run.iter().chain(&self.property).cloned().chain(text).collect::<Vec<_>>().join(", ")
+    }
+
+    fn leaves(&self, cell: &HeadCell) -> bool {
+        let property = self.property.as_ref().is_none_or(|wanted| cell.property.as_ref() == Some(wanted));
+        let text = self.text.as_ref().is_none_or(|wanted| {
+            let wanted = wanted.to_lowercase();
+            cell.texts.iter().any(|text| text.to_lowercase().contains(&wanted))
+        });
+        property && text && cell.consistent.map_or(0, |(yes, _)| yes) >= self.consistent
+    }
+}
+
+impl ModelOverview {
+    fn new(name: &str, run: &ExploreRun, notices: Vec<String>, filter: &Overview) -> Self {
+        let labeller = run.labeller();
+        let (mut entanglement, mut association) = (None, None);
+        for row in run.metrics().iter().filter(|row| Some(row.labeller.as_str()) == labeller) {
+            match (row.scope.as_str(), row.metric.as_str()) {
+                ("model", "entanglement_repeated") => entanglement = row.value,
+                ("model", "association_associated_heads") => association = row.value,
+                _ => {}
+            }
+        }
+        let mut layers: BTreeMap<u32, Vec<HeadCell>> = BTreeMap::new();
+        let mut texts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+        for mut cell in cells(run) {
+            cell.shown = filter.leaves(&cell);
+            if let (Some(property), Some((yes, judged))) = (&cell.property, cell.consistent) {
+                let sum = texts.entry(property.clone()).or_default();
+                *sum = (sum.0 + yes, sum.1 + judged);
+            }
+            layers.entry(cell.head.layer).or_default().push(cell);
+        }
+        Self {
+            run: name.to_owned(),
+            labeller,
+            notices,
+            entanglement,
+            association,
+            images: run.images().len(),
+            by_property: texts.into_iter().map(|(name, (yes, all))| (name, yes as f64 / all as f64)).collect(),
+            layers: layers.into_iter().rev().collect(),
+        }
+    }
+
+    pub(super) fn cells(&self) -> impl Iterator<Item = &HeadCell> {
+        self.layers.iter().flat_map(|(_, cells)| cells)
+    }
+}
+
+fn cells(run: &ExploreRun) -> Vec<HeadCell> {
+    let figures = run.figures();
+    let cell = |head: HeadId| {
+        let label = run.label(head);
+        let picks = run.textspan(head);
+        let judged: Vec<bool> = label.iter().flat_map(|row| row.consistent.iter().flatten().copied()).collect();
+        let consistent = judged.iter().filter(|yes| **yes).count();
+        HeadCell {
+            head,
+            name: head.to_string(),
+            property: label.and_then(|row| row.property.clone()),
+            consistent: (!judged.is_empty()).then_some((consistent, judged.len())),
+            texts: picks.iter().take(TEXTS).map(|row| row.text.clone()).collect(),
+            first_share: picks.first().map(|row| row.variance_share),
+            span_share: picks.last().map(|row| row.cumulative_share),
+            figures: figures.get(&head).copied(),
+            shown: true,
+        }
+    };
+    run.heads().map(cell).collect()
+}
+
+/// Class of a cell's colour: how many of its texts fit its property.
+pub(super) fn shade(cell: &HeadCell) -> String {
+    match cell.consistent {
+        Some((yes, judged)) => format!("a{}", (5 * yes + judged / 2) / judged.max(1)),
+        None => "none".to_owned(),
+    }
+}
+
+impl Page for Overview {
+    fn html(&self, shared: &Shared) -> Markup {
+        let accents = Accents::of(shared);
+        page(
+            &Title { section: "Heads", asked: self.filtered() },
+            None,
+            &html! {
+                (heading("What the heads look at", "Each cell is an attention head of a CLIP model: its property, and how many of its first five texts fit it."))
+                (filter(self))
+                (properties(self, &accents))
+                @for model in &self.models { (matrix(model, &accents)) }
+                (scatter(&self.models, self.x, self.y, &self.query, &accents))
+                (property_table(self, &accents))
+                p.hint { "This table of heads: " (formats("/index", &self.query)) }
+            },
+        )
+    }
+
+    /// One row a head.
+    fn table(&self) -> Columns {
+        let rows = || self.models.iter().flat_map(|model| model.cells().map(move |cell| (model, cell)));
+        let strings =
+            |value: fn(&HeadCell) -> Option<&str>| -> StringArray { rows().map(|(_, cell)| value(cell)).collect() };
+        let numbers =
+            |value: fn(&HeadCell) -> Option<f64>| -> Float64Array { rows().map(|(_, cell)| value(cell)).collect() };
+        vec![
+            ("run", Arc::new(StringArray::from_iter_values(rows().map(|(model, _)| &model.run)))),
+            ("layer", Arc::new(rows().map(|(_, cell)| cell.head.layer).collect::<UInt32Array>())),
+            ("head", Arc::new(rows().map(|(_, cell)| cell.head.head).collect::<UInt32Array>())),
+            ("property", Arc::new(strings(|cell| cell.property.as_deref()))),
+            (
+                "consistent",
+                Arc::new(rows().map(|(_, cell)| cell.consistent.map(|(yes, _)| yes as u32)).collect::<UInt32Array>()),
+            ),
+            (
+                "judged",
+                Arc::new(
+                    rows().map(|(_, cell)| cell.consistent.map(|(_, judged)| judged as u32)).collect::<UInt32Array>(),
+                ),
+            ),
+            ("first_text", Arc::new(strings(|cell| cell.texts.first().map(String::as_str)))),
+            ("first_share", Arc::new(numbers(|cell| cell.first_share))),
+            ("span_share", Arc::new(numbers(|cell| cell.span_share))),
+            ("variance", Arc::new(numbers(|cell| cell.figures.map(|figures| figures.variance)))),
+            ("variance_share", Arc::new(numbers(|cell| cell.figures.map(|figures| figures.variance_share)))),
+            ("effective_rank", Arc::new(numbers(|cell| cell.figures.map(|figures| figures.effective_rank)))),
+            ("mean_length", Arc::new(numbers(|cell| cell.figures.map(|figures| figures.mean_length)))),
+            ("shown", Arc::new(rows().map(|(_, cell)| Some(cell.shown)).collect::<BooleanArray>())),
+        ]
+    }
+}
+
+fn matrix(model: &ModelOverview, accents: &Accents) -> Markup {
+    let score = |value: Option<f64>| value.map_or_else(|| "n/a".to_owned(), |value| format!("{value:.3}"));
+    let widest = model.layers.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
+    html! {
+        section.model {
+            div.title {
+                h2 { (model.run) }
+                dl.numbers {
+                    div { dt { "entanglement ↓" } dd { (score(model.entanglement)) } }
+                    div { dt { "association ↑" } dd { (score(model.association)) } }
+                    div { dt { "images" } dd { (model.images) } }
+                    div { dt { "labels by" } dd { (model.labeller.unwrap_or("nobody yet")) } }
+                }
+            }
+            @for notice in &model.notices { p.error role="note" { (notice) } }
+            div.scroll tabindex="0" role="region" aria-label={ "Heads of " (model.run) } {
+                table.matrix {
+                    thead { tr { th scope="col" { "layer" } @for head in 0..widest { th scope="col" { "H" (head) } } } }
+                    tbody {
+                        @for (layer, cells) in &model.layers {
+                            tr { th scope="row" { "L" (layer) } @for cell in cells { (matrix_cell(model, cell, accents)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn matrix_cell(model: &ModelOverview, cell: &HeadCell, accents: &Accents) -> Markup {
+    html! {
+        td class={ (shade(cell)) @if !cell.shown { " dim" } } {
+            a.(accents.class(cell.property.as_deref())) href=(head_path(&model.run, cell.head)) title=(cell.texts.join("\n")) {
+                span.property { (cell.property.as_deref().unwrap_or("no label")) }
+                span.fit { @match cell.consistent {
+                    Some((yes, judged)) => { (yes) "/" (judged) },
+                    None => { "n/a" },
+                } }
+            }
+        }
+    }
+}
+
+fn property_table(overview: &Overview, accents: &Accents) -> Markup {
+    html! {
+        section {
+            h2 { "Heads by property" }
+            p.hint { "Number of heads, and the share of their first texts that fit the property." }
+            div.scroll tabindex="0" role="region" aria-label="Heads by property" {
+                table {
+                    thead { tr {
+                        th scope="col" { "property" }
+                        @for model in &overview.models { th.number scope="col" { (model.run) } }
+                    } }
+                    tbody {
+                        @for (property, counts) in &overview.properties {
+                            tr {
+                                th scope="row" { (accents.tag(Some(property))) }
+                                @for model in &overview.models {
+                                    td.number {
+                                        @match counts.get(&model.run) {
+                                            Some(count) => {
+                                                a href={ "/r/" (model.run) "/neighbours?heads=" (urlencoded(property)) } { (count) }
+                                                @if let Some(share) = model.by_property.get(property) { " (" (format!("{:.0} %", 100.0 * share)) ")" }
+                                            },
+                                            None => "0",
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
