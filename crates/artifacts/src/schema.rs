@@ -16,13 +16,17 @@ pub(crate) mod keys {
 /// Declares the tables: name and version of the schema. Raise a version when columns change; then say in
 /// [`Row::renamed`] what the old ones were called.
 macro_rules! tables {
-    ($($(#[doc = $what:literal])+ $table:ident = $name:literal, version $version:literal;)+) => {
+    ($($(#[doc = $what:literal])* $table:ident = $name:literal, version $version:literal;)+) => {
         /// The tables of a run (design section 2) that are written whole; the activations are streamed and have their own
         /// writer.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum Table {
-            $($(#[doc = $what])+ $table,)+
+            $(
+                #[doc = concat!("`", $name, ".parquet`.")]
+                $(#[doc = $what])*
+                $table,
+            )+
         }
 
         impl Table {
@@ -43,21 +47,21 @@ macro_rules! tables {
 }
 
 tables! {
-    /// `images.parquet`: the images of the data set.
+    /// The images of the data set.
     Images = "images", version 1;
-    /// `readout.parquet`: the readout of each head.
+    /// The readout of each head.
     Readout = "readout", version 1;
-    /// `moments.parquet`: the moments of each head's output.
+    /// The moments of each head's output.
     Moments = "moments", version 1;
-    /// `texts.parquet`: the descriptions and their embeddings.
+    /// The descriptions and their embeddings.
     Texts = "texts", version 1;
-    /// `categories.parquet`: the prompts of the categories and their embeddings.
+    /// The prompts of the categories and their embeddings.
     Categories = "categories", version 1;
-    /// `textspan.parquet`: the texts that span each head. Version 2 calls the column `rank` `pick` and has `effective_rank`.
+    /// The texts that span each head. Version 2 calls the column `rank` `pick` and has `effective_rank`.
     Textspan = "textspan", version 2;
-    /// `labels.parquet`: a property for each head.
+    /// A property for each head.
     Labels = "labels", version 1;
-    /// `metrics.parquet`: the scores.
+    /// The scores.
     Metrics = "metrics", version 1;
 }
 
