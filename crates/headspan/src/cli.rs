@@ -16,9 +16,7 @@ use headspan_scenes::{Combinations, DatasetFormat};
 
 pub(crate) use evaluate::{EvaluateArgs, Evaluated, SegmentationArgs};
 pub(crate) use explore::ExploreArgs;
-pub(crate) use query::{
-    ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, SegmentArgs, SubjectArgs, WhyArgs,
-};
+pub(crate) use query::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, RunArgs, SegmentArgs, WhyArgs};
 
 use headspan_pipeline::{
     DataOverrides, ImagesOverrides, LabelOverrides, Labeller, Overrides, TextsOverrides, TextspanOverrides,

@@ -62,7 +62,7 @@ pub struct Explorer {
 
 pub(super) struct Shared {
     /// Runs by `dataset/model`.
-    pub(super) subjects: BTreeMap<String, Arc<dyn RunAccess>>,
+    pub(super) runs: BTreeMap<String, Arc<dyn RunAccess>>,
     pub(super) uploads: Uploads,
     pub(super) work: Work,
     pub(super) settings: ExplorerSettings,
@@ -70,11 +70,11 @@ pub(super) struct Shared {
 
 impl Explorer {
     /// An explorer over runs.
-    pub fn new(subjects: Vec<Arc<dyn RunAccess>>, settings: ExplorerSettings) -> Self {
+    pub fn new(runs: Vec<Arc<dyn RunAccess>>, settings: ExplorerSettings) -> Self {
         let work = Work::new(settings.workers.get(), settings.accepted, settings.patience);
-        let subjects = subjects.into_iter().map(|subject| (subject.run().name(), subject)).collect();
+        let runs = runs.into_iter().map(|run| (run.run().name(), run)).collect();
         let uploads = Uploads::new(settings.kept_bytes);
-        Self { shared: Arc::new(Shared { subjects, uploads, work, settings }) }
+        Self { shared: Arc::new(Shared { runs, uploads, work, settings }) }
     }
 
     /// The application; to be served on a listener.

@@ -103,9 +103,9 @@ impl Fields {
     }
 }
 
-/// The subject of a question.
+/// What a question is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Subject {
+pub(super) enum QueryInput {
     /// An image of the run.
     Image(u64),
     /// An upload, by its hash.
@@ -114,7 +114,7 @@ pub(super) enum Subject {
     Text(String),
 }
 
-impl Subject {
+impl QueryInput {
     /// Position of an image of the run.
     pub(super) fn image(&self) -> Option<u64> {
         if let Self::Image(image) = self { Some(*image) } else { None }
@@ -134,14 +134,14 @@ impl Subject {
 /// Neighbours of what, by which heads.
 #[derive(Debug, Clone)]
 pub(super) struct NeighboursAsk {
-    pub(super) subject: Option<Subject>,
+    pub(super) input: Option<QueryInput>,
     pub(super) request: NeighboursRequest,
 }
 
 /// Which texts in which image.
 #[derive(Debug, Clone)]
 pub(super) struct SegmentAsk {
-    pub(super) subject: Option<Subject>,
+    pub(super) input: Option<QueryInput>,
     pub(super) texts: Vec<String>,
     pub(super) heads: HeadSelection,
     pub(super) shading: Shading,
@@ -218,7 +218,7 @@ impl NeighboursAsk {
         let similarity = similarity(fields)?;
         let classes: BTreeSet<String> = fields.all("class").map(str::to_owned).collect();
         let request = NeighboursRequest { heads, count, similarity, classes, farthest: fields.flag("farthest") };
-        Ok(Self { subject: subject(fields, true)?, request })
+        Ok(Self { input: query_input(fields, true)?, request })
     }
 }
 
@@ -230,7 +230,7 @@ impl SegmentAsk {
         }
         texts.iter().try_for_each(|text| short_enough(text))?;
         let shading = fields.either("shading", [("smooth", Shading::Smooth), ("patches", Shading::Patches)])?;
-        Ok(Self { subject: subject(fields, false)?, texts, heads: heads(fields)?, shading })
+        Ok(Self { input: query_input(fields, false)?, texts, heads: heads(fields)?, shading })
     }
 }
 
@@ -250,11 +250,11 @@ fn heads(fields: &Fields) -> Result<HeadSelection, WebError> {
 }
 
 /// The subject that the field `by` names, as far as it is given; else of an upload, an image and a text the first that is.
-fn subject(fields: &Fields, text_counts: bool) -> Result<Option<Subject>, WebError> {
+fn query_input(fields: &Fields, text_counts: bool) -> Result<Option<QueryInput>, WebError> {
     let text = if text_counts { fields.get("text") } else { None };
     match (fields.get("by"), text) {
-        (Some("text"), Some(text)) => return text_subject(text),
-        (Some("image"), _) if fields.get("image").is_some() => return image_subject(fields),
+        (Some("text"), Some(text)) => return text_input(text),
+        (Some("image"), _) if fields.get("image").is_some() => return image_input(fields),
         _ => {}
     }
     if let Some(upload) = fields.get("upload") {
@@ -262,21 +262,21 @@ fn subject(fields: &Fields, text_counts: bool) -> Result<Option<Subject>, WebErr
         if !is_hash {
             return Err(WebError::question("upload: not the name of an upload"));
         }
-        return Ok(Some(Subject::Upload(upload.to_owned())));
+        return Ok(Some(QueryInput::Upload(upload.to_owned())));
     }
     if fields.get("image").is_some() {
-        return image_subject(fields);
+        return image_input(fields);
     }
-    text.map_or(Ok(None), text_subject)
+    text.map_or(Ok(None), text_input)
 }
 
-fn image_subject(fields: &Fields) -> Result<Option<Subject>, WebError> {
-    Ok(fields.optional_number("image")?.map(Subject::Image))
+fn image_input(fields: &Fields) -> Result<Option<QueryInput>, WebError> {
+    Ok(fields.optional_number("image")?.map(QueryInput::Image))
 }
 
-fn text_subject(text: &str) -> Result<Option<Subject>, WebError> {
+fn text_input(text: &str) -> Result<Option<QueryInput>, WebError> {
     short_enough(text)?;
-    Ok(Some(Subject::Text(text.trim().to_owned())))
+    Ok(Some(QueryInput::Text(text.trim().to_owned())))
 }
 
 fn short_enough(text: &str) -> Result<(), WebError> {
@@ -306,17 +306,17 @@ mod tests {
     fn a_question_is_read_from_its_url() -> Result<(), WebError> {
         let ask =
             neighbours("heads=L3.H5&text=a+red%20boat&count=5&similarity=cosine&class=boat&class=fish&farthest=1")?;
-        assert_eq!(ask.subject, Some(Subject::Text("a red boat".to_owned())));
+        assert_eq!(ask.input, Some(QueryInput::Text("a red boat".to_owned())));
         assert_eq!((ask.request.count, ask.request.similarity, ask.request.farthest), (5, Similarity::Cosine, true));
         assert_eq!(ask.request.classes.len(), 2);
         assert_eq!(ask.request.heads.to_string(), "L3.H5");
-        let by = |query: &str| neighbours(query).map(|ask| ask.subject);
-        assert_eq!(by("text=a&image=3")?, Some(Subject::Image(3)));
-        assert_eq!(by("by=text&text=a&image=3")?, Some(Subject::Text("a".to_owned())));
-        assert_eq!(by("by=text&text=&image=3")?, Some(Subject::Image(3)), "nothing was typed");
-        assert_eq!(by("by=image&image=3&upload=0123456789abcdef01234567")?, Some(Subject::Image(3)));
+        let by = |query: &str| neighbours(query).map(|ask| ask.input);
+        assert_eq!(by("text=a&image=3")?, Some(QueryInput::Image(3)));
+        assert_eq!(by("by=text&text=a&image=3")?, Some(QueryInput::Text("a".to_owned())));
+        assert_eq!(by("by=text&text=&image=3")?, Some(QueryInput::Image(3)), "nothing was typed");
+        assert_eq!(by("by=image&image=3&upload=0123456789abcdef01234567")?, Some(QueryInput::Image(3)));
         let empty = neighbours("heads=&text=&image=&upload=")?;
-        assert_eq!((empty.subject, empty.request.heads), (None, HeadSelection::All));
+        assert_eq!((empty.input, empty.request.heads), (None, HeadSelection::All));
         Ok(())
     }
 

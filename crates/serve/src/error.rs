@@ -6,7 +6,7 @@ use axum::{
 use headspan_artifacts::ArtifactError;
 use serde_json::json;
 
-use crate::{pages::error_page, place::Form};
+use crate::{page_request::Form, pages::error_page};
 use headspan_query::AccessError;
 use headspan_query::{ExploreError, SelectionError};
 

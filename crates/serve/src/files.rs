@@ -12,59 +12,56 @@ use headspan_images::{RgbImage8, probe_dimensions};
 
 use crate::{
     app::Shared,
-    ask::{Fields, Subject as Asked},
+    ask::{Fields, QueryInput},
     error::WebError,
     error::with_causes,
     handlers::pixels,
-    place::{Answer, Place},
+    page_request::{Answer, PageRequest},
 };
 use headspan_query::png;
 
 /// Bytes of an image file of the run.
-pub(super) async fn image(place: Place) -> Answer {
-    place
-        .answer(|place| {
-            let subject = place.subject()?;
-            let index: u64 = place.name("page").parse().map_err(|_no_number| WebError::absent("no such image"))?;
-            subject.run().image(index)?;
-            let bytes = subject.image_bytes(index)?;
-            let kind = match bytes.get(..4) {
-                Some([0xff, 0xd8, ..]) => "image/jpeg",
-                Some(b"\x89PNG") => "image/png",
-                Some(b"RIFF") => "image/webp",
-                _ => return Err(WebError::absent("not an image that a browser shows")),
-            };
-            Ok(picture(kind, bytes))
-        })
-        .await
+pub(super) async fn image(page: PageRequest) -> Answer {
+    page.answer(|page| {
+        let access = page.access()?;
+        let index: u64 = page.name("page").parse().map_err(|_no_number| WebError::absent("no such image"))?;
+        access.run().image(index)?;
+        let bytes = access.image_bytes(index)?;
+        let kind = match bytes.get(..4) {
+            Some([0xff, 0xd8, ..]) => "image/jpeg",
+            Some(b"\x89PNG") => "image/png",
+            Some(b"RIFF") => "image/webp",
+            _ => return Err(WebError::absent("not an image that a browser shows")),
+        };
+        Ok(picture(kind, bytes))
+    })
+    .await
 }
 
 /// What the model sees of an image of the run (`12.png`) or of an upload (`<hash>.png`): the centre, at the model's size.
-pub(super) async fn seen(place: Place) -> Answer {
-    place
-        .answer(|place| {
-            let name = place.name("page").strip_suffix(".png").ok_or_else(|| WebError::absent("no such image"))?;
-            // A position has at most twenty digits, a hash has twenty-four.
-            let asked = match name.parse::<u64>() {
-                Ok(index) if name.len() <= 20 => Asked::Image(index),
-                _ => Asked::Upload(name.to_owned()),
-            };
-            let subject = place.subject()?.as_ref();
-            let image = pixels(&place.shared, subject, &asked)?;
-            encoded(&subject.model()?.seen(&image))
-        })
-        .await
+pub(super) async fn seen(page: PageRequest) -> Answer {
+    page.answer(|page| {
+        let name = page.name("page").strip_suffix(".png").ok_or_else(|| WebError::absent("no such image"))?;
+        // A position has at most twenty digits, a hash has twenty-four.
+        let asked = match name.parse::<u64>() {
+            Ok(index) if name.len() <= 20 => QueryInput::Image(index),
+            _ => QueryInput::Upload(name.to_owned()),
+        };
+        let access = page.access()?.as_ref();
+        let image = pixels(&page.shared, access, &asked)?;
+        encoded(&access.model()?.seen(&image))
+    })
+    .await
 }
 
 /// An upload as it was decoded.
-pub(super) async fn uploaded(place: Place) -> Answer {
-    place
-        .answer(|place| {
-            let name = place.name("page").strip_suffix(".png").unwrap_or_default();
-            let image = place.shared.uploads.find(name);
-            encoded(&*image.ok_or_else(|| WebError::absent("that upload is no longer here"))?)
-        })
-        .await
+pub(super) async fn uploaded(page: PageRequest) -> Answer {
+    page.answer(|page| {
+        let name = page.name("page").strip_suffix(".png").unwrap_or_default();
+        let image = page.shared.uploads.find(name);
+        encoded(&*image.ok_or_else(|| WebError::absent("that upload is no longer here"))?)
+    })
+    .await
 }
 
 fn encoded(image: &RgbImage8) -> Answer {
@@ -115,7 +112,7 @@ async fn take_in(shared: &Arc<Shared>, request: Request, next: &mut String) -> A
     if !is_page(next) {
         return Err(WebError::question("next: not a page of this explorer"));
     }
-    let subject = shared.subjects.values().next().map(Arc::clone).ok_or_else(|| WebError::absent("no run is shown"))?;
+    let access = shared.runs.values().next().map(Arc::clone).ok_or_else(|| WebError::absent("no run is shown"))?;
     let own = Arc::clone(shared);
     let decode = move || {
         // The header alone tells; a picture that is too large is never decoded.
@@ -126,7 +123,7 @@ async fn take_in(shared: &Arc<Shared>, request: Request, next: &mut String) -> A
                 return Err(unusable(format!("{width} × {height} are {pixels} pixels; at most {most} are taken in")));
             }
         }
-        let image = subject.decode(&file).map_err(|error| unusable(with_causes(&error)))?;
+        let image = access.decode(&file).map_err(|error| unusable(with_causes(&error)))?;
         Ok(own.uploads.keep(&file, image))
     };
     let name = shared.work.answer(decode).await?;

@@ -9,7 +9,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{Markup, html};
 use serde_json::json;
 
-use crate::{pages::document, place::Form};
+use crate::{page_request::Form, pages::document};
 
 const MESSAGE: &str = "this explorer asks for a token";
 

@@ -58,7 +58,7 @@ pub struct Evaluation {
 }
 
 /// A model and what it needs to read scenes and texts.
-pub struct Subject<'a> {
+pub struct EvaluatedModel<'a> {
     /// The model.
     pub model: &'a Clip,
     /// Its configuration.
@@ -72,7 +72,7 @@ pub struct Subject<'a> {
 /// Values of one category, each with the unit mean of its descriptions' features.
 type Prompts = Vec<(&'static str, Vec<f32>)>;
 
-impl Subject<'_> {
+impl EvaluatedModel<'_> {
     /// Tries the model on scenes that training never saw.
     pub fn evaluate(&self, settings: &EvaluationSettings) -> Result<Evaluation> {
         let prompts = self.prompts()?;
@@ -238,7 +238,7 @@ mod tests {
         let model = config.init(&device);
         let evaluated = |model: &Clip| {
             let settings = EvaluationSettings { scenes: 100, seed: 5, ease: 0.0, bystanders: 0.0 };
-            Subject { model, config: &config, tokenizer: &tokenizer, device: &device }.evaluate(&settings)
+            EvaluatedModel { model, config: &config, tokenizer: &tokenizer, device: &device }.evaluate(&settings)
         };
         assert_eq!(evaluated(&model)?.retrieval_scenes, 100, "random weights are weights");
         for factor in [f32::NAN, f32::INFINITY, 0.0] {

@@ -18,6 +18,6 @@ mod vocabulary;
 
 pub use curve::CurvePoint;
 pub use error::{Result, TrainError};
-pub use evaluate::{Evaluation, EvaluationSettings, Subject, ZeroShot};
+pub use evaluate::{EvaluatedModel, Evaluation, EvaluationSettings, ZeroShot};
 pub use recipe::{Architecture, Recipe};
 pub use trainer::Trainer;

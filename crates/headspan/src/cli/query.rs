@@ -35,7 +35,7 @@ pub(crate) enum Question {
 
 /// Whom to ask.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct SubjectArgs {
+pub(crate) struct RunArgs {
     /// Model of the run
     pub(crate) model: String,
     #[command(flatten)]
@@ -71,7 +71,7 @@ pub(crate) struct ImageArgs {
 #[derive(Debug, Args)]
 pub(crate) struct NeighboursArgs {
     #[command(flatten)]
-    pub(crate) subject: SubjectArgs,
+    pub(crate) run: RunArgs,
     /// L3.H5 (a head), L3 (a layer), a property, or all; contributions of several heads are averaged
     #[arg(long, value_name = "HEADS", help_heading = "Question")]
     pub(crate) heads: String,
@@ -100,7 +100,7 @@ pub(crate) struct NeighboursArgs {
 #[derive(Debug, Args)]
 pub(crate) struct SegmentArgs {
     #[command(flatten)]
-    pub(crate) subject: SubjectArgs,
+    pub(crate) run: RunArgs,
     /// What to look for; several texts are contrasted
     #[arg(long, value_name = "TEXT", required = true, help_heading = "Question")]
     pub(crate) text: Vec<String>,
@@ -129,7 +129,7 @@ impl SegmentArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ExtremesArgs {
     #[command(flatten)]
-    pub(crate) subject: SubjectArgs,
+    pub(crate) run: RunArgs,
     /// The head, such as L3.H5
     #[arg(long, value_name = "HEAD", help_heading = "Question")]
     pub(crate) head: String,
@@ -150,7 +150,7 @@ pub(crate) struct ExtremesArgs {
 #[derive(Debug, Args)]
 pub(crate) struct WhyArgs {
     #[command(flatten)]
-    pub(crate) subject: SubjectArgs,
+    pub(crate) run: RunArgs,
     #[command(flatten)]
     pub(crate) of: ImageArgs,
     /// The neighbour, an image of the run: its id, or #INDEX

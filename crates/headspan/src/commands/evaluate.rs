@@ -4,7 +4,7 @@ use anyhow::Result;
 use burn::tensor::Device;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_model::{Checkpoint, CheckpointFiles, Clip, ClipConfig, DeviceChoice, Tokenizer, open_device};
-use headspan_train::{Evaluation, EvaluationSettings, Subject};
+use headspan_train::{EvaluatedModel, Evaluation, EvaluationSettings};
 
 use crate::{
     cli::{EvaluateArgs, Evaluated},
@@ -25,8 +25,8 @@ pub(crate) fn evaluate(arguments: &EvaluateArgs) -> Result<()> {
     share("ease", arguments.ease)?;
     share("bystanders", arguments.bystanders)?;
     let Opened { config, tokenizer, device, model } = opened(checkpoint, arguments.device)?;
-    let subject = Subject { model: &model, config: &config, tokenizer: &tokenizer, device: &device };
-    let found = subject.evaluate(&EvaluationSettings {
+    let evaluated = EvaluatedModel { model: &model, config: &config, tokenizer: &tokenizer, device: &device };
+    let found = evaluated.evaluate(&EvaluationSettings {
         scenes: arguments.scenes,
         seed: arguments.seed,
         ease: arguments.ease,

@@ -12,7 +12,7 @@ use headspan_query::{
 use serde::Serialize;
 
 use crate::{
-    cli::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, SegmentArgs, SubjectArgs, WhyArgs},
+    cli::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, RunArgs, SegmentArgs, WhyArgs},
     commands::{UsageError, print, print_json, registry, run::existing_run, settings},
 };
 use headspan_pipeline::{Session, column_store};
@@ -52,10 +52,10 @@ pub(crate) fn query(question: &Question) -> Result<()> {
     }
 }
 
-fn open(subject: &SubjectArgs) -> Result<Session> {
-    let own = settings(&subject.pipeline, None)?;
-    let directory = existing_run(&own, &subject.model)?;
-    let registry = Arc::new(registry(&subject.pipeline.configs)?);
+fn open(run: &RunArgs) -> Result<Session> {
+    let own = settings(&run.pipeline, None)?;
+    let directory = existing_run(&own, &run.model)?;
+    let registry = Arc::new(registry(&run.pipeline.configs)?);
     Ok(Session::open(directory, own, registry, &column_store())?)
 }
 
@@ -94,7 +94,7 @@ fn embedding(bench: &Session, text: &str) -> Result<Vec<f32>> {
 }
 
 fn neighbours(arguments: &NeighboursArgs) -> Result<()> {
-    let subject = &arguments.subject;
+    let subject = &arguments.run;
     let bench = open(subject)?;
     let request = NeighboursRequest {
         heads: selection(&arguments.heads)?,
@@ -160,7 +160,7 @@ fn image_table(images: &[Neighbour]) -> Table {
 }
 
 fn segmentation(arguments: &SegmentArgs) -> Result<()> {
-    let bench = open(&arguments.subject)?;
+    let bench = open(&arguments.run)?;
     let image = pixels(&bench, &arguments.of)?;
     let heads = selection(&arguments.heads)?;
     bench.run().resolve(&heads)?;
@@ -231,11 +231,11 @@ fn numbered(path: &Path, index: usize, count: usize) -> std::path::PathBuf {
 }
 
 fn extremes(arguments: &ExtremesArgs) -> Result<()> {
-    if arguments.subject.pipeline.rank.is_some() {
+    if arguments.run.pipeline.rank.is_some() {
         let message = "--rank is a setting of TEXTSPAN; the rank of one of the head's texts is --pick";
         return Err(UsageError(message.to_owned()).into());
     }
-    let bench = open(&arguments.subject)?;
+    let bench = open(&arguments.run)?;
     let HeadSelection::Head(head) = selection(&arguments.head)? else {
         return Err(UsageError(format!("`{}` is not one head such as L3.H5", arguments.head)).into());
     };
@@ -272,7 +272,7 @@ fn extremes(arguments: &ExtremesArgs) -> Result<()> {
 }
 
 fn why(arguments: &WhyArgs) -> Result<()> {
-    let bench = open(&arguments.subject)?;
+    let bench = open(&arguments.run)?;
     let image = pixels(&bench, &arguments.of)?;
     let heads = selection(&arguments.heads)?;
     let neighbour = index_of(&bench, &arguments.neighbour)?;

@@ -13,7 +13,7 @@ pub(super) struct Accents(BTreeMap<String, usize>);
 
 impl Accents {
     pub(super) fn of(shared: &Shared) -> Self {
-        let names = shared.subjects.values().flat_map(|subject| subject.run().properties().keys());
+        let names = shared.runs.values().flat_map(|subject| subject.run().properties().keys());
         let mut accents: BTreeMap<String, usize> = names.map(|name| (name.clone(), 0)).collect();
         accents.values_mut().enumerate().for_each(|(place, color)| *color = place % COLORS);
         Self(accents)

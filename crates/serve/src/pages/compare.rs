@@ -21,10 +21,10 @@ use super::{
 };
 use crate::{
     app::Shared,
-    ask::{CompareAsk, Fields, Subject},
+    ask::{CompareAsk, Fields, QueryInput},
     error::WebError,
     handlers,
-    place::Page,
+    page_request::Page,
 };
 use headspan_query::{
     Columns, ExploreRun, HeadSelection, Neighbours, Shading, Similarity, image_columns, patch_columns,
@@ -84,9 +84,9 @@ struct Side {
 
 impl ComparePage {
     pub(crate) fn new(shared: &Shared, ask: &CompareAsk, fields: &Fields) -> Result<Self, WebError> {
-        let names: Vec<&str> = shared.subjects.keys().map(String::as_str).collect();
+        let names: Vec<&str> = shared.runs.keys().map(String::as_str).collect();
         let asked = asked_runs(&names, &fields.all("run").collect())?;
-        let subjects = shared.subjects.iter().filter(|(name, _)| asked.contains(&name.as_str()));
+        let subjects = shared.runs.iter().filter(|(name, _)| asked.contains(&name.as_str()));
         let mut curves: BTreeMap<String, Curves> = BTreeMap::new();
         let mut answers = Vec::new();
         for (name, subject) in subjects {
@@ -120,8 +120,8 @@ impl ComparePage {
 
     fn of(ask: &CompareAsk, fields: &Fields, answers: Vec<Side>, curves: BTreeMap<String, Curves>) -> Self {
         let (analysis, heads, subject, shading): (_, &HeadSelection, _, _) = match ask {
-            CompareAsk::Neighbours(ask) => ("neighbours", &ask.request.heads, &ask.subject, Shading::default()),
-            CompareAsk::Segment(ask) => ("segment", &ask.heads, &ask.subject, ask.shading),
+            CompareAsk::Neighbours(ask) => ("neighbours", &ask.request.heads, &ask.input, Shading::default()),
+            CompareAsk::Segment(ask) => ("segment", &ask.heads, &ask.input, ask.shading),
         };
         let request = if let CompareAsk::Neighbours(ask) = ask { Some(&ask.request) } else { None };
         // As it was asked: the default is another than that of neighbours.
@@ -130,8 +130,8 @@ impl ComparePage {
             analysis,
             heads: heads.to_string(),
             texts: fields.all("text").map(str::to_owned).collect(),
-            image: subject.as_ref().and_then(Subject::image),
-            upload: subject.as_ref().and_then(Subject::upload),
+            image: subject.as_ref().and_then(QueryInput::image),
+            upload: subject.as_ref().and_then(QueryInput::upload),
             count: request.map(|request| count(request.count)),
             classes: request.map(|request| request.classes.iter().cloned().collect()).unwrap_or_default(),
             farthest: request.is_some_and(|request| request.farthest),
@@ -284,7 +284,7 @@ impl ComparePage {
 }
 
 fn form(shared: &Shared, shown: &ComparePage) -> Markup {
-    let runs = || shared.subjects.values().map(|subject| subject.run());
+    let runs = || shared.runs.values().map(|subject| subject.run());
     let properties: BTreeSet<&String> = runs().flat_map(|run| run.properties().keys()).collect();
     let segments = shown.analysis == "segment";
     html! {
@@ -330,7 +330,7 @@ fn form(shared: &Shared, shown: &ComparePage) -> Markup {
                         }
                     }
                 }
-                @if shared.subjects.len() > 1 { (models(shared, shown)) }
+                @if shared.runs.len() > 1 { (models(shared, shown)) }
                 button { "Ask" }
             }
         }
@@ -340,16 +340,16 @@ fn form(shared: &Shared, shown: &ComparePage) -> Markup {
 fn models(shared: &Shared, shown: &ComparePage) -> Markup {
     html! {
         fieldset { legend { "Models" }
-            @for name in shared.subjects.keys() {
+            @for name in shared.runs.keys() {
                 label.check {
                     input type="checkbox" name="run" value=(name) checked[shown.answers.iter().any(|side| side.run == *name)];
                     " " (name)
                 }
             }
-            @if shared.subjects.len() > MOST_RUNS {
+            @if shared.runs.len() > MOST_RUNS {
                 small.hint {
-                    @if shown.chosen { "at most " (MOST_RUNS) " of " (shared.subjects.len()) }
-                    @else { "the first " (MOST_RUNS) " of " (shared.subjects.len()) " models; choose others" }
+                    @if shown.chosen { "at most " (MOST_RUNS) " of " (shared.runs.len()) }
+                    @else { "the first " (MOST_RUNS) " of " (shared.runs.len()) " models; choose others" }
                 }
             }
         }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     app::{Shared, head_path},
     error::WebError,
-    place::Page,
+    page_request::Page,
 };
 use headspan_query::{Columns, ExploreRun, Extremes, ExtremesRequest, HeadFigures, Neighbour, Similarity};
 
@@ -109,7 +109,7 @@ impl HeadPage {
 /// Heads of all shown runs that resemble this one. A run whose texts cannot be read has none to offer, and says so in the log.
 fn similar(shared: &Shared, run: &ExploreRun, head: HeadId) -> Vec<SimilarHead> {
     let mut found = Vec::new();
-    for (name, subject) in &shared.subjects {
+    for (name, subject) in &shared.runs {
         let other = subject.run();
         match run.similar(head, other) {
             Ok(heads) => found.extend(heads.into_iter().take(SIMILAR).map(|(theirs, correlation)| SimilarHead {
@@ -186,7 +186,7 @@ fn place(shown: &HeadPage, name: &str) -> Markup {
 /// The heads before and after this one.
 fn others(shared: &Shared, shown: &HeadPage) -> Markup {
     let heads: Vec<HeadId> =
-        shared.subjects.get(&shown.run).map(|subject| subject.run().heads().collect()).unwrap_or_default();
+        shared.runs.get(&shown.run).map(|subject| subject.run().heads().collect()).unwrap_or_default();
     let at = heads.iter().position(|head| *head == shown.head);
     let before = at.and_then(|at| at.checked_sub(1)).and_then(|at| heads.get(at));
     let after = at.and_then(|at| heads.get(at + 1));

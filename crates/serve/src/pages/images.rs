@@ -7,7 +7,7 @@ use crate::{
     app::Shared,
     ask::{Fields, ImagesAsk, Next},
     error::WebError,
-    place::Page,
+    page_request::Page,
 };
 use headspan_query::{Columns, ExploreRun, name_columns};
 

@@ -228,7 +228,7 @@ pub(super) fn heads_field(run: &headspan_query::ExploreRun, chosen: &str) -> Mar
 /// What a selection of heads is called, with the colour of its property: that of a single head, or its own name.
 pub(super) fn selection_tag(shared: &Shared, run: &str, heads: &str) -> Markup {
     let accents = Accents::of(shared);
-    let run = shared.subjects.get(run).map(|subject| subject.run());
+    let run = shared.runs.get(run).map(|subject| subject.run());
     let property = |name: &str| run?.properties().keys().find(|own| own.eq_ignore_ascii_case(name)).cloned();
     let label = || run?.heads().find(|head| head.to_string() == heads).map(|head| run?.label(head)?.property.clone());
     html! {

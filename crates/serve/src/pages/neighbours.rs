@@ -14,9 +14,9 @@ use super::{
 };
 use crate::{
     app::{Shared, head_path},
-    ask::{Fields, NeighboursAsk, Subject},
+    ask::{Fields, NeighboursAsk, QueryInput},
     handlers::Near,
-    place::Page,
+    page_request::Page,
 };
 use headspan_query::{Columns, ExploreRun, Neighbour, Neighbours, Similarity, image_columns, number};
 
@@ -48,7 +48,7 @@ pub(crate) struct NeighboursPage {
 
 impl NeighboursPage {
     pub(crate) fn new(run: &ExploreRun, ask: &NeighboursAsk, fields: &Fields, answer: Option<Near>) -> Self {
-        let (request, subject) = (&ask.request, ask.subject.as_ref());
+        let (request, subject) = (&ask.request, ask.input.as_ref());
         Self {
             run: run.name(),
             heads: request.heads.to_string(),
@@ -56,13 +56,13 @@ impl NeighboursPage {
             similarity: request.similarity,
             farthest: request.farthest,
             classes: request.classes.iter().cloned().collect(),
-            image: subject.and_then(Subject::image),
+            image: subject.and_then(QueryInput::image),
             image_id: subject
-                .and_then(Subject::image)
+                .and_then(QueryInput::image)
                 .and_then(|image| run.image(image).ok())
                 .map(|row| row.image_id.clone()),
-            upload: subject.and_then(Subject::upload),
-            text: subject.and_then(Subject::text),
+            upload: subject.and_then(QueryInput::upload),
+            text: subject.and_then(QueryInput::text),
             cut: answer.as_ref().is_some_and(|near| near.cut),
             answer: answer.map(|near| near.found),
             query: fields.text(),
@@ -119,7 +119,7 @@ fn form(shared: &Shared, shown: &NeighboursPage, path: &str) -> Markup {
     let sight = sight(&shown.run, "neighbours", &shown.query);
     html! {
         form.ask autocomplete="off" method="get" action=(path) {
-            @if let Some(subject) = shared.subjects.get(&shown.run) {
+            @if let Some(subject) = shared.runs.get(&shown.run) {
                 (heads_field(subject.run(), &shown.heads))
                 (class_list(subject.run().classes()))
             }
@@ -201,7 +201,7 @@ fn asked(shared: &Shared, shown: &NeighboursPage, answer: &Neighbours, path: &st
 
 /// A head with its property, leading to its page.
 fn one_head(shared: &Shared, run: &str, head: HeadId) -> Markup {
-    let label = shared.subjects.get(run).and_then(|subject| subject.run().label(head));
+    let label = shared.runs.get(run).and_then(|subject| subject.run().label(head));
     let property = label.and_then(|label| label.property.as_deref());
     html! { a href=(head_path(run, head)) { (head) } " " (Accents::of(shared).tag(property)) }
 }

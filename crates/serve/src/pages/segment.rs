@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{
     app::Shared,
-    ask::{Fields, SegmentAsk, Subject},
+    ask::{Fields, QueryInput, SegmentAsk},
     error::WebError,
-    place::Page,
+    page_request::Page,
 };
 use headspan_query::{Columns, ExploreRun, Shading, Similarity};
 
@@ -43,8 +43,8 @@ impl SegmentPage {
             run: run.name(),
             heads: ask.heads.to_string(),
             texts: ask.texts.clone(),
-            image: ask.subject.as_ref().and_then(Subject::image),
-            upload: ask.subject.as_ref().and_then(Subject::upload),
+            image: ask.input.as_ref().and_then(QueryInput::image),
+            upload: ask.input.as_ref().and_then(QueryInput::upload),
             shading: ask.shading,
             cut: answer.as_ref().is_some_and(|maps| maps.cut),
             answer,
@@ -107,7 +107,7 @@ fn form(shared: &Shared, shown: &SegmentPage, path: &str) -> Markup {
     let chosen = shown.upload.is_some().then_some(shown.image.is_some());
     html! {
         form.ask autocomplete="off" method="get" action=(path) {
-            @if let Some(subject) = shared.subjects.get(&shown.run) { (heads_field(subject.run(), &shown.heads)) }
+            @if let Some(subject) = shared.runs.get(&shown.run) { (heads_field(subject.run(), &shown.heads)) }
             div.texts { (text_fields(&shown.texts)) }
             fieldset {
                 legend { "In" }
@@ -166,8 +166,8 @@ impl WhyPage {
         (neighbour, similarity): (u64, Similarity),
         answer: Maps,
     ) -> Result<Self, WebError> {
-        let subject = ask.subject.as_ref();
-        let (image, upload) = (subject.and_then(Subject::image), subject.and_then(Subject::upload));
+        let subject = ask.input.as_ref();
+        let (image, upload) = (subject.and_then(QueryInput::image), subject.and_then(QueryInput::upload));
         let neighbour_id = run.image(neighbour)?.image_id.clone();
         let (heads, query) = (ask.heads.to_string(), fields.text());
         let mut kept = Fields::default();

@@ -15,7 +15,7 @@ use crate::{
     app::{Shared, head_path},
     ask::Fields,
     error::WebError,
-    place::Page,
+    page_request::Page,
 };
 use headspan_query::{Columns, ExploreRun, HeadFigures};
 
@@ -83,13 +83,13 @@ impl Overview {
             consistent: fields.optional_number("consistent")?.unwrap_or(0),
             x: Axis::read(fields.get("x"), Axis::Variance)?,
             y: Axis::read(fields.get("y"), Axis::Consistent)?,
-            runs: shared.subjects.keys().cloned().collect(),
+            runs: shared.runs.keys().cloned().collect(),
             query: fields.text(),
         };
-        if let Some(run) = overview.run.as_ref().filter(|run| !shared.subjects.contains_key(*run)) {
+        if let Some(run) = overview.run.as_ref().filter(|run| !shared.runs.contains_key(*run)) {
             return Err(WebError::absent(format!("no run `{run}` is shown; there are {}", overview.runs.join(", "))));
         }
-        for (name, subject) in &shared.subjects {
+        for (name, subject) in &shared.runs {
             if overview.run.as_ref().is_some_and(|run| run != name) {
                 continue;
             }

@@ -49,7 +49,7 @@ pub(super) trait Page: Serialize {
 
 /// Where a question came in.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(super) struct PageRequest {
     pub(super) shared: Arc<Shared>,
     /// The parts of the path by name; the last without its ending.
     names: HashMap<String, String>,
@@ -57,7 +57,7 @@ pub(super) struct Place {
     pub(super) form: Form,
 }
 
-impl FromRequestParts<Arc<Shared>> for Place {
+impl FromRequestParts<Arc<Shared>> for PageRequest {
     type Rejection = WebError;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, WebError> {
@@ -74,17 +74,17 @@ impl FromRequestParts<Arc<Shared>> for Place {
     }
 }
 
-impl Place {
+impl PageRequest {
     /// A part of the path.
     pub(super) fn name(&self, key: &str) -> &str {
         self.names.get(key).map_or("", String::as_str)
     }
 
     /// The run that the path names.
-    pub(super) fn subject(&self) -> Result<&Arc<dyn RunAccess>, WebError> {
+    pub(super) fn access(&self) -> Result<&Arc<dyn RunAccess>, WebError> {
         let name = format!("{}/{}", self.name("dataset"), self.name("model"));
-        self.shared.subjects.get(&name).ok_or_else(|| {
-            let known: Vec<&str> = self.shared.subjects.keys().map(String::as_str).collect();
+        self.shared.runs.get(&name).ok_or_else(|| {
+            let known: Vec<&str> = self.shared.runs.keys().map(String::as_str).collect();
             WebError::absent(format!("no run `{name}` is shown; there are {}", known.join(", ")))
         })
     }
@@ -118,7 +118,7 @@ impl Place {
 
     /// Name of the run that the path names, if it is shown.
     fn run(&self) -> Option<String> {
-        self.subject().ok().map(|subject| subject.run().name())
+        self.access().ok().map(|access| access.run().name())
     }
 
     /// The page of a question without the question, which may be what is wrong; none where there was none.
