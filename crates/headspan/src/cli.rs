@@ -11,6 +11,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use headspan_extract::{LayerSelection, Shard};
+use headspan_label::LabellerName;
 use headspan_model::DeviceChoice;
 use headspan_scenes::{Combinations, DatasetFormat};
 
@@ -18,9 +19,7 @@ pub(crate) use evaluate::{EvaluateArgs, Evaluated, SegmentationArgs};
 pub(crate) use explore::ExploreArgs;
 pub(crate) use query::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, RunArgs, SegmentArgs, WhyArgs};
 
-use headspan_pipeline::{
-    DataOverrides, ImagesOverrides, LabelOverrides, Labeller, Overrides, TextsOverrides, TextspanOverrides,
-};
+use headspan_pipeline::{DataOverrides, ImagesOverrides, LabelOverrides, Overrides, TextsOverrides, TextspanOverrides};
 
 const AFTER_HELP: &str = "\
 Typical use:
@@ -236,12 +235,12 @@ pub(crate) struct PipelineArgs {
     pub(crate) rank: Option<usize>,
     /// Who labels the heads [setting: label.labeller]
     #[arg(long, value_name = "LABELLER", value_parser = labeller(), help_heading = "Stages")]
-    pub(crate) labeller: Option<Labeller>,
+    pub(crate) labeller: Option<LabellerName>,
 }
 
 /// Names of labellers, listed in help and in errors.
-fn labeller() -> impl TypedValueParser<Value = Labeller> {
-    PossibleValuesParser::new(Labeller::ALL.map(Labeller::name)).try_map(|name| name.parse::<Labeller>())
+fn labeller() -> impl TypedValueParser<Value = LabellerName> {
+    PossibleValuesParser::new(LabellerName::all()).try_map(|name| name.parse::<LabellerName>())
 }
 
 impl PipelineArgs {

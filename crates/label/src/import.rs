@@ -5,10 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use headspan_artifacts::LabelRow;
+use headspan_artifacts::{LabelRow, hash_file};
+use serde_json::{Value, json};
+
+use crate::{LabelError, LabelRequest, LabelSettings, Labeller, labeller::strangers};
 
 /// Name of the labeller in tables.
-const NAME: &str = "import";
+pub const NAME: &str = "import";
 const REQUIRED: [&str; 4] = ["model", "layer", "head", "property"];
 
 /// A file of labels that cannot be used.
@@ -72,6 +75,45 @@ pub enum ImportError {
         /// The head.
         head: u32,
     },
+}
+
+/// Labels from a file.
+pub(crate) struct Import;
+
+impl Labeller for Import {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    /// The content of the file counts, which is an input, and not where it lies.
+    fn slice(&self, _settings: &LabelSettings) -> Value {
+        json!({})
+    }
+
+    fn files(&self, settings: &LabelSettings) -> Result<BTreeMap<String, String>, LabelError> {
+        Ok(BTreeMap::from([("labels".to_owned(), hash_file(file_of(settings)?)?)]))
+    }
+
+    fn judged_texts(&self, _settings: &LabelSettings) -> Option<usize> {
+        None
+    }
+
+    fn label(&self, request: &LabelRequest<'_>) -> Result<Vec<LabelRow>, LabelError> {
+        let (file, model) = (file_of(request.settings)?, request.run.id().model());
+        let rows: Vec<LabelRow> = read(file, Some(model))?.into_iter().map(|(_, row)| row).collect();
+        if rows.is_empty() {
+            return Err(LabelError::NoLabels { file: file.to_owned(), model: Some(model.to_owned()) });
+        }
+        let strangers = strangers(&rows, &request.heads()?);
+        if strangers > 0 {
+            tracing::warn!("`{}` labels {strangers} heads that this run did not extract", file.display());
+        }
+        Ok(rows)
+    }
+}
+
+fn file_of(settings: &LabelSettings) -> Result<&Path, LabelError> {
+    settings.import.as_deref().ok_or(LabelError::NoImportFile)
 }
 
 /// Reads labels with their models, in the file's order: CSV or Parquet with the columns model, layer, head, property, and

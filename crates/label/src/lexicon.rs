@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use headspan_artifacts::{LabelRow, TextRow, TextspanRow};
+use headspan_artifacts::{LabelRow, Table, TextRow, TextspanRow, read_rows};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::heads::{HeadTexts, NO_TEXTS};
+use crate::{
+    LabelError, LabelRequest, LabelSettings, Labeller,
+    heads::{HeadTexts, NO_TEXTS},
+};
 
 /// Name of the labeller in tables.
 const NAME: &str = "lexicon";
@@ -143,6 +147,39 @@ impl Categories {
             Self::Tagged => row.category.as_deref(),
             Self::Nearest(nearest) => nearest.get(row.text_index as usize).map(String::as_str),
         }
+    }
+}
+
+/// The offline labeller.
+pub(crate) struct Lexicon;
+
+impl Labeller for Lexicon {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn slice(&self, settings: &LabelSettings) -> Value {
+        let LexiconSettings { texts, weighting, minimum_agreement } = &settings.lexicon;
+        json!({ "texts": texts, "weighting": weighting, "minimum_agreement": minimum_agreement })
+    }
+
+    fn files(&self, _settings: &LabelSettings) -> Result<BTreeMap<String, String>, LabelError> {
+        Ok(BTreeMap::new())
+    }
+
+    fn judged_texts(&self, settings: &LabelSettings) -> Option<usize> {
+        Some(settings.lexicon.texts)
+    }
+
+    fn label(&self, request: &LabelRequest<'_>) -> Result<Vec<LabelRow>, LabelError> {
+        let texts: Vec<TextRow> = read_rows(&request.run.table(Table::Texts))?;
+        let categories = if texts.iter().all(|text| text.category.is_some()) {
+            Categories::Tagged
+        } else {
+            let prompts: Vec<TextRow> = read_rows(&request.run.table(Table::Categories))?;
+            Categories::from_embeddings(&texts, &prompts)?
+        };
+        Ok(label(&request.heads()?, &categories, &request.settings.lexicon))
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod heads;
 pub mod import;
+mod labeller;
 pub mod lexicon;
 pub mod openai;
 
@@ -13,5 +14,6 @@ pub mod openai;
 pub const VERSION: u32 = 2;
 
 pub use heads::{HeadTexts, heads_of};
+pub use labeller::{LABELLERS, LabelError, LabelRequest, LabelSettings, Labeller, LabellerName};
 pub use lexicon::{Categories, CategoriesError, LexiconSettings, Weighting};
 pub use openai::OpenAiSettings;

@@ -42,18 +42,9 @@ pub enum PipelineError {
     /// Settings cannot be used.
     #[error(transparent)]
     Settings(#[from] crate::settings::SettingsError),
-    /// The categories of descriptions cannot be found.
+    /// Heads cannot be labelled.
     #[error(transparent)]
-    Categories(#[from] headspan_label::CategoriesError),
-    /// Imported labels cannot be read.
-    #[error(transparent)]
-    Import(#[from] headspan_label::import::ImportError),
-    /// A language model cannot be asked.
-    #[error(transparent)]
-    LanguageModel(#[from] headspan_label::openai::OpenAiError),
-    /// The prompts of a language model cannot be read.
-    #[error(transparent)]
-    Prompts(#[from] headspan_label::openai::PromptError),
+    Label(#[from] headspan_label::LabelError),
     /// The synonym table cannot be read.
     #[error(transparent)]
     Synonyms(#[from] headspan_metrics::SynonymsError),
@@ -203,17 +194,6 @@ pub enum PipelineError {
         stage: String,
         /// What the JSON library said.
         source: serde_json::Error,
-    },
-    /// The labeller `import` was chosen without a file.
-    #[error("labeller `import` needs a file: `import` in section [label] is empty")]
-    NoImportFile,
-    /// A file of labels has none of a model, or none at all.
-    #[error("`{}` has no labels{}", file.display(), model.as_ref().map(|model| format!(" of model `{model}`")).unwrap_or_default())]
-    NoLabels {
-        /// The file.
-        file: PathBuf,
-        /// The model, if labels of one were looked for.
-        model: Option<String>,
     },
     /// No run of a data set has metrics.
     #[error("no run in `{}` has metrics", folder.display())]

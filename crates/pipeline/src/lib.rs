@@ -40,8 +40,8 @@ pub use runner::{Outcome, Pipeline, RunPlan, RunReport, StageReport, Wanted, sta
 pub use scope::{Parts, Scope, Sources};
 pub use session::{Session, column_store};
 pub use settings::{
-    BUILT_IN, DataOverrides, ImagesOverrides, LabelOverrides, LabelSection, Labeller, MetricsSection, Overrides,
-    Settings, SettingsError, SettingsFiles, TextsOverrides, TextsSection, TextspanOverrides, TextspanSection,
+    BUILT_IN, DataOverrides, ImagesOverrides, LabelOverrides, MetricsSection, Overrides, Settings, SettingsError,
+    SettingsFiles, TextsOverrides, TextsSection, TextspanOverrides, TextspanSection,
 };
 pub use stage::{Estimate, Stage, StageJob, StageOutcome, StageResult, stage};
 pub use stages::{STAGES, dry_run, score_imported, synonyms};

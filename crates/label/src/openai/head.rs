@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Name of the labeller in tables.
-const NAME: &str = "openai";
+pub(super) const NAME: &str = "openai";
 /// A property is a name, not a sentence.
 const LONGEST_PROPERTY: usize = 60;
 

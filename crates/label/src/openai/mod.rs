@@ -13,21 +13,56 @@ mod prompts;
 mod reply;
 mod settings;
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 pub use error::OpenAiError;
 use futures::{StreamExt, TryStreamExt, stream};
 use headspan_artifacts::LabelRow;
 pub use prompts::{DryRun, PromptError, Prompts};
-pub use settings::{OpenAiSettings, slice};
+use serde_json::Value;
+pub use settings::OpenAiSettings;
+use settings::slice;
 
 use crate::{
+    LabelError, LabelRequest, LabelSettings, Labeller,
     heads::HeadTexts,
-    openai::{ask::Asker, head::Labelled},
+    openai::{
+        ask::Asker,
+        head::{Labelled, NAME},
+    },
 };
 
 /// Called with heads done and heads to do.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
+
+/// The labeller behind an OpenAI-compatible endpoint.
+pub(crate) struct OpenAi;
+
+impl Labeller for OpenAi {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn slice(&self, settings: &LabelSettings) -> Value {
+        slice(&settings.openai)
+    }
+
+    fn files(&self, settings: &LabelSettings) -> Result<BTreeMap<String, String>, LabelError> {
+        Ok(BTreeMap::from([("prompts".to_owned(), Prompts::load(&settings.openai)?.sha256())]))
+    }
+
+    fn judged_texts(&self, settings: &LabelSettings) -> Option<usize> {
+        Some(settings.openai.texts)
+    }
+
+    fn label(&self, request: &LabelRequest<'_>) -> Result<Vec<LabelRow>, LabelError> {
+        let settings = &request.settings.openai;
+        let (prompts, heads) = (Prompts::load(settings)?, request.heads()?);
+        let cache = request.run.path().join("answers");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        Ok(runtime.block_on(label(&heads, settings, &prompts, &cache, request.progress))?)
+    }
+}
 
 /// Labels heads. Answers are kept under `cache`, one file a request, so that a rerun costs nothing and a run that was
 /// killed or that reached its ceiling continues. A head whose answers stay malformed has no property and says why; the

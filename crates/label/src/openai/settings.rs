@@ -84,12 +84,31 @@ impl OpenAiSettings {
 }
 
 /// The slice of the settings that decides the answers; retries, ceilings and prices are not in it.
-pub fn slice(settings: &OpenAiSettings) -> Value {
+pub(crate) fn slice(settings: &OpenAiSettings) -> Value {
+    let OpenAiSettings {
+        base_url,
+        model,
+        texts,
+        temperature,
+        judges: _,
+        // Read into the prompts, which are an input.
+        prompts: _,
+        api_key_env: _,
+        concurrency: _,
+        max_retries: _,
+        max_reasks: _,
+        backoff_ms: _,
+        timeout_secs: _,
+        max_tokens: _,
+        max_cost: _,
+        price_in: _,
+        price_out: _,
+    } = settings;
     json!({
-        "base_url": settings.base_url,
-        "model": settings.model,
+        "base_url": base_url,
+        "model": model,
         "judges": settings.judge_models(),
-        "texts": settings.texts,
-        "temperature": settings.temperature,
+        "texts": texts,
+        "temperature": temperature,
     })
 }

@@ -3,11 +3,11 @@
 mod files;
 mod overrides;
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::path::PathBuf;
 
 use headspan_extract::ImagesSettings;
 use headspan_images::DatasetSettings;
-use headspan_label::{LexiconSettings, OpenAiSettings};
+use headspan_label::LabelSettings;
 use headspan_metrics::Settings as MetricsSettings;
 use headspan_model::DeviceChoice;
 use serde::{Deserialize, Serialize};
@@ -43,7 +43,7 @@ pub struct Settings {
     /// TEXTSPAN.
     pub textspan: TextspanSection,
     /// Labels.
-    pub label: LabelSection,
+    pub label: LabelSettings,
     /// Scores.
     pub metrics: MetricsSection,
 }
@@ -60,7 +60,7 @@ impl Default for Settings {
             images: ImagesSettings::default(),
             texts: TextsSection::default(),
             textspan: TextspanSection::default(),
-            label: LabelSection::default(),
+            label: LabelSettings::default(),
             metrics: MetricsSection::default(),
         }
     }
@@ -70,12 +70,9 @@ impl Settings {
     /// Refuses settings that contradict each other: the labeller judges the first texts of a head, and the scores count the
     /// judgements of as many.
     pub fn check(&self) -> Result<(), PipelineError> {
-        let judged = match self.label.labeller {
-            Labeller::Lexicon => self.label.lexicon.texts,
-            Labeller::Openai => self.label.openai.texts,
-            Labeller::Import => return Ok(()),
-        };
-        let (labeller, scored) = (self.label.labeller.name(), self.metrics.scores.texts);
+        let (labeller, scored) = (self.label.labeller.labeller(), self.metrics.scores.texts);
+        let Some(judged) = labeller.judged_texts(&self.label) else { return Ok(()) };
+        let labeller = labeller.name();
         if judged < scored { Err(PipelineError::TextsDiffer { labeller, judged, scored }) } else { Ok(()) }
     }
 }
@@ -111,62 +108,6 @@ pub struct TextspanSection {
 impl Default for TextspanSection {
     fn default() -> Self {
         Self { texts: 60, rank: 80 }
-    }
-}
-
-/// Which labeller, and how each works.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LabelSection {
-    /// The labeller.
-    pub labeller: Labeller,
-    /// The offline labeller.
-    pub lexicon: LexiconSettings,
-    /// The labeller behind an OpenAI-compatible endpoint.
-    pub openai: OpenAiSettings,
-    /// File of imported labels.
-    pub import: Option<PathBuf>,
-}
-
-/// Who labels heads.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Labeller {
-    /// Offline, by the categories of the pool.
-    #[default]
-    Lexicon,
-    /// A language model behind an OpenAI-compatible endpoint.
-    Openai,
-    /// A file of labels.
-    Import,
-}
-
-impl Labeller {
-    /// All labellers.
-    pub const ALL: [Self; 3] = [Self::Lexicon, Self::Openai, Self::Import];
-
-    /// Name in tables and settings.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Lexicon => "lexicon",
-            Self::Openai => "openai",
-            Self::Import => "import",
-        }
-    }
-}
-
-impl fmt::Display for Labeller {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Labeller {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|labeller| labeller.name() == name);
-        found.ok_or_else(|| format!("unknown labeller `{name}`: expected {}", Self::ALL.map(Self::name).join(", ")))
     }
 }
 

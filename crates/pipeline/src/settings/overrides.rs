@@ -1,10 +1,9 @@
 use std::path::PathBuf;
 
 use headspan_extract::LayerSelection;
+use headspan_label::LabellerName;
 use headspan_model::DeviceChoice;
 use serde::Serialize;
-
-use crate::settings::Labeller;
 
 /// Declares a section of settings in which everything may be left out.
 macro_rules! section {
@@ -88,7 +87,7 @@ section! {
     /// Overrides of the labels.
     LabelOverrides {
         /// The labeller.
-        labeller: Labeller,
+        labeller: LabellerName,
     }
 }
 

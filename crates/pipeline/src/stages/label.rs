@@ -1,19 +1,14 @@
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use headspan_artifacts::{
-    Fingerprint, HeadId, LabelRow, MomentsRow, RunDirectory, StageRecord, Table, TextRow, hash_file, read_rows,
-};
-use headspan_label::{Categories, HeadTexts, VERSION, heads_of, import, lexicon, openai};
+use headspan_artifacts::{Fingerprint, LabelRow, RunDirectory, StageRecord, Table, read_rows};
+use headspan_label::{LabelRequest, LabelSettings, VERSION, import, openai};
 use serde_json::{Value, json};
 
 use crate::{
-    error::{PipelineError, Result},
+    error::Result,
     plan::StagePlan,
     scope::Scope,
-    settings::{LabelSection, Labeller, Settings},
+    settings::Settings,
     stage::{Estimate, Stage, StageJob, StageOutcome, StageResult},
     stages::images::heads as extracted_heads,
 };
@@ -47,29 +42,16 @@ impl Stage for Label {
     }
 
     fn slice(&self, scope: &Scope<'_>) -> Result<Value> {
-        let LabelSection { labeller, lexicon, openai, import: _ } = &scope.settings.label;
-        // Of a file of labels the content counts, which is an input, and not where it lies.
-        let own = match labeller {
-            Labeller::Lexicon => json!(lexicon),
-            Labeller::Openai => openai::slice(openai),
-            Labeller::Import => json!({}),
-        };
-        Ok(json!({ "labeller": labeller, "settings": own }))
+        // The settings of the labellers that are not chosen do not count.
+        let LabelSettings { labeller, lexicon: _, openai: _, import: _ } = &scope.settings.label;
+        Ok(json!({ "labeller": labeller, "settings": labeller.labeller().slice(&scope.settings.label) }))
     }
 
     fn files(&self, scope: &Scope<'_>) -> Result<Option<BTreeMap<String, String>>> {
-        let label = &scope.settings.label;
-        let mut files = BTreeMap::new();
-        match label.labeller {
-            Labeller::Lexicon => {}
-            Labeller::Openai => {
-                files.insert("prompts".to_owned(), openai::Prompts::load(&label.openai)?.sha256());
-            }
-            Labeller::Import => {
-                files.insert("labels".to_owned(), hash_file(import_file(scope.settings)?)?);
-            }
-        }
-        if label.labeller != Labeller::Import {
+        let settings = &scope.settings.label;
+        let labeller = settings.labeller.labeller();
+        let mut files = labeller.files(settings)?;
+        if labeller.name() != import::NAME {
             let kept = kept_imports(scope.run)?;
             if !kept.is_empty() {
                 let hash = Fingerprint::builder("kept labels", 1).config(&serde_json::to_value(kept)?).finish();
@@ -80,10 +62,9 @@ impl Stage for Label {
     }
 
     /// Heads for which a language model gave no usable answer are asked about again.
-    fn unfinished(&self, scope: &Scope<'_>, record: &StageRecord) -> Option<String> {
+    fn unfinished(&self, _scope: &Scope<'_>, record: &StageRecord) -> Option<String> {
         let unanswered = record.figures.get(UNANSWERED).and_then(Value::as_u64).unwrap_or(0);
-        let asked = scope.settings.label.labeller == Labeller::Openai;
-        (asked && unanswered > 0).then(|| format!("{unanswered} heads got no usable answer"))
+        (unanswered > 0).then(|| format!("{unanswered} heads got no usable answer"))
     }
 
     fn estimate(&self, scope: &Scope<'_>) -> Result<Estimate> {
@@ -94,11 +75,12 @@ impl Stage for Label {
 
     fn run(&self, job: &StageJob<'_>) -> Result<StageOutcome> {
         let scope = job.scope;
-        let rows = match scope.settings.label.labeller {
-            Labeller::Lexicon => by_lexicon(scope)?,
-            Labeller::Openai => by_openai(scope)?,
-            Labeller::Import => imported(scope)?,
-        };
+        let settings = &scope.settings.label;
+        headspan_hub::install_tls();
+        let meter = scope.progress.begin(&format!("{} labels", scope.run.id().model()), "heads");
+        let progress = |done, total| meter.report(done, total);
+        let rows = settings.labeller.labeller().label(&LabelRequest { run: scope.run, settings, progress: &progress })?;
+        drop(meter);
         let notes = notes(&rows);
         let rows = with_imported(scope.run, rows)?;
         job.write(&rows)?;
@@ -124,63 +106,15 @@ impl Stage for Label {
 pub fn dry_run(settings: &Settings, run: &RunDirectory) -> Result<String> {
     let scope = Scope::of_run(settings, run, &crate::progress::Silent);
     StagePlan::of(&STAGE, &scope)?;
-    let prompts = openai::Prompts::load(&settings.label.openai)?;
-    let estimate = openai::dry_run(&heads(run)?, &settings.label.openai, &prompts);
-    Ok(estimate.to_string())
-}
-
-fn heads(run: &RunDirectory) -> Result<Vec<HeadTexts>> {
-    // Moments and readouts both list all heads; moments are the smaller table.
-    let extracted = read_rows::<MomentsRow>(&run.table(Table::Moments))?;
-    let all = extracted.iter().map(|row| HeadId { layer: row.layer, head: row.head });
-    Ok(heads_of(read_rows(&run.table(Table::Textspan))?, all))
-}
-
-fn by_lexicon(scope: &Scope<'_>) -> Result<Vec<LabelRow>> {
-    let texts: Vec<TextRow> = read_rows(&scope.run.table(Table::Texts))?;
-    let categories = if texts.iter().all(|text| text.category.is_some()) {
-        Categories::Tagged
-    } else {
-        let prompts: Vec<TextRow> = read_rows(&scope.run.table(Table::Categories))?;
-        Categories::from_embeddings(&texts, &prompts)?
-    };
-    Ok(lexicon::label(&heads(scope.run)?, &categories, &scope.settings.label.lexicon))
-}
-
-fn by_openai(scope: &Scope<'_>) -> Result<Vec<LabelRow>> {
-    headspan_hub::install_tls();
-    let settings = &scope.settings.label.openai;
-    let prompts = openai::Prompts::load(settings)?;
-    let meter = scope.progress.begin(&format!("{} labels", scope.run.id().model()), "heads");
-    let progress = |done, total| meter.report(done, total);
-    let heads = heads(scope.run)?;
-    let cache = scope.run.path().join("answers");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    Ok(runtime.block_on(openai::label(&heads, settings, &prompts, &cache, &progress))?)
-}
-
-fn import_file(settings: &Settings) -> Result<&Path> {
-    settings.label.import.as_deref().ok_or(PipelineError::NoImportFile)
-}
-
-fn imported(scope: &Scope<'_>) -> Result<Vec<LabelRow>> {
-    let (run, file) = (scope.run, import_file(scope.settings)?);
-    let model = run.id().model();
-    let rows: Vec<LabelRow> = import::read(file, Some(model))?.into_iter().map(|(_, row)| row).collect();
-    if rows.is_empty() {
-        return Err(PipelineError::NoLabels { file: file.to_owned(), model: Some(model.to_owned()) });
-    }
-    let known: BTreeSet<_> = heads(run)?.iter().map(|head| head.head).collect();
-    let strangers = rows.iter().filter(|row| !known.contains(&HeadId { layer: row.layer, head: row.head })).count();
-    if strangers > 0 {
-        tracing::warn!("`{}` labels {strangers} heads that this run did not extract", file.display());
-    }
-    Ok(rows)
+    let label = &settings.label;
+    let prompts = openai::Prompts::load(&label.openai).map_err(headspan_label::LabelError::from)?;
+    let heads = LabelRequest { run, settings: label, progress: &|_done, _total| {} }.heads()?;
+    Ok(openai::dry_run(&heads, &label.openai, &prompts).to_string())
 }
 
 /// Imported labels stay beside those of another labeller: nothing that a run computes can make them stale.
 fn with_imported(run: &RunDirectory, mut rows: Vec<LabelRow>) -> Result<Vec<LabelRow>> {
-    if rows.iter().all(|row| row.labeller != Labeller::Import.name()) {
+    if rows.iter().all(|row| row.labeller != import::NAME) {
         rows.extend(kept_imports(run)?);
     }
     Ok(rows)
@@ -197,13 +131,13 @@ fn kept_imports(run: &RunDirectory) -> Result<Vec<LabelRow>> {
         Err(_unreadable) if had_no_imports(run)? => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };
-    Ok(rows.into_iter().filter(|row| row.labeller == Labeller::Import.name()).collect())
+    Ok(rows.into_iter().filter(|row| row.labeller == import::NAME).collect())
 }
 
 /// Whether the record says that the table held what a labeller made, and nothing else.
 fn had_no_imports(run: &RunDirectory) -> Result<bool> {
     let Some(record) = run.record(NAME)? else { return Ok(false) };
-    let imported = record.config["labeller"] == json!(Labeller::Import);
+    let imported = record.config["labeller"] == json!(import::NAME);
     Ok(!imported && !record.inputs.contains_key(KEPT))
 }
 

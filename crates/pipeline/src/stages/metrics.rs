@@ -5,7 +5,7 @@ use std::{
 };
 
 use headspan_artifacts::{LabelRow, MetricRow, RunDirectory, RunId, Table, hash_file, read_rows, write_rows};
-use headspan_label::import;
+use headspan_label::{LabelError, import};
 use headspan_metrics::{PropertyFrequencies, Synonyms, VERSION, score};
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use crate::{
     plan::StagePlan,
     progress::Silent,
     scope::Scope,
-    settings::{BUILT_IN, Labeller, MetricsSection, Settings},
+    settings::{BUILT_IN, MetricsSection, Settings},
     stage::{Estimate, Stage, StageJob, StageOutcome, StageResult, stage},
     stages::{LABEL, images::heads},
 };
@@ -94,14 +94,14 @@ fn scored(labels: &[LabelRow], settings: &Settings, synonyms: &Synonyms) -> Vec<
 /// `metrics.parquet`. Labels of other labellers that a run has stay.
 pub fn score_imported(settings: &Settings, file: &Path) -> Result<Vec<RunDirectory>> {
     let mut models: Vec<(String, Vec<LabelRow>)> = Vec::new();
-    for (model, row) in import::read(file, None)? {
+    for (model, row) in import::read(file, None).map_err(LabelError::from)? {
         match models.iter_mut().find(|(known, _)| *known == model) {
             Some((_, rows)) => rows.push(row),
             None => models.push((model, vec![row])),
         }
     }
     if models.is_empty() {
-        return Err(PipelineError::NoLabels { file: file.to_owned(), model: None });
+        return Err(LabelError::NoLabels { file: file.to_owned(), model: None }.into());
     }
     let synonyms = synonyms(settings)?;
     let hash = hash_file(file)?;
@@ -125,10 +125,10 @@ fn score_labels(
     let started = Instant::now();
     if run.table(Table::Labels).is_file() {
         let others = read_rows::<LabelRow>(&run.table(Table::Labels))?;
-        labels.extend(others.into_iter().filter(|row| row.labeller != Labeller::Import.name()));
+        labels.extend(others.into_iter().filter(|row| row.labeller != import::NAME));
     }
     let label = stage(LABEL).ok_or_else(|| PipelineError::NoStage { stage: LABEL.to_owned() })?;
-    let slice = json!({ "labeller": Labeller::Import, "settings": {} });
+    let slice = json!({ "labeller": import::NAME, "settings": {} });
     let plan = StagePlan::new(label, slice, BTreeMap::from([("labels".to_owned(), hash.to_owned())]));
     run.forget(LABEL)?;
     write_rows(&run.table(Table::Labels), run.id(), plan.fingerprint(), &labels)?;
