@@ -1,7 +1,12 @@
 //! Artifacts of headspan: everything that touches a file of a run.
 //!
-//! The tables of design section 2 (schemas, typed rows, readers and writers), atomic commits, fingerprints, stage
-//! records and the run directory. No mathematics and no machine learning: the crates above compute, this one keeps.
+//! - [`Table`] names the tables of design section 2. A row type ([`Row`]) has its columns; [`read_rows`] and [`write_rows`] move
+//!   them, [`PartWriter`] and [`PartReader`] stream activations.
+//! - [`RunDirectory`] is the folder of a run: its files, its locks, and the [`StageRecord`] that says a stage is done.
+//! - [`Fingerprint`] is the identity of a stage's results. [`write_atomic`] makes a file appear whole or not at all.
+//!
+//! No mathematics and no machine learning: the crates above compute, this one keeps. It uses `headspace`, and every crate that
+//! reads or writes artifacts uses it.
 //!
 //! ```
 //! use headspan_artifacts::{RunDirectory, RunId, Table, TextspanRow, read_rows, write_rows};

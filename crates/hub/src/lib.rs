@@ -1,7 +1,12 @@
-//! Fetches model files from a hub into the cache that Python's `huggingface_hub` also uses, so that weights that are there
-//! already are found without a network, and weights fetched here are found by Python.
+//! Fetches model files from a hub into the cache that Python's `huggingface_hub` also uses. Weights that are there already are
+//! found without a network, and weights fetched here are found by Python.
 //!
-//! A download continues where it was cut off, and large files are checked against the SHA-256 that the hub states.
+//! - [`cached`] finds a file in the cache; [`Snapshot`] fetches the files of one commit; [`fetch_file`] and [`fetch_url`] fetch one.
+//! - A download continues where it was cut off. Large files are checked against the SHA-256 that the hub states.
+//! - [`HubSettings`] follow `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_OFFLINE` and `HF_TOKEN`. The token goes to the hub alone.
+//!
+//! It uses none of our crates, and knows nothing about models. `pipeline` uses it for the models of the registry, and for TLS
+//! ([`install_tls`]), which requests of the labeller need as well.
 
 mod cache;
 mod download;

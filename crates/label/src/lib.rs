@@ -1,8 +1,12 @@
 //! Stage 3 of headspan: a property for every head, and which of its texts speak for it.
 //!
-//! - [`lexicon`] reads the property off the categories of the head's texts: offline, deterministic, the default;
-//! - [`openai`] asks a language model behind any OpenAI-compatible endpoint for a label and judges for each text;
+//! A [`Labeller`] is a line in the table [`LABELLERS`]:
+//!
+//! - [`lexicon`] takes the property from the categories of the head's texts: offline, deterministic, the default;
+//! - [`openai`] asks a language model behind any OpenAI-compatible endpoint for a label and for a judgement of each text;
 //! - [`import`] takes labels from a file, such as published ones.
+//!
+//! It uses `artifacts` for the tables of a run, and no model. `pipeline` runs it as the stage `label`.
 
 mod heads;
 pub mod import;

@@ -1,5 +1,13 @@
 //! Stage 4 of headspan: how cleanly heads specialise. Definitions, formulas and a worked example are in `docs/metrics.md`.
 //!
+//! - [`score`] computes entanglement, association and concept consistency of one model from its labels alone.
+//! - [`compare`] puts the scores of several runs side by side, with one null for all of them.
+//! - [`ablate`], [`group_accuracy`], [`explained_variance`] and [`spurious_correlation`] compare a run with the true attributes of
+//!   rendered scenes.
+//!
+//! It uses `artifacts`, and no model: what it needs of images are moments and activations. `pipeline` runs [`score`] as the
+//! stage `metrics`.
+//!
 //! ```
 //! use headspan_artifacts::LabelRow;
 //! use headspan_metrics::{PropertyFrequencies, Settings, Synonyms, score};

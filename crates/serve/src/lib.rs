@@ -1,5 +1,13 @@
 //! The explorer in the browser: the analyses of `headspan-query` as pages that a URL alone brings back, and the same answers as
-//! JSON beside them.
+//! JSON and Parquet beside them.
+//!
+//! - [`Explorer`] is the application over some runs, each behind [`RunAccess`](headspan_query::RunAccess); [`Explorer::router`] is
+//!   served on a listener, [`Explorer::export`] writes pages that need no server.
+//! - A page is built in `pages/` from what a handler asked of `query`. Questions are read in `ask`, and bounded there.
+//! - Errors become pages or JSON in `error`, each logged once.
+//!
+//! Only this crate knows HTTP and HTML. It uses `query`, and `artifacts` for Parquet answers. The command line starts it; the
+//! Python module will.
 
 mod app;
 mod ask;
