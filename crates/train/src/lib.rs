@@ -1,4 +1,4 @@
-//! Contrastive training of a small CLIP on the rendered world, with the very modules that `headspan-clip` decomposes.
+//! Contrastive training of a small CLIP on the rendered world, with the very modules that `headspan-model` decomposes.
 //!
 //! A [`Recipe`] fixes everything; a [`Trainer`] takes one step at a time, keeps a checkpoint that continues bit by bit on
 //! the same device, and ends with a checkpoint folder in OpenCLIP's layout.

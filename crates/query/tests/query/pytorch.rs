@@ -1,6 +1,6 @@
 //! The analyses against PyTorch: random OpenCLIP models whose dense contributions, whole and by token, were computed there.
 //!
-//! Tolerance: 1e-5 of the largest score, as for the contributions themselves (crates/clip/tests/golden.rs); the sums here add
+//! Tolerance: 1e-5 of the largest score, as for the contributions themselves (crates/model/tests/golden.rs); the sums here add
 //! some hundred of them.
 
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::support::{Failure, Outcome, demo, length, product, write};
 const TOLERANCE: f64 = 1e-5;
 
 #[expect(clippy::print_stderr, reason = "a test that skips a part says so")]
-/// The models of crates/clip's own tests, and the shared ones where there are any.
+/// The models of crates/model's own tests, and the shared ones where there are any.
 fn fixtures() -> Vec<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../clip/tests/data/model");
     let mut folders = vec![own.join("gelu"), own.join("quick-gelu")];
