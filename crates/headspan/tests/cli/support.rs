@@ -27,7 +27,7 @@ impl World {
         let world = Self { folder: tempfile::tempdir()? };
         let model = world.path("tiny");
         fs::create_dir_all(&model)?;
-        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../clip/tests/data/model/quick-gelu");
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/data/model/quick-gelu");
         for name in ["open_clip_config.json", "open_clip_model.safetensors"] {
             fs::copy(data.join(name), model.join(name))?;
         }

@@ -21,7 +21,7 @@ const TOLERANCE: f64 = 1e-5;
 #[expect(clippy::print_stderr, reason = "a test that skips a part says so")]
 /// The models of crates/model's own tests, and the shared ones where there are any.
 fn fixtures() -> Vec<PathBuf> {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../clip/tests/data/model");
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/data/model");
     let mut folders = vec![own.join("gelu"), own.join("quick-gelu")];
     if let Some(shared) = std::env::var_os("HEADSPAN_SHARED").map(PathBuf::from) {
         folders.extend(["random-gelu", "random-quick-gelu"].map(|name| shared.join("fixtures").join(name)));
