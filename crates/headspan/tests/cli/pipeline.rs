@@ -24,6 +24,21 @@ fn run_all_writes_every_artifact_and_a_second_run_does_nothing() -> Outcome {
 }
 
 #[test]
+fn layers_by_another_name_are_not_extracted_again() -> Outcome {
+    let world = World::new(4)?;
+    stderr_of(&world.run_all("runs").args(["--layers", "last:4"]).output()?, 0);
+    let artifacts = world.artifacts("runs")?;
+    for same in ["0,1,2", "2, 1,0", "all", "last:3"] {
+        let again = stderr_of(&world.run_all("runs").args(["--layers", same]).output()?, 0);
+        assert_eq!(again.matches("up to date").count(), 5, "{same}: {again}");
+        assert!(world.states("runs", &["--k", "4", "--layers", same])?.values().all(|state| state == "done"), "{same}");
+    }
+    assert_eq!(world.artifacts("runs")?, artifacts);
+    assert_eq!(world.states("runs", &["--k", "4", "--layers", "0,2"])?["images"], "stale");
+    Ok(())
+}
+
+#[test]
 fn bad_images_are_recorded_skipped_and_counted() -> Outcome {
     let world = World::new(6)?;
     let good = fs::read(world.path("images/even/00000.png"))?;
