@@ -2,6 +2,8 @@
 //!
 //!     cargo run --release -p headspan-pipeline --example demo -- target/demo-runs
 
+#![expect(clippy::print_stdout, reason = "an example prints what it found")]
+
 use headspan_pipeline::{
     DataOverrides, ModelChoice, ModelSource, Overrides, Pipeline, PipelineError, SettingsFiles, Silent, TextsOverrides,
     Wanted, compare, demo,
