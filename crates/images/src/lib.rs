@@ -3,9 +3,9 @@
 //! - [`Dataset`] lists images of a folder, a manifest, tar shards or Parquet shards and reads their bytes;
 //! - [`decode_rgb`] decodes them as Pillow does, [`Preprocess`] resizes, crops and normalises as OpenCLIP does.
 
+pub mod csv_lines;
 mod dataset;
 mod decoding;
-pub mod lines;
 
 pub use dataset::{ClassList, Dataset, DatasetError, DatasetKind, DatasetSettings, Item, ReadError, Sample};
 pub use decoding::{DecodeLimits, ImageError, Preprocess, RgbImage8, decode_rgb, probe_dimensions};

@@ -5,6 +5,7 @@ use arrow_schema::DataType;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::{
+    csv_lines::{line_of, wrong_field_count},
     dataset::{
         DatasetSettings, Listing,
         error::DatasetError,
@@ -12,7 +13,6 @@ use crate::{
         pattern::has_ending,
         source::{Files, Source},
     },
-    lines::{line_of, uneven},
 };
 
 /// Lists a CSV, TSV or Parquet manifest with a column of paths and, if it is there, one of classes.
@@ -76,7 +76,7 @@ impl Columns {
 
 fn from_csv(settings: &DatasetSettings, rows: &mut Rows<'_>) -> Result<(), DatasetError> {
     let path = &settings.path;
-    let failed = |source: csv::Error| match uneven(&source) {
+    let failed = |source: csv::Error| match wrong_field_count(&source) {
         Some((start, message)) => wrong_record(path, start, message),
         None => DatasetError::Csv { path: path.clone(), source },
     };
