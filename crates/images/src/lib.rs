@@ -6,6 +6,8 @@
 pub mod csv_lines;
 mod dataset;
 mod decoding;
+mod sources;
 
-pub use dataset::{ClassList, Dataset, DatasetError, DatasetKind, DatasetSettings, Item, ReadError, Sample};
+pub use dataset::{ClassList, Dataset, DatasetError, DatasetSettings, Item, ReadError, Sample};
 pub use decoding::{DecodeLimits, ImageError, Preprocess, RgbImage8, decode_rgb, probe_dimensions};
+pub use sources::DatasetKind;
