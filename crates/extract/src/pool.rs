@@ -7,7 +7,7 @@ use arrow_array::{Array, cast::AsArray};
 use arrow_schema::DataType;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use headspan_images::lines::{line_of, uneven};
+use headspan_images::csv_lines::{line_of, wrong_field_count};
 
 /// Why a pool of descriptions cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -131,7 +131,7 @@ impl Pool {
     }
 
     fn parse_table(path: &Path, text: &str, delimiter: u8) -> Result<Self, PoolError> {
-        let failed = |source: csv::Error| match uneven(&source) {
+        let failed = |source: csv::Error| match wrong_field_count(&source) {
             Some((start, message)) => {
                 PoolError::Fields { path: path.to_owned(), line: line_of(text.as_bytes(), start), message }
             }

@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 
-/// Texts, one after the other in one allocation.
+/// Ids of images, one after the other in one allocation.
 #[derive(Debug, Default)]
-pub(crate) struct Texts {
+pub(crate) struct IdList {
     all: String,
+    /// Where each id ends, in bytes.
     ends: Vec<usize>,
 }
 
-impl Texts {
-    pub(crate) fn push(&mut self, text: &str) {
-        self.all.push_str(text);
+impl IdList {
+    pub(crate) fn push(&mut self, id: &str) {
+        self.all.push_str(id);
         self.ends.push(self.all.len());
     }
 
@@ -24,7 +25,7 @@ impl Texts {
         &self.all[start..self.ends[index]]
     }
 
-    /// Those at `places`, in this order.
+    /// Keeps the ids at `places` alone, in this order.
     pub(crate) fn keep(&mut self, places: &[usize]) {
         let length = places.iter().map(|place| self.get(*place).len()).sum();
         let mut kept = Self { all: String::with_capacity(length), ends: Vec::with_capacity(places.len()) };
@@ -34,26 +35,28 @@ impl Texts {
         *self = kept;
     }
 
-    /// Places in the order of the texts.
-    pub(crate) fn order(&self) -> Vec<usize> {
+    /// Places in the order of the ids.
+    pub(crate) fn sorted_places(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.len()).collect();
         order.sort_unstable_by_key(|place| self.get(*place));
         order
     }
 
-    /// A text that is there twice.
-    pub(crate) fn twice(&self) -> Option<&str> {
+    /// An id that is there twice.
+    pub(crate) fn duplicate(&self) -> Option<&str> {
         let sorted = (1..self.len()).all(|place| self.get(place - 1) <= self.get(place));
-        let order = if sorted { Vec::new() } else { self.order() };
+        let order = if sorted { Vec::new() } else { self.sorted_places() };
         let at = |place: usize| self.get(if sorted { place } else { order[place] });
         (1..self.len()).map(|place| (at(place - 1), at(place))).find(|(one, next)| one == next).map(|(one, _)| one)
     }
 }
 
-/// What a data set says of an image's class.
+/// An image's class as the data set has it, before the class file is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum ClassOf {
+pub(crate) enum RawClass {
+    /// The image has no class.
     None,
+    /// The class itself.
     Name(String),
     /// A number of the data set itself, as Hugging Face stores labels.
     Number(u32),
@@ -61,7 +64,7 @@ pub(crate) enum ClassOf {
     Spelled(String, u32),
 }
 
-impl ClassOf {
+impl RawClass {
     /// An empty name is no class.
     pub(crate) fn named(name: Option<&str>) -> Self {
         name.filter(|name| !name.is_empty()).map_or(Self::None, |name| Self::Name(name.to_owned()))
@@ -80,7 +83,8 @@ impl ClassOf {
 /// A class that images have.
 #[derive(Debug)]
 pub(crate) struct Class {
-    pub(crate) of: ClassOf,
+    /// The class as the data set has it.
+    pub(crate) raw: RawClass,
     /// The first image of it.
     pub(crate) first: usize,
     /// Its identifier: the name, or what a list of classes has for the number.
@@ -89,27 +93,28 @@ pub(crate) struct Class {
     pub(crate) index: Option<u32>,
 }
 
-/// Classes of images, as numbers into the classes that there are.
+/// Classes of images: each class once, and four bytes per image.
 #[derive(Debug, Default)]
-pub(crate) struct Classes {
-    of: Vec<u32>,
+pub(crate) struct ImageClasses {
+    /// Place in `known` of each image's class.
+    of_image: Vec<u32>,
     known: Vec<Class>,
-    numbers: HashMap<ClassOf, u32>,
+    places: HashMap<RawClass, u32>,
 }
 
-impl Classes {
+impl ImageClasses {
     /// The class of the next image.
-    pub(crate) fn push(&mut self, of: ClassOf) {
-        let (known, first) = (&mut self.known, self.of.len());
-        let number = *self.numbers.entry(of).or_insert_with_key(|of| {
-            known.push(Class { of: of.clone(), first, id: None, index: None });
+    pub(crate) fn push(&mut self, raw: RawClass) {
+        let (known, first) = (&mut self.known, self.of_image.len());
+        let place = *self.places.entry(raw).or_insert_with_key(|raw| {
+            known.push(Class { raw: raw.clone(), first, id: None, index: None });
             known.len() as u32 - 1
         });
-        self.of.push(number);
+        self.of_image.push(place);
     }
 
     pub(crate) fn get(&self, index: usize) -> &Class {
-        &self.known[self.of[index] as usize]
+        &self.known[self.of_image[index] as usize]
     }
 
     /// The classes, in the order of their first images.
@@ -117,9 +122,9 @@ impl Classes {
         &mut self.known
     }
 
-    /// Of the images at `places`, in this order.
+    /// Keeps the classes of the images at `places` alone, in this order.
     pub(crate) fn keep(&mut self, places: &[usize]) {
-        self.of = places.iter().map(|place| self.of[*place]).collect();
+        self.of_image = places.iter().map(|place| self.of_image[*place]).collect();
     }
 }
 
@@ -127,39 +132,40 @@ impl Classes {
 mod tests {
     use super::*;
 
-    fn texts(all: &[&str]) -> Texts {
-        let mut texts = Texts::default();
-        for text in all {
-            texts.push(text);
+    fn ids(all: &[&str]) -> IdList {
+        let mut ids = IdList::default();
+        for id in all {
+            ids.push(id);
         }
-        texts
+        ids
     }
 
     #[test]
-    fn texts_are_found_again_and_kept_in_another_order() {
-        let mut some = texts(&["b", "", "äö", "a"]);
+    fn ids_are_found_again_and_kept_in_another_order() {
+        let mut some = ids(&["b", "", "äö", "a"]);
         assert_eq!((0..4).map(|at| some.get(at)).collect::<Vec<_>>(), ["b", "", "äö", "a"]);
-        assert_eq!(some.order(), [1, 3, 0, 2]);
+        assert_eq!(some.sorted_places(), [1, 3, 0, 2]);
         some.keep(&[2, 0]);
         assert_eq!((some.len(), some.get(0), some.get(1)), (2, "äö", "b"));
     }
 
     #[test]
-    fn what_is_there_twice_is_found_in_any_order() {
-        assert_eq!(texts(&["c", "a", "b", "a"]).twice(), Some("a"));
-        assert_eq!(texts(&["a", "b", "b"]).twice(), Some("b"));
-        assert_eq!(texts(&["c", "a", "b"]).twice(), None);
-        assert_eq!(texts(&[]).twice(), None);
+    fn duplicates_are_found_in_any_order() {
+        assert_eq!(ids(&["c", "a", "b", "a"]).duplicate(), Some("a"));
+        assert_eq!(ids(&["a", "b", "b"]).duplicate(), Some("b"));
+        assert_eq!(ids(&["c", "a", "b"]).duplicate(), None);
+        assert_eq!(ids(&[]).duplicate(), None);
     }
 
     #[test]
     fn classes_are_known_once_in_the_order_of_their_first_images() {
-        let mut classes = Classes::default();
-        for of in [ClassOf::Name("cat".to_owned()), ClassOf::None, ClassOf::Number(3), ClassOf::named(Some("cat"))] {
-            classes.push(of);
+        let mut classes = ImageClasses::default();
+        for raw in [RawClass::Name("cat".to_owned()), RawClass::None, RawClass::Number(3), RawClass::named(Some("cat"))]
+        {
+            classes.push(raw);
         }
         assert_eq!(classes.known().iter().map(|class| class.first).collect::<Vec<_>>(), [0, 1, 2]);
         classes.keep(&[3, 1]);
-        assert_eq!((&classes.get(0).of, &classes.get(1).of), (&ClassOf::Name("cat".to_owned()), &ClassOf::None));
+        assert_eq!((&classes.get(0).raw, &classes.get(1).raw), (&RawClass::Name("cat".to_owned()), &RawClass::None));
     }
 }

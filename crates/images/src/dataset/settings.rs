@@ -2,34 +2,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// Format of a data set.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DatasetKind {
-    /// By looking at the path.
-    #[default]
-    Auto,
-    /// A folder: class per subfolder, or flat.
-    Folder,
-    /// A CSV or Parquet table of paths and classes.
-    Manifest,
-    /// WebDataset tar shards.
-    Webdataset,
-    /// Parquet shards with image bytes, as Hugging Face stores them.
-    Parquet,
-}
-
-impl DatasetKind {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Folder => "folder",
-            Self::Manifest => "manifest",
-            Self::Webdataset => "webdataset",
-            Self::Parquet => "parquet",
-        }
-    }
-}
+use crate::sources::DatasetKind;
 
 /// A random subset that is the same in every run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +21,7 @@ pub struct Sample {
 pub struct DatasetSettings {
     /// Folder, manifest, shard, folder of shards, or a pattern such as `shard-{000..099}.tar` (or `.parquet`).
     pub path: PathBuf,
-    /// Its format.
+    /// Its format, or `auto` to go by the path.
     pub kind: DatasetKind,
     /// Class file: one `class` or `class,name` a line; the line's position is the class's index.
     pub classes: Option<PathBuf>,

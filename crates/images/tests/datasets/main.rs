@@ -1,6 +1,7 @@
 //! Every kind of data set, written to disk as its users have it, listed and read.
 
 mod classes;
+mod fingerprints;
 mod folders;
 mod patterns;
 mod tars;
@@ -218,23 +219,6 @@ fn parquet_shards_hold_bytes_as_hugging_face_writes_them() -> Outcome {
     assert!(dataset.read(2).is_err_and(|error| error.to_string().contains("no image bytes")));
     let wrong = DatasetSettings { kind: DatasetKind::Parquet, image_column: "picture".to_owned(), ..settings(&path) };
     assert!(message(&wrong).contains("no column `picture`; it has image, label"));
-    Ok(())
-}
-
-#[test]
-fn fingerprints_follow_what_the_data_set_is() -> Outcome {
-    let one = tempfile::tempdir()?;
-    let two = tempfile::tempdir()?;
-    for folder in [&one, &two] {
-        write(&folder.path().join("a/1.jpg"), b"xyz")?;
-        write(&folder.path().join("b/2.jpg"), b"xyz")?;
-    }
-    let print = |settings: &DatasetSettings| Dataset::open(settings).map(|dataset| dataset.fingerprint());
-    let first = print(&settings(one.path()))?;
-    assert_eq!(first, print(&settings(two.path()))?, "a copy elsewhere is the same data set");
-    assert_ne!(first, print(&DatasetSettings { limit: Some(1), ..settings(one.path()) })?);
-    write(&two.path().join("b/2.jpg"), b"longer")?;
-    assert_ne!(first, print(&settings(two.path()))?);
     Ok(())
 }
 

@@ -1,4 +1,7 @@
+//! WebDataset tar shards.
+
 use std::{
+    borrow::Cow,
     collections::HashMap,
     ffi::OsStr,
     fs::File,
@@ -6,21 +9,31 @@ use std::{
     path::Path,
 };
 
-use crate::dataset::{
-    IMAGE_ENDINGS, Listing,
-    error::{DatasetError, ReadError},
-    folder::{is_hidden, is_image},
-    listing::{ClassOf, Classes, Texts},
-    pattern,
-    source::Source,
-    tally::Tally,
+use crate::{
+    dataset::{DatasetError, IdList, ImageClasses, RawClass, ReadError},
+    sources::{
+        ImageSource, Listing, SourceFormat,
+        names::{IMAGE_ENDINGS, is_hidden, is_image},
+        pattern,
+        tally::Tally,
+        within_limit,
+    },
+};
+
+pub(super) static FORMAT: SourceFormat = SourceFormat {
+    name: "webdataset",
+    schemes: &[],
+    recognises: |location| Ok(location.holds_shards("tar")),
+    list: |settings| list(&settings.path),
+    class_hint: "add a member `.cls` for each image",
+    identity: |_settings| None,
 };
 
 /// Opened tar shards; images are positioned reads, so that many threads can read one shard.
 #[derive(Default)]
-pub(crate) struct Shards {
+struct TarShards {
     files: Vec<File>,
-    ids: Texts,
+    ids: IdList,
     spans: Vec<Span>,
 }
 
@@ -32,23 +45,32 @@ struct Span {
     length: u64,
 }
 
-impl Shards {
-    pub(super) fn ids(&self) -> &Texts {
-        &self.ids
+impl ImageSource for TarShards {
+    fn len(&self) -> usize {
+        self.ids.len()
     }
 
-    pub(super) fn bytes(&self, index: usize) -> u64 {
+    fn id(&self, index: usize) -> Cow<'_, str> {
+        Cow::Borrowed(self.ids.get(index))
+    }
+
+    fn size(&self, index: usize) -> u64 {
         self.spans[index].length
     }
 
-    pub(super) fn read(&self, index: usize) -> Result<Vec<u8>, ReadError> {
+    fn read(&self, index: usize, limit: u64) -> Result<Vec<u8>, ReadError> {
         let Span { shard, offset, length } = self.spans[index];
+        within_limit(length, limit)?;
         let mut bytes = vec![0; length as usize];
         read_at(&self.files[shard as usize], &mut bytes, offset)?;
         Ok(bytes)
     }
 
-    pub(super) fn keep(&mut self, places: &[usize]) {
+    fn duplicate_id(&self) -> Option<&str> {
+        self.ids.duplicate()
+    }
+
+    fn keep(&mut self, places: &[usize]) {
         self.ids.keep(places);
         self.spans = places.iter().map(|place| self.spans[*place]).collect();
     }
@@ -74,36 +96,39 @@ fn read_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> std::io::Resul
 
 /// Lists WebDataset shards by one pass over their headers. Members belong together when they share everything up to the
 /// first dot of their base name; `.cls` holds the class. Ids are `shard.tar/key.jpg`.
-pub(super) fn list(path: &Path) -> Result<Listing, DatasetError> {
-    let mut found = Shards::default();
-    let mut classes = Classes::default();
-    let mut odd = Odd::default();
+fn list(path: &Path) -> Result<Listing, DatasetError> {
+    let mut found = TarShards::default();
+    let mut classes = ImageClasses::default();
+    let mut unusual = Unusual::default();
     for path in pattern::shards(path, "tar")? {
         let file = fs_err::File::open(&path)?.into_parts().0;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let mut members = Members::default();
-        members.read(&path, &file, &name, &mut odd)?;
-        members.choose(&name, &mut odd);
+        members.read(&path, &file, &name, &mut unusual)?;
+        members.choose(&name, &mut unusual);
         members.list(&name, &mut found, &mut classes);
         found.files.push(file);
     }
-    Ok(Listing { source: Source::Tar(found), classes, names: None, warnings: odd.warnings() })
+    Ok(Listing { images: Box::new(found), classes, class_names: None, warnings: unusual.warnings() })
 }
 
-/// What is odd about shards without being the end of the run.
+/// Members that are unusual, and are warned of.
 #[derive(Default)]
-struct Odd {
-    classes: Tally,
-    several: Tally,
-    compound: Tally,
+struct Unusual {
+    /// Classes that are not UTF-8.
+    classes_not_utf8: Tally,
+    /// Images that another image of the same key is preferred to.
+    passed_over: Tally,
+    /// Images such as `000.seg.png` of keys without a plain image such as `000.png`.
+    perhaps_masks: Tally,
 }
 
-impl Odd {
+impl Unusual {
     fn warnings(&self) -> Vec<String> {
         let all = [
-            self.classes.warning("members `.cls` are not UTF-8, so that their images have no class"),
-            self.several.warning("images are passed over for another of the same key"),
-            self.compound.warning(
+            self.classes_not_utf8.warning("members `.cls` are not UTF-8, so that their images have no class"),
+            self.passed_over.warning("images are passed over for another of the same key"),
+            self.perhaps_masks.warning(
                 "images are taken though their key has none that ends in one plain ending, as `key.jpg`: they may be masks",
             ),
         ];
@@ -142,7 +167,7 @@ struct Members {
 }
 
 impl Members {
-    fn read(&mut self, path: &Path, file: &File, shard: &str, odd: &mut Odd) -> Result<(), DatasetError> {
+    fn read(&mut self, path: &Path, file: &File, shard: &str, unusual: &mut Unusual) -> Result<(), DatasetError> {
         let damaged = |source: Error, images: usize, offset: u64| DatasetError::Shard {
             path: path.to_owned(),
             images,
@@ -174,15 +199,15 @@ impl Members {
             } else if Path::new(&name).extension().is_some_and(|ending| ending == "cls") {
                 let mut text = Vec::new();
                 member.read_to_end(&mut text).map_err(|source| damaged(source, self.images.len(), start))?;
-                self.add_class(&name, text, shard, odd);
+                self.add_class(&name, text, shard, unusual);
             }
         }
         Ok(())
     }
 
-    fn add_class(&mut self, name: &str, text: Vec<u8>, shard: &str, odd: &mut Odd) {
+    fn add_class(&mut self, name: &str, text: Vec<u8>, shard: &str, unusual: &mut Unusual) {
         let Ok(text) = String::from_utf8(text) else {
-            odd.classes.add(|| format!("`{shard}/{name}`"));
+            unusual.classes_not_utf8.add(|| format!("`{shard}/{name}`"));
             return;
         };
         let (key, class) = (key_of(name).to_owned(), text.trim().to_owned());
@@ -195,7 +220,7 @@ impl Members {
     }
 
     /// Leaves one image of each key, where one is the plain image of its key.
-    fn choose(&mut self, shard: &str, odd: &mut Odd) {
+    fn choose(&mut self, shard: &str, unusual: &mut Unusual) {
         let mut chosen: HashMap<&str, (usize, &str)> = HashMap::new();
         for (image, rank) in self.images.iter().filter_map(|image| Some((image, image.rank()?))) {
             chosen.entry(image.key()).and_modify(|best| *best = rank.min(*best)).or_insert(rank);
@@ -208,8 +233,8 @@ impl Members {
         let stay: Vec<bool> = self.images.iter().map(stays).collect();
         for (image, stays) in self.images.iter().zip(&stay) {
             match (image.rank(), stays) {
-                (Some(_), false) => odd.several.add(|| format!("`{shard}/{}`", image.name)),
-                (None, true) => odd.compound.add(|| format!("`{shard}/{}`", image.name)),
+                (Some(_), false) => unusual.passed_over.add(|| format!("`{shard}/{}`", image.name)),
+                (None, true) => unusual.perhaps_masks.add(|| format!("`{shard}/{}`", image.name)),
                 _ => {}
             }
         }
@@ -217,10 +242,10 @@ impl Members {
         self.images.retain(|_image| stay.next().unwrap_or(true));
     }
 
-    fn list(self, shard: &str, found: &mut Shards, classes: &mut Classes) {
+    fn list(self, shard: &str, found: &mut TarShards, classes: &mut ImageClasses) {
         for image in self.images {
             // WebDataset writes class numbers; text is taken as the class itself.
-            classes.push(self.classes.get(image.key()).map_or(ClassOf::None, |text| ClassOf::numbered(text)));
+            classes.push(self.classes.get(image.key()).map_or(RawClass::None, |text| RawClass::numbered(text)));
             found.ids.push(&format!("{shard}/{}", image.name));
             let shard = found.files.len() as u32;
             found.spans.push(Span { shard, offset: image.offset, length: image.length });

@@ -1,4 +1,9 @@
+//! Parquet shards with the bytes of images, as Hugging Face stores data sets.
+
+mod labels;
+
 use std::{
+    borrow::Cow,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
@@ -7,26 +12,39 @@ use arrow_array::{Array, ArrayRef, RecordBatch, cast::AsArray};
 use arrow_schema::{DataType, Schema};
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 
-use crate::dataset::{
-    DatasetSettings, Listing,
-    error::{DatasetError, ReadError},
-    labels,
-    listing::Classes,
-    pattern,
-    source::Source,
+use crate::{
+    dataset::{DatasetError, DatasetSettings, ImageClasses, ReadError},
+    sources::{ImageSource, Listing, Location, SourceFormat, pattern, within_limit},
+};
+
+pub(super) static FORMAT: SourceFormat = SourceFormat {
+    name: "parquet",
+    schemes: &[],
+    recognises: |location| match location {
+        // Without image bytes it is a manifest.
+        Location::File { ending: "parquet", path } => has_image_bytes(path),
+        other => Ok(other.holds_shards("parquet")),
+    },
+    list,
+    class_hint: "name the column of classes as `label_column`",
+    identity: |settings| {
+        let column = &settings.image_column;
+        (*column != DatasetSettings::default().image_column).then(|| format!("images in {column}"))
+    },
 };
 
 /// Row groups held in memory at once; readers go through a data set in order, a few threads at a time.
 const CACHED_GROUPS: usize = 4;
 
 /// Parquet files with image bytes, read one row group at a time.
-pub(crate) struct Shards {
+struct ParquetShards {
     files: Vec<Shard>,
     /// Rows of all files.
     rows: usize,
     /// Rows, counted through all files, that are the data set; all without it.
     chosen: Option<Vec<usize>>,
     column: String,
+    /// Shard, row group, and image column of the row groups that were read last.
     cache: Mutex<Vec<(usize, usize, Arc<ArrayRef>)>>,
 }
 
@@ -41,33 +59,43 @@ struct Shard {
     starts: Vec<usize>,
 }
 
-impl Shards {
-    pub(super) fn len(&self) -> usize {
+impl ImageSource for ParquetShards {
+    fn len(&self) -> usize {
         self.chosen.as_ref().map_or(self.rows, Vec::len)
     }
 
-    pub(super) fn id(&self, index: usize) -> String {
+    fn id(&self, index: usize) -> Cow<'_, str> {
         let (shard, row) = self.place(index);
-        format!("{}/{row}", self.files[shard].name)
+        Cow::Owned(format!("{}/{row}", self.files[shard].name))
     }
 
-    pub(super) fn bytes(&self, index: usize) -> u64 {
+    fn size(&self, index: usize) -> u64 {
         self.files[self.place(index).0].bytes
     }
 
-    pub(super) fn read(&self, index: usize) -> Result<Vec<u8>, ReadError> {
+    fn read(&self, index: usize, limit: u64) -> Result<Vec<u8>, ReadError> {
         let (shard, row) = self.place(index);
         let starts = &self.files[shard].starts;
         let group = starts.partition_point(|start| *start <= row).saturating_sub(1);
         let column = self.group(shard, group)?;
-        bytes_of(&column, row - starts[group]).ok_or(ReadError::NoBytes)
+        let bytes = bytes_of(&column, row - starts[group]).ok_or(ReadError::NoBytes)?;
+        within_limit(bytes.len() as u64, limit)?;
+        Ok(bytes)
     }
 
-    pub(super) fn keep(&mut self, places: &[usize]) {
+    /// Each row has an id of its own.
+    fn duplicate_id(&self) -> Option<&str> {
+        None
+    }
+
+    fn keep(&mut self, places: &[usize]) {
         let row = |place: usize| self.chosen.as_ref().map_or(place, |chosen| chosen[place]);
         self.chosen = Some(places.iter().map(|place| row(*place)).collect());
     }
 
+}
+
+impl ParquetShards {
     /// File and row of an image.
     fn place(&self, index: usize) -> (usize, usize) {
         let row = self.chosen.as_ref().map_or(index, |chosen| chosen[index]);
@@ -146,8 +174,8 @@ fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<std::fs::File>, D
 
 /// Lists Parquet shards: column `image` of bytes or of `{bytes, path}`, column `label` of class numbers or class names if it
 /// is there. Ids are `shard.parquet/row`.
-pub(super) fn list(settings: &DatasetSettings) -> Result<Listing, DatasetError> {
-    let (mut files, mut rows, mut classes, mut names) = (Vec::new(), 0, Classes::default(), None);
+fn list(settings: &DatasetSettings) -> Result<Listing, DatasetError> {
+    let (mut files, mut rows, mut classes, mut names) = (Vec::new(), 0, ImageClasses::default(), None);
     for path in pattern::shards(&settings.path, "parquet")? {
         let builder = open(&path)?;
         check_image_column(&path, builder.schema(), &settings.image_column)?;
@@ -165,8 +193,8 @@ pub(super) fn list(settings: &DatasetSettings) -> Result<Listing, DatasetError> 
         rows += own;
     }
     let (column, cache) = (settings.image_column.clone(), Mutex::new(Vec::new()));
-    let source = Source::Parquet(Shards { files, rows, chosen: None, column, cache });
-    Ok(Listing { source, classes, names: names.map(|(_, names)| names), warnings: Vec::new() })
+    let images = Box::new(ParquetShards { files, rows, chosen: None, column, cache });
+    Ok(Listing { images, classes, class_names: names.map(|(_, names)| names), warnings: Vec::new() })
 }
 
 /// Takes a shard's class names for those of all, unless a shard before has others.

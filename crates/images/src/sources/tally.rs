@@ -1,4 +1,4 @@
-/// How often something odd was found, and where first: a warning for each would flood the log.
+/// How often something unusual was found, and where first: a warning for each would flood the log.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     count: usize,
@@ -6,6 +6,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// Counts one more; `what` names it, and is asked of the first alone.
     pub(super) fn add(&mut self, what: impl FnOnce() -> String) {
         self.count += 1;
         self.first.get_or_insert_with(what);

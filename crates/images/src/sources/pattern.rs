@@ -1,6 +1,11 @@
+//! Shards of a data set: one file, those of a folder, or those of a pattern of numbers.
+
 use std::path::{Path, PathBuf};
 
-use crate::dataset::{error::DatasetError, folder::is_hidden};
+use crate::{
+    dataset::DatasetError,
+    sources::names::{has_ending, is_hidden},
+};
 
 /// More shards than any data set has; a range above it is a slip, and would fill the memory.
 const MOST_FILES: u64 = 1_000_000;
@@ -28,10 +33,6 @@ pub(super) fn shards(path: &Path, ending: &str) -> Result<Vec<PathBuf>, DatasetE
     }
     found.sort();
     Ok(found)
-}
-
-pub(super) fn has_ending(path: &Path, ending: &str) -> bool {
-    path.extension().is_some_and(|own| own.eq_ignore_ascii_case(ending))
 }
 
 /// The files of a pattern, with leading zeros kept. The range is in the file's name, because ids begin with that.

@@ -1,19 +1,32 @@
-use std::{ffi::OsStr, path::Path};
+//! Folders of images, with or without a subfolder for each class.
+
+use std::path::Path;
 
 use walkdir::WalkDir;
 
-use crate::dataset::{
-    IMAGE_ENDINGS, Listing,
-    error::DatasetError,
-    listing::{ClassOf, Classes},
-    source::{Files, Source},
-    tally::Tally,
+use crate::{
+    dataset::{DatasetError, ImageClasses, RawClass},
+    sources::{
+        Listing, Location, SourceFormat,
+        files::ImageFiles,
+        names::{is_hidden, is_image},
+        tally::Tally,
+    },
+};
+
+pub(super) static FORMAT: SourceFormat = SourceFormat {
+    name: "folder",
+    schemes: &[],
+    recognises: |location| Ok(matches!(location, Location::Folder)),
+    list: |settings| list(&settings.path),
+    class_hint: "put the images into a folder for each class",
+    identity: |_settings| None,
 };
 
 /// Lists a folder: `root/class/…/image.jpg`, or flat. The class is the first folder below the root. Hidden files are
 /// passed over, links are followed. What cannot be read (a subfolder, a loop of links) is passed over with a warning.
-pub(super) fn list(root: &Path) -> Result<Listing, DatasetError> {
-    let mut files = Files::new(root);
+fn list(root: &Path) -> Result<Listing, DatasetError> {
+    let mut files = ImageFiles::new(root);
     let mut unread = Tally::default();
     let walk = WalkDir::new(root).follow_links(true).into_iter();
     for found in walk.filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.file_name())) {
@@ -32,15 +45,15 @@ pub(super) fn list(root: &Path) -> Result<Listing, DatasetError> {
         }
     }
     files.sort();
-    let mut classes = Classes::default();
+    let mut classes = ImageClasses::default();
     for index in 0..files.ids().len() {
-        classes.push(ClassOf::named(files.ids().get(index).split_once('/').map(|(class, _rest)| class)));
+        classes.push(RawClass::named(files.ids().get(index).split_once('/').map(|(class, _rest)| class)));
     }
     let warnings = unread.warning("entries of the folder cannot be read and are passed over").into_iter().collect();
-    Ok(Listing { source: Source::Files(files), classes, names: None, warnings })
+    Ok(Listing { images: Box::new(files), classes, class_names: None, warnings })
 }
 
-fn push(files: &mut Files, root: &Path, path: &Path, bytes: u64) {
+fn push(files: &mut ImageFiles, root: &Path, path: &Path, bytes: u64) {
     let relative = path.strip_prefix(root).unwrap_or(path);
     // A name that is not UTF-8 keeps its place under a readable spelling; the file is opened by its real path.
     let parts: Vec<_> = relative.components().map(|part| part.as_os_str().to_string_lossy()).collect();
@@ -52,16 +65,4 @@ fn broken_image(error: &walkdir::Error) -> Option<&Path> {
     let path = error.path().filter(|_path| error.loop_ancestor().is_none())?;
     let shown = is_image(path) && !path.file_name().is_some_and(is_hidden);
     (shown && path.is_symlink()).then_some(path)
-}
-
-/// Whether a name is that of a hidden file.
-pub(super) fn is_hidden(name: &OsStr) -> bool {
-    name.as_encoded_bytes().starts_with(b".")
-}
-
-/// Whether a file's ending is one of an image.
-pub(super) fn is_image(path: &Path) -> bool {
-    path.extension()
-        .and_then(|ending| ending.to_str())
-        .is_some_and(|ending| IMAGE_ENDINGS.contains(&ending.to_lowercase().as_str()))
 }

@@ -1,3 +1,5 @@
+//! Manifests: tables with a row for each image.
+
 use std::path::Path;
 
 use arrow_array::{Array, RecordBatch, StringArray, cast::AsArray};
@@ -5,33 +7,43 @@ use arrow_schema::DataType;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::{
-    dataset::{
-        DatasetSettings, Listing,
-        error::DatasetError,
-        listing::{ClassOf, Classes},
-        pattern::has_ending,
-        source::{Files, Source},
+    csv_lines::{line_of, wrong_field_count},
+    dataset::{DatasetError, DatasetSettings, ImageClasses, RawClass},
+    sources::{Listing, Location, SourceFormat, files::ImageFiles, names::has_ending, parquet::has_image_bytes},
+};
+
+pub(super) static FORMAT: SourceFormat = SourceFormat {
+    name: "manifest",
+    schemes: &[],
+    recognises: |location| match location {
+        Location::File { ending: "csv" | "tsv", .. } => Ok(true),
+        // With image bytes it is a Parquet shard.
+        Location::File { ending: "parquet", path } => Ok(!has_image_bytes(path)?),
+        _ => Ok(false),
     },
-    lines::{line_of, uneven},
+    list,
+    class_hint: "name the column of classes as `class_column`",
+    // The columns choose which paths and classes are listed, and these are in the fingerprint themselves.
+    identity: |_settings| None,
 };
 
 /// Lists a CSV, TSV or Parquet manifest with a column of paths and, if it is there, one of classes.
-pub(super) fn list(settings: &DatasetSettings) -> Result<Listing, DatasetError> {
+fn list(settings: &DatasetSettings) -> Result<Listing, DatasetError> {
     let path = &settings.path;
     let root = settings.root.clone().or_else(|| path.parent().map(Path::to_owned)).unwrap_or_default();
-    let mut rows = Rows { files: Files::new(&root), classes: Classes::default(), root: &root };
+    let mut rows = Rows { files: ImageFiles::new(&root), classes: ImageClasses::default(), root: &root };
     if has_ending(path, "parquet") {
         from_parquet(settings, &mut rows)?;
     } else {
         from_csv(settings, &mut rows)?;
     }
-    Ok(Listing { source: Source::Files(rows.files), classes: rows.classes, names: None, warnings: Vec::new() })
+    Ok(Listing { images: Box::new(rows.files), classes: rows.classes, class_names: None, warnings: Vec::new() })
 }
 
 /// The rows so far.
 struct Rows<'a> {
-    files: Files,
-    classes: Classes,
+    files: ImageFiles,
+    classes: ImageClasses,
     root: &'a Path,
 }
 
@@ -40,7 +52,7 @@ impl Rows<'_> {
         // A file that is not there is a skipped image later, not the end of the run.
         let bytes = fs_err::metadata(self.root.join(id)).map_or(0, |metadata| metadata.len());
         self.files.push(id, bytes, None);
-        self.classes.push(ClassOf::named(class));
+        self.classes.push(RawClass::named(class));
     }
 }
 
@@ -76,7 +88,7 @@ impl Columns {
 
 fn from_csv(settings: &DatasetSettings, rows: &mut Rows<'_>) -> Result<(), DatasetError> {
     let path = &settings.path;
-    let failed = |source: csv::Error| match uneven(&source) {
+    let failed = |source: csv::Error| match wrong_field_count(&source) {
         Some((start, message)) => wrong_record(path, start, message),
         None => DatasetError::Csv { path: path.clone(), source },
     };

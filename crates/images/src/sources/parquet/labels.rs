@@ -10,11 +10,7 @@ use arrow_array::{
 use arrow_schema::{DataType, Schema};
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 
-use crate::dataset::{
-    DatasetSettings,
-    error::DatasetError,
-    listing::{ClassOf, Classes},
-};
+use crate::dataset::{DatasetError, DatasetSettings, ImageClasses, RawClass};
 
 /// Adds the class of each of a shard's `rows`. The column may be absent only if nobody named it.
 pub(super) fn read(
@@ -22,11 +18,11 @@ pub(super) fn read(
     builder: ParquetRecordBatchReaderBuilder<std::fs::File>,
     rows: usize,
     column: &str,
-    classes: &mut Classes,
+    classes: &mut ImageClasses,
 ) -> Result<(), DatasetError> {
     let Some(target) = target(path, builder.schema(), column)? else {
         for _row in 0..rows {
-            classes.push(ClassOf::None);
+            classes.push(RawClass::None);
         }
         return Ok(());
     };
@@ -44,7 +40,7 @@ pub(super) fn read(
         let cast = arrow_cast::cast(labels, &target).map_err(|source| failed(source.into()))?;
         if let Some(names) = cast.as_string_opt::<i32>() {
             for name in names {
-                classes.push(ClassOf::named(name));
+                classes.push(RawClass::named(name));
             }
             continue;
         }
@@ -94,12 +90,12 @@ fn cast_to(labels: &DataType) -> Option<DataType> {
 }
 
 /// Class of a number; none if it is too large for one, as a number is that the cast has lost.
-fn numbered(number: Option<i64>, null: bool) -> Option<ClassOf> {
+fn numbered(number: Option<i64>, null: bool) -> Option<RawClass> {
     match number {
-        None => null.then_some(ClassOf::None),
+        None => null.then_some(RawClass::None),
         // Hugging Face writes −1 where a label is withheld.
-        Some(..0) => Some(ClassOf::None),
-        Some(number) => u32::try_from(number).ok().map(ClassOf::Number),
+        Some(..0) => Some(RawClass::None),
+        Some(number) => u32::try_from(number).ok().map(RawClass::Number),
     }
 }
 

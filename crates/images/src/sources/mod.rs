@@ -1,0 +1,262 @@
+//! Where images come from: a file for each source, and the table of them.
+//!
+//! A new source is a file here and its line in the table below. The file has two things:
+//!
+//! - `static FORMAT`, a [`SourceFormat`]: how its paths are recognised, and how its images are listed;
+//! - a type that implements [`ImageSource`]: it keeps what was listed and reads the bytes of one image. Sources whose images
+//!   are files of their own share [`files::ImageFiles`].
+
+mod files;
+mod names;
+mod pattern;
+mod tally;
+
+use std::{borrow::Cow, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::{DatasetError, DatasetSettings, ImageClasses, ReadError};
+
+pub(crate) use names::IMAGE_ENDINGS;
+
+/// Declares the modules, the setting `kind` and the table. Each module has its source as `FORMAT`.
+macro_rules! sources {
+    ($($(#[doc = $what:literal])+ $module:ident => $kind:ident),+ $(,)?) => {
+        $(mod $module;)+
+
+        /// Format of a data set.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        pub enum DatasetKind {
+            /// By looking at the path.
+            #[default]
+            Auto,
+            $($(#[doc = $what])+ $kind,)+
+        }
+
+        impl DatasetKind {
+            #[cfg(test)]
+            const ALL: &[Self] = &[Self::Auto, $(Self::$kind),+];
+
+            /// The format that the setting names; none for `auto`.
+            const fn format(self) -> Option<&'static SourceFormat> {
+                match self {
+                    Self::Auto => None,
+                    $(Self::$kind => Some(&$module::FORMAT),)+
+                }
+            }
+        }
+
+        /// All sources. Their order says nothing: no two recognise the same path.
+        pub(crate) static SOURCES: &[&SourceFormat] = &[$(&$module::FORMAT),+];
+    };
+}
+
+sources! {
+    /// A folder: class per subfolder, or flat.
+    folder => Folder,
+    /// A CSV or Parquet table of paths and classes.
+    manifest => Manifest,
+    /// WebDataset tar shards.
+    webdataset => Webdataset,
+    /// Parquet shards with image bytes, as Hugging Face stores them.
+    parquet => Parquet,
+}
+
+/// A source of images before anything is listed.
+pub(crate) struct SourceFormat {
+    /// Name in fingerprints and as the setting `kind`. Another name makes all its runs stale.
+    pub(crate) name: &'static str,
+    /// URL schemes that it reads, such as `s3`; none if it reads local files alone.
+    pub(crate) schemes: &'static [&'static str],
+    /// Whether a local path is of this format, for `kind = "auto"`.
+    pub(crate) recognises: fn(&Location<'_>) -> Result<bool, DatasetError>,
+    /// Lists all images in the format's own order.
+    pub(crate) list: fn(&DatasetSettings) -> Result<Listing, DatasetError>,
+    /// How its images get classes: the advice for users whose class file concerns no image.
+    pub(crate) class_hint: &'static str,
+    /// Its own settings that decide which bytes are an image's, for the fingerprint. None if they are the defaults, so that
+    /// a new setting leaves the fingerprints of earlier runs as they are.
+    pub(crate) identity: fn(&DatasetSettings) -> Option<String>,
+}
+
+/// What a source finds, before sampling.
+pub(crate) struct Listing {
+    /// The images.
+    pub(crate) images: Box<dyn ImageSource>,
+    /// Their classes, in the same order.
+    pub(crate) classes: ImageClasses,
+    /// Names of the classes by number, where the data set itself carries them.
+    pub(crate) class_names: Option<Vec<String>>,
+    /// What is unusual, and what was done about it.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The images of a listed data set. There may be millions, so an implementation keeps a few bytes of each and no allocation.
+///
+/// Images are counted from 0 in the order of the listing; methods may panic for an index that is not below `len`.
+pub(crate) trait ImageSource: Send + Sync {
+    /// Number of images.
+    fn len(&self) -> usize;
+
+    /// Id of an image: its path below the folder with `/`, or its key in a shard.
+    fn id(&self, index: usize) -> Cow<'_, str>;
+
+    /// Size in bytes where it is known without reading, for the fingerprint: of the file, of the member of a shard, or of the
+    /// whole Parquet file that the image is a row of. 0 if it is not known.
+    fn size(&self, index: usize) -> u64;
+
+    /// Bytes of one image, unless there are more than `limit`. Many threads call it at once.
+    fn read(&self, index: usize, limit: u64) -> Result<Vec<u8>, ReadError>;
+
+    /// An id that two images have. None where ids count rows and cannot repeat.
+    fn duplicate_id(&self) -> Option<&str>;
+
+    /// Keeps the images at `places` alone, in this order.
+    fn keep(&mut self, places: &[usize]);
+}
+
+/// What lies at a local path, as far as a format has to know it to recognise its own. Endings are in lower case.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Location<'a> {
+    /// A pattern that stands for several files.
+    Pattern {
+        /// Ending of all of them.
+        ending: &'a str,
+    },
+    /// One file.
+    File {
+        /// Its path, for formats that look into it.
+        path: &'a Path,
+        /// Its ending.
+        ending: &'a str,
+    },
+    /// A folder with an entry that is not hidden. Its entries are asked for in turn.
+    FolderWith {
+        /// Ending of the entry.
+        ending: &'a str,
+    },
+    /// A folder none of whose entries was recognised.
+    Folder,
+}
+
+impl Location<'_> {
+    /// Whether it holds shards with this ending: one file, some in a folder, or those of a pattern.
+    fn holds_shards(&self, shard_ending: &str) -> bool {
+        match self {
+            Self::Pattern { ending } | Self::File { ending, .. } | Self::FolderWith { ending } => {
+                *ending == shard_ending
+            }
+            Self::Folder => false,
+        }
+    }
+}
+
+/// The source that the settings mean: that of the URL's scheme, else the `kind`, else the one that recognises the path.
+pub(crate) fn format_of(settings: &DatasetSettings) -> Result<&'static SourceFormat, DatasetError> {
+    let path = &settings.path;
+    let by_scheme = |scheme| SOURCES.iter().copied().find(|format| format.schemes.contains(&scheme));
+    if let Some(format) = scheme(path).and_then(by_scheme) {
+        return Ok(format);
+    }
+    if !pattern::is_pattern(path) {
+        fs_err::metadata(path)?;
+    }
+    settings.kind.format().map_or_else(|| guess(path), Ok)
+}
+
+/// Scheme of a URL, without `://`.
+fn scheme(path: &Path) -> Option<&str> {
+    let (scheme, _rest) = path.to_str()?.split_once("://")?;
+    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    (scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(valid)).then_some(scheme)
+}
+
+/// Looks at a local path: a pattern, a file, or a folder.
+fn guess(path: &Path) -> Result<&'static SourceFormat, DatasetError> {
+    let unknown = || DatasetError::UnknownKind { path: path.to_owned() };
+    let ending = names::ending(path);
+    if pattern::is_pattern(path) {
+        let message = "it ends in neither .tar nor .parquet";
+        return recognised(&Location::Pattern { ending: &ending })?
+            .ok_or_else(|| DatasetError::Pattern { path: path.to_owned(), message });
+    }
+    if path.is_file() {
+        return recognised(&Location::File { path, ending: &ending })?.ok_or_else(unknown);
+    }
+    for entry in fs_err::read_dir(path)? {
+        let entry = entry?;
+        if names::is_hidden(&entry.file_name()) {
+            continue;
+        }
+        let location = Location::FolderWith { ending: &names::ending(&entry.path()) };
+        if let Some(format) = recognised(&location)? {
+            return Ok(format);
+        }
+    }
+    recognised(&Location::Folder)?.ok_or_else(unknown)
+}
+
+fn recognised(location: &Location<'_>) -> Result<Option<&'static SourceFormat>, DatasetError> {
+    for format in SOURCES {
+        if (format.recognises)(location)? {
+            return Ok(Some(format));
+        }
+    }
+    Ok(None)
+}
+
+/// Refuses an image of more bytes than the limit.
+fn within_limit(bytes: u64, limit: u64) -> Result<(), ReadError> {
+    if bytes > limit { Err(ReadError::TooLarge { bytes, limit }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_but_auto_is_in_the_table_once_under_its_name_in_settings() -> Result<(), serde_json::Error> {
+        assert_eq!(SOURCES.len() + 1, DatasetKind::ALL.len());
+        for kind in DatasetKind::ALL {
+            let name = serde_json::to_value(kind)?;
+            let found: Vec<&SourceFormat> = SOURCES.iter().copied().filter(|format| name == format.name).collect();
+            match (kind.format(), found.as_slice()) {
+                (None, []) => assert_eq!(*kind, DatasetKind::Auto),
+                (Some(format), [found]) => assert!(std::ptr::eq(format, *found), "{name}"),
+                (_, found) => panic!("{name} is in the table {} times", found.len()),
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn no_two_sources_recognise_the_same_path() -> Result<(), DatasetError> {
+        let count = |location: Location<'_>| {
+            SOURCES.iter().try_fold(0, |count, format| Ok(count + usize::from((format.recognises)(&location)?)))
+        };
+        let expect = |location, expected| -> Result<(), DatasetError> {
+            let found: Result<usize, DatasetError> = count(location);
+            assert_eq!(found?, expected, "{location:?}");
+            Ok(())
+        };
+        expect(Location::Folder, 1)?;
+        for (ending, of_pattern, of_file, in_folder) in
+            [("tar", 1, 1, 1), ("csv", 0, 1, 0), ("tsv", 0, 1, 0), ("jpg", 0, 0, 0), ("", 0, 0, 0)]
+        {
+            expect(Location::Pattern { ending }, of_pattern)?;
+            expect(Location::File { path: Path::new("unread"), ending }, of_file)?;
+            expect(Location::FolderWith { ending }, in_folder)?;
+        }
+        expect(Location::Pattern { ending: "parquet" }, 1)?;
+        expect(Location::FolderWith { ending: "parquet" }, 1)
+    }
+
+    #[test]
+    fn schemes_are_those_of_urls() {
+        assert_eq!(scheme(Path::new("s3://bucket/shard-{0..9}.tar")), Some("s3"));
+        for path in ["images/s3", r"C:\images", "://x", "an image://x", "3s://x", "s3:/x"] {
+            assert_eq!(scheme(Path::new(path)), None, "{path}");
+        }
+    }
+}
