@@ -31,7 +31,7 @@ bench *arguments:
 # The style of everything and the types of all code, in about two minutes: before each commit
 check:
     cargo fmt --all --check
-    rustfmt --check --edition 2024 crates/pipeline/src/stages/*.rs
+    rustfmt --check --edition 2024 crates/pipeline/src/stages/*.rs crates/images/src/sources/*.rs
     cargo clippy --release --workspace --all-targets -- -D warnings
 
 # Everything that must pass before a change lands

@@ -17,8 +17,8 @@ VOLATILE_KEYS = {
     "seconds", "finished_at", "fingerprint", "version", "headspan", "path", "bytes", "images_per_second", "busy_share", "pace",
 }
 
-# Of a stage's record also what a version may write down differently: settings, and the fingerprints of inputs.
-VOLATILE_IN_RECORDS = VOLATILE_KEYS | {"config", "inputs"}
+# Of a stage's record also what a version may write down differently: settings, where things lie, and the fingerprints of inputs.
+VOLATILE_IN_RECORDS = VOLATILE_KEYS | {"config", "inputs", "data", "checkpoint"}
 
 # Prose in `/openapi.json`.
 PROSE = {"description", "summary", "title"}
