@@ -92,7 +92,6 @@ impl ImageSource for ParquetShards {
         let row = |place: usize| self.chosen.as_ref().map_or(place, |chosen| chosen[place]);
         self.chosen = Some(places.iter().map(|place| row(*place)).collect());
     }
-
 }
 
 impl ParquetShards {

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use headspan_artifacts::{ImageRow, ImageStatus, Table, read_rows};
 use headspan_extract::{
-    CheckFigures, ExtractError, FinishSummary, IMAGES_VERSION, ImagesJob, ImagesSettings, ImagesSummary, LayerSelection,
-    PartPlan, PartStatus, extract_images, finish_images,
+    CheckFigures, ExtractError, FinishSummary, IMAGES_VERSION, ImagesJob, ImagesSettings, ImagesSummary,
+    LayerSelection, PartPlan, PartStatus, extract_images, finish_images,
 };
 use headspan_images::Dataset;
 use headspan_model::{ClipConfig, DeviceChoice, Precision};
@@ -147,7 +147,11 @@ impl Stage for Images {
         };
         if finished.skipped > 0 {
             let examples: String = finished.examples.iter().map(|(id, error)| format!("\n  {id}: {error}")).collect();
-            tracing::warn!("skipped {} of {} images (see images.parquet):{examples}", finished.skipped, finished.images);
+            tracing::warn!(
+                "skipped {} of {} images (see images.parquet):{examples}",
+                finished.skipped,
+                finished.images
+            );
         }
         Ok(StageOutcome::Done(StageResult {
             rows: finished.images,

@@ -79,7 +79,8 @@ impl Stage for Label {
         headspan_hub::install_tls();
         let meter = scope.progress.begin(&format!("{} labels", scope.run.id().model()), "heads");
         let progress = |done, total| meter.report(done, total);
-        let rows = settings.labeller.labeller().label(&LabelRequest { run: scope.run, settings, progress: &progress })?;
+        let rows =
+            settings.labeller.labeller().label(&LabelRequest { run: scope.run, settings, progress: &progress })?;
         drop(meter);
         let notes = notes(&rows);
         let rows = with_imported(scope.run, rows)?;

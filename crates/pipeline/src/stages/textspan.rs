@@ -108,8 +108,8 @@ fn one_head(
     let head = HeadId { layer: readout.layer, head: readout.head };
     let moments =
         HeadMoments { n: moments.n, mean: moments.mean.clone(), second_moment: moments.second_moment.clone() };
-    let basis = textspan(&readout.readout, &moments, pool, settings)
-        .map_err(|source| PipelineError::Head { head, source })?;
+    let basis =
+        textspan(&readout.readout, &moments, pool, settings).map_err(|source| PipelineError::Head { head, source })?;
     let rows = basis
         .picks
         .iter()
