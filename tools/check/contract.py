@@ -34,7 +34,9 @@ def verdicts(old, new, model, labels=None):
 
 
 def named(words):
-    return " ".join(["contract: headspan", *(f"'{word}'" if " " in str(word) else str(word) for word in words)])
+    """A command as a line of the report, without what all questions about the demo's runs share."""
+    line = " ".join(["contract: headspan", *(f"'{word}'" if " " in str(word) else str(word) for word in words)])
+    return line.replace(" " + " ".join(questions.RUN), "")
 
 
 def answers(old, new, words, same):

@@ -28,8 +28,8 @@ Typical use:
   headspan status                                          what is done, stale or missing
   headspan compare                                         scores of all models side by side
 
-Every stage is skipped when its artifacts already fit the settings, so the same command
-continues a run that was interrupted. Data goes to stdout, progress and logs to stderr.
+A stage is skipped when its artifacts already fit the settings. So the same command continues
+a run that was interrupted. Data goes to stdout, progress and logs to stderr.
 Exit codes: 0 done (skipped images are counted in the summary), 1 failed, 2 wrong usage.";
 
 /// What each attention head of a CLIP model looks at, and how cleanly.
@@ -39,11 +39,11 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// More on stderr; twice for everything
+    /// Log more to stderr; give it twice for everything
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub(crate) verbose: u8,
 
-    /// Only warnings and errors on stderr
+    /// Log only warnings and errors to stderr
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
 }
@@ -64,10 +64,10 @@ pub(crate) enum Command {
         models: Vec<String>,
         #[command(flatten)]
         pipeline: PipelineArgs,
-        /// Extract only every n-th part, beginning with part i (job arrays)
+        /// Extract every N-th part, starting with part I (for job arrays)
         #[arg(long, value_name = "I/N")]
         shard: Option<Shard>,
-        /// Only join the parts that the shards of a job array committed
+        /// Write the tables from the parts that the shards of a job array extracted
         #[arg(long, conflicts_with = "shard")]
         merge: bool,
     },
@@ -84,7 +84,7 @@ pub(crate) enum Command {
         models: Vec<String>,
         #[command(flatten)]
         pipeline: PipelineArgs,
-        /// Print the prompts and the estimated tokens, ask nobody
+        /// Print the prompts and the estimated number of tokens, and send nothing
         #[arg(long)]
         dry_run: bool,
     },
@@ -94,30 +94,30 @@ pub(crate) enum Command {
         models: Vec<String>,
         #[command(flatten)]
         pipeline: PipelineArgs,
-        /// Score the labels of this file (columns model, layer, head, property) instead, without activations
+        /// Score the labels in this file instead; needs no activations (columns: model, layer, head, property)
         #[arg(long, value_name = "FILE")]
         labels: Option<PathBuf>,
     },
-    /// Stages of every run: done, stale, partial or missing, with rows, bytes and time
+    /// State of each stage of every run: done, stale, partial or missing
     Status {
         #[command(flatten)]
         pipeline: PipelineArgs,
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// What run-all would do, with estimated bytes
+    /// Show what run-all would do, and how many bytes it would write
     Plan {
         /// Model ids or architectures
         models: Vec<String>,
         #[command(flatten)]
         pipeline: PipelineArgs,
     },
-    /// Scores of all models of a data set: a table, comparison.parquet and an HTML report
+    /// Compare the scores of all models on a data set: a table, comparison.parquet and an HTML report
     Compare {
         #[command(flatten)]
         pipeline: PipelineArgs,
-        /// Where the report goes; default: RUNS/DATASET/comparison.html
+        /// File for the report; default: RUNS/DATASET/comparison.html
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
     },
@@ -130,39 +130,39 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR", default_value = DEFAULT_CONFIGS)]
         configs: PathBuf,
     },
-    /// The models that are known by id
+    /// List the models that are known by id
     Models {
         /// Folder of configuration, with more models in `models/`
         #[arg(long, value_name = "DIR", default_value = DEFAULT_CONFIGS)]
         configs: PathBuf,
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Look at finished runs in the browser
+    /// Explore finished runs in the browser
     Explore(ExploreArgs),
-    /// Ask a finished run: nearest neighbours, segmentation by texts, a head's extremes, and why two images are near
+    /// Query a finished run: nearest neighbours, segmentation by text, extremes of a head, why two images are near
     Query {
         #[command(subcommand)]
         question: Question,
     },
-    /// Dense contributions of chosen heads to Parquet or .npy
+    /// Write dense contributions of chosen heads to Parquet or .npy
     Export(ExportArgs),
-    /// Render scenes of the built-in world: images, captions, masks and all that is true of them
+    /// Render scenes of the built-in world: images, captions, masks and their true attributes
     Scenes(ScenesArgs),
     /// Train a small CLIP on the rendered world, or continue a training
     Train(TrainArgs),
-    /// What a model can do: zero-shot accuracy and retrieval on rendered scenes that its training never saw, or segmentation
+    /// Evaluate a model: zero-shot accuracy and retrieval on held-out rendered scenes, or segmentation
     Evaluate(EvaluateArgs),
-    /// Hold a run over rendered scenes against what is true of them: ablation by property, explained variance by head
+    /// Evaluate head labels against ground truth: ablation by property, explained variance by head
     Truth(TruthArgs),
-    /// Devices, versions, memory, and what is fetched
+    /// Show devices, versions, memory, and which models are fetched
     Doctor {
         /// Folder of configuration, with more models in `models/`
         #[arg(long, value_name = "DIR", default_value = DEFAULT_CONFIGS)]
         configs: PathBuf,
     },
-    /// Check a configuration and print what it resolves to
+    /// Check the settings and print them after all layers
     Config {
         #[command(flatten)]
         pipeline: PipelineArgs,
@@ -175,9 +175,9 @@ Examples:
   headspan run-all --checkpoint runs/my-clip --images photos --texts my-pool.txt --limit 5000
   headspan run-all --config configs/sweeps/six-models.toml
 
-Settings come from, weakest first: built-in defaults, configs/default.toml,
-configs/models/<id>.settings.toml, --config FILE, the environment (HEADSPAN__TEXTSPAN__RANK=60), flags.
-A setting that changes reruns exactly the stages that read it.
+Settings, weakest first: built-in defaults, configs/default.toml, configs/models/<id>.settings.toml,
+--config FILE, the environment (HEADSPAN__TEXTSPAN__RANK=60), flags.
+Changing a setting reruns exactly the stages that read it.
 Artifacts go to RUNS/DATASET/MODEL/ as Parquet; read them with Polars, pandas or DuckDB.";
 
 /// Folder of configuration layers, which need not be there.
@@ -192,10 +192,10 @@ pub(crate) struct PipelineArgs {
     /// Name of the data set, the folder below RUNS [setting: dataset; default: images]
     #[arg(long, value_name = "NAME", help_heading = "Where")]
     pub(crate) dataset: Option<String>,
-    /// Folder with configuration layers
+    /// Folder of configuration files
     #[arg(long, value_name = "DIR", default_value = DEFAULT_CONFIGS, help_heading = "Where")]
     pub(crate) configs: PathBuf,
-    /// A further configuration file, such as a sweep; may be given several times
+    /// Additional configuration file, such as a sweep; may be given several times
     #[arg(long, value_name = "FILE", help_heading = "Where")]
     pub(crate) config: Vec<PathBuf>,
 
@@ -205,13 +205,13 @@ pub(crate) struct PipelineArgs {
     /// Images: a folder, a CSV or Parquet manifest, tar shards, or Parquet with image bytes [setting: data.path]
     #[arg(long, value_name = "PATH", help_heading = "Model and data")]
     pub(crate) images: Option<PathBuf>,
-    /// File with one class a line; gives `class_index` [setting: data.classes]
+    /// File with one class per line; its order gives `class_index` [setting: data.classes]
     #[arg(long, value_name = "FILE", help_heading = "Model and data")]
     pub(crate) classes: Option<PathBuf>,
-    /// At most so many images [setting: data.limit]
+    /// Maximum number of images [setting: data.limit]
     #[arg(long, value_name = "N", help_heading = "Model and data")]
     pub(crate) limit: Option<u64>,
-    /// Descriptions: one a line, or columns text and category; `built-in` is our tagged pool [setting: texts.file]
+    /// Pool of descriptions: one per line, or columns text and category; `built-in` is the tagged pool [setting: texts.file]
     #[arg(long, value_name = "FILE", help_heading = "Model and data")]
     pub(crate) texts: Option<PathBuf>,
     /// cpu, wgpu, cuda or auto [setting: device]
@@ -221,19 +221,19 @@ pub(crate) struct PipelineArgs {
     /// Layers whose heads are kept: last:4, all, or a list such as 8,9 [setting: images.layers]
     #[arg(long, value_name = "LAYERS", help_heading = "Stages")]
     pub(crate) layers: Option<LayerSelection>,
-    /// Images of one forward pass [setting: `images.batch_size`]
+    /// Images per forward pass [setting: images.batch_size]
     #[arg(long, value_name = "N", help_heading = "Stages")]
     pub(crate) batch_size: Option<usize>,
-    /// A bad image stops the run [setting: images.strict]
+    /// Stop at the first bad image [setting: images.strict]
     #[arg(long, help_heading = "Stages")]
     pub(crate) strict: bool,
-    /// Texts of a head [setting: textspan.texts]
+    /// Texts per head [setting: textspan.texts]
     #[arg(long, value_name = "K", help_heading = "Stages")]
     pub(crate) k: Option<usize>,
     /// Number of principal directions kept per head [setting: textspan.rank]
     #[arg(long, value_name = "RANK", help_heading = "Stages")]
     pub(crate) rank: Option<usize>,
-    /// Who labels the heads [setting: label.labeller]
+    /// Labeller [setting: label.labeller]
     #[arg(long, value_name = "LABELLER", value_parser = labeller(), help_heading = "Stages")]
     pub(crate) labeller: Option<LabellerName>,
 }
@@ -271,16 +271,16 @@ pub(crate) struct ExportArgs {
     /// Model id
     #[arg(long)]
     pub(crate) model: String,
-    /// Block of the head, from 0; may be given several times, with as many --head
+    /// Block of the head, from 0; may be given several times, once per --head
     #[arg(long, required = true)]
     pub(crate) layer: Vec<u32>,
-    /// Head of the block, from 0
+    /// Head in the block, from 0
     #[arg(long, required = true)]
     pub(crate) head: Vec<u32>,
-    /// Parquet or .npy by the ending
+    /// Output file; the ending .parquet or .npy chooses the format
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
-    /// Format, if the ending does not tell
+    /// Format, if the ending does not choose it
     #[arg(long)]
     pub(crate) format: Option<ExportFormat>,
 }
@@ -310,15 +310,15 @@ pub(crate) struct ScenesArgs {
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
 
-    /// Height and width of a picture
+    /// Height and width of a picture in pixels
     #[arg(long, default_value_t = 64)]
     pub(crate) pixels: u32,
 
-    /// Which pairs of kind and colour are drawn
+    /// Pairs of kind and colour that are drawn
     #[arg(long, value_enum, default_value_t = ScenePairs::Seen)]
     pub(crate) combinations: ScenePairs,
 
-    /// Share of scenes whose background is bound to the kind, as in Waterbirds
+    /// Share of scenes whose background is correlated with the kind, as in Waterbirds
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub(crate) correlation: f32,
 
@@ -330,11 +330,11 @@ pub(crate) struct ScenesArgs {
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub(crate) bystanders: f32,
 
-    /// Captions of a scene, besides the full one
+    /// Captions per scene, in addition to the full one
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub(crate) captions: u32,
 
-    /// Only draw the first 72 scenes on one picture
+    /// Draw only the first 72 scenes, on one picture
     #[arg(long, value_name = "FILE")]
     pub(crate) sheet: Option<PathBuf>,
 }
@@ -365,9 +365,9 @@ impl From<SceneFormat> for DatasetFormat {
 pub(crate) enum ScenePairs {
     /// All
     All,
-    /// Those that training sees
+    /// The pairs in training
     Seen,
-    /// Those that training never sees
+    /// The held-out pairs
     Unseen,
 }
 
@@ -384,7 +384,7 @@ impl From<ScenePairs> for Combinations {
 /// Flags of `train`.
 #[derive(Debug, Args)]
 pub(crate) struct TrainArgs {
-    /// Recipe (configs/train/); default: that of the demo model
+    /// Recipe (configs/train/); default: the recipe of the demo model
     pub(crate) recipe: Option<PathBuf>,
 
     /// Folder of the checkpoint and of the finished model
@@ -395,7 +395,7 @@ pub(crate) struct TrainArgs {
     #[arg(long)]
     pub(crate) device: Option<DeviceChoice>,
 
-    /// Fewer or more steps than the recipe has
+    /// Number of steps, instead of the recipe's
     #[arg(long, value_name = "N")]
     pub(crate) steps: Option<u64>,
 }
@@ -406,15 +406,15 @@ pub(crate) struct TruthArgs {
     /// Model of the run
     pub(crate) model: String,
 
-    /// Table of what is true: `scenes.parquet` of the data set
+    /// Table of true attributes: `scenes.parquet` of the data set
     #[arg(long, value_name = "FILE")]
     pub(crate) attributes: PathBuf,
 
-    /// Random sets of heads that a property's own are compared with
+    /// Number of random sets of heads in the permutation test
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub(crate) permutations: usize,
 
-    /// Share of the images of the spurious-correlation experiment whose background is of the object's own side
+    /// Share of images whose background agrees with the object, in the spurious-correlation experiment
     #[arg(long, value_name = "SHARE", default_value_t = 0.95)]
     pub(crate) correlation: f64,
 

@@ -17,11 +17,11 @@ pub(crate) struct EvaluateArgs {
     #[arg(required = true)]
     pub(crate) checkpoint: Option<PathBuf>,
 
-    /// Scenes of each test, a multiple of 100
+    /// Scenes per test, a multiple of 100
     #[arg(long, value_name = "N", default_value_t = 2000)]
     pub(crate) scenes: usize,
 
-    /// Seed of the world; not that of the training
+    /// Seed of the world; different from the training seed
     #[arg(long, default_value_t = 77)]
     pub(crate) seed: u64,
 
@@ -37,7 +37,7 @@ pub(crate) struct EvaluateArgs {
     #[arg(long)]
     pub(crate) device: Option<DeviceChoice>,
 
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -45,7 +45,7 @@ pub(crate) struct EvaluateArgs {
 /// Other trials.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Evaluated {
-    /// Segmentation by the decomposition (arXiv 2310.05916, section 5) beside raw attention and rollout of the same model
+    /// Segmentation by the decomposition (arXiv 2310.05916, section 5), compared with raw attention and rollout
     #[command(after_help = SEGMENTATION_HELP)]
     Segmentation(SegmentationArgs),
 }
@@ -66,7 +66,7 @@ pub(crate) struct SegmentationArgs {
     /// Checkpoint folder
     pub(crate) checkpoint: PathBuf,
 
-    /// Folder of images; rendered scenes without it
+    /// Folder of images; default: rendered scenes
     #[arg(long, value_name = "DIR", requires = "masks", requires = "classes")]
     pub(crate) images: Option<PathBuf>,
 
@@ -74,11 +74,11 @@ pub(crate) struct SegmentationArgs {
     #[arg(long, value_name = "DIR", requires = "images")]
     pub(crate) masks: Option<PathBuf>,
 
-    /// File with the name of one class a line
+    /// File with one class name per line
     #[arg(long, value_name = "FILE", requires = "images")]
     pub(crate) classes: Option<PathBuf>,
 
-    /// Text of a class; {} stands for its name
+    /// Text for a class; {} stands for its name
     #[arg(long, value_name = "TEXT", default_value = "a photo of a {}")]
     pub(crate) template: String,
 
@@ -86,11 +86,11 @@ pub(crate) struct SegmentationArgs {
     #[arg(long, value_name = "LAYERS", default_value = "all")]
     pub(crate) layers: LayerSelection,
 
-    /// Scenes, if they are rendered; images at most, if not
+    /// Number of rendered scenes, or maximum number of images
     #[arg(long, value_name = "N", default_value = "500")]
     pub(crate) limit: NonZeroUsize,
 
-    /// Seed of the world of scenes; not that of the training
+    /// Seed of the world; different from the training seed
     #[arg(long, default_value_t = 77)]
     pub(crate) seed: u64,
 
@@ -98,7 +98,7 @@ pub(crate) struct SegmentationArgs {
     #[arg(long)]
     pub(crate) device: Option<DeviceChoice>,
 
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

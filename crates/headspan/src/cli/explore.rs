@@ -16,21 +16,21 @@ Examples:
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXPLORE_HELP)]
 pub(crate) struct ExploreArgs {
-    /// Models to show; default: every finished run of the data set. Without any run and any flag: the demo, which is run first
+    /// Models to show; default: every finished run of the data set, or the demo if there are no runs
     pub(crate) models: Vec<String>,
-    /// Address to listen on; one that is not of this machine alone lets others in
+    /// Address to listen on; a non-loopback address is reachable from other machines
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7478", help_heading = "Server")]
     pub(crate) listen: SocketAddr,
-    /// Token that every request must carry (`Authorization: Bearer TOKEN`; in a browser as the password, with any name)
+    /// Token that every request must carry: `Authorization: Bearer TOKEN`, or the password in a browser (any user name)
     #[arg(long, value_name = "TOKEN", env = "HEADSPAN_TOKEN", hide_env_values = true, help_heading = "Server")]
     pub(crate) token: Option<String>,
-    /// Questions answered at once; default: one a core
+    /// Number of questions answered at once; default: one per core
     #[arg(long, value_name = "N", help_heading = "Server")]
     pub(crate) workers: Option<NonZeroUsize>,
-    /// Instead of serving: write pages and all that they show to this folder, for a browser without a server
+    /// Write pages with everything that they show to this folder, instead of serving them
     #[arg(long, value_name = "DIR", requires = "page", help_heading = "Static pages")]
     pub(crate) save: Option<PathBuf>,
-    /// Page to write, as its address stands after the server's; may be given several times
+    /// Page to write: its address without the server; may be given several times
     #[arg(long, value_name = "PATH", requires = "save", help_heading = "Static pages")]
     pub(crate) page: Vec<String>,
     #[command(flatten)]

@@ -21,13 +21,13 @@ Examples:
 /// The analyses of CLIP-InterpreT (arXiv 2409.06579, section 5).
 #[derive(Debug, Subcommand)]
 pub(crate) enum Question {
-    /// Images near an image or a text, under one head, a property's heads, a layer or all
+    /// Nearest images of an image or a text, under one head, the heads of a property, a layer or all heads
     #[command(after_help = NEIGHBOURS_HELP)]
     Neighbours(NeighboursArgs),
-    /// Where in an image a text is: token scores on the patch grid; with several texts, where each is ahead of the others
+    /// Where a text is in an image: token scores on the patch grid; with several texts, where each scores highest
     #[command(after_help = SEGMENT_HELP)]
     Segment(SegmentArgs),
-    /// The images at both ends of a head's range, and some between
+    /// The images at both ends of a head's range, and some between them
     Extremes(ExtremesArgs),
     /// Which patches of an image make another its neighbour
     Why(WhyArgs),
@@ -45,13 +45,13 @@ pub(crate) struct RunArgs {
 /// Where the answer goes; a table without these.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct OutputArgs {
-    /// As JSON
+    /// Print JSON
     #[arg(long, help_heading = "Answer")]
     pub(crate) json: bool,
-    /// Numbers as Parquet, too
+    /// Also write the numbers to this Parquet file
     #[arg(long, value_name = "FILE", help_heading = "Answer")]
     pub(crate) parquet: Option<PathBuf>,
-    /// A picture, too: a contact sheet or a heat map (PNG)
+    /// Also write a picture (PNG): a contact sheet or a heat map
     #[arg(long, value_name = "FILE.png", value_parser = png_file, help_heading = "Answer")]
     pub(crate) picture: Option<PathBuf>,
 }
@@ -80,7 +80,7 @@ pub(crate) struct NeighboursArgs {
     /// A text
     #[arg(long, value_name = "TEXT", help_heading = "Question")]
     pub(crate) text: Option<String>,
-    /// Images in the answer
+    /// Number of images in the answer
     #[arg(long, value_name = "N", default_value = "8", help_heading = "Question")]
     pub(crate) count: NonZeroUsize,
     /// Compare by cosine instead of the dot product
@@ -89,7 +89,7 @@ pub(crate) struct NeighboursArgs {
     /// Only images of this class; may be given several times
     #[arg(long, value_name = "CLASS", help_heading = "Question")]
     pub(crate) class: Vec<String>,
-    /// The farthest instead of the nearest
+    /// Find the farthest images instead of the nearest
     #[arg(long, help_heading = "Question")]
     pub(crate) farthest: bool,
     #[command(flatten)]
@@ -101,7 +101,7 @@ pub(crate) struct NeighboursArgs {
 pub(crate) struct SegmentArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
-    /// What to look for; several texts are contrasted
+    /// Text to look for; several texts are contrasted
     #[arg(long, value_name = "TEXT", required = true, help_heading = "Question")]
     pub(crate) text: Vec<String>,
     #[command(flatten)]
@@ -109,7 +109,7 @@ pub(crate) struct SegmentArgs {
     /// L3.H5 (a head), L3 (a layer), a property, or all; contributions of several heads are added
     #[arg(long, value_name = "HEADS", default_value = "all", help_heading = "Question")]
     pub(crate) heads: String,
-    /// One colour a patch in the picture, instead of a smooth map
+    /// Draw one colour per patch, instead of a smooth map
     #[arg(long, help_heading = "Answer")]
     pub(crate) patches: bool,
     /// Opacity of the colours over the image, 0 to 1
@@ -133,13 +133,13 @@ pub(crate) struct ExtremesArgs {
     /// The head, such as L3.H5
     #[arg(long, value_name = "HEAD", help_heading = "Question")]
     pub(crate) head: String,
-    /// By projection on this text; without it by distance from the head's mean
+    /// Order images by their projection on this text; default: by distance from the head's mean
     #[arg(long, value_name = "TEXT", help_heading = "Question")]
     pub(crate) text: Option<String>,
-    /// By projection on the direction that the head's TEXTSPAN text of this rank (from 0) adds to those before it
+    /// Order images by the component of this TEXTSPAN pick (from 0) orthogonal to the picks before it
     #[arg(long, value_name = "RANK", conflicts_with = "text", help_heading = "Question")]
     pub(crate) pick: Option<usize>,
-    /// Images at each end
+    /// Number of images at each end
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Question")]
     pub(crate) count: u16,
     #[command(flatten)]
@@ -156,7 +156,7 @@ pub(crate) struct WhyArgs {
     /// The neighbour, an image of the run: its id, or #INDEX
     #[arg(long, value_name = "ID", help_heading = "Question")]
     pub(crate) neighbour: String,
-    /// The heads by which it is near
+    /// Heads under which it is a neighbour
     #[arg(long, value_name = "HEADS", help_heading = "Question")]
     pub(crate) heads: String,
     #[command(flatten)]
