@@ -2,6 +2,8 @@
 //!
 //! The tables of design section 2 (schemas, typed rows, readers and writers), atomic commits, fingerprints, stage
 //! records and the run directory. No mathematics and no machine learning: the crates above compute, this one keeps.
+//! Rows of heads convert to and from the types of `headspan-headspace` here and nowhere else ([`ReadoutRow`], [`MomentsRow`],
+//! [`ActivationBatch::u`]); of the workspace this crate uses no other, and every crate that reads or writes tables uses it.
 //!
 //! ```
 //! use headspan_artifacts::{RunDirectory, RunId, Table, TextspanRow, read_rows, write_rows};
@@ -29,6 +31,7 @@ mod stage;
 mod tables;
 
 pub use arrow_schema::{DataType, Field};
+pub use headspan_headspace::HeadId;
 
 pub use activations::{
     ActivationBatch, ActivationShape, PartReader, PartWriter, activation_schema, head_column, part_fingerprint,
@@ -37,7 +40,7 @@ pub use answer::parquet_bytes;
 pub use atomic::{AtomicFile, write_atomic};
 pub use error::{ArtifactError, Result};
 pub use fingerprint::{Fingerprint, FingerprintBuilder, hash_file};
-pub use rows::{HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, ReadoutRow, Row, TextRow, TextspanRow};
+pub use rows::{ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, ReadoutRow, Row, TextRow, TextspanRow};
 pub use run::{RunDirectory, RunId, RunLock};
 pub use schema::{Table, head_fields, optional, required, table_metadata, table_schema, vector};
 pub use stage::{StageRecord, StageState};

@@ -1,5 +1,6 @@
 use headspan_artifacts::ImageStatus;
-use headspan_model::{Clip, HostTrace, Precision, Readout, ReadoutFolder, TraceRequest};
+use headspan_headspace::{HeadVector, Readout, Scalars};
+use headspan_model::{Clip, HostTrace, Precision, ReadoutFolder, TraceRequest};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -101,18 +102,19 @@ fn identity_error(model: &Clip, folder: &ReadoutFolder, readouts: &[Readout], tr
     let d = trace.representation.len() / images;
     let (mut worst, mut largest) = (0.0_f64, 0.0_f64);
     for image in 0..images {
-        let (inv_scale, mean_scale, inv_norm) = trace.scalars[image];
-        let scalars = [f64::from(inv_scale), f64::from(mean_scale), f64::from(inv_norm)];
+        let scalars = Scalars::<f64>::from(trace.scalars[image]);
         let mut sum = vec![0.0_f64; d];
         let mut add = |terms: &[f64]| sum.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
         let row = |layer: usize, head: usize| &trace.heads[layer * heads + head][image * head_dim..][..head_dim];
         for readout in readouts {
-            let mut u = row(readout.layer, readout.head).to_vec();
-            u.extend([inv_scale, mean_scale, inv_norm]);
-            let terms: Vec<f64> = readout.contribution(&u).into_iter().map(f64::from).collect();
+            let z = row(readout.head.layer as usize, readout.head.head as usize);
+            let u = HeadVector::new(z, trace.scalars[image]);
+            let terms: Vec<f64> = readout.contribution(u.as_slice()).into_iter().map(f64::from).collect();
             add(&terms);
         }
-        for layer in (0..model.visual.layers()).filter(|layer| !readouts.iter().any(|r| r.layer == *layer)) {
+        for layer in (0..model.visual.layers())
+            .filter(|layer| !readouts.iter().any(|readout| readout.head.layer as usize == *layer))
+        {
             let scaled: Vec<f32> = (0..heads).flat_map(|head| row(layer, head).iter().copied()).collect();
             add(&folder.attention_contribution(layer, &scaled, scalars)?);
         }
@@ -121,7 +123,7 @@ fn identity_error(model: &Clip, folder: &ReadoutFolder, readouts: &[Readout], tr
             add(&folder.component_contribution(&component[image * width..][..width], scalars));
         }
         for (sum, r) in sum.iter().zip(&trace.representation[image * d..][..d]) {
-            let expected = f64::from(*r) * scalars[2];
+            let expected = f64::from(*r) * scalars.inv_norm;
             // `max` would hide a NaN.
             worst = if (sum - expected).abs() <= worst { worst } else { (sum - expected).abs() };
             largest = largest.max(expected.abs());
@@ -137,8 +139,8 @@ fn probe_error(trace: &HostTrace, reference: &HostTrace) -> f64 {
         worst = larger(worst, relative_error(head, expected));
     }
     let scalars =
-        |trace: &HostTrace, pick: fn(&(f32, f32, f32)) -> f32| -> Vec<f32> { trace.scalars.iter().map(pick).collect() };
-    for pick in [|s: &(f32, f32, f32)| s.0, |s: &(f32, f32, f32)| s.2] {
+        |trace: &HostTrace, pick: fn(&Scalars) -> f32| -> Vec<f32> { trace.scalars.iter().map(pick).collect() };
+    for pick in [|scalars: &Scalars| scalars.inv_scale, |scalars: &Scalars| scalars.inv_norm] {
         worst = larger(worst, relative_error(&scalars(trace, pick), &scalars(reference, pick)));
     }
     worst

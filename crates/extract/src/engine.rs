@@ -5,10 +5,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use headspan_artifacts::{
     ActivationBatch, ActivationShape, HeadId, ImageRow, ImageStatus, PartWriter, RunDirectory, write_rows,
 };
+use headspan_headspace::Scalars;
 use headspan_images::{DecodeLimits, Preprocess};
-use headspan_model::{
-    Clip, ClipConfig, CpuVision, HostTrace, Readout, ReadoutFolder, TraceRequest, free_device_memory,
-};
+use headspan_model::{Clip, ClipConfig, CpuVision, HostTrace, ReadoutFolder, TraceRequest, free_device_memory};
 
 use crate::{
     busy::Passes,
@@ -153,11 +152,6 @@ pub fn extract_images(job: &ImagesJob<'_>) -> Result<ImagesSummary> {
     Ok(summary)
 }
 
-/// Heads of the layers, in column order.
-pub(crate) fn heads_of(readouts: &[Readout]) -> Vec<HeadId> {
-    readouts.iter().map(|r| HeadId { layer: r.layer as u32, head: r.head as u32 }).collect()
-}
-
 /// What this process has to do.
 struct Work<'a> {
     plan: &'a PartPlan,
@@ -283,8 +277,7 @@ fn to_activations(trace: &HostTrace, rows: &mut [ImageRow]) -> ActivationBatch {
     let mut good = Vec::with_capacity(images);
     let decoded = rows.iter_mut().filter(|row| row.status == ImageStatus::Ok);
     for (position, row) in decoded.enumerate() {
-        let (inv_scale, mean_scale, inv_norm) = trace.scalars[position];
-        if inv_scale.is_finite() && mean_scale.is_finite() && inv_norm.is_finite() {
+        if trace.scalars[position].is_finite() {
             good.push((position, row.image_index));
         } else {
             row.status = ImageStatus::Skipped;
@@ -295,14 +288,14 @@ fn to_activations(trace: &HostTrace, rows: &mut [ImageRow]) -> ActivationBatch {
         let length = values.len() / images.max(1);
         good.iter().flat_map(|(position, _)| &values[position * length..][..length]).copied().collect()
     };
-    let scalars = |pick: fn(&(f32, f32, f32)) -> f32| -> Vec<f32> {
+    let scalars = |pick: fn(&Scalars) -> f32| -> Vec<f32> {
         good.iter().map(|(position, _)| pick(&trace.scalars[*position])).collect()
     };
     ActivationBatch {
         image_index: good.iter().map(|(_, index)| *index).collect(),
-        inv_scale: scalars(|s| s.0),
-        mean_scale: scalars(|s| s.1),
-        inv_norm: scalars(|s| s.2),
+        inv_scale: scalars(|scalars| scalars.inv_scale),
+        mean_scale: scalars(|scalars| scalars.mean_scale),
+        inv_norm: scalars(|scalars| scalars.inv_norm),
         representation: take(&trace.representation),
         heads: trace.heads.iter().map(|head| take(head)).collect(),
     }
@@ -319,12 +312,7 @@ fn commit_parts(
     let total = work.images();
     let vision = &job.config.vision;
     let shape = ActivationShape {
-        heads: work
-            .layers
-            .iter()
-            .flat_map(|&layer| (0..vision.heads()).map(move |head| (layer, head)))
-            .map(|(layer, head)| HeadId { layer: layer as u32, head: head as u32 })
-            .collect(),
+        heads: HeadId::of_layers(work.layers, vision.heads()).collect(),
         head_dim: vision.head_width,
         d: job.config.embed_dim,
     };

@@ -2,7 +2,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use burn::tensor::Device;
 use headspan_artifacts::TextRow;
-use headspan_model::{Clip, ClipError, TokenBatch, Tokenizer, unit_feature};
+use headspan_headspace::unit_feature;
+use headspan_model::{Clip, ClipError, TokenBatch, Tokenizer};
 
 use crate::{
     engine::Progress,

@@ -29,6 +29,15 @@ impl HeadVector {
     pub fn scaled_z(&self) -> &[f32] {
         &self.0[..head_dim_of(self.0.len())]
     }
+
+    /// The scalars of the image.
+    pub fn scalars(&self) -> Scalars {
+        match self.0[head_dim_of(self.0.len())..] {
+            [inv_scale, mean_scale, inv_norm] => Scalars { inv_scale, mean_scale, inv_norm },
+            // Cannot be: a vector is made of them.
+            _ => Scalars::default(),
+        }
+    }
 }
 
 impl From<HeadVector> for Vec<f32> {

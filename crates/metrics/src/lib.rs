@@ -1,5 +1,8 @@
 //! Stage 4 of headspan: how cleanly heads specialise. Definitions, formulas and a worked example are in `docs/metrics.md`.
 //!
+//! It reads the tables of `headspan-artifacts` and, for runs over rendered scenes, contributions through the types of
+//! `headspan-headspace`. The pipeline's stage `metrics`, the comparison of models and `headspan truth` use it.
+//!
 //! ```
 //! use headspan_artifacts::LabelRow;
 //! use headspan_metrics::{PropertyFrequencies, Settings, Synonyms, score};

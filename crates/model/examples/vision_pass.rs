@@ -17,6 +17,7 @@ use std::{
 };
 
 use burn::tensor::{Device, Tensor, TensorData};
+use headspan_headspace::HeadVector;
 use headspan_model::{
     Checkpoint, Clip, ClipConfig, CpuVision, HostTrace, Precision, ReadoutFolder, TraceRequest, VisionTower,
     open_device,
@@ -126,10 +127,9 @@ impl Side {
             let begun = Instant::now();
             let trace = self.trace(&mut image)?;
             seconds += begun.elapsed().as_secs_f64();
-            let (inv_scale, mean_scale, inv_norm) = trace.scalars[0];
             for (readout, z) in readouts.iter().zip(&trace.heads) {
-                let u: Vec<f32> = z.iter().copied().chain([inv_scale, mean_scale, inv_norm]).collect();
-                dense.extend(readout.contribution(&u).into_iter().flat_map(f32::to_le_bytes));
+                let u = HeadVector::new(z, trace.scalars[0]);
+                dense.extend(readout.contribution(u.as_slice()).into_iter().flat_map(f32::to_le_bytes));
             }
         }
         fs_err::write(out, dense)?;

@@ -6,8 +6,8 @@
 //! - [`VisionTower::trace`] is the forward pass in head space (design section 1): per requested layer the class token's
 //!   `z`, and what the three scalars need; no tensor `[tokens, heads, d]` exists anywhere.
 //! - [`CpuVision`] is the same trace by products of our own, for the CPU.
-//! - [`Readout`] folds `W_O`, `ln_post` and the output projection into one matrix per head, so that the contribution of a
-//!   head is `c = B u`.
+//! - [`ReadoutFolder`] folds `W_O`, `ln_post` and the output projection into one readout per head, so that the contribution
+//!   of a head is `c = B u`.
 //! - [`Tokenizer`] turns texts into what OpenCLIP would feed the model.
 
 mod backends;
@@ -16,15 +16,14 @@ mod device;
 mod device_memory;
 mod error;
 mod families;
-mod feature;
 mod precision;
 mod readout;
 mod text_encoder;
 mod tokenizer;
 
 pub use backends::burn::{
-    Attention, Clip, HeadScalars, HeadTrace, HostTrace, Mlp, ResidualBlock, TextTower, TokenTrace, TraceRequest,
-    Transformer, TransformerConfig, VisionTower,
+    Attention, Clip, HeadTrace, HostTrace, Mlp, ResidualBlock, TextTower, TokenTrace, TraceRequest, Transformer,
+    TransformerConfig, VisionTower,
 };
 pub use backends::cpu::{Calibration, CpuVision, InstructionSet};
 pub use checkpoint::{Checkpoint, CheckpointFiles, CheckpointLayout, SavedPrecision};
@@ -32,8 +31,7 @@ pub use device::{DeviceChoice, DeviceDescription, available_devices, open_device
 pub use device_memory::free_device_memory;
 pub use error::{ClipError, Result};
 pub use families::clip::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig};
-pub use feature::unit_feature;
 pub use precision::Precision;
-pub use readout::{Readout, ReadoutFolder};
+pub use readout::ReadoutFolder;
 pub use text_encoder::TextEncoder;
 pub use tokenizer::{TokenBatch, Tokenizer};

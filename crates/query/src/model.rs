@@ -1,11 +1,9 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use headspan_artifacts::HeadId;
+use headspan_headspace::{HeadId, HeadVector, Scalars, unit_feature};
 use headspan_images::{Preprocess, RgbImage8};
-use headspan_model::{
-    Clip, ClipConfig, ClipError, TextEncoder, TokenBatch, Tokenizer, TraceRequest, VisionTower, unit_feature,
-};
+use headspan_model::{Clip, ClipConfig, ClipError, TextEncoder, TokenBatch, Tokenizer, TraceRequest, VisionTower};
 
 use crate::error::{ExploreError, Result};
 
@@ -24,8 +22,7 @@ pub struct ExploreModel {
 pub struct ImageTrace {
     /// Patches along one side.
     pub(crate) grid: usize,
-    /// `[1/(σ|r|), m/(σ|r|), 1/|r|]`.
-    pub(crate) scalars: [f32; 3],
+    pub(crate) scalars: Scalars,
     /// `z/(σ|r|)` of each head.
     pub(crate) heads: BTreeMap<HeadId, Vec<f32>>,
     /// Per layer the class token's attention `[heads, tokens]` and the values `[heads, tokens, head_dim]`.
@@ -123,25 +120,21 @@ impl ExploreModel {
         }
         let mean_attention =
             std::mem::take(&mut trace.mean_attention).into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        let named: Vec<HeadId> = trace.z.iter().flat_map(|(layer, z)| heads_of(*layer, z.dims()[1])).collect();
+        let named: Vec<HeadId> =
+            trace.z.iter().flat_map(|(layer, z)| HeadId::of_layers(std::slice::from_ref(layer), z.dims()[1])).collect();
         let host = trace.into_host()?;
         if host.representation.iter().any(|value| !value.is_finite()) {
             return Err(ExploreError::NoFeature { what: "the image".to_owned() });
         }
-        let (inv_scale, mean_scale, inv_norm) = host.scalars[0];
         Ok(ImageTrace {
             grid: self.grid,
-            scalars: [inv_scale, mean_scale, inv_norm],
+            scalars: host.scalars[0],
             heads: named.into_iter().zip(host.heads).collect(),
             tokens,
             representation: host.representation,
             mean_attention,
         })
     }
-}
-
-fn heads_of(layer: usize, heads: usize) -> impl Iterator<Item = HeadId> {
-    (0..heads).map(move |head| HeadId { layer: layer as u32, head: head as u32 })
 }
 
 fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, ClipError> {
@@ -162,12 +155,12 @@ impl ImageTrace {
     }
 
     /// `u = [z/(σ|r|), 1/(σ|r|), m/(σ|r|), 1/|r|]` of one head, `[head_dim + 3]`.
-    pub fn u(&self, head: HeadId) -> Result<Vec<f32>> {
-        Ok(self.head(head)?.iter().chain(&self.scalars).copied().collect())
+    pub fn u(&self, head: HeadId) -> Result<HeadVector> {
+        Ok(HeadVector::new(self.head(head)?, self.scalars))
     }
 
     /// Attention of the class token to a token under one head, the token's value `[head_dim]`, and the scalars.
-    pub fn token(&self, head: HeadId, token: usize) -> Result<(f32, &[f32], [f32; 3])> {
+    pub fn token(&self, head: HeadId, token: usize) -> Result<(f32, &[f32], Scalars)> {
         self.head(head)?;
         let layer = self.layer(head.layer)?;
         let row = head.head as usize * layer.tokens + token;
@@ -180,10 +173,6 @@ impl ImageTrace {
             found: layer.to_string(),
             expected: "a traced layer".to_owned(),
         })
-    }
-
-    pub(crate) fn scalars(&self) -> [f32; 3] {
-        self.scalars
     }
 
     /// `z/(σ|r|)` of one head.

@@ -5,6 +5,7 @@ use headspan_extract::{
     CheckFigures, ExtractError, FinishSummary, IMAGES_VERSION, ImagesJob, ImagesSettings, ImagesSummary, LayerSelection,
     PartPlan, PartStatus, extract_images, finish_images,
 };
+use headspan_headspace::vector_length;
 use headspan_images::Dataset;
 use headspan_model::{ClipConfig, DeviceChoice, Precision};
 use serde_json::{Value, json};
@@ -90,7 +91,7 @@ impl Stage for Images {
         let Sources { model, dataset, .. } = scope.need_sources(NAME)?;
         let config = &model.files().config;
         let (heads, head_dim) = heads(scope.settings, config)?;
-        let (images, d, columns) = (dataset.len(), config.embed_dim as u64, head_dim + 3);
+        let (images, d, columns) = (dataset.len(), config.embed_dim as u64, vector_length(head_dim as usize) as u64);
         let activations = images * (4 * (heads * head_dim + d) + 20);
         let bytes = activations + images * 60 + heads * (4 * d * columns + 8 * columns * columns);
         Ok(Estimate { rows: images, bytes })

@@ -4,7 +4,7 @@ use std::{
 };
 
 use headspan_artifacts::{
-    Fingerprint, HeadId, LabelRow, MomentsRow, RunDirectory, StageRecord, Table, TextRow, hash_file, read_rows,
+    Fingerprint, LabelRow, MomentsRow, RunDirectory, StageRecord, Table, TextRow, hash_file, read_rows,
 };
 use headspan_label::{Categories, HeadTexts, VERSION, heads_of, import, lexicon, openai};
 use serde_json::{Value, json};
@@ -132,7 +132,7 @@ pub fn dry_run(settings: &Settings, run: &RunDirectory) -> Result<String> {
 fn heads(run: &RunDirectory) -> Result<Vec<HeadTexts>> {
     // Moments and readouts both list all heads; moments are the smaller table.
     let extracted = read_rows::<MomentsRow>(&run.table(Table::Moments))?;
-    let all = extracted.iter().map(|row| HeadId { layer: row.layer, head: row.head });
+    let all = extracted.iter().map(MomentsRow::head_id);
     Ok(heads_of(read_rows(&run.table(Table::Textspan))?, all))
 }
 
@@ -171,7 +171,7 @@ fn imported(scope: &Scope<'_>) -> Result<Vec<LabelRow>> {
         return Err(PipelineError::NoLabels { file: file.to_owned(), model: Some(model.to_owned()) });
     }
     let known: BTreeSet<_> = heads(run)?.iter().map(|head| head.head).collect();
-    let strangers = rows.iter().filter(|row| !known.contains(&HeadId { layer: row.layer, head: row.head })).count();
+    let strangers = rows.iter().filter(|row| !known.contains(&row.head_id())).count();
     if strangers > 0 {
         tracing::warn!("`{}` labels {strangers} heads that this run did not extract", file.display());
     }

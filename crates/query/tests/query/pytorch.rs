@@ -1,12 +1,13 @@
 //! The analyses against PyTorch: random OpenCLIP models whose dense contributions, whole and by token, were computed there.
 //!
-//! Tolerance: 1e-5 of the largest score, as for the contributions themselves (crates/clip/tests/golden.rs); the sums here add
+//! Tolerance: 1e-5 of the largest score, as for the contributions themselves (crates/model/tests/golden.rs); the sums here add
 //! some hundred of them.
 
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use headspan_artifacts::{HeadId, RunDirectory, RunId};
+use headspan_artifacts::{RunDirectory, RunId};
+use headspan_headspace::HeadId;
 use headspan_model::{Checkpoint, ClipConfig, ReadoutFolder, Tokenizer};
 use headspan_query::{
     ColumnStore, ExploreModel, ExploreRun, HeadSelection, NeighboursRequest, Query, Similarity, StoreBounds, contrast,
@@ -19,9 +20,9 @@ use crate::support::{Failure, Outcome, demo, length, product, write};
 const TOLERANCE: f64 = 1e-5;
 
 #[expect(clippy::print_stderr, reason = "a test that skips a part says so")]
-/// The models of crates/clip's own tests, and the shared ones where there are any.
+/// The models of crates/model's own tests, and the shared ones where there are any.
 fn fixtures() -> Vec<PathBuf> {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../clip/tests/data/model");
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/data/model");
     let mut folders = vec![own.join("gelu"), own.join("quick-gelu")];
     if let Some(shared) = std::env::var_os("HEADSPAN_SHARED").map(PathBuf::from) {
         folders.extend(["random-gelu", "random-quick-gelu"].map(|name| shared.join("fixtures").join(name)));
@@ -100,8 +101,7 @@ fn opened(folder: &Path, expected: &Expected, runs: &Path) -> Result<(ExploreRun
     let mut u = Vec::new();
     for image in pixels.chunks_exact(pixels.len() / expected.images) {
         let trace = model.trace_pixels(image.to_vec(), &(0..expected.layers as u32).collect::<Vec<_>>())?;
-        let head = |readout: &headspan_model::Readout| trace.u(crate::support::head_of(readout));
-        u.push(readouts.iter().map(head).collect::<Result<Vec<_>, _>>()?);
+        u.push(readouts.iter().map(|readout| trace.u(readout.head)).collect::<Result<Vec<_>, _>>()?);
     }
     let id = RunId::new("fixture", "random")?;
     let directory = RunDirectory::create(runs, &id)?;

@@ -10,6 +10,6 @@ mod vision;
 pub use clip::Clip;
 pub use text::TextTower;
 pub(crate) use trace::split_heads;
-pub use trace::{HeadScalars, HeadTrace, HostTrace, TokenTrace, TraceRequest};
+pub use trace::{HeadTrace, HostTrace, TokenTrace, TraceRequest};
 pub use transformer::{Attention, Mlp, ResidualBlock, Transformer, TransformerConfig};
 pub use vision::VisionTower;

@@ -1,4 +1,5 @@
 use burn::tensor::{Tensor, TensorData, Transaction};
+use headspan_headspace::Scalars;
 
 use crate::error::{ClipError, Result};
 
@@ -45,34 +46,11 @@ pub struct TokenTrace {
     pub values: Tensor<4>,
 }
 
-/// The three scalars of one image (design section 1).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct HeadScalars {
-    /// `1/(σ|r|)`.
-    pub inv_scale: f64,
-    /// `m/(σ|r|)`.
-    pub mean_scale: f64,
-    /// `1/|r|`.
-    pub inv_norm: f64,
-}
-
-impl HeadScalars {
-    /// From the final class-token residual `[width]` and the representation `[d]`, in double precision.
-    pub fn new(residual: &[f32], representation: &[f32], norm_epsilon: f64) -> Self {
-        let n = residual.len() as f64;
-        let mean = residual.iter().map(|x| f64::from(*x)).sum::<f64>() / n;
-        let variance = residual.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / n;
-        let sigma = (variance + norm_epsilon).sqrt();
-        let norm = representation.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
-        Self { inv_scale: 1.0 / (sigma * norm), mean_scale: mean / (sigma * norm), inv_norm: 1.0 / norm }
-    }
-}
-
 /// A trace in main memory, ready to be stored: `u = [heads[i], inv_scale, mean_scale, inv_norm]`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct HostTrace {
     /// Scalars of each image, `[batch]`.
-    pub scalars: Vec<(f32, f32, f32)>,
+    pub scalars: Vec<Scalars>,
     /// Representation `r`, not normalised, `[batch, d]`.
     pub representation: Vec<f32>,
     /// `z/(σ|r|)` of each head, layer by layer and head by head, each `[batch, head_dim]`.
@@ -109,8 +87,8 @@ impl HeadTrace {
         };
         let residual = next()?;
         let representation = next()?;
-        let scalars: Vec<HeadScalars> = (0..batch)
-            .map(|i| HeadScalars::new(&residual[i * width..][..width], &representation[i * d..][..d], norm_epsilon))
+        let scalars: Vec<Scalars<f64>> = (0..batch)
+            .map(|i| Scalars::of(&residual[i * width..][..width], &representation[i * d..][..d], norm_epsilon))
             .collect();
         let mut heads = Vec::new();
         for shape in shapes {
@@ -121,7 +99,7 @@ impl HeadTrace {
             residual_components.push(component);
         }
         Ok(HostTrace {
-            scalars: scalars.iter().map(|s| (s.inv_scale as f32, s.mean_scale as f32, s.inv_norm as f32)).collect(),
+            scalars: scalars.iter().map(|scalars| scalars.stored()).collect(),
             representation,
             heads,
             residual_components,
@@ -136,7 +114,7 @@ fn floats(data: TensorData) -> Result<Vec<f32>> {
 }
 
 /// `[batch, heads, head_dim]` to one `[batch, head_dim]` per head, each row scaled by its image's `1/(σ|r|)`.
-pub(crate) fn split_heads(z: &[f32], [batch, heads, head_dim]: [usize; 3], scalars: &[HeadScalars]) -> Vec<Vec<f32>> {
+pub(crate) fn split_heads(z: &[f32], [batch, heads, head_dim]: [usize; 3], scalars: &[Scalars<f64>]) -> Vec<Vec<f32>> {
     (0..heads)
         .map(|head| {
             let mut column = Vec::with_capacity(batch * head_dim);

@@ -17,10 +17,11 @@ mod tests;
 mod tower;
 mod weights;
 
+use headspan_headspace::Scalars;
 use rayon::prelude::*;
 
 use crate::{
-    backends::burn::{HeadScalars, HostTrace, TraceRequest, VisionTower, split_heads},
+    backends::burn::{HostTrace, TraceRequest, VisionTower, split_heads},
     error::{ClipError, Result},
     precision::Precision,
 };
@@ -120,11 +121,11 @@ impl CpuVision {
             append(&mut all.components, part.components);
         }
         let images = all.residual.chunks_exact(width).zip(all.representation.chunks_exact(d));
-        let scalars: Vec<HeadScalars> =
-            images.map(|(residual, r)| HeadScalars::new(residual, r, self.norm_epsilon)).collect();
+        let scalars: Vec<Scalars<f64>> =
+            images.map(|(residual, r)| Scalars::of(residual, r, self.norm_epsilon)).collect();
         let shape = [scalars.len(), self.tower.heads, width / self.tower.heads];
         HostTrace {
-            scalars: scalars.iter().map(|s| (s.inv_scale as f32, s.mean_scale as f32, s.inv_norm as f32)).collect(),
+            scalars: scalars.iter().map(|scalars| scalars.stored()).collect(),
             heads: all.z.iter().flat_map(|z| split_heads(z, shape, &scalars)).collect(),
             residual_components: all.components,
             residual: all.residual,
