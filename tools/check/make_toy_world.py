@@ -1,4 +1,4 @@
-"""Write a tiny world to run the pipeline over: the random checkpoint of crates/clip's tests with a tokenizer, forty images in
+"""Write a tiny world to run the pipeline over: the random checkpoint of crates/model's tests with a tokenizer, forty images in
 two classes, one damaged image, and a tagged pool.
 
 Usage: make_toy_world.py OUT
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 COLORS, ANIMALS, NUMBERS = ["red", "blue", "green"], ["cat", "dog", "bird", "fish"], ["two", "three"]
-MODEL = Path(__file__).resolve().parents[2] / "crates/clip/tests/data/model/quick-gelu"
+MODEL = Path(__file__).resolve().parents[2] / "crates/model/tests/data/model/quick-gelu"
 
 
 def tokenizer() -> dict:

@@ -1,4 +1,4 @@
-"""Regenerate the small random cases of crates/clip/tests/data/model.
+"""Regenerate the small random cases of crates/model/tests/data/model.
 
 Usage: make_cases.py OUT [--fixtures DIR]   (with --fixtures it first checks the reference against shared fixtures)
 """
