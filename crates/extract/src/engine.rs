@@ -1,20 +1,18 @@
 use std::{collections::BTreeMap, ops::Range, time::Instant};
 
-use burn::tensor::Device;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use headspan_artifacts::{
     ActivationBatch, ActivationShape, HeadId, ImageRow, ImageStatus, PartWriter, RunDirectory, write_rows,
 };
 use headspan_headspace::Scalars;
 use headspan_images::{DecodeLimits, Preprocess};
-use headspan_model::{Clip, ClipConfig, CpuVision, HostTrace, ReadoutFolder, TraceRequest, free_device_memory};
+use headspan_model::{HostTrace, LoadedModel, TraceRequest, VisionPass};
 
 use crate::{
     busy::Passes,
     check::{CheckFigures, check_first_batch},
     decode::{BatchJob, DecodedBatch, decode},
     error::{ExtractError, Result},
-    forward::ForwardPass,
     pace::Pace,
     parts::PartPlan,
     settings::{ImagesSettings, Shard},
@@ -26,14 +24,8 @@ pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 /// One extraction of images.
 pub struct ImagesJob<'a> {
-    /// The model on its device.
-    pub model: &'a Clip,
-    /// The same model on the CPU, when the device is a GPU: the probe compares the two.
-    pub cpu_model: Option<&'a Clip>,
-    /// Its configuration.
-    pub config: &'a ClipConfig,
-    /// The device of `model`.
-    pub device: &'a Device,
+    /// The model on its device, loaded by [`LoadedModel::load`]: the probe compares a GPU with the CPU.
+    pub model: &'a LoadedModel,
     /// The images.
     pub dataset: &'a Dataset,
     /// Where the parts go.
@@ -86,11 +78,7 @@ impl ImagesJob<'_> {
     }
 
     pub(crate) fn preprocess(&self) -> Preprocess {
-        Preprocess {
-            size: self.config.vision.image_size,
-            mean: self.config.preprocess.mean,
-            std: self.config.preprocess.std,
-        }
+        *self.model.vision().preprocess()
     }
 
     pub(crate) fn limits(&self) -> DecodeLimits {
@@ -98,23 +86,17 @@ impl ImagesJob<'_> {
     }
 
     pub(crate) fn layers(&self) -> Result<Vec<usize>> {
-        self.settings.layers.resolve(self.config.vision.layers)
-    }
-
-    fn on_cpu(&self) -> bool {
-        self.cpu_model.is_none()
+        self.settings.layers.resolve(self.model.vision().geometry().layers)
     }
 
     /// The pass for so many images, and how it uses the machine.
-    fn forward_pass(&self, to_do: u64) -> Result<(ForwardPass<'_>, Pace)> {
-        if self.on_cpu() {
-            let vision = Box::new(CpuVision::new(&self.model.visual, self.settings.precision)?);
-            let pace = Pace::on_cpu(self.settings, &vision, to_do);
-            return Ok((ForwardPass::Cpu { vision, images: pace.images }, pace));
-        }
-        let tower = Box::new(self.model.visual.clone().in_precision(self.settings.precision)?);
-        let pace = Pace::on_gpu(self.settings, self.config, free_device_memory(self.device));
-        Ok((ForwardPass::Burn { tower, device: self.device }, pace))
+    fn forward_pass(&self, to_do: u64) -> Result<(VisionPass, Pace)> {
+        let pass = self.model.vision_pass(self.settings.precision)?;
+        let pace = match pass.own() {
+            Some(vision) => Pace::on_cpu(self.settings, vision, to_do),
+            None => Pace::on_gpu(self.settings, self.model.vision().geometry(), self.model.free_memory()),
+        };
+        Ok((pass.with_images_per_pass(pace.images), pace))
     }
 }
 
@@ -140,7 +122,7 @@ pub fn extract_images(job: &ImagesJob<'_>) -> Result<ImagesSummary> {
     if todo.is_empty() {
         return Ok(summary);
     }
-    let readouts = ReadoutFolder::new(&job.model.visual)?;
+    let readouts = job.model.readout_folder()?;
     let work = Work { plan: &plan, todo: &todo, layers: &layers };
     let (pass, pace) = job.forward_pass(work.images())?;
     summary.pace = Some(pace);
@@ -148,7 +130,7 @@ pub fn extract_images(job: &ImagesJob<'_>) -> Result<ImagesSummary> {
     let started = Instant::now();
     let busy = run_pipeline(job, &work, &pass, pace, &mut summary)?;
     summary.seconds = started.elapsed().as_secs_f64();
-    summary.busy_seconds = if job.on_cpu() { busy.sum() / pace.workers as f64 } else { busy.union() };
+    summary.busy_seconds = if job.model.on_cpu() { busy.sum() / pace.workers as f64 } else { busy.union() };
     Ok(summary)
 }
 
@@ -169,7 +151,7 @@ impl Work<'_> {
 fn run_pipeline(
     job: &ImagesJob<'_>,
     work: &Work<'_>,
-    pass: &ForwardPass<'_>,
+    pass: &VisionPass,
     pace: Pace,
     summary: &mut ImagesSummary,
 ) -> Result<Passes> {
@@ -225,7 +207,7 @@ struct TracedBatch {
 
 fn forward_batches(
     job: &ImagesJob<'_>,
-    pass: &ForwardPass<'_>,
+    pass: &VisionPass,
     request: &TraceRequest,
     decoded: &Receiver<DecodedBatch>,
     to_disk: &Sender<Result<TracedBatch>>,
@@ -241,10 +223,10 @@ fn forward_batches(
         }
     };
     for batch in decoded {
-        let result = if job.on_cpu() {
-            pool.install(|| forward(job, pass, request, batch))
+        let result = if job.model.on_cpu() {
+            pool.install(|| forward(pass, request, batch))
         } else {
-            forward(job, pass, request, batch)
+            forward(pass, request, batch)
         };
         let failed = result.is_err();
         if to_disk.send(result).is_err() || failed {
@@ -253,18 +235,13 @@ fn forward_batches(
     }
 }
 
-fn forward(
-    job: &ImagesJob<'_>,
-    pass: &ForwardPass<'_>,
-    request: &TraceRequest,
-    batch: DecodedBatch,
-) -> Result<TracedBatch> {
+fn forward(pass: &VisionPass, request: &TraceRequest, batch: DecodedBatch) -> Result<TracedBatch> {
     if batch.good() == 0 {
         let activations = ActivationBatch::default();
         return Ok(TracedBatch { job: batch.job, pass: None, rows: batch.rows, activations });
     }
     let started = Instant::now();
-    let trace = pass.trace(batch.pixels, job.config.vision.image_size, request)?;
+    let trace = pass.trace(batch.pixels, request)?;
     let pass = Some(started..Instant::now());
     let mut rows = batch.rows;
     let activations = to_activations(&trace, &mut rows);
@@ -310,11 +287,11 @@ fn commit_parts(
     summary: &mut ImagesSummary,
 ) -> Result<Passes> {
     let total = work.images();
-    let vision = &job.config.vision;
+    let vision = job.model.vision().geometry();
     let shape = ActivationShape {
-        heads: HeadId::of_layers(work.layers, vision.heads()).collect(),
-        head_dim: vision.head_width,
-        d: job.config.embed_dim,
+        heads: HeadId::of_layers(work.layers, vision.heads).collect(),
+        head_dim: vision.head_dim,
+        d: vision.d,
     };
     let mut pending: BTreeMap<u64, BTreeMap<u64, TracedBatch>> = BTreeMap::new();
     let mut passes = Passes::default();

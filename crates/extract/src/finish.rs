@@ -1,5 +1,4 @@
 use headspan_artifacts::{ImageRow, ImageStatus, ReadoutRow, RowsWriter, Table, read_rows, write_rows};
-use headspan_model::ReadoutFolder;
 
 use crate::{
     engine::ImagesJob,
@@ -34,7 +33,7 @@ pub fn finish_images(job: &ImagesJob<'_>) -> Result<FinishSummary> {
     plan.remove_surplus(job.run)?;
     let Listed { images, skipped, examples } = list_images(job, &plan)?;
 
-    let readouts = ReadoutFolder::new(&job.model.visual)?.readouts(&job.layers()?)?;
+    let readouts = job.model.readout_folder()?.readouts(&job.layers()?)?;
     let readout_rows: Vec<ReadoutRow> = readouts.into_iter().map(ReadoutRow::from).collect();
     write_rows(&job.run.table(Table::Readout), job.run.id(), job.fingerprint, &readout_rows)?;
     let moments = moments_of_parts(&job.run.parts()?)?;

@@ -14,7 +14,6 @@ mod decode;
 mod engine;
 mod error;
 mod finish;
-mod forward;
 mod moments;
 mod pace;
 mod parts;

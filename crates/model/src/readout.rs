@@ -3,7 +3,7 @@ use headspan_headspace::{HeadId, Readout, Scalars, vector_length};
 use rayon::prelude::*;
 
 use crate::{
-    backends::burn::VisionTower,
+    backends::burn::BurnVisionTower,
     error::{ClipError, Result},
 };
 
@@ -27,7 +27,7 @@ pub struct ReadoutFolder {
 
 impl ReadoutFolder {
     /// Reads `ln_post`, the projection and every block's output projection.
-    pub fn new(tower: &VisionTower) -> Result<Self> {
+    pub fn new(tower: &BurnVisionTower) -> Result<Self> {
         let attention = &tower.transformer.resblocks[0].attn;
         let [width, d] = tower.proj.val().dims();
         let projection = read(tower.proj.val())?;
@@ -63,6 +63,11 @@ impl ReadoutFolder {
             weighted_projection,
             output,
         })
+    }
+
+    /// Number of blocks.
+    pub fn layers(&self) -> usize {
+        self.layers
     }
 
     /// Share of each head in the LayerNorm's mean and bias: `s = 1/((2L+1)·H)`.

@@ -12,7 +12,7 @@ use std::{
 use burn::tensor::{Device, Tensor, TensorData};
 use headspan_headspace::{HeadVector, Scalars};
 use headspan_model::{
-    Checkpoint, Clip, ClipConfig, CpuVision, HostTrace, Precision, ReadoutFolder, TokenBatch, TraceRequest,
+    Checkpoint, ClipConfig, CpuVision, HostTrace, Precision, ReadoutFolder, TokenBatch, TraceRequest, burn::Clip,
 };
 use safetensors::SafeTensors;
 
@@ -204,7 +204,7 @@ fn per_token_contributions_agree_with_pytorch() -> Outcome {
         let request = TraceRequest { token_layers: layers.clone(), ..TraceRequest::default() };
         let images = case.images()?;
         let scalars = case.trace(&images.values, &TraceRequest::default())?.scalars;
-        let trace = case.model.visual.trace(case.pixels(&images.values), &request)?;
+        let trace = case.model.visual.trace(case.pixels(&images.values), &request)?.into_host()?;
         let readouts = ReadoutFolder::new(&case.model.visual)?.readouts(&layers)?;
         let expected = case.expected("attn_tokens")?;
         let [count, layer_count, tokens, heads, d] = expected.shape[..] else { return Err("attn_tokens shape".into()) };
@@ -212,15 +212,14 @@ fn per_token_contributions_agree_with_pytorch() -> Outcome {
         let mut found = vec![0.0_f32; expected.values.len()];
         let mut class_token = vec![0.0_f32; count * layer_count * d];
         for (layer, traced) in trace.tokens.into_iter().enumerate() {
-            let attention = traced.attention.into_data().try_into_vec::<f32>().map_err(|e| format!("{e:?}"))?;
-            let values = traced.values.into_data().try_into_vec::<f32>().map_err(|e| format!("{e:?}"))?;
+            assert_eq!((traced.layer, traced.tokens, traced.head_dim), (layer, tokens, head_dim));
             for (image, scalars) in scalars.iter().enumerate().take(count) {
                 for token in 0..tokens {
                     for head in 0..heads {
                         let at = (image * heads + head) * tokens + token;
                         let c = readouts[layer * heads + head].token_contribution(
-                            attention[at],
-                            &values[at * head_dim..][..head_dim],
+                            traced.attention[at],
+                            &traced.values[at * head_dim..][..head_dim],
                             *scalars,
                             tokens,
                         );

@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
 use headspan_artifacts::{
     ActivationBatch, ActivationShape, ImageRow, ImageStatus, LabelRow, MomentsRow, PartWriter, ReadoutRow,
     RunDirectory, RunId, Table, TextRow, TextspanRow, write_rows,
 };
 use headspan_headspace::{HeadId, HeadVector, MomentSums, Moments, Readout, Scalars};
 use headspan_images::RgbImage8;
-use headspan_model::{Checkpoint, ClipConfig, ReadoutFolder, Tokenizer};
+use headspan_model::{LoadedModel, ModelConfig, OpenDevice, Tokenizer};
 use headspan_query::{ColumnStore, ExploreModel, ExploreRun, ImageTrace, StoreBounds};
 use headspan_scenes::World;
 use headspan_textspan::{Settings, TextPool, textspan};
@@ -47,13 +46,13 @@ pub(crate) fn scene(index: u64) -> (RgbImage8, String) {
 
 impl Case {
     pub(crate) fn new() -> Result<Self, Failure> {
-        let (config, device) = (ClipConfig::read(&demo().join("open_clip_config.json"))?, Device::flex());
-        let clip = Checkpoint::open(&demo().join("open_clip_model.safetensors"))?.load(&config, &device)?;
+        let config = ModelConfig::read(&demo().join("open_clip_config.json"))?;
+        let loaded = LoadedModel::load(&demo().join("open_clip_model.safetensors"), &config, OpenDevice::cpu())?;
         let layers = LAYERS.map(|layer| layer as usize);
-        let readouts = ReadoutFolder::new(&clip.visual)?.readouts(&layers)?;
+        let readouts = loaded.readout_folder()?.readouts(&layers)?;
         let text = &config.text;
         let tokenizer = Tokenizer::read(&demo().join("tokenizer.json"), text.context_length, text.vocab_size)?;
-        let model = ExploreModel::new(clip, tokenizer, &config, device);
+        let model = ExploreModel::new(loaded, tokenizer);
 
         let rows: Vec<u64> = (0..IMAGES).filter(|index| *index != SKIPPED).collect();
         let (mut traces, mut u, mut classes) = (Vec::new(), Vec::new(), Vec::new());

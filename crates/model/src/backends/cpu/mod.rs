@@ -1,4 +1,4 @@
-//! The image tower on the CPU without Burn: the same trace as [`VisionTower::trace`], about as fast as the processor can
+//! The image tower on the CPU without Burn: the same trace as [`BurnVisionTower::trace`], about as fast as the processor can
 //! multiply (`docs/decisions/0005-own-cpu-pass.md`).
 
 #![expect(
@@ -21,9 +21,10 @@ use headspan_headspace::Scalars;
 use rayon::prelude::*;
 
 use crate::{
-    backends::burn::{HostTrace, TraceRequest, VisionTower, split_heads},
+    backends::burn::BurnVisionTower,
     error::{ClipError, Result},
     precision::Precision,
+    trace::{HostTrace, TraceRequest, split_heads},
 };
 
 use self::{
@@ -50,12 +51,16 @@ pub struct CpuVision {
 impl CpuVision {
     /// Reads the weights of a tower from its device, one tensor at a time, and lays them out: as much memory as the tower, or half
     /// as much in bfloat16.
-    pub fn new(tower: &VisionTower, precision: Precision) -> Result<Self> {
+    pub fn new(tower: &BurnVisionTower, precision: Precision) -> Result<Self> {
         Self::with_instructions(tower, precision, InstructionSet::Best)
     }
 
     /// As [`CpuVision::new`], of an instruction set that need not be the widest: to hold processors against each other.
-    pub fn with_instructions(tower: &VisionTower, precision: Precision, instructions: InstructionSet) -> Result<Self> {
+    pub fn with_instructions(
+        tower: &BurnVisionTower,
+        precision: Precision,
+        instructions: InstructionSet,
+    ) -> Result<Self> {
         if precision == Precision::Float16 {
             return Err(ClipError::Precision {
                 precision,
@@ -72,7 +77,7 @@ impl CpuVision {
     }
 
     /// The forward pass with the outputs of the heads asked for: pixels `[images, 3, side, side]`, normalised, to what
-    /// [`VisionTower::trace`] gives after [`HeadTrace::into_host`](crate::HeadTrace::into_host). Images are shared among
+    /// [`BurnVisionTower::trace`] gives after [`HeadTrace::into_host`](crate::burn::HeadTrace::into_host). Images are shared among
     /// the threads of the current rayon pool; within an image there is one thread. Requests for token layers or for mean
     /// attention are refused, for pixels that are no whole number of images too.
     pub fn trace(&self, pixels: &[f32], request: &TraceRequest) -> Result<HostTrace> {
@@ -130,6 +135,7 @@ impl CpuVision {
             residual_components: all.components,
             residual: all.residual,
             representation: all.representation,
+            ..HostTrace::default()
         }
     }
 }

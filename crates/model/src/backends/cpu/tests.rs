@@ -10,7 +10,7 @@ use super::{
     product::{Activation, Packing, Product, Rows},
     rows::{Norm, Normalise, softmax},
 };
-use crate::{Checkpoint, Clip, ClipConfig, HostTrace, TraceRequest};
+use crate::{Checkpoint, ClipConfig, HostTrace, TraceRequest, burn::Clip};
 
 /// Instruction sets of this processor.
 fn available() -> impl Iterator<Item = InstructionSet> {
