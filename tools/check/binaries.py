@@ -52,7 +52,7 @@ class Side:
         return said.decode(errors="replace").replace(str(self.folder), "[folder]")
 
     def described(self):
-        version = self.run(["--version"]).stdout.strip()
+        version = self.run(["--version"]).stdout.partition("\n")[0]
         return f"{self.name}: {self.program}, {version}, SHA-256 {hashlib.sha256(self.program.read_bytes()).hexdigest()[:16]}…"
 
     @contextlib.contextmanager

@@ -2,6 +2,7 @@
 they write, their exit codes, and the flags that they know. What they say in words may differ, as may what `known_changes.py` names.
 """
 
+import functools
 import json
 import re
 import tomllib
@@ -17,20 +18,21 @@ MACHINE = [r"\b\d+(\.\d+)? (µs|ms|s|min|h)\b", r"\b\d+(\.\d+)? (B|kB|MB|GB)\b",
 
 
 def verdicts(old, new, model, labels=None):
-    """All verdicts. `model` is a checkpoint folder of the demo's world, `labels` the published labels, if they are there."""
+    """All verdicts, one after another. `model` is a checkpoint folder of the demo's world, `labels` the published labels, if they are
+    there."""
     asked_of_models = [
         ["evaluate", model, "--device", "cpu", "--scenes", "200", "--json"],
         ["evaluate", "segmentation", model, "--device", "cpu", "--limit", "60", "--json"],
     ]
-    found = [answers(old, new, words, same_json) for words in questions.JSON + asked_of_models]
-    found += [answers(old, new, words, same_figures) for words in questions.TEXT]
-    found.append(answers(old, new, ["config", "--dataset", "mine", "--k", "7"], same_toml))
+    yield from (answers(old, new, words, same_json) for words in questions.JSON + asked_of_models)
+    yield from (answers(old, new, words, same_figures) for words in questions.TEXT)
+    yield answers(old, new, ["config", "--dataset", "mine", "--k", "7"], same_toml)
     for words, files in questions.FILES:
-        found += written(old, new, words, files)
-    found += labelled(old, new, labels)
-    found += pages(old, new)
-    found += [refused(old, new, words) for words in questions.REFUSED]
-    return found + [answers(old, new, [*words, "--help"], same_flags) for words in questions.HELP]
+        yield from written(old, new, words, files)
+    yield from labelled(old, new, labels)
+    yield from (refused(old, new, words) for words in questions.REFUSED)
+    yield from (answers(old, new, [*words, "--help"], same_flags) for words in questions.HELP)
+    yield from pages(old, new)
 
 
 def named(words):
@@ -46,8 +48,16 @@ def answers(old, new, words, same):
         return Verdict(named(words), False, f"exit codes {one.code} and {other.code}, not 0: {shown(other.stderr or one.stderr, 120)}")
     if one.stdout == other.stdout:
         return Verdict(named(words), True, "identical")
-    wrong, note = same(one.stdout, other.stdout)
-    return Verdict(named(words), not wrong, "; ".join(wrong) or note)
+    return judged(named(words), same, one.stdout, other.stdout)
+
+
+def judged(name, same, old, new):
+    """The verdict of one of the functions below; an output that is not of its format is a failure."""
+    try:
+        wrong, note = same(old, new)
+    except ValueError as error:
+        return Verdict(name, False, f"cannot be read: {error}: {shown(new)}")
+    return Verdict(name, not wrong, "; ".join(wrong[:3]) or note)
 
 
 def agreed(difference):
@@ -55,8 +65,8 @@ def agreed(difference):
     return difference.wrong, "equal" + (f"; added {', '.join(difference.added)}" if difference.added else " but for what may differ")
 
 
-def same_json(old, new):
-    return agreed(JsonDifference(json.loads(old), json.loads(new), VOLATILE_KEYS))
+def same_json(old, new, volatile=VOLATILE_KEYS):
+    return agreed(JsonDifference(json.loads(old), json.loads(new), volatile))
 
 
 def same_toml(old, new):
@@ -95,18 +105,17 @@ def listed(text):
 
 def written(old, new, words, files):
     """Verdicts on a command and on each file that it writes."""
-    found = [answers(old, new, words, same_figures)]
+    yield answers(old, new, words, same_figures)
     for name in files:
         one, other = old.folder / name, new.folder / name
         label = f"{named(words[:2])} … {name}"
         if not (one.is_file() and other.is_file()):
-            found.append(Verdict(label, False, "the file was not written"))
+            yield Verdict(label, False, "the file was not written")
         elif name.endswith(".parquet"):
-            found.append(compare_tables(one, other, label))
+            yield compare_tables(one, other, label)
         else:
             same = one.read_bytes() == other.read_bytes()
-            found.append(Verdict(label, same, "identical" if same else "the bytes differ"))
-    return found
+            yield Verdict(label, same, "identical" if same else "the bytes differ")
 
 
 def labelled(old, new, published):
@@ -114,29 +123,28 @@ def labelled(old, new, published):
     for side in (old, new):
         (side.folder / "labels.csv").write_text(OWN_LABELS)
     files = ["labels.csv", *([published] if published else [])]
-    found = []
     for number, file in enumerate(files):
-        found.append(answers(old, new, ["metrics", "--labels", file, "--runs", "labelled", "--dataset", f"file-{number}"], same_figures))
-        found.append(answers(old, new, ["compare", "--runs", "labelled", "--dataset", f"file-{number}"], same_figures))
-    return found + compare_folders(old.folder / "labelled", new.folder / "labelled", "contract: labelled/")
+        where = ["--runs", "labelled", "--dataset", f"file-{number}"]
+        yield answers(old, new, ["metrics", "--labels", file, *where], same_figures)
+        yield answers(old, new, ["compare", *where], same_figures)
+    yield from compare_folders(old.folder / "labelled", new.folder / "labelled", "contract: labelled/")
 
 
 def pages(old, new):
     """Verdicts on pages of the explorer, each as JSON."""
     with old.explorer(questions.DATASET) as ask_old, new.explorer(questions.DATASET) as ask_new:
-        found = [page(ask_old, ask_new, path, VOLATILE_KEYS) for path in questions.PAGES]
-        return [*found, page(ask_old, ask_new, "/openapi.json", VOLATILE_KEYS | PROSE)]
+        yield from (page(ask_old, ask_new, path, same_json) for path in questions.PAGES)
+        yield page(ask_old, ask_new, "/openapi.json", functools.partial(same_json, volatile=VOLATILE_KEYS | PROSE))
 
 
-def page(ask_old, ask_new, path, volatile):
+def page(ask_old, ask_new, path, same):
     (code, old), (other_code, new) = ask_old(path), ask_new(path)
     name = f"contract: explorer {path}"
     if code != other_code:
         return Verdict(name, False, f"status {code} and {other_code}")
     if code != 200 or old == new:
         return Verdict(name, True, f"status {code}" + (", identical" if old == new else ""))
-    wrong, note = agreed(JsonDifference(json.loads(old), json.loads(new), volatile))
-    return Verdict(name, not wrong, "; ".join(wrong[:3]) or f"status 200, {note}")
+    return judged(name, same, old, new)
 
 
 def refused(old, new, words):

@@ -17,10 +17,12 @@ it is absent. Prints a line for each comparison; exit code 1 if one fails.
 import argparse
 import contextlib
 import dataclasses
+import http.client
 import json
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -92,14 +94,15 @@ WORLDS = {"demo": demo, "photos": photos, "parquet": parquet}
 
 
 def pipelines(bench, world):
-    """Runs both pipelines over a world and compares all that they left."""
+    """Runs both pipelines over a world; verdicts on all that they left."""
     commands = WORLDS[world](bench)
     sides = bench.sides(world)
     for side in sides:
         for words in commands:
             side.must([*words, "--device", "cpu"])
     old, new = (side.folder for side in sides)
-    return compare_folders(old, new, f"{world}: ") + compare_records(old, new, f"{world}: ")
+    yield from compare_folders(old, new, f"{world}: ")
+    yield from compare_records(old, new, f"{world}: ")
 
 
 def compare_records(old, new, label=""):
@@ -120,31 +123,31 @@ def compare_record(old, new, name, label):
 
 
 def contracts(bench):
+    """Verdicts on other commands over the demo's runs, which are made if they have not been."""
     old, new = bench.sides("demo")
     for side in (old, new):
         if not (side.folder / "runs/scenes").is_dir():
             side.must(["run-all", "--device", "cpu"])
     labels = bench.shared and bench.shared / "data/published_head_labels.csv"
-    return contract.verdicts(old, new, DEMO_MODEL, labels if labels and labels.is_file() else None)
+    yield from contract.verdicts(old, new, DEMO_MODEL, labels if labels and labels.is_file() else None)
 
 
 def compare_all(bench, wanted):
     """Prints a line for each comparison as it is made; counts of those that passed, failed and were skipped."""
-    passed = failed = skipped = 0
+    count = {"passed": 0, "failed": 0, "skipped": 0}
     for name in wanted:
         try:
-            verdicts = contracts(bench) if name == "contract" else pipelines(bench, name)
+            for verdict in contracts(bench) if name == "contract" else pipelines(bench, name):
+                count["passed" if verdict.passed else "failed"] += 1
+                print(verdict.line(), flush=True)
         except Skipped as reason:
+            count["skipped"] += 1
             print(f"skip   {name}: {reason}", flush=True)
-            skipped += 1
-            continue
-        except RuntimeError as error:  # a command that must work did not: the other worlds are still compared
-            verdicts = [Verdict(name, False, str(error))]
-        for verdict in verdicts:
-            print(verdict.line(), flush=True)
-        passed += sum(verdict.passed for verdict in verdicts)
-        failed += sum(not verdict.passed for verdict in verdicts)
-    return passed, failed, skipped
+        except (RuntimeError, OSError, subprocess.TimeoutExpired, http.client.HTTPException) as error:
+            # A command or server that must work did not: the other worlds are still compared.
+            count["failed"] += 1
+            print(Verdict(name, False, str(error)).line(), flush=True)
+    return count
 
 
 @contextlib.contextmanager
@@ -185,9 +188,9 @@ def main():
         old = Side("old", given.old.resolve(), work).within("old")
         new = Side("new", given.new.resolve(), work).within("new")
         print(old.described(), new.described(), sep="\n", flush=True)
-        passed, failed, skipped = compare_all(Bench(old, new, work, given.shared and given.shared.resolve()), given.only)
-    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
-    sys.exit(1 if failed else 0)
+        count = compare_all(Bench(old, new, work, given.shared and given.shared.resolve()), given.only)
+    print(", ".join(f"{number} {what}" for what, number in count.items()))
+    sys.exit(1 if count["failed"] else 0)
 
 
 if __name__ == "__main__":

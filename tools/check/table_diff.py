@@ -140,8 +140,17 @@ def compare_values(old, new, renamed):
         rows = np.flatnonzero(unequal(one, other))
         if len(rows):
             row = int(rows[0])
-            values = " and ".join(shown(column[row].as_py()) for column in (one, other))
+            values = two_values(one[row].as_py(), other[row].as_py())
             raise Different(f"column `{own}` differs in {len(rows)} of {len(one)} rows, first in row {row}: {values}")
+
+
+def two_values(old, new):
+    """Two values that differ, in words; of lists as long as each other the first elements that do."""
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        at = next((at for at, pair in enumerate(zip(old, new)) if repr(pair[0]) != repr(pair[1])), None)
+        if at is not None:
+            return f"element {at}: {two_values(old[at], new[at])}"
+    return f"{shown(old)} and {shown(new)}"
 
 
 def whole(column):

@@ -79,7 +79,7 @@ class Tables(unittest.TestCase):
         new.parent.mkdir()
         at = content.index(struct.pack("<3f", 4, 5, 6))
         new.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-        self.fails(compare_tables(self.old, new, "t"), "column `embedding` differs in 1 of 3 rows, first in row 1")
+        self.fails(compare_tables(self.old, new, "t"), "column `embedding` differs in 1 of 3 rows, first in row 1: element 0")
         data = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
         for at in range(data):
             new.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
@@ -161,6 +161,7 @@ class Contract(unittest.TestCase):
         self.assertFalse(contract.answers(side(1), side(1), ["x"], contract.same_json).passed)
         self.assertFalse(contract.answers(side(0), side(0, '{"a": 1}'), ["x"], contract.same_json).text == "identical")
         self.assertFalse(contract.answers(side(0, '{"a": 1}'), side(0, '{"a": 2}'), ["x"], contract.same_json).passed)
+        self.assertFalse(contract.answers(side(0, '{"a": 1}'), side(0, "no JSON"), ["x"], contract.same_json).passed)
 
     def test_figures_count_and_words_do_not(self):
         self.assertEqual(contract.same_figures("head L3.H5: 0.25 in 3 ms", "of L3.H5: 0.25 in 9 ms")[0], [])

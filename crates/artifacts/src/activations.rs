@@ -5,6 +5,7 @@ use arrow_array::{
     types::{Float32Type, UInt64Type},
 };
 use arrow_schema::{DataType, Field, Schema};
+use headspan_headspace::{HeadId, HeadVector, Scalars};
 use parquet::{
     arrow::{
         ArrowWriter, ProjectionMask,
@@ -19,7 +20,6 @@ use parquet::{
 use crate::{
     atomic::AtomicFile,
     error::{ArtifactError, Result},
-    rows::HeadId,
     run::RunId,
     schema::{PARTS_VERSION, table_metadata, vector},
     tables::{TableMetadata, origin, properties},
@@ -64,6 +64,23 @@ impl ActivationBatch {
         self.image_index.is_empty()
     }
 
+    /// Columns of the scalars in the order of [`Scalars::to_array`], each `[n]`.
+    pub fn scalar_columns(&self) -> [&[f32]; Scalars::COUNT] {
+        [&self.inv_scale, &self.mean_scale, &self.inv_norm]
+    }
+
+    /// Scalars of one image.
+    pub fn scalars(&self, image: usize) -> Scalars {
+        self.scalar_columns().map(|column| column[image]).into()
+    }
+
+    /// `u` of one image and one head, by their positions in the batch.
+    pub fn u(&self, head: usize, image: usize) -> HeadVector {
+        let column = &self.heads[head];
+        let head_dim = column.len() / self.len();
+        HeadVector::new(&column[image * head_dim..][..head_dim], self.scalars(image))
+    }
+
     /// Adds the rows of another batch of the same columns.
     pub fn append(&mut self, mut other: Self) {
         self.image_index.append(&mut other.image_index);
@@ -84,11 +101,6 @@ impl ActivationBatch {
 /// Column name of a head, `L23.H7`.
 pub fn head_column(head: HeadId) -> String {
     head.to_string()
-}
-
-fn parse_head(column: &str) -> Option<HeadId> {
-    let (layer, head) = column.strip_prefix('L')?.split_once(".H")?;
-    Some(HeadId { layer: layer.parse().ok()?, head: head.parse().ok()? })
 }
 
 /// Schema of an activation part.
@@ -225,7 +237,7 @@ impl PartReader {
         for field in footer.schema().fields() {
             if field.name() == "representation" {
                 shape.d = length(field).unwrap_or(0);
-            } else if let Some(head) = parse_head(field.name()) {
+            } else if let Ok(head) = field.name().parse() {
                 shape.heads.push(head);
                 shape.head_dim = length(field).unwrap_or(0);
             }

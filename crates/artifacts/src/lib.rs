@@ -5,8 +5,9 @@
 //! - [`RunDirectory`] is the folder of a run: its files, its locks, and the [`StageRecord`] that says a stage is done.
 //! - [`Fingerprint`] is the identity of a stage's results. [`write_atomic`] makes a file appear whole or not at all.
 //!
-//! No mathematics and no machine learning: the crates above compute, this one keeps. It uses `headspace`, and every crate that
-//! reads or writes artifacts uses it.
+//! No mathematics and no machine learning: the crates above compute, this one keeps. Rows of heads convert to and from the types
+//! of `headspan-headspace` here and nowhere else. It uses no other crate of the workspace; every crate that reads or writes
+//! tables uses it.
 //!
 //! ```
 //! use headspan_artifacts::{RunDirectory, RunId, Table, TextspanRow, read_rows, write_rows};
@@ -34,6 +35,7 @@ mod stage;
 mod tables;
 
 pub use arrow_schema::{DataType, Field};
+pub use headspan_headspace::HeadId;
 
 pub use activations::{
     ActivationBatch, ActivationShape, PartReader, PartWriter, activation_schema, head_column, part_fingerprint,
@@ -42,7 +44,7 @@ pub use answer::parquet_bytes;
 pub use atomic::{AtomicFile, write_atomic};
 pub use error::{ArtifactError, Result};
 pub use fingerprint::{Fingerprint, FingerprintBuilder, hash_file};
-pub use rows::{HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, ReadoutRow, Row, TextRow, TextspanRow};
+pub use rows::{ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, ReadoutRow, Row, TextRow, TextspanRow};
 pub use run::{RunDirectory, RunId, RunLock};
 pub use schema::{Table, head_fields, optional, required, table_metadata, table_schema, vector};
 pub use stage::{StageRecord, StageState};

@@ -1,24 +1,10 @@
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use arrow_schema::{DataType, Field};
+use headspan_headspace::{HeadId, Moments, Readout};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::schema::{Table, head_fields, optional, required, vector};
-
-/// One attention head of a model, both counted from 0 as in the papers. Displayed as `L23.H7`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct HeadId {
-    /// Block, 0 the first.
-    pub layer: u32,
-    /// Head inside the block, 0 the first.
-    pub head: u32,
-}
-
-impl fmt::Display for HeadId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "L{}.H{}", self.layer, self.head)
-    }
-}
 
 /// A row type of one of the small tables; the columns `model` and `dataset` come from the run.
 pub trait Row: Serialize + DeserializeOwned {
@@ -107,6 +93,26 @@ pub struct ReadoutRow {
     pub head_dim: u32,
 }
 
+impl ReadoutRow {
+    /// The head that the row is of.
+    pub fn head_id(&self) -> HeadId {
+        HeadId { layer: self.layer, head: self.head }
+    }
+}
+
+impl From<ReadoutRow> for Readout {
+    fn from(row: ReadoutRow) -> Self {
+        Self { head: row.head_id(), d: row.d as usize, head_dim: row.head_dim as usize, matrix: row.readout }
+    }
+}
+
+impl From<Readout> for ReadoutRow {
+    fn from(readout: Readout) -> Self {
+        let Readout { head: HeadId { layer, head }, d, head_dim, matrix } = readout;
+        Self { layer, head, readout: matrix, d: d as u32, head_dim: head_dim as u32 }
+    }
+}
+
 impl Row for ReadoutRow {
     const TABLE: Table = Table::Readout;
     const HAS_VECTORS: bool = true;
@@ -139,6 +145,25 @@ pub struct MomentsRow {
     pub mean: Vec<f64>,
     /// Mean of `u uᵀ` (not centred), shape `[head_dim + 3, head_dim + 3]`, row-major.
     pub second_moment: Vec<f64>,
+}
+
+impl MomentsRow {
+    /// The row of a head.
+    pub fn new(HeadId { layer, head }: HeadId, moments: Moments) -> Self {
+        let Moments { n, mean, second_moment } = moments;
+        Self { layer, head, n, mean, second_moment }
+    }
+
+    /// The head that the row is of.
+    pub fn head_id(&self) -> HeadId {
+        HeadId { layer: self.layer, head: self.head }
+    }
+}
+
+impl From<MomentsRow> for Moments {
+    fn from(MomentsRow { layer: _, head: _, n, mean, second_moment }: MomentsRow) -> Self {
+        Self { n, mean, second_moment }
+    }
 }
 
 impl Row for MomentsRow {
@@ -216,6 +241,13 @@ pub struct TextspanRow {
     pub effective_rank: Option<u32>,
 }
 
+impl TextspanRow {
+    /// The head that the row is of.
+    pub fn head_id(&self) -> HeadId {
+        HeadId { layer: self.layer, head: self.head }
+    }
+}
+
 impl Row for TextspanRow {
     const TABLE: Table = Table::Textspan;
 
@@ -266,6 +298,13 @@ pub struct LabelRow {
     pub tokens_in: u64,
     /// Tokens received for this head.
     pub tokens_out: u64,
+}
+
+impl LabelRow {
+    /// The head that the row is of.
+    pub fn head_id(&self) -> HeadId {
+        HeadId { layer: self.layer, head: self.head }
+    }
 }
 
 impl Row for LabelRow {

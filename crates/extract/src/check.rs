@@ -1,12 +1,12 @@
 use headspan_artifacts::ImageStatus;
-use headspan_model::{Clip, HostTrace, Precision, Readout, ReadoutFolder, TraceRequest};
+use headspan_headspace::{HeadVector, Readout, Scalars};
+use headspan_model::{HostTrace, Precision, ReadoutFolder, TraceRequest, VisionPass, VisionTower};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     decode::{BatchJob, decode},
     engine::ImagesJob,
     error::{ExtractError, Result},
-    forward::ForwardPass,
     parts::PartPlan,
 };
 
@@ -29,7 +29,8 @@ pub struct CheckFigures {
     pub images: u64,
     /// Sum of all components against `r/|r|`.
     pub identity_error: f64,
-    /// The pass of this run against Burn's on the CPU; none in records of older runs on a CPU.
+    /// The pass of this run against Burn's on the CPU; none in records of older runs on a CPU, and where the model on a GPU has no
+    /// copy on the CPU.
     pub probe_error: Option<f64>,
 }
 
@@ -47,7 +48,7 @@ impl ImagesJob<'_> {
 /// Checks the sum identity, and the first images against Burn's pass on the CPU. None if the first images cannot be decoded.
 pub(crate) fn check_first_batch(
     job: &ImagesJob<'_>,
-    pass: &ForwardPass<'_>,
+    pass: &VisionPass,
     plan: &PartPlan,
     todo: &[u64],
     folder: &ReadoutFolder,
@@ -55,19 +56,19 @@ pub(crate) fn check_first_batch(
 ) -> Result<Option<CheckFigures>> {
     let Some(pixels) = first_pixels(job, plan, todo) else { return Ok(None) };
     let request = TraceRequest {
-        layers: (0..job.config.vision.layers).collect(),
+        layers: (0..job.model.vision().geometry().layers).collect(),
         residual_components: true,
         ..TraceRequest::default()
     };
-    let side = job.config.vision.image_size;
-    let trace = pass.trace(pixels.clone(), side, &request)?;
-    let identity_error = identity_error(job.model, folder, &folder.readouts(layers)?, &trace)?;
+    let trace = pass.trace(pixels.clone(), &request)?;
+    let identity_error = identity_error(folder, &folder.readouts(layers)?, &trace)?;
     within("sum identity", identity_error, job.tolerance(job.settings.identity_tolerance))?;
-    let tower = Box::new(job.cpu_model.unwrap_or(job.model).visual.clone());
-    let burn = ForwardPass::Burn { tower, device: &burn::tensor::Device::flex() };
-    let probe_error = probe_error(&trace, &burn.trace(pixels, side, &request)?);
-    within("CPU probe", probe_error, job.tolerance(job.settings.probe_tolerance))?;
-    Ok(Some(CheckFigures { images: trace.scalars.len() as u64, identity_error, probe_error: Some(probe_error) }))
+    let probe = |reference: &dyn VisionTower| -> Result<f64> {
+        let error = probe_error(&trace, &reference.trace(pixels, &request)?);
+        within("CPU probe", error, job.tolerance(job.settings.probe_tolerance)).map(|()| error)
+    };
+    let probe_error = job.model.reference_pass().map(probe).transpose()?;
+    Ok(Some(CheckFigures { images: trace.scalars.len() as u64, identity_error, probe_error }))
 }
 
 fn within(check: &'static str, error: f64, tolerance: f64) -> Result<()> {
@@ -94,25 +95,25 @@ fn first_pixels(job: &ImagesJob<'_>, plan: &PartPlan, todo: &[u64]) -> Option<Ve
 
 /// Sum over all heads of all layers and the MLP-side components, against `r/|r|`: extracted layers through their readouts,
 /// which are what is stored, the others through the plain output projection.
-fn identity_error(model: &Clip, folder: &ReadoutFolder, readouts: &[Readout], trace: &HostTrace) -> Result<f64> {
+fn identity_error(folder: &ReadoutFolder, readouts: &[Readout], trace: &HostTrace) -> Result<f64> {
     let images = trace.scalars.len();
-    let heads = trace.heads.len() / model.visual.layers();
+    let layers = folder.layers();
+    let heads = trace.heads.len() / layers;
     let head_dim = trace.heads[0].len() / images;
     let d = trace.representation.len() / images;
     let (mut worst, mut largest) = (0.0_f64, 0.0_f64);
     for image in 0..images {
-        let (inv_scale, mean_scale, inv_norm) = trace.scalars[image];
-        let scalars = [f64::from(inv_scale), f64::from(mean_scale), f64::from(inv_norm)];
+        let scalars = Scalars::<f64>::from(trace.scalars[image]);
         let mut sum = vec![0.0_f64; d];
         let mut add = |terms: &[f64]| sum.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
         let row = |layer: usize, head: usize| &trace.heads[layer * heads + head][image * head_dim..][..head_dim];
         for readout in readouts {
-            let mut u = row(readout.layer, readout.head).to_vec();
-            u.extend([inv_scale, mean_scale, inv_norm]);
-            let terms: Vec<f64> = readout.contribution(&u).into_iter().map(f64::from).collect();
+            let z = row(readout.head.layer as usize, readout.head.head as usize);
+            let u = HeadVector::new(z, trace.scalars[image]);
+            let terms: Vec<f64> = readout.contribution(u.as_slice()).into_iter().map(f64::from).collect();
             add(&terms);
         }
-        for layer in (0..model.visual.layers()).filter(|layer| !readouts.iter().any(|r| r.layer == *layer)) {
+        for layer in (0..layers).filter(|layer| !readouts.iter().any(|readout| readout.head.layer as usize == *layer)) {
             let scaled: Vec<f32> = (0..heads).flat_map(|head| row(layer, head).iter().copied()).collect();
             add(&folder.attention_contribution(layer, &scaled, scalars)?);
         }
@@ -121,7 +122,7 @@ fn identity_error(model: &Clip, folder: &ReadoutFolder, readouts: &[Readout], tr
             add(&folder.component_contribution(&component[image * width..][..width], scalars));
         }
         for (sum, r) in sum.iter().zip(&trace.representation[image * d..][..d]) {
-            let expected = f64::from(*r) * scalars[2];
+            let expected = f64::from(*r) * scalars.inv_norm;
             // `max` would hide a NaN.
             worst = if (sum - expected).abs() <= worst { worst } else { (sum - expected).abs() };
             largest = largest.max(expected.abs());
@@ -137,8 +138,8 @@ fn probe_error(trace: &HostTrace, reference: &HostTrace) -> f64 {
         worst = larger(worst, relative_error(head, expected));
     }
     let scalars =
-        |trace: &HostTrace, pick: fn(&(f32, f32, f32)) -> f32| -> Vec<f32> { trace.scalars.iter().map(pick).collect() };
-    for pick in [|s: &(f32, f32, f32)| s.0, |s: &(f32, f32, f32)| s.2] {
+        |trace: &HostTrace, pick: fn(&Scalars) -> f32| -> Vec<f32> { trace.scalars.iter().map(pick).collect() };
+    for pick in [|scalars: &Scalars| scalars.inv_scale, |scalars: &Scalars| scalars.inv_norm] {
         worst = larger(worst, relative_error(&scalars(trace, pick), &scalars(reference, pick)));
     }
     worst

@@ -1,21 +1,18 @@
 use std::{collections::BTreeMap, ops::Range, time::Instant};
 
-use burn::tensor::Device;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use headspan_artifacts::{
     ActivationBatch, ActivationShape, HeadId, ImageRow, ImageStatus, PartWriter, RunDirectory, write_rows,
 };
+use headspan_headspace::Scalars;
 use headspan_images::{DecodeLimits, Preprocess};
-use headspan_model::{
-    Clip, ClipConfig, CpuVision, HostTrace, Readout, ReadoutFolder, TraceRequest, free_device_memory,
-};
+use headspan_model::{HostTrace, LoadedModel, TraceRequest, VisionPass};
 
 use crate::{
     busy::Passes,
     check::{CheckFigures, check_first_batch},
     decode::{BatchJob, DecodedBatch, decode},
     error::{ExtractError, Result},
-    forward::ForwardPass,
     pace::Pace,
     parts::PartPlan,
     settings::{ImagesSettings, Shard},
@@ -27,14 +24,8 @@ pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 /// One extraction of images.
 pub struct ImagesJob<'a> {
-    /// The model on its device.
-    pub model: &'a Clip,
-    /// The same model on the CPU, when the device is a GPU: the probe compares the two.
-    pub cpu_model: Option<&'a Clip>,
-    /// Its configuration.
-    pub config: &'a ClipConfig,
-    /// The device of `model`.
-    pub device: &'a Device,
+    /// The model on its device, loaded by [`LoadedModel::load`]: the probe compares a GPU with the CPU.
+    pub model: &'a LoadedModel,
     /// The images.
     pub dataset: &'a Dataset,
     /// Where the parts go.
@@ -87,11 +78,7 @@ impl ImagesJob<'_> {
     }
 
     pub(crate) fn preprocess(&self) -> Preprocess {
-        Preprocess {
-            size: self.config.vision.image_size,
-            mean: self.config.preprocess.mean,
-            std: self.config.preprocess.std,
-        }
+        *self.model.vision().preprocess()
     }
 
     pub(crate) fn limits(&self) -> DecodeLimits {
@@ -99,23 +86,17 @@ impl ImagesJob<'_> {
     }
 
     pub(crate) fn layers(&self) -> Result<Vec<usize>> {
-        self.settings.layers.resolve(self.config.vision.layers)
-    }
-
-    fn on_cpu(&self) -> bool {
-        self.cpu_model.is_none()
+        self.settings.layers.resolve(self.model.vision().geometry().layers)
     }
 
     /// The pass for so many images, and how it uses the machine.
-    fn forward_pass(&self, to_do: u64) -> Result<(ForwardPass<'_>, Pace)> {
-        if self.on_cpu() {
-            let vision = Box::new(CpuVision::new(&self.model.visual, self.settings.precision)?);
-            let pace = Pace::on_cpu(self.settings, &vision, to_do);
-            return Ok((ForwardPass::Cpu { vision, images: pace.images }, pace));
-        }
-        let tower = Box::new(self.model.visual.clone().in_precision(self.settings.precision)?);
-        let pace = Pace::on_gpu(self.settings, self.config, free_device_memory(self.device));
-        Ok((ForwardPass::Burn { tower, device: self.device }, pace))
+    fn forward_pass(&self, to_do: u64) -> Result<(VisionPass, Pace)> {
+        let pass = self.model.vision_pass(self.settings.precision)?;
+        let pace = match pass.own() {
+            Some(vision) => Pace::on_cpu(self.settings, vision, to_do),
+            None => Pace::on_gpu(self.settings, self.model.vision().geometry(), self.model.free_memory()),
+        };
+        Ok((pass.with_images_per_pass(pace.images), pace))
     }
 }
 
@@ -141,7 +122,7 @@ pub fn extract_images(job: &ImagesJob<'_>) -> Result<ImagesSummary> {
     if todo.is_empty() {
         return Ok(summary);
     }
-    let readouts = ReadoutFolder::new(&job.model.visual)?;
+    let readouts = job.model.readout_folder()?;
     let work = Work { plan: &plan, todo: &todo, layers: &layers };
     let (pass, pace) = job.forward_pass(work.images())?;
     summary.pace = Some(pace);
@@ -149,13 +130,8 @@ pub fn extract_images(job: &ImagesJob<'_>) -> Result<ImagesSummary> {
     let started = Instant::now();
     let busy = run_pipeline(job, &work, &pass, pace, &mut summary)?;
     summary.seconds = started.elapsed().as_secs_f64();
-    summary.busy_seconds = if job.on_cpu() { busy.sum() / pace.workers as f64 } else { busy.union() };
+    summary.busy_seconds = if job.model.on_cpu() { busy.sum() / pace.workers as f64 } else { busy.union() };
     Ok(summary)
-}
-
-/// Heads of the layers, in column order.
-pub(crate) fn heads_of(readouts: &[Readout]) -> Vec<HeadId> {
-    readouts.iter().map(|r| HeadId { layer: r.layer as u32, head: r.head as u32 }).collect()
 }
 
 /// What this process has to do.
@@ -175,7 +151,7 @@ impl Work<'_> {
 fn run_pipeline(
     job: &ImagesJob<'_>,
     work: &Work<'_>,
-    pass: &ForwardPass<'_>,
+    pass: &VisionPass,
     pace: Pace,
     summary: &mut ImagesSummary,
 ) -> Result<Passes> {
@@ -231,7 +207,7 @@ struct TracedBatch {
 
 fn forward_batches(
     job: &ImagesJob<'_>,
-    pass: &ForwardPass<'_>,
+    pass: &VisionPass,
     request: &TraceRequest,
     decoded: &Receiver<DecodedBatch>,
     to_disk: &Sender<Result<TracedBatch>>,
@@ -247,10 +223,10 @@ fn forward_batches(
         }
     };
     for batch in decoded {
-        let result = if job.on_cpu() {
-            pool.install(|| forward(job, pass, request, batch))
+        let result = if job.model.on_cpu() {
+            pool.install(|| forward(pass, request, batch))
         } else {
-            forward(job, pass, request, batch)
+            forward(pass, request, batch)
         };
         let failed = result.is_err();
         if to_disk.send(result).is_err() || failed {
@@ -259,18 +235,13 @@ fn forward_batches(
     }
 }
 
-fn forward(
-    job: &ImagesJob<'_>,
-    pass: &ForwardPass<'_>,
-    request: &TraceRequest,
-    batch: DecodedBatch,
-) -> Result<TracedBatch> {
+fn forward(pass: &VisionPass, request: &TraceRequest, batch: DecodedBatch) -> Result<TracedBatch> {
     if batch.good() == 0 {
         let activations = ActivationBatch::default();
         return Ok(TracedBatch { job: batch.job, pass: None, rows: batch.rows, activations });
     }
     let started = Instant::now();
-    let trace = pass.trace(batch.pixels, job.config.vision.image_size, request)?;
+    let trace = pass.trace(batch.pixels, request)?;
     let pass = Some(started..Instant::now());
     let mut rows = batch.rows;
     let activations = to_activations(&trace, &mut rows);
@@ -283,8 +254,7 @@ fn to_activations(trace: &HostTrace, rows: &mut [ImageRow]) -> ActivationBatch {
     let mut good = Vec::with_capacity(images);
     let decoded = rows.iter_mut().filter(|row| row.status == ImageStatus::Ok);
     for (position, row) in decoded.enumerate() {
-        let (inv_scale, mean_scale, inv_norm) = trace.scalars[position];
-        if inv_scale.is_finite() && mean_scale.is_finite() && inv_norm.is_finite() {
+        if trace.scalars[position].is_finite() {
             good.push((position, row.image_index));
         } else {
             row.status = ImageStatus::Skipped;
@@ -295,14 +265,14 @@ fn to_activations(trace: &HostTrace, rows: &mut [ImageRow]) -> ActivationBatch {
         let length = values.len() / images.max(1);
         good.iter().flat_map(|(position, _)| &values[position * length..][..length]).copied().collect()
     };
-    let scalars = |pick: fn(&(f32, f32, f32)) -> f32| -> Vec<f32> {
+    let scalars = |pick: fn(&Scalars) -> f32| -> Vec<f32> {
         good.iter().map(|(position, _)| pick(&trace.scalars[*position])).collect()
     };
     ActivationBatch {
         image_index: good.iter().map(|(_, index)| *index).collect(),
-        inv_scale: scalars(|s| s.0),
-        mean_scale: scalars(|s| s.1),
-        inv_norm: scalars(|s| s.2),
+        inv_scale: scalars(|scalars| scalars.inv_scale),
+        mean_scale: scalars(|scalars| scalars.mean_scale),
+        inv_norm: scalars(|scalars| scalars.inv_norm),
         representation: take(&trace.representation),
         heads: trace.heads.iter().map(|head| take(head)).collect(),
     }
@@ -317,16 +287,11 @@ fn commit_parts(
     summary: &mut ImagesSummary,
 ) -> Result<Passes> {
     let total = work.images();
-    let vision = &job.config.vision;
+    let vision = job.model.vision().geometry();
     let shape = ActivationShape {
-        heads: work
-            .layers
-            .iter()
-            .flat_map(|&layer| (0..vision.heads()).map(move |head| (layer, head)))
-            .map(|(layer, head)| HeadId { layer: layer as u32, head: head as u32 })
-            .collect(),
-        head_dim: vision.head_width,
-        d: job.config.embed_dim,
+        heads: HeadId::of_layers(work.layers, vision.heads).collect(),
+        head_dim: vision.head_dim,
+        d: vision.d,
     };
     let mut pending: BTreeMap<u64, BTreeMap<u64, TracedBatch>> = BTreeMap::new();
     let mut passes = Passes::default();

@@ -1,8 +1,7 @@
 use headspan_artifacts::{ImageRow, ImageStatus, ReadoutRow, RowsWriter, Table, read_rows, write_rows};
-use headspan_model::ReadoutFolder;
 
 use crate::{
-    engine::{ImagesJob, heads_of},
+    engine::ImagesJob,
     error::{ExtractError, Result},
     moments::moments_of_parts,
     parts::PartPlan,
@@ -34,23 +33,12 @@ pub fn finish_images(job: &ImagesJob<'_>) -> Result<FinishSummary> {
     plan.remove_surplus(job.run)?;
     let Listed { images, skipped, examples } = list_images(job, &plan)?;
 
-    let readouts = ReadoutFolder::new(&job.model.visual)?.readouts(&job.layers()?)?;
-    let heads = heads_of(&readouts);
-    let readout_rows: Vec<ReadoutRow> = readouts
-        .into_iter()
-        .zip(&heads)
-        .map(|(readout, head)| ReadoutRow {
-            layer: head.layer,
-            head: head.head,
-            d: readout.d as u32,
-            head_dim: readout.head_dim as u32,
-            readout: readout.matrix,
-        })
-        .collect();
+    let readouts = job.model.readout_folder()?.readouts(&job.layers()?)?;
+    let readout_rows: Vec<ReadoutRow> = readouts.into_iter().map(ReadoutRow::from).collect();
     write_rows(&job.run.table(Table::Readout), job.run.id(), job.fingerprint, &readout_rows)?;
     let moments = moments_of_parts(&job.run.parts()?)?;
     write_rows(&job.run.table(Table::Moments), job.run.id(), job.fingerprint, &moments)?;
-    Ok(FinishSummary { images, skipped, examples, heads: heads.len() as u64 })
+    Ok(FinishSummary { images, skipped, examples, heads: readout_rows.len() as u64 })
 }
 
 /// What the table of images holds.

@@ -4,6 +4,9 @@
 //!   part after another, so that a killed run loses at most one; [`finish_images`] then derives the image table, the
 //!   readouts and the moments from the committed parts alone;
 //! - [`embed_texts`] embeds a [`Pool`] of descriptions.
+//!
+//! It uses the images, the towers of `headspan-model`, and the tables of `headspan-artifacts`; what it stores is the head space of
+//! `headspan-headspace`. The stages `images` and `texts` of the pipeline run it. No command line, no hub, no settings files.
 
 mod busy;
 mod check;
@@ -11,7 +14,6 @@ mod decode;
 mod engine;
 mod error;
 mod finish;
-mod forward;
 mod moments;
 mod pace;
 mod parts;

@@ -1,4 +1,4 @@
-use headspan_model::{ClipConfig, CpuVision};
+use headspan_model::{CpuVision, VisionGeometry};
 use serde::{Deserialize, Serialize};
 
 use crate::settings::ImagesSettings;
@@ -56,11 +56,11 @@ impl Pace {
     }
 
     /// What is not given is chosen, the batch so that what its passes hold fits into half of the card's free memory.
-    pub(crate) fn on_gpu(settings: &ImagesSettings, config: &ClipConfig, free: Option<u64>) -> Self {
+    pub(crate) fn on_gpu(settings: &ImagesSettings, vision: &VisionGeometry, free: Option<u64>) -> Self {
         let or = |setting: usize, default: usize| if setting == 0 { default } else { setting };
         let workers = or(settings.workers, GPU_WORKERS);
         let share = free.unwrap_or(GPU_MEMORY) / 2 / workers as u64;
-        let fitting = (share / image_bytes(config)).max(1).ilog2();
+        let fitting = (share / image_bytes(vision)).max(1).ilog2();
         let batch = or(settings.batch_size, (1 << fitting).min(GPU_BATCH));
         Self { workers, batch, images: batch, calibrated: false }
     }
@@ -68,10 +68,9 @@ impl Pace {
 
 /// Bytes that a pass in single precision holds at most for one image: the residual stream and its norm, and either queries, keys
 /// and values (whole and split) with scores, probabilities and one between, or the hidden layer of the MLP with two between.
-fn image_bytes(config: &ClipConfig) -> u64 {
-    let vision = &config.vision;
+fn image_bytes(vision: &VisionGeometry) -> u64 {
     let (tokens, width) = (vision.tokens(), vision.width);
-    let attention = 6 * tokens * width + 3 * vision.heads() * tokens * tokens;
+    let attention = 6 * tokens * width + 3 * vision.heads * tokens * tokens;
     let mlp = 3 * tokens * vision.mlp_width;
     let pixels = 2 * 3 * vision.image_size * vision.image_size;
     4 * (pixels + 3 * tokens * width + attention.max(mlp)) as u64
@@ -79,47 +78,32 @@ fn image_bytes(config: &ClipConfig) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use headspan_model::{PreprocessConfig, TextConfig, VisionConfig};
-
     use super::*;
 
-    fn large() -> ClipConfig {
-        ClipConfig {
-            embed_dim: 768,
-            vision: VisionConfig {
-                image_size: 224,
-                patch_size: 14,
-                layers: 24,
-                width: 1024,
-                head_width: 64,
-                mlp_width: 4096,
-                norm_epsilon: 1e-5,
-            },
-            text: TextConfig {
-                context_length: 77,
-                vocab_size: 49408,
-                width: 768,
-                heads: 12,
-                layers: 12,
-                mlp_width: 3072,
-                norm_epsilon: 1e-5,
-            },
-            quick_gelu: false,
-            preprocess: PreprocessConfig { mean: [0.5; 3], std: [0.5; 3] },
+    fn large() -> VisionGeometry {
+        VisionGeometry {
+            layers: 24,
+            heads: 16,
+            head_dim: 64,
+            width: 1024,
+            mlp_width: 4096,
+            d: 768,
+            image_size: 224,
+            grid: 16,
         }
     }
 
     #[test]
     fn a_batch_fits_into_half_of_the_free_memory() {
-        let (settings, config) = (ImagesSettings::default(), large());
+        let (settings, vision) = (ImagesSettings::default(), large());
         for gigabytes in [1, 2, 4, 8, 16, 80] {
-            let pace = Pace::on_gpu(&settings, &config, Some(gigabytes << 30));
-            let held = pace.workers as u64 * pace.batch as u64 * image_bytes(&config);
+            let pace = Pace::on_gpu(&settings, &vision, Some(gigabytes << 30));
+            let held = pace.workers as u64 * pace.batch as u64 * image_bytes(&vision);
             assert!(held <= gigabytes << 29 && pace.batch.is_power_of_two(), "{gigabytes} GiB: {pace:?}");
             assert!(pace.batch == GPU_BATCH || 2 * held > gigabytes << 29, "{gigabytes} GiB: {pace:?} wastes memory");
         }
-        assert_eq!(Pace::on_gpu(&settings, &config, Some(1 << 20)).batch, 1, "too little: one image at a time");
-        assert_eq!(Pace::on_gpu(&settings, &config, None), Pace::on_gpu(&settings, &config, Some(GPU_MEMORY)));
+        assert_eq!(Pace::on_gpu(&settings, &vision, Some(1 << 20)).batch, 1, "too little: one image at a time");
+        assert_eq!(Pace::on_gpu(&settings, &vision, None), Pace::on_gpu(&settings, &vision, Some(GPU_MEMORY)));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use burn::tensor::Device;
 use headspan_artifacts::TextRow;
-use headspan_model::{Clip, ClipError, TokenBatch, Tokenizer, unit_feature};
+use headspan_headspace::unit_feature;
+use headspan_model::{LoadedModel, TokenBatch, Tokenizer};
 
 use crate::{
     engine::Progress,
@@ -23,11 +23,9 @@ pub struct EmbeddedTexts {
     pub truncated: Vec<u32>,
 }
 
-/// Embeds a pool in batches of similar length, to unit norm. `on_cpu` runs one batch per core, each on a thread of its own.
+/// Embeds a pool in batches of similar length, to unit norm. On the CPU one batch per core runs at once, each on a thread of its own.
 pub fn embed_texts(
-    model: &Clip,
-    device: &Device,
-    on_cpu: bool,
+    model: &LoadedModel,
     tokenizer: &Tokenizer,
     pool: &Pool,
     settings: &TextsSettings,
@@ -50,14 +48,8 @@ pub fn embed_texts(
     let done = AtomicU64::new(0);
     let embed = |batch: &[usize]| -> Result<Embedded> {
         let ids: Vec<Vec<u32>> = batch.iter().map(|index| tokens[*index].clone()).collect();
-        let features = model.text.encode(&TokenBatch::new(&ids), device);
-        let [_, d] = features.dims();
-        let read = |error: String| ClipError::Device { doing: "reading text features back", message: error };
-        let values = features
-            .try_into_data()
-            .map_err(|error| read(format!("{error:?}")))?
-            .try_into_vec::<f32>()
-            .map_err(|error| read(format!("{error:?}")))?;
+        let values = model.encode_texts(&TokenBatch::new(&ids))?;
+        let d = values.len() / batch.len();
         let so_far = done.fetch_add(batch.len() as u64, Ordering::Relaxed) + batch.len() as u64;
         progress(so_far, tokens.len() as u64);
         let found = batch.iter().zip(values.chunks_exact(d)).map(|(index, row)| {
@@ -67,8 +59,11 @@ pub fn embed_texts(
         found.collect()
     };
     let batches: Vec<&[usize]> = order.chunks(size).collect();
-    let embedded =
-        if on_cpu { on_all_cores(&batches, &embed)? } else { batches.into_iter().map(embed).collect::<Result<_>>()? };
+    let embedded = if model.on_cpu() {
+        on_all_cores(&batches, &embed)?
+    } else {
+        batches.into_iter().map(embed).collect::<Result<_>>()?
+    };
     let mut rows: Vec<TextRow> = pool
         .entries
         .iter()

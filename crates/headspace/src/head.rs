@@ -11,6 +11,13 @@ pub struct HeadId {
     pub head: u32,
 }
 
+impl HeadId {
+    /// All heads of some blocks of `heads` heads each, block by block: the order of columns and rows in every table.
+    pub fn of_layers(layers: &[usize], heads: usize) -> impl Iterator<Item = Self> + '_ {
+        layers.iter().flat_map(move |&layer| (0..heads as u32).map(move |head| Self { layer: layer as u32, head }))
+    }
+}
+
 impl fmt::Display for HeadId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "L{}.H{}", self.layer, self.head)
@@ -45,5 +52,11 @@ mod tests {
         for wrong in ["", "L23", "23.7", "L23.H", "L-1.H0", "l23.h7"] {
             assert!(wrong.parse::<HeadId>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn heads_come_block_by_block() {
+        let names: Vec<String> = HeadId::of_layers(&[2, 5], 2).map(|head| head.to_string()).collect();
+        assert_eq!(names, ["L2.H0", "L2.H1", "L5.H0", "L5.H1"]);
     }
 }

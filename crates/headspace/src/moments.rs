@@ -13,7 +13,6 @@ pub struct Moments {
 
 /// Moments from which nothing can be computed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum MomentsError {
     /// A variance needs two images.
     #[error("{n} images: a variance needs 2 or more")]

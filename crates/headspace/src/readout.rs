@@ -23,10 +23,14 @@ impl Readout {
         vector_length(self.head_dim)
     }
 
+    /// Rows of `B`, one per dimension of the joint embedding, each `[head_dim + 3]`.
+    pub fn rows(&self) -> std::slice::ChunksExact<'_, f32> {
+        self.matrix.chunks_exact(self.columns())
+    }
+
     /// Dense contribution `c = B u`, `[d]`; `u` is `[head_dim + 3]`. Summed in double precision.
     pub fn contribution(&self, u: &[f32]) -> Vec<f32> {
-        self.matrix
-            .chunks_exact(self.columns())
+        self.rows()
             .map(|row| row.iter().zip(u).map(|(b, u)| f64::from(*b) * f64::from(*u)).sum::<f64>() as f32)
             .collect()
     }

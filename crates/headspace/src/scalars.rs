@@ -12,6 +12,11 @@ pub struct Scalars<F = f32> {
 impl Scalars {
     /// How many there are.
     pub const COUNT: usize = 3;
+
+    /// Whether all three are finite.
+    pub fn is_finite(self) -> bool {
+        self.to_array().iter().all(|scalar| scalar.is_finite())
+    }
 }
 
 impl<F: Copy> Scalars<F> {
@@ -44,15 +49,8 @@ impl Scalars<f64> {
         Self { inv_scale: 1.0 / (sigma * norm), mean_scale: mean / (sigma * norm), inv_norm: 1.0 / norm }
     }
 
-    /// As they are stored.
+    /// As they are stored, rounded to `f32`.
     pub fn stored(self) -> Scalars {
         self.to_array().map(|scalar| scalar as f32).into()
-    }
-}
-
-impl Scalars {
-    /// Whether all three are numbers.
-    pub fn is_finite(self) -> bool {
-        self.to_array().iter().all(|scalar| scalar.is_finite())
     }
 }

@@ -29,10 +29,31 @@ impl HeadVector {
     pub fn scaled_z(&self) -> &[f32] {
         &self.0[..head_dim_of(self.0.len())]
     }
+
+    /// The scalars of the image.
+    pub fn scalars(&self) -> Scalars {
+        let last = &self.0[head_dim_of(self.0.len())..];
+        Scalars { inv_scale: last[0], mean_scale: last[1], inv_norm: last[2] }
+    }
 }
 
 impl From<HeadVector> for Vec<f32> {
     fn from(vector: HeadVector) -> Self {
         vector.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vector_is_the_output_and_then_the_scalars() {
+        let scalars = Scalars { inv_scale: 0.5, mean_scale: -0.25, inv_norm: 2.0 };
+        let u = HeadVector::new(&[1.0, 3.0], scalars);
+        assert_eq!((u.scaled_z(), u.scalars()), (&[1.0, 3.0][..], scalars));
+        assert_eq!(u.as_slice(), [1.0, 3.0, 0.5, -0.25, 2.0]);
+        assert_eq!((u.as_slice().len(), head_dim_of(vector_length(2))), (vector_length(2), 2));
+        assert_eq!(HeadVector::new(&[], scalars).scalars(), scalars);
     }
 }

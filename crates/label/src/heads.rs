@@ -19,7 +19,7 @@ pub struct HeadTexts {
 pub fn heads_of(rows: Vec<TextspanRow>, all: impl IntoIterator<Item = HeadId>) -> Vec<HeadTexts> {
     let mut heads: BTreeMap<HeadId, Vec<TextspanRow>> = all.into_iter().map(|head| (head, Vec::new())).collect();
     for row in rows {
-        heads.entry(HeadId { layer: row.layer, head: row.head }).or_default().push(row);
+        heads.entry(row.head_id()).or_default().push(row);
     }
     heads
         .into_iter()

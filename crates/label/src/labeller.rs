@@ -5,7 +5,7 @@ use std::{
     str::FromStr,
 };
 
-use headspan_artifacts::{ArtifactError, HeadId, LabelRow, MomentsRow, RunDirectory, Table, read_rows};
+use headspan_artifacts::{ArtifactError, LabelRow, MomentsRow, RunDirectory, Table, read_rows};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use serde_json::Value;
 
@@ -51,7 +51,7 @@ impl LabelRequest<'_> {
     /// Texts of every head that was extracted. Moments and readouts both list these heads; moments are the smaller table.
     pub fn heads(&self) -> Result<Vec<HeadTexts>, ArtifactError> {
         let extracted = read_rows::<MomentsRow>(&self.run.table(Table::Moments))?;
-        let all = extracted.iter().map(|row| HeadId { layer: row.layer, head: row.head });
+        let all = extracted.iter().map(MomentsRow::head_id);
         Ok(heads_of(read_rows(&self.run.table(Table::Textspan))?, all))
     }
 }
@@ -59,7 +59,7 @@ impl LabelRequest<'_> {
 /// Heads in labels that a run did not extract.
 pub(crate) fn strangers(rows: &[LabelRow], heads: &[HeadTexts]) -> usize {
     let known: BTreeSet<_> = heads.iter().map(|head| head.head).collect();
-    rows.iter().filter(|row| !known.contains(&HeadId { layer: row.layer, head: row.head })).count()
+    rows.iter().filter(|row| !known.contains(&row.head_id())).count()
 }
 
 /// Why heads have no labels.

@@ -5,7 +5,7 @@
 //! - [`ablate`], [`group_accuracy`], [`explained_variance`] and [`spurious_correlation`] compare a run with the true attributes of
 //!   rendered scenes.
 //!
-//! It uses `artifacts`, and no model: what it needs of images are moments and activations. `pipeline` runs [`score`] as the
+//! It uses `artifacts` and `headspace`, and no model: what it needs of images are moments and activations. `pipeline` runs [`score`] as the
 //! stage `metrics`.
 //!
 //! ```

@@ -3,7 +3,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use divan::{Bencher, counter::ItemsCount};
-use headspan_model::{Clip, ClipConfig, CpuVision, Precision, TraceRequest};
+use headspan_model::{ClipConfig, CpuVision, Precision, TraceRequest, burn::Clip};
 
 const IMAGES: usize = 16;
 const CONFIG: &str = r#"{"model_cfg": {"embed_dim": 512,

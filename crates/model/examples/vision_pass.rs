@@ -17,8 +17,10 @@ use std::{
 };
 
 use burn::tensor::{Device, Tensor, TensorData};
+use headspan_headspace::HeadVector;
 use headspan_model::{
-    Checkpoint, Clip, ClipConfig, CpuVision, HostTrace, Precision, ReadoutFolder, TraceRequest, VisionTower,
+    Checkpoint, ClipConfig, CpuVision, HostTrace, Precision, ReadoutFolder, TraceRequest,
+    burn::{BurnVisionTower, Clip},
     open_device,
 };
 
@@ -30,7 +32,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 enum Pass {
     Heads(Box<CpuVision>),
-    Burn { tower: Box<VisionTower>, device: Device, tokens: bool },
+    Burn { tower: Box<BurnVisionTower>, device: Device, tokens: bool },
 }
 
 struct Side {
@@ -66,12 +68,13 @@ fn main() -> Outcome<()> {
 impl Side {
     fn open(folder: &Path, precision: &str, device: &str) -> Outcome<Self> {
         let config = ClipConfig::read(&folder.join("open_clip_config.json"))?;
-        let (device, opened) = open_device(device.parse()?)?;
+        let opened = open_device(device.parse()?)?;
+        let device = opened.burn().clone();
         let tower = load(folder, &config, &device)?.visual;
         let tokens = precision == "tokens";
         let named = if tokens { "float32" } else { precision };
         let precision: Precision = serde_json::from_value(named.into())?;
-        let pass = if tokens || opened.is_gpu() {
+        let pass = if tokens || opened.choice().is_gpu() {
             Pass::Burn { tower: Box::new(tower.in_precision(precision)?), device, tokens }
         } else {
             Pass::Heads(Box::new(CpuVision::new(&tower, precision)?))
@@ -109,7 +112,12 @@ impl Side {
                 let side = self.config.vision.image_size;
                 let shape = [pixels.len() / self.length(), 3, side, side];
                 let input = Tensor::from_data(TensorData::new(std::mem::take(pixels), shape), device);
-                Ok(tower.trace(input, &request)?.into_host()?)
+                let mut trace = tower.trace(input, &request)?;
+                // Kept until the pass is over, and not read back: what is timed is the pass.
+                let kept = std::mem::take(&mut trace.tokens);
+                let host = trace.into_host()?;
+                drop(kept);
+                Ok(host)
             }
         }
     }
@@ -126,10 +134,9 @@ impl Side {
             let begun = Instant::now();
             let trace = self.trace(&mut image)?;
             seconds += begun.elapsed().as_secs_f64();
-            let (inv_scale, mean_scale, inv_norm) = trace.scalars[0];
             for (readout, z) in readouts.iter().zip(&trace.heads) {
-                let u: Vec<f32> = z.iter().copied().chain([inv_scale, mean_scale, inv_norm]).collect();
-                dense.extend(readout.contribution(&u).into_iter().flat_map(f32::to_le_bytes));
+                let u = HeadVector::new(z, trace.scalars[0]);
+                dense.extend(readout.contribution(u.as_slice()).into_iter().flat_map(f32::to_le_bytes));
             }
         }
         fs_err::write(out, dense)?;

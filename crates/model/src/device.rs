@@ -132,10 +132,34 @@ pub(crate) fn rounds_factors(device: &Device) -> bool {
     }
 }
 
+/// A device that was opened. Models are loaded on one.
+#[derive(Debug, Clone)]
+pub struct OpenDevice {
+    choice: DeviceChoice,
+    device: Device,
+}
+
+impl OpenDevice {
+    /// The CPU, which is always there.
+    pub fn cpu() -> Self {
+        Self { choice: DeviceChoice::Cpu, device: Device::flex() }
+    }
+
+    /// What was opened, never `Auto`.
+    pub fn choice(&self) -> DeviceChoice {
+        self.choice
+    }
+
+    /// Burn's handle, for training.
+    pub fn burn(&self) -> &Device {
+        &self.device
+    }
+}
+
 /// Opens a device and proves with one addition that it computes, since a GPU that is not there shows only then.
-pub fn open_device(choice: DeviceChoice) -> Result<(Device, DeviceChoice)> {
+pub fn open_device(choice: DeviceChoice) -> Result<OpenDevice> {
     match choice {
-        DeviceChoice::Cpu => Ok((Device::flex(), DeviceChoice::Cpu)),
+        DeviceChoice::Cpu => Ok(OpenDevice::cpu()),
         DeviceChoice::Wgpu(number) => open_listed(choice, number, graphics_devices),
         DeviceChoice::Cuda(number) => open_cuda(number),
         DeviceChoice::Auto => Ok(open_cuda(0)
@@ -144,17 +168,17 @@ pub fn open_device(choice: DeviceChoice) -> Result<(Device, DeviceChoice)> {
                     graphics_devices().into_iter().filter(|device| !is_software(device)).collect()
                 })
             })
-            .unwrap_or_else(|_no_gpu| (Device::flex(), DeviceChoice::Cpu))),
+            .unwrap_or_else(|_no_gpu| OpenDevice::cpu())),
     }
 }
 
 #[cfg(feature = "cuda")]
-fn open_cuda(number: usize) -> Result<(Device, DeviceChoice)> {
+fn open_cuda(number: usize) -> Result<OpenDevice> {
     open_listed(DeviceChoice::Cuda(number), number, || Device::enumerate(DeviceType::Cuda).into_vec())
 }
 
 #[cfg(not(feature = "cuda"))]
-fn open_cuda(number: usize) -> Result<(Device, DeviceChoice)> {
+fn open_cuda(number: usize) -> Result<OpenDevice> {
     Err(ClipError::NoDevice {
         wanted: DeviceChoice::Cuda(number).to_string(),
         why: "this headspan was built without it; build with `--features cuda`".to_owned(),
@@ -165,7 +189,7 @@ fn open_listed(
     choice: DeviceChoice,
     number: usize,
     list: impl FnOnce() -> Vec<Device> + panic::UnwindSafe,
-) -> Result<(Device, DeviceChoice)> {
+) -> Result<OpenDevice> {
     let missing = |why: &str| ClipError::NoDevice { wanted: choice.to_string(), why: why.to_owned() };
     let opened = panic::catch_unwind(|| {
         let device = list().into_iter().nth(number)?;
@@ -174,7 +198,7 @@ fn open_listed(
         (two == [2.0]).then_some(device)
     });
     match opened {
-        Ok(Some(device)) => Ok((device, choice)),
+        Ok(Some(device)) => Ok(OpenDevice { choice, device }),
         Ok(None) => Err(missing(
             "no such device was found; `headspan doctor` lists what is there, `--device cpu` works everywhere",
         )),

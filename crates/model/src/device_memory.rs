@@ -2,7 +2,7 @@ use burn::tensor::Device;
 
 /// Bytes that are free on the card of a device, where its driver tells: NVIDIA's through NVML, AMD's through the kernel, both on
 /// Linux alone. None for a CPU, for a software renderer, and where nothing is known.
-pub fn free_device_memory(device: &Device) -> Option<u64> {
+pub(crate) fn free_device_memory(device: &Device) -> Option<u64> {
     #[cfg(target_os = "linux")]
     {
         let address = device.identity()?.physical?.pci_address?.to_string();

@@ -1,14 +1,15 @@
-//! CLIP vision transformers, seen head by head.
+//! Model families and the backends that run them, seen head by head.
 //!
-//! - [`ClipConfig`] reads `open_clip_config.json` (or the `config.json` of Hugging Face transformers) and
-//!   [`ClipConfig::init`] makes the Burn modules; [`Checkpoint`] fills them from safetensors or PyTorch files and names
-//!   every tensor that is missing, extra or misshapen.
-//! - [`VisionTower::trace`] is the forward pass in head space (design section 1): per requested layer the class token's
-//!   `z`, and what the three scalars need; no tensor `[tokens, heads, d]` exists anywhere.
-//! - [`CpuVision`] is the same trace by products of our own, for the CPU.
-//! - [`Readout`] folds `W_O`, `ln_post` and the output projection into one matrix per head, so that the contribution of a
-//!   head is `c = B u`.
+//! - [`ModelConfig::read`] reads a configuration by one of [`FAMILIES`]; a family's towers stand behind [`VisionTower`] and
+//!   [`TextTower`]. CLIP is the only one ([`ClipConfig`]: `open_clip_config.json`, or the `config.json` of transformers).
+//! - [`LoadedModel`] is a model on a device: from a [`Checkpoint`] (safetensors or PyTorch, every tensor checked), with the forward
+//!   pass in head space (design section 1) as a [`HostTrace`], by Burn or by our own pass on the CPU ([`CpuVision`]).
+//! - [`ReadoutFolder`] folds `W_O`, `ln_post` and the output projection into one readout per head, so that the contribution
+//!   of a head is `c = B u`.
 //! - [`Tokenizer`] turns texts into what OpenCLIP would feed the model.
+//!
+//! It uses the types of `headspan-headspace` and the preprocessing of `headspan-images`. Extraction, the analyses, the pipeline and
+//! training use it. Burn stays in here: only `headspan-train` looks at its modules, in [`burn`].
 
 mod backends;
 mod checkpoint;
@@ -16,24 +17,34 @@ mod device;
 mod device_memory;
 mod error;
 mod families;
-mod feature;
+mod loaded;
 mod precision;
 mod readout;
 mod text_encoder;
 mod tokenizer;
+mod trace;
 
-pub use backends::burn::{
-    Attention, Clip, HeadScalars, HeadTrace, HostTrace, Mlp, ResidualBlock, TextTower, TokenTrace, TraceRequest,
-    Transformer, TransformerConfig, VisionTower,
-};
 pub use backends::cpu::{Calibration, CpuVision, InstructionSet};
 pub use checkpoint::{Checkpoint, CheckpointFiles, CheckpointLayout, SavedPrecision};
-pub use device::{DeviceChoice, DeviceDescription, available_devices, open_device};
-pub use device_memory::free_device_memory;
+pub use device::{DeviceChoice, DeviceDescription, OpenDevice, available_devices, open_device};
 pub use error::{ClipError, Result};
-pub use families::clip::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig};
-pub use feature::unit_feature;
+pub use families::{
+    FAMILIES, Family, ModelConfig, TextLimits, TextTower, VisionGeometry, VisionTower,
+    clip::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig},
+};
+pub use loaded::{LoadedModel, VisionPass};
 pub use precision::Precision;
-pub use readout::{Readout, ReadoutFolder};
-pub use text_encoder::TextEncoder;
+pub use readout::ReadoutFolder;
 pub use tokenizer::{TokenBatch, Tokenizer};
+pub use trace::{HostTokens, HostTrace, TraceRequest};
+
+/// Burn's modules of the towers, for training. Everything else uses [`LoadedModel`], which hides them.
+pub mod burn {
+    pub use crate::{
+        backends::burn::{
+            Attention, BurnTextTower, BurnVisionTower, Clip, HeadTrace, Mlp, ResidualBlock, TokenTrace, Transformer,
+            TransformerConfig,
+        },
+        text_encoder::TextEncoder,
+    };
+}

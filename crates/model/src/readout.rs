@@ -1,48 +1,11 @@
+use burn::tensor::Tensor;
+use headspan_headspace::{HeadId, Readout, Scalars, vector_length};
 use rayon::prelude::*;
 
-use burn::tensor::Tensor;
-
 use crate::{
-    backends::burn::VisionTower,
+    backends::burn::BurnVisionTower,
     error::{ClipError, Result},
 };
-
-/// Folded readout of one head (design section 1): `c[l,h] = B u` with
-/// `u = [z/(σ|r|), 1/(σ|r|), m/(σ|r|), 1/|r|]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Readout {
-    /// Block.
-    pub layer: usize,
-    /// Head.
-    pub head: usize,
-    /// Length of the joint embedding.
-    pub d: usize,
-    /// Width of a head.
-    pub head_dim: usize,
-    /// `B`, `[d, head_dim + 3]`, row-major.
-    pub matrix: Vec<f32>,
-}
-
-impl Readout {
-    /// Dense contribution `c = B u`, `[d]`; `u` is `[head_dim + 3]`.
-    pub fn contribution(&self, u: &[f32]) -> Vec<f32> {
-        let columns = self.head_dim + 3;
-        self.matrix
-            .chunks_exact(columns)
-            .map(|row| row.iter().zip(u).map(|(b, u)| f64::from(*b) * f64::from(*u)).sum::<f64>() as f32)
-            .collect()
-    }
-
-    /// Contribution of one token to `c`, `[d]`: the token's attention times its value, and its even share of the constant
-    /// terms. `attention` is that of the class token to this token, `value` is `v` of the token `[head_dim]`, `scalars`
-    /// are `[1/(σ|r|), m/(σ|r|), 1/|r|]`.
-    pub fn token_contribution(&self, attention: f32, value: &[f32], scalars: [f32; 3], tokens: usize) -> Vec<f32> {
-        let scale = attention * scalars[0];
-        let mut u: Vec<f32> = value.iter().map(|v| v * scale).collect();
-        u.extend(scalars.map(|scalar| scalar / tokens as f32));
-        self.contribution(&u)
-    }
-}
 
 /// The weights that readouts are folded from, read from the device once.
 #[derive(Debug)]
@@ -64,7 +27,7 @@ pub struct ReadoutFolder {
 
 impl ReadoutFolder {
     /// Reads `ln_post`, the projection and every block's output projection.
-    pub fn new(tower: &VisionTower) -> Result<Self> {
+    pub fn new(tower: &BurnVisionTower) -> Result<Self> {
         let attention = &tower.transformer.resblocks[0].attn;
         let [width, d] = tower.proj.val().dims();
         let projection = read(tower.proj.val())?;
@@ -102,6 +65,11 @@ impl ReadoutFolder {
         })
     }
 
+    /// Number of blocks.
+    pub fn layers(&self) -> usize {
+        self.layers
+    }
+
     /// Share of each head in the LayerNorm's mean and bias: `s = 1/((2L+1)·H)`.
     pub fn share(&self) -> f64 {
         1.0 / ((2 * self.layers + 1) as f64 * self.heads as f64)
@@ -112,14 +80,14 @@ impl ReadoutFolder {
         if let Some(&layer) = layers.iter().find(|layer| **layer >= self.layers) {
             return Err(ClipError::NoLayer { layer, last: self.layers - 1 });
         }
-        let heads: Vec<(usize, usize)> =
-            layers.iter().flat_map(|&layer| (0..self.heads).map(move |head| (layer, head))).collect();
-        Ok(heads.into_par_iter().map(|(layer, head)| self.readout(layer, head)).collect())
+        let heads: Vec<HeadId> = HeadId::of_layers(layers, self.heads).collect();
+        Ok(heads.into_par_iter().map(|head| self.readout(head)).collect())
     }
 
-    fn readout(&self, layer: usize, head: usize) -> Readout {
+    fn readout(&self, id: HeadId) -> Readout {
+        let (layer, head) = (id.layer as usize, id.head as usize);
         let (weight, bias) = &self.output[layer];
-        let columns = self.head_dim + 3;
+        let columns = vector_length(self.head_dim);
         let share = self.share();
         let mut matrix = vec![0.0_f32; self.d * columns];
         for j in 0..self.head_dim {
@@ -130,17 +98,20 @@ impl ReadoutFolder {
         }
         let attention_bias = row_product(bias, &self.weighted_projection, self.d);
         for row in 0..self.d {
-            let constants = &mut matrix[row * columns + self.head_dim..][..3];
-            constants[0] = (attention_bias[row] / self.heads as f64) as f32;
-            constants[1] = (-share * self.weight_readout[row]) as f32;
-            constants[2] = (share * self.bias_readout[row]) as f32;
+            // What each scalar is multiplied with.
+            let factors = Scalars {
+                inv_scale: attention_bias[row] / self.heads as f64,
+                mean_scale: -share * self.weight_readout[row],
+                inv_norm: share * self.bias_readout[row],
+            };
+            matrix[row * columns + self.head_dim..][..Scalars::COUNT].copy_from_slice(&factors.stored().to_array());
         }
-        Readout { layer, head, d: self.d, head_dim: self.head_dim, matrix }
+        Readout { head: id, d: self.d, head_dim: self.head_dim, matrix }
     }
 
     /// Contribution of a whole attention layer of one image to `r/|r|`, `[d]`: `z` is that of all heads, already scaled by
     /// `1/(σ|r|)`, `[heads·head_dim]`. The sum of its heads' contributions, by another way.
-    pub fn attention_contribution(&self, layer: usize, z: &[f32], scalars: [f64; 3]) -> Result<Vec<f64>> {
+    pub fn attention_contribution(&self, layer: usize, z: &[f32], scalars: Scalars<f64>) -> Result<Vec<f64>> {
         let (weight, bias) = self.output.get(layer).ok_or(ClipError::NoLayer { layer, last: self.layers - 1 })?;
         let mut output = vec![0.0_f64; self.width];
         for (z, row) in z.iter().zip(weight.chunks_exact(self.width)) {
@@ -150,18 +121,20 @@ impl ReadoutFolder {
         }
         // Back to the residual stream's scale, in which components are given.
         let component: Vec<f32> =
-            output.iter().zip(bias).map(|(o, b)| (o / scalars[0] + f64::from(*b)) as f32).collect();
+            output.iter().zip(bias).map(|(o, b)| (o / scalars.inv_scale + f64::from(*b)) as f32).collect();
         Ok(self.component_contribution(&component, scalars))
     }
 
     /// Contribution of an MLP-side component of one image to `r/|r|`, `[d]`: `component` is the class token of the first
-    /// block's input or of an MLP's output, `[width]`; `scalars` are `[1/(σ|r|), m/(σ|r|), 1/|r|]`.
-    pub fn component_contribution(&self, component: &[f32], scalars: [f64; 3]) -> Vec<f64> {
+    /// block's input or of an MLP's output, `[width]`.
+    pub fn component_contribution(&self, component: &[f32], scalars: Scalars<f64>) -> Vec<f64> {
         let share = self.share() * self.heads as f64;
         row_product(component, &self.weighted_projection, self.d)
             .into_iter()
             .zip(self.weight_readout.iter().zip(&self.bias_readout))
-            .map(|(own, (weight, bias))| own * scalars[0] - share * weight * scalars[1] + share * bias * scalars[2])
+            .map(|(own, (weight, bias))| {
+                own * scalars.inv_scale - share * weight * scalars.mean_scale + share * bias * scalars.inv_norm
+            })
             .collect()
     }
 }

@@ -1,27 +1,27 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::{backends::burn::TextTower, checkpoint::StoredRows, error::Result, tokenizer::TokenBatch};
+use crate::{backends::burn::BurnTextTower, checkpoint::StoredRows, error::Result, tokenizer::TokenBatch};
 
 /// A text tower whose token embedding may stay in the checkpoint's file: of its 49,408 rows, a tenth of a ViT-L/14's weights, a text
 /// needs 77 at most.
 pub struct TextEncoder {
-    tower: TextTower,
+    tower: BurnTextTower,
     /// The token embedding, where the tower's own was not filled.
     rows: Option<StoredRows>,
 }
 
-impl From<TextTower> for TextEncoder {
-    fn from(tower: TextTower) -> Self {
+impl From<BurnTextTower> for TextEncoder {
+    fn from(tower: BurnTextTower) -> Self {
         Self { tower, rows: None }
     }
 }
 
 impl TextEncoder {
-    pub(crate) fn with_rows(tower: TextTower, rows: StoredRows) -> Self {
+    pub(crate) fn with_rows(tower: BurnTextTower, rows: StoredRows) -> Self {
         Self { tower, rows: Some(rows) }
     }
 
-    /// As [`TextTower::encode`]; an error where rows of the token embedding cannot be read.
+    /// As [`BurnTextTower::encode`]; an error where rows of the token embedding cannot be read.
     pub fn encode(&self, tokens: &TokenBatch, device: &Device) -> Result<Tensor<2>> {
         let Some(rows) = &self.rows else { return Ok(self.tower.encode(tokens, device)) };
         let ids: Vec<u32> = tokens.ids().iter().map(|id| id.unsigned_abs()).collect();

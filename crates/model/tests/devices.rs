@@ -7,7 +7,7 @@ use std::{error::Error, path::PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use headspan_model::{
-    Checkpoint, Clip, ClipConfig, CpuVision, DeviceChoice, HostTrace, Precision, TraceRequest, available_devices,
+    Checkpoint, ClipConfig, CpuVision, DeviceChoice, HostTrace, Precision, TraceRequest, available_devices, burn::Clip,
     open_device,
 };
 
@@ -111,10 +111,10 @@ fn a_gpu_gives_what_the_cpu_gives() -> Outcome {
         eprintln!("skipped: no graphics driver was found");
     }
     for choice in devices {
-        let (device, opened) = open_device(choice)?;
-        assert_eq!(opened, choice);
+        let device = open_device(choice)?;
+        assert_eq!(device.choice(), choice);
         for (precision, tolerance) in TOLERANCES {
-            match check(&device, precision, tolerance) {
+            match check(device.burn(), precision, tolerance) {
                 Err(error) if precision != Precision::Float32 => {
                     let message = error.to_string();
                     assert!(message.contains(&precision.to_string()), "{message}");

@@ -10,8 +10,9 @@ use std::{
 };
 
 use burn::tensor::{Device, Tensor, TensorData};
+use headspan_headspace::{HeadVector, Scalars};
 use headspan_model::{
-    Checkpoint, Clip, ClipConfig, CpuVision, HostTrace, Precision, ReadoutFolder, TokenBatch, TraceRequest,
+    Checkpoint, ClipConfig, CpuVision, HostTrace, Precision, ReadoutFolder, TokenBatch, TraceRequest, burn::Clip,
 };
 use safetensors::SafeTensors;
 
@@ -117,12 +118,9 @@ fn cases() -> Result<Vec<Case>, Box<dyn Error>> {
 }
 
 /// `u` of one image and head.
-fn head_vector(trace: &HostTrace, head: usize, image: usize) -> Vec<f32> {
+fn head_vector(trace: &HostTrace, head: usize, image: usize) -> HeadVector {
     let head_dim = trace.heads[head].len() / trace.scalars.len();
-    let (inv_scale, mean_scale, inv_norm) = trace.scalars[image];
-    let mut u = trace.heads[head][image * head_dim..][..head_dim].to_vec();
-    u.extend([inv_scale, mean_scale, inv_norm]);
-    u
+    HeadVector::new(&trace.heads[head][image * head_dim..][..head_dim], trace.scalars[image])
 }
 
 #[test]
@@ -130,7 +128,7 @@ fn representation_and_norm_agree_with_pytorch() -> Outcome {
     for case in cases()? {
         let trace = case.trace(&case.images()?.values, &TraceRequest::default())?;
         case.assert_close("representation", &trace.representation, &case.expected("repr")?.values);
-        let norms: Vec<f32> = trace.scalars.iter().map(|scalars| 1.0 / scalars.2).collect();
+        let norms: Vec<f32> = trace.scalars.iter().map(|scalars| 1.0 / scalars.inv_norm).collect();
         case.assert_close("norm", &norms, &case.expected("norm")?.values);
     }
     Ok(())
@@ -146,7 +144,7 @@ fn head_contributions_agree_with_pytorch() -> Outcome {
         let mut found = Vec::new();
         for image in 0..expected.shape[0] {
             for (head, readout) in readouts.iter().enumerate() {
-                found.extend(readout.contribution(&head_vector(&trace, head, image)));
+                found.extend(readout.contribution(head_vector(&trace, head, image).as_slice()));
             }
         }
         case.assert_close("head contributions", &found, &expected.values);
@@ -165,8 +163,7 @@ fn mlp_components_agree_with_pytorch_and_everything_sums_to_the_representation()
         let representation = case.expected("repr")?;
         let mut found = Vec::new();
         for image in 0..images {
-            let (inv_scale, mean_scale, inv_norm) = trace.scalars[image];
-            let scalars = [f64::from(inv_scale), f64::from(mean_scale), f64::from(inv_norm)];
+            let scalars = Scalars::<f64>::from(trace.scalars[image]);
             let mut sum = vec![0.0_f64; d];
             for component in &trace.residual_components {
                 let terms = folder.component_contribution(&component[image * width..][..width], scalars);
@@ -177,10 +174,7 @@ fn mlp_components_agree_with_pytorch_and_everything_sums_to_the_representation()
             for layer in 0..case.config.vision.layers {
                 let heads = case.config.vision.heads();
                 let z: Vec<f32> = (0..heads)
-                    .flat_map(|head| {
-                        let u = head_vector(&trace, layer * heads + head, image);
-                        u[..u.len() - 3].to_vec()
-                    })
+                    .flat_map(|head| head_vector(&trace, layer * heads + head, image).scaled_z().to_vec())
                     .collect();
                 let terms = folder.attention_contribution(layer, &z, scalars)?;
                 let stride = attention.values.len() / images / case.config.vision.layers;
@@ -192,8 +186,10 @@ fn mlp_components_agree_with_pytorch_and_everything_sums_to_the_representation()
                 sum.iter_mut().zip(&terms).for_each(|(sum, term)| *sum += term);
             }
             let sum: Vec<f32> = sum.into_iter().map(|x| x as f32).collect();
-            let unit: Vec<f32> =
-                representation.values[image * d..][..d].iter().map(|r| (f64::from(*r) * scalars[2]) as f32).collect();
+            let unit: Vec<f32> = representation.values[image * d..][..d]
+                .iter()
+                .map(|r| (f64::from(*r) * scalars.inv_norm) as f32)
+                .collect();
             case.assert_close("sum identity", &sum, &unit);
         }
         case.assert_close("MLP components", &found, &expected.values);
@@ -208,7 +204,7 @@ fn per_token_contributions_agree_with_pytorch() -> Outcome {
         let request = TraceRequest { token_layers: layers.clone(), ..TraceRequest::default() };
         let images = case.images()?;
         let scalars = case.trace(&images.values, &TraceRequest::default())?.scalars;
-        let trace = case.model.visual.trace(case.pixels(&images.values), &request)?;
+        let trace = case.model.visual.trace(case.pixels(&images.values), &request)?.into_host()?;
         let readouts = ReadoutFolder::new(&case.model.visual)?.readouts(&layers)?;
         let expected = case.expected("attn_tokens")?;
         let [count, layer_count, tokens, heads, d] = expected.shape[..] else { return Err("attn_tokens shape".into()) };
@@ -216,16 +212,15 @@ fn per_token_contributions_agree_with_pytorch() -> Outcome {
         let mut found = vec![0.0_f32; expected.values.len()];
         let mut class_token = vec![0.0_f32; count * layer_count * d];
         for (layer, traced) in trace.tokens.into_iter().enumerate() {
-            let attention = traced.attention.into_data().try_into_vec::<f32>().map_err(|e| format!("{e:?}"))?;
-            let values = traced.values.into_data().try_into_vec::<f32>().map_err(|e| format!("{e:?}"))?;
-            for (image, &(inv_scale, mean_scale, inv_norm)) in scalars.iter().enumerate().take(count) {
+            assert_eq!((traced.layer, traced.tokens, traced.head_dim), (layer, tokens, head_dim));
+            for (image, scalars) in scalars.iter().enumerate().take(count) {
                 for token in 0..tokens {
                     for head in 0..heads {
                         let at = (image * heads + head) * tokens + token;
                         let c = readouts[layer * heads + head].token_contribution(
-                            attention[at],
-                            &values[at * head_dim..][..head_dim],
-                            [inv_scale, mean_scale, inv_norm],
+                            traced.attention[at],
+                            &traced.values[at * head_dim..][..head_dim],
+                            *scalars,
                             tokens,
                         );
                         let to = (((image * layer_count + layer) * tokens + token) * heads + head) * d;
@@ -273,8 +268,8 @@ fn a_batch_of_one_equals_a_batch_of_many() -> Outcome {
                 // The same sums in the same order: only the blocking of the product may differ.
                 case.assert_within(
                     "a batch of one",
-                    &head_vector(&one, head, 0),
-                    &head_vector(&many, head, image),
+                    head_vector(&one, head, 0).as_slice(),
+                    head_vector(&many, head, image).as_slice(),
                     1e-6,
                 );
             }

@@ -4,7 +4,7 @@ use std::{
 };
 
 use headspan_artifacts::{Fingerprint, hash_file};
-use headspan_model::{Checkpoint, CheckpointFiles, Clip, ClipConfig, DeviceChoice, Tokenizer, open_device};
+use headspan_model::{CheckpointFiles, DeviceChoice, LoadedModel, ModelConfig, Tokenizer, open_device};
 
 use crate::{
     error::{PipelineError, Result},
@@ -17,7 +17,7 @@ pub struct ModelFiles {
     /// Where they are.
     pub files: CheckpointFiles,
     /// What the configuration says.
-    pub config: ClipConfig,
+    pub config: ModelConfig,
     /// The checkpoint folder, absolute, where they are in one of the user's.
     pub folder: Option<PathBuf>,
     /// Hash of weights and configuration.
@@ -37,7 +37,7 @@ impl ModelFiles {
             }
             ModelSource::Hub(model) => cached_files(model)?,
         };
-        let config = ClipConfig::read(&files.config)?;
+        let config = ModelConfig::read(&files.config)?;
         let hash = |path: &Path| hash_file(path);
         let checkpoint_hash = Fingerprint::builder("checkpoint", 1)
             .input("config", &hash(&files.config)?)
@@ -57,16 +57,7 @@ impl ModelFiles {
 pub struct RunModel {
     files: ModelFiles,
     wanted: DeviceChoice,
-    loaded: OnceLock<Loaded>,
-}
-
-/// A model on its device.
-pub(crate) struct Loaded {
-    pub(crate) model: Clip,
-    /// The same model on the CPU, when `device` is a GPU.
-    pub(crate) cpu_model: Option<Clip>,
-    pub(crate) device: burn::tensor::Device,
-    pub(crate) kind: DeviceChoice,
+    loaded: OnceLock<LoadedModel>,
 }
 
 impl RunModel {
@@ -80,19 +71,14 @@ impl RunModel {
         &self.files
     }
 
-    pub(crate) fn get(&self) -> Result<&Loaded> {
+    pub(crate) fn get(&self) -> Result<&LoadedModel> {
         if let Some(loaded) = self.loaded.get() {
             return Ok(loaded);
         }
-        let (device, kind) = open_device(self.wanted)?;
-        tracing::info!("loading `{}` on {kind}", self.files.files.weights.display());
-        let checkpoint = Checkpoint::open(&self.files.files.weights)?;
-        let model = checkpoint.load(&self.files.config, &device)?;
-        let cpu_model = match kind {
-            DeviceChoice::Cpu => None,
-            _ => Some(checkpoint.load(&self.files.config, &burn::tensor::Device::flex())?),
-        };
-        Ok(self.loaded.get_or_init(|| Loaded { model, cpu_model, device, kind }))
+        let (device, weights) = (open_device(self.wanted)?, &self.files.files.weights);
+        tracing::info!("loading `{}` on {}", weights.display(), device.choice());
+        let model = LoadedModel::load(weights, &self.files.config, device)?;
+        Ok(self.loaded.get_or_init(|| model))
     }
 
     pub(crate) fn tokenizer(&self) -> Result<Tokenizer> {

@@ -7,7 +7,7 @@ use std::{
 
 use headspan_artifacts::{RunDirectory, StageRecord};
 use headspan_images::{Dataset, DatasetSettings, DecodeLimits, RgbImage8, decode_rgb};
-use headspan_model::{Checkpoint, Tokenizer, open_device};
+use headspan_model::{Checkpoint, LoadedModel, Tokenizer, open_device};
 use headspan_query::{AccessError, ColumnStore, ExploreModel, ExploreRun, ImageTrace, RunAccess, StoreBounds};
 
 use crate::{
@@ -84,15 +84,16 @@ impl Session {
         if self.record.inputs.get("checkpoint") != Some(&files.checkpoint_hash) {
             return Err(PipelineError::OtherModel { weights: files.files.weights, run: self.run.name() });
         }
-        let (device, kind) = open_device(self.settings.device)?;
-        tracing::debug!("loading `{}` on {kind}", files.files.weights.display());
+        let device = open_device(self.settings.device)?;
+        tracing::debug!("loading `{}` on {}", files.files.weights.display(), device.choice());
         let checkpoint = Checkpoint::open(&files.files.weights)?;
         let weights = checkpoint.towers_bytes();
         let text = &files.config.text;
         let tokenizer = Tokenizer::read(&files.files.tokenizer, text.context_length, text.vocab_size)?;
         self.store.make_room(weights);
-        let towers = checkpoint.load_towers(&files.config, &device).inspect_err(|_| self.store.give_back(weights))?;
-        Ok(self.model.get_or_init(|| ExploreModel::of_towers(towers, tokenizer, &files.config, device)))
+        let model = LoadedModel::for_queries(&checkpoint, &files.config, device)
+            .inspect_err(|_| self.store.give_back(weights))?;
+        Ok(self.model.get_or_init(|| ExploreModel::new(model, tokenizer)))
     }
 
     /// The images, checked to be those that were extracted.

@@ -3,9 +3,8 @@
 
 use std::{error::Error, path::Path, time::Instant};
 
-use burn::tensor::{Device, Tensor, TensorData};
 use headspan_artifacts::{RunDirectory, RunId};
-use headspan_model::{ClipConfig, Tokenizer};
+use headspan_model::{LoadedModel, ModelConfig, OpenDevice, Precision, Tokenizer};
 use headspan_query::{ColumnStore, ExploreModel, ExploreRun, HeadSelection, StoreBounds, segment};
 
 const ROUNDS: usize = 7;
@@ -17,15 +16,14 @@ const CONFIG: &str = r#"{"model_cfg": {"embed_dim": 768,
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, runs] = &arguments[..] else { return Err("segmentation_cost RUNS".into()) };
-    let device = Device::flex();
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("open_clip_config.json");
     fs_err::write(&file, CONFIG)?;
-    let config = ClipConfig::read(&file)?;
-    let clip = config.init(&device);
-    let visual = clip.visual.clone();
+    let config = ModelConfig::read(&file)?;
+    let loaded = LoadedModel::random(&config, OpenDevice::cpu());
+    let visual = loaded.vision().for_passes(Precision::Float32)?;
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/demo/scenes-4/tokenizer.json");
-    let model = ExploreModel::new(clip, Tokenizer::read(&demo, 48, 49_408)?, &config, device.clone());
+    let model = ExploreModel::new(loaded, Tokenizer::read(&demo, 48, 49_408)?);
     let run = RunDirectory::at(Path::new(runs), &RunId::new("synthetic", "ViT-L-14_random")?);
     let run = ExploreRun::open(run, &ColumnStore::new(StoreBounds::of_columns(64 << 20)))?;
     let direction: Vec<f32> = run.pool()?.embedding(0).ok_or("no texts")?.to_vec();
@@ -35,8 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (mut plain, mut traced, mut scored) = (Vec::new(), Vec::new(), Vec::new());
     for _round in 0..ROUNDS {
         let begun = Instant::now();
-        let input = Tensor::from_data(TensorData::new(pixels.clone(), [1, 3, side, side]), &device);
-        std::hint::black_box(visual.encode(input).into_data());
+        std::hint::black_box(visual.encode(pixels.clone())?);
         plain.push(begun.elapsed().as_secs_f64());
         let begun = Instant::now();
         let trace = model.trace_pixels(pixels.clone(), &layers)?;

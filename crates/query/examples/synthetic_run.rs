@@ -9,6 +9,7 @@ use headspan_artifacts::{
     ActivationBatch, ActivationShape, HeadId, ImageRow, ImageStatus, LabelRow, MomentsRow, PartWriter, ReadoutRow,
     RunDirectory, RunId, StageRecord, Table, TextRow, TextspanRow, write_rows,
 };
+use headspan_headspace::vector_length;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -86,7 +87,7 @@ fn tables(run: &RunDirectory, heads: &[HeadId], images: u64) -> Result<(), Box<d
         error: None,
     };
     write_rows(&run.table(Table::Images), run.id(), FINGERPRINT, &(0..images).map(image).collect::<Vec<_>>())?;
-    let width = HEAD_DIM + 3;
+    let width = vector_length(HEAD_DIM);
     let mut readouts = Vec::new();
     let mut moments = Vec::new();
     let mut labels = Vec::new();

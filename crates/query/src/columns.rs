@@ -6,7 +6,8 @@ use std::{
     },
 };
 
-use headspan_artifacts::{ActivationBatch, HeadId, PartReader};
+use headspan_artifacts::PartReader;
+use headspan_headspace::{HeadId, Scalars};
 use rayon::prelude::*;
 
 use crate::error::{ExploreError, Result};
@@ -16,8 +17,8 @@ use crate::error::{ExploreError, Result};
 pub(crate) struct Rows {
     /// Position of each row's image in the data set.
     pub(crate) image_index: Vec<u64>,
-    /// `[1/(σ|r|), m/(σ|r|), 1/|r|]` of each row.
-    pub(crate) scalars: Vec<[f32; 3]>,
+    /// Scalars of each row.
+    pub(crate) scalars: Vec<Scalars>,
 }
 
 /// `z/(σ|r|)` of one head for every image, `[n, head_dim]`.
@@ -133,10 +134,9 @@ impl Columns {
         }
         let mut rows = Rows::default();
         for part in &self.parts {
-            let ActivationBatch { image_index, inv_scale, mean_scale, inv_norm, .. } = part.read(&[], false)?;
-            let scalars = inv_scale.iter().zip(&mean_scale).zip(&inv_norm);
-            rows.scalars.extend(scalars.map(|((scale, mean), norm)| [*scale, *mean, *norm]));
-            rows.image_index.extend(image_index);
+            let batch = part.read(&[], false)?;
+            rows.scalars.extend((0..batch.len()).map(|image| batch.scalars(image)));
+            rows.image_index.extend(batch.image_index);
         }
         // Another thread may have been first; both read the same files.
         Ok(Arc::clone(self.rows.get_or_init(|| Arc::new(rows))))

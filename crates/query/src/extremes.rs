@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use headspan_artifacts::{HeadId, Table};
-use headspan_textspan::{HeadMoments, Settings, TextPool, textspan};
+use headspan_textspan::{Settings, TextPool, textspan};
 use serde::Serialize;
 
 use crate::{
@@ -93,14 +93,11 @@ impl ExploreRun {
             }
             let picked = picks.iter().filter_map(|pick| pool.embedding(pick.text_index as usize));
             let embeddings: Vec<f32> = picked.flatten().copied().collect();
-            let moments = self.moments(head)?;
-            let moments =
-                HeadMoments { n: moments.n, mean: moments.mean.clone(), second_moment: moments.second_moment.clone() };
             let pool = TextPool::new(&embeddings, readout.d)?;
             let record = self.directory().record(Table::Textspan.name())?;
             let configured = record.and_then(|record| record.config.get("rank")?.as_u64());
             let settings = Settings { texts: picks.len(), rank: configured.map_or(usize::MAX, |rank| rank as usize) };
-            let basis = textspan(&readout.matrix, &moments, &pool, &settings)?;
+            let basis = textspan(&readout.matrix, self.moments(head)?, &pool, &settings)?;
             Ok((0..picks.len()).map_while(|pick| basis.direction(pick)).collect())
         })
     }

@@ -1,6 +1,5 @@
 use faer::{Accum, Mat, MatRef, Par, linalg::matmul::matmul};
-use headspan_artifacts::MomentsRow;
-use headspan_model::Readout;
+use headspan_headspace::{Moments, Readout};
 use serde::Serialize;
 
 /// What a head's moments say of it, without any image.
@@ -18,8 +17,8 @@ pub struct HeadFigures {
 
 impl HeadFigures {
     /// From a head's readout and moments; the share is set by [`HeadFigures::share`].
-    pub(crate) fn new(readout: &Readout, moments: &MomentsRow) -> Self {
-        let width = readout.head_dim + 3;
+    pub(crate) fn new(readout: &Readout, moments: &Moments) -> Self {
+        let width = readout.columns();
         let matrix = Mat::<f64>::from_fn(readout.d, width, |i, j| f64::from(readout.matrix[i * width + j]));
         // The Gram matrix BᵀB stands for the joint embedding: tr(B C Bᵀ) = tr(BᵀB C), whatever d is.
         let gram = product(matrix.transpose(), matrix.as_ref());
@@ -59,16 +58,18 @@ fn product(left: MatRef<'_, f64>, right: MatRef<'_, f64>) -> Mat<f64> {
 
 #[cfg(test)]
 mod tests {
+    use headspan_headspace::HeadId;
+
     use super::*;
 
     #[test]
     fn figures_of_a_head_that_varies_in_two_directions() {
         // z has two dimensions, read out onto axes of lengths 1 and 2; variances 4 and 1, so Σ = diag(4, 4).
         let matrix = vec![1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0];
-        let readout = Readout { layer: 0, head: 0, d: 2, head_dim: 2, matrix };
+        let readout = Readout { head: HeadId { layer: 0, head: 0 }, d: 2, head_dim: 2, matrix };
         let mut second_moment = vec![0.0; 25];
         (second_moment[0], second_moment[6]) = (4.0 + 9.0, 1.0);
-        let moments = MomentsRow { layer: 0, head: 0, n: 10, mean: vec![3.0, 0.0, 0.0, 0.0, 0.0], second_moment };
+        let moments = Moments { n: 10, mean: vec![3.0, 0.0, 0.0, 0.0, 0.0], second_moment };
         let mut figures = [HeadFigures::new(&readout, &moments); 2];
         figures[1].variance *= 3.0;
         HeadFigures::share(figures.iter_mut());

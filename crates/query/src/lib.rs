@@ -4,6 +4,9 @@
 //!
 //! [`ExploreRun`] is a run of the pipeline that is read column by column; [`ExploreModel`] makes queries of new images and
 //! texts. Both are shared between threads.
+//!
+//! It uses the tables of `headspan-artifacts`, the towers of `headspan-model` and the types of `headspan-headspace`. The
+//! explorer, the command line and the pipeline's sessions use it. No HTTP, no printing.
 
 mod access;
 mod answers;

@@ -1,7 +1,6 @@
 use std::{collections::BTreeSet, sync::Arc};
 
-use headspan_artifacts::HeadId;
-use headspan_model::Readout;
+use headspan_headspace::{HeadId, HeadVector, Readout, Scalars, vector_length};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -89,7 +88,7 @@ pub(crate) struct Functional {
     /// Per head `Bᵀ q / k`, `[head_dim]`, and its column.
     heads: Vec<(Vec<f32>, Arc<HeadColumn>)>,
     /// What the scalars are multiplied with, summed over the heads.
-    scalars: [f32; 3],
+    scalars: [f32; Scalars::COUNT],
 }
 
 impl ExploreRun {
@@ -150,27 +149,20 @@ impl ExploreRun {
                 let row = self.row_of(image)?;
                 let scalars = self.rows()?.scalars[row];
                 let columns = heads.iter().map(|head| self.column(*head)).collect::<Result<Vec<_>>>()?;
-                self.mean_contribution(heads, |index, _head| Ok((columns[index].row(row).to_vec(), scalars)))
+                self.mean_contribution(heads, |index, _head| Ok(HeadVector::new(columns[index].row(row), scalars)))
             }
-            Query::Trace(trace) => {
-                self.mean_contribution(heads, |_index, head| Ok((trace.head(head)?.to_vec(), trace.scalars())))
-            }
+            Query::Trace(trace) => self.mean_contribution(heads, |_index, head| trace.u(head)),
         }
     }
 
     /// Mean over heads of `B u`, `[d]`.
-    fn mean_contribution(
-        &self,
-        heads: &[HeadId],
-        u: impl Fn(usize, HeadId) -> Result<(Vec<f32>, [f32; 3])>,
-    ) -> Result<Vec<f64>> {
+    fn mean_contribution(&self, heads: &[HeadId], u: impl Fn(usize, HeadId) -> Result<HeadVector>) -> Result<Vec<f64>> {
         let mut mean = vec![0.0_f64; self.d()];
         for (index, head) in heads.iter().enumerate() {
-            let (mut own, scalars) = u(index, *head)?;
-            own.extend(scalars);
+            let own = u(index, *head)?;
             let readout = self.readout(*head)?;
-            for (sum, row) in mean.iter_mut().zip(readout.matrix.chunks_exact(readout.head_dim + 3)) {
-                *sum += row.iter().zip(&own).map(|(b, u)| f64::from(*b) * f64::from(*u)).sum::<f64>();
+            for (sum, row) in mean.iter_mut().zip(readout.rows()) {
+                *sum += row.iter().zip(own.as_slice()).map(|(b, u)| f64::from(*b) * f64::from(*u)).sum::<f64>();
             }
         }
         for value in &mut mean {
@@ -186,7 +178,7 @@ impl ExploreRun {
     }
 
     fn functional(&self, direction: &[f64], heads: &[HeadId]) -> Result<Functional> {
-        let mut functional = Functional { heads: Vec::with_capacity(heads.len()), scalars: [0.0; 3] };
+        let mut functional = Functional { heads: Vec::with_capacity(heads.len()), scalars: [0.0; Scalars::COUNT] };
         for head in heads {
             let readout = self.readout(*head)?;
             let into_head = into_head(readout, direction, 1.0 / heads.len() as f64);
@@ -211,10 +203,11 @@ impl ExploreRun {
         let columns = heads.iter().map(|head| self.column(*head)).collect::<Result<Vec<_>>>()?;
         let readouts = heads.iter().map(|head| self.readout(*head)).collect::<Result<Vec<_>>>()?;
         let head_dim = readouts[0].head_dim;
-        let (width, d, count) = (heads.len() * (head_dim + 3), self.d(), rows.image_index.len());
+        let length = vector_length(head_dim);
+        let (width, d, count) = (heads.len() * length, self.d(), rows.image_index.len());
         let stacked = faer::Mat::<f64>::from_fn(d, width, |row, column| {
-            let (head, place) = (column / (head_dim + 3), column % (head_dim + 3));
-            f64::from(readouts[head].matrix[row * (head_dim + 3) + place]) / heads.len() as f64
+            let (head, place) = (column / length, column % length);
+            f64::from(readouts[head].matrix[row * length + place]) / heads.len() as f64
         });
         // Of many heads the stack is wider than high, and there is nothing to gain.
         let factor = if width < d { stacked.qr().thin_R().to_owned() } else { stacked };
@@ -223,11 +216,11 @@ impl ExploreRun {
         let chunks = starts.par_iter().map(|&start| {
             let end = (start + CHUNK).min(count);
             let u = faer::Mat::<f32>::from_fn(width, end - start, |row, image| {
-                let (head, place, image) = (row / (head_dim + 3), row % (head_dim + 3), start + image);
+                let (head, place, image) = (row / length, row % length, start + image);
                 let value = if place < head_dim {
                     columns[head].row(image)[place]
                 } else {
-                    rows.scalars[image][place - head_dim]
+                    rows.scalars[image].to_array()[place - head_dim]
                 };
                 center.map_or(value, |center| (f64::from(value) - center[row]) as f32)
             });
@@ -267,7 +260,7 @@ impl Functional {
         scores.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, scores)| {
             let first = chunk * CHUNK;
             for (score, scalars) in scores.iter_mut().zip(&rows.scalars[first..]) {
-                *score = scalars.iter().zip(self.scalars).map(|(scalar, weight)| scalar * weight).sum();
+                *score = scalars.to_array().iter().zip(self.scalars).map(|(scalar, weight)| scalar * weight).sum();
             }
             for (weights, column) in &self.heads {
                 for (index, score) in scores.iter_mut().enumerate() {
@@ -281,8 +274,8 @@ impl Functional {
 
 /// A direction taken into a head's space: `Bᵀ t · factor`, `[head_dim + 3]`.
 pub(crate) fn into_head(readout: &Readout, direction: &[f64], factor: f64) -> Vec<f32> {
-    let mut sums = vec![0.0_f64; readout.head_dim + 3];
-    for (row, value) in readout.matrix.chunks_exact(readout.head_dim + 3).zip(direction) {
+    let mut sums = vec![0.0_f64; readout.columns()];
+    for (row, value) in readout.rows().zip(direction) {
         for (sum, b) in sums.iter_mut().zip(row) {
             *sum += f64::from(*b) * value;
         }

@@ -1,8 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use faer::{Accum, Mat, MatRef, Par, linalg::matmul::matmul};
-use headspan_artifacts::{HeadId, MomentsRow};
-use headspan_model::Readout;
+use headspan_headspace::{HeadId, Moments, Readout};
 use rayon::prelude::*;
 
 use crate::{neighbours::dot, pool::Pool};
@@ -23,11 +22,7 @@ const SMALLEST: f32 = 1e-9;
 
 impl Profiles {
     /// From the run's tables; heads without moments have no profile.
-    pub(crate) fn new(
-        pool: &Pool,
-        readouts: &BTreeMap<HeadId, Readout>,
-        moments: &BTreeMap<HeadId, MomentsRow>,
-    ) -> Self {
+    pub(crate) fn new(pool: &Pool, readouts: &BTreeMap<HeadId, Readout>, moments: &BTreeMap<HeadId, Moments>) -> Self {
         let (texts, d) = (pool.texts(), pool.d());
         let embeddings = MatRef::from_row_major_slice(pool.embeddings(), texts.len(), d);
         let pairs: Vec<_> =
@@ -72,8 +67,8 @@ impl Profiles {
 }
 
 /// `ln tᵀ B C Bᵀ t` of every text, with `C` the covariance of `u`.
-fn log_variances(pool: MatRef<'_, f32>, readout: &Readout, moments: &MomentsRow) -> Vec<f32> {
-    let width = readout.head_dim + 3;
+fn log_variances(pool: MatRef<'_, f32>, readout: &Readout, moments: &Moments) -> Vec<f32> {
+    let width = readout.columns();
     let matrix = MatRef::from_row_major_slice(&readout.matrix, readout.d, width);
     let covariance = Mat::<f32>::from_fn(width, width, |i, j| {
         (moments.second_moment[i * width + j] - moments.mean[i] * moments.mean[j]) as f32
@@ -110,9 +105,8 @@ mod tests {
             pool.push((*text).to_owned(), &embedding);
         }
         let head = |head: u32| HeadId { layer: 0, head };
-        let readout = |number: usize| Readout {
-            layer: 0,
-            head: number,
+        let readout = |number: u32| Readout {
+            head: head(number),
             d: 2,
             head_dim: 1,
             // The first column is z's; the three scalars say nothing.
@@ -122,13 +116,11 @@ mod tests {
                 vec![1.0, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0, 0.0]
             },
         };
-        let moments = |number: u32| {
-            let mut second_moment = vec![0.0; 16];
-            second_moment[0] = 2.0;
-            MomentsRow { layer: 0, head: number, n: 9, mean: vec![0.0; 4], second_moment }
-        };
-        let readouts = (0..3).map(|number| (head(number), readout(number as usize))).collect();
-        let moments = (0..3).map(|number| (head(number), moments(number))).collect();
+        let mut second_moment = vec![0.0; 16];
+        second_moment[0] = 2.0;
+        let moments = Moments { n: 9, mean: vec![0.0; 4], second_moment };
+        let readouts = (0..3).map(|number| (head(number), readout(number))).collect();
+        let moments = (0..3).map(|number| (head(number), moments.clone())).collect();
         Profiles::new(&pool, &readouts, &moments)
     }
 

@@ -8,7 +8,7 @@ use headspan_artifacts::{
     HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, ReadoutRow, RunDirectory, Table, TextspanRow,
     read_rows,
 };
-use headspan_model::Readout;
+use headspan_headspace::{Moments, Readout};
 use rayon::prelude::*;
 
 use crate::{
@@ -32,7 +32,7 @@ pub struct ExploreRun {
     by_id: Vec<u32>,
     classes: BTreeSet<String>,
     readouts: BTreeMap<HeadId, Readout>,
-    moments: BTreeMap<HeadId, MomentsRow>,
+    moments: BTreeMap<HeadId, Moments>,
     labels: BTreeMap<HeadId, LabelRow>,
     properties: BTreeMap<String, BTreeSet<HeadId>>,
     labeller: Option<&'static str>,
@@ -64,11 +64,11 @@ impl ExploreRun {
         let labels: BTreeMap<HeadId, LabelRow> = labels
             .into_iter()
             .filter(|row| Some(row.labeller.as_str()) == labeller)
-            .map(|row| (HeadId { layer: row.layer, head: row.head }, row))
+            .map(|row| (row.head_id(), row))
             .collect();
         let mut textspan: BTreeMap<HeadId, Vec<TextspanRow>> = BTreeMap::new();
         for row in optional::<TextspanRow>(&directory.table(Table::Textspan))? {
-            textspan.entry(HeadId { layer: row.layer, head: row.head }).or_default().push(row);
+            textspan.entry(row.head_id()).or_default().push(row);
         }
         let moments: Vec<MomentsRow> = read_rows(&directory.table(Table::Moments))?;
         Ok(Self {
@@ -132,7 +132,7 @@ impl ExploreRun {
     }
 
     /// Moments of a head's `u`.
-    pub fn moments(&self, head: HeadId) -> Result<&MomentsRow> {
+    pub fn moments(&self, head: HeadId) -> Result<&Moments> {
         self.moments.get(&head).ok_or_else(|| ExploreError::Empty { run: self.name() })
     }
 
@@ -167,7 +167,7 @@ impl ExploreRun {
         self.figures.get_or_init(|| {
             let heads: Vec<_> = self.readouts.iter().collect();
             let own = heads.into_par_iter().filter_map(|(head, readout)| {
-                let moments = self.moments.get(head).filter(|row| row.mean.len() == readout.head_dim + 3)?;
+                let moments = self.moments.get(head).filter(|moments| moments.mean.len() == readout.columns())?;
                 Some((*head, HeadFigures::new(readout, moments)))
             });
             let mut figures: BTreeMap<HeadId, HeadFigures> = own.collect();
@@ -287,15 +287,12 @@ fn name_of(directory: &RunDirectory) -> String {
 fn readout(mut row: ReadoutRow) -> (HeadId, Readout) {
     // Reading grows vectors by doubling.
     row.readout.shrink_to_fit();
-    let head = HeadId { layer: row.layer, head: row.head };
-    let (layer, number) = (row.layer as usize, row.head as usize);
-    let (d, head_dim) = (row.d as usize, row.head_dim as usize);
-    (head, Readout { layer, head: number, d, head_dim, matrix: row.readout })
+    (row.head_id(), row.into())
 }
 
-fn moments_of(mut row: MomentsRow) -> (HeadId, MomentsRow) {
+fn moments_of(mut row: MomentsRow) -> (HeadId, Moments) {
     row.second_moment.shrink_to_fit();
-    (HeadId { layer: row.layer, head: row.head }, row)
+    (row.head_id(), row.into())
 }
 
 fn properties(labels: &BTreeMap<HeadId, LabelRow>) -> BTreeMap<String, BTreeSet<HeadId>> {

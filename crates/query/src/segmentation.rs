@@ -1,5 +1,4 @@
-use headspan_artifacts::HeadId;
-use headspan_model::Readout;
+use headspan_headspace::{HeadId, Readout};
 use serde::Serialize;
 
 use crate::{
@@ -72,10 +71,11 @@ pub(crate) fn token_scores(
         let row = head.head as usize * layer.tokens;
         let attention = &layer.attention[row..][..layer.tokens];
         let values = &layer.values[row * layer.head_dim..][..layer.tokens * layer.head_dim];
-        let constant: f64 = constants.iter().zip(trace.scalars).map(|(weight, s)| f64::from(weight * s)).sum();
+        let constant: f64 =
+            constants.iter().zip(trace.scalars.to_array()).map(|(weight, s)| f64::from(weight * s)).sum();
         let share = constant / layer.tokens as f64;
         for ((score, attention), value) in scores.iter_mut().zip(attention).zip(values.chunks_exact(layer.head_dim)) {
-            *score += f64::from(attention * trace.scalars[0] * dot(value, weights)) + share;
+            *score += f64::from(attention * trace.scalars.inv_scale * dot(value, weights)) + share;
         }
     }
     let patches = scores[1..].iter().map(|score| *score as f32).collect();

@@ -1,6 +1,6 @@
 use std::{fmt, str::FromStr};
 
-use headspan_artifacts::HeadId;
+use headspan_headspace::HeadId;
 use serde::{Deserialize, Serialize};
 
 /// Which heads an analysis looks at. Written `L3.H5`, `L3`, `colors` (a property) or `all`.
@@ -35,17 +35,12 @@ impl FromStr for HeadSelection {
         if text.eq_ignore_ascii_case("all") {
             return Ok(Self::All);
         }
-        let number = |digits: &str| digits.parse::<u32>().ok();
+        if let Ok(head) = text.to_ascii_uppercase().parse() {
+            return Ok(Self::Head(head));
+        }
         // A property may begin with an L too; only `L` and a number is a layer.
-        if let Some(rest) = text.strip_prefix(['L', 'l']) {
-            if let Some(layer) = number(rest) {
-                return Ok(Self::Layer(layer));
-            }
-            if let Some((layer, head)) = rest.split_once('.')
-                && let (Some(layer), Some(head)) = (number(layer), head.strip_prefix(['H', 'h']).and_then(number))
-            {
-                return Ok(Self::Head(HeadId { layer, head }));
-            }
+        if let Some(layer) = text.strip_prefix(['L', 'l']).and_then(|digits| digits.parse().ok()) {
+            return Ok(Self::Layer(layer));
         }
         Ok(Self::Property(text.to_owned()))
     }

@@ -1,13 +1,14 @@
 //! TEXTSPAN of heads of ViT-L/14 geometry: d = 768, `head_dim` 64, 3,498 texts, k = 60.
 
 use divan::{Bencher, black_box};
-use headspan_textspan::{HeadMoments, Settings, TextPool, textspan};
+use headspan_headspace::{Moments, vector_length};
+use headspan_textspan::{Settings, TextPool, textspan};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 const D: usize = 768;
-const M: usize = 67;
+const M: usize = vector_length(64);
 const TEXTS: usize = 3498;
 const SETTINGS: Settings = Settings { texts: 60, rank: 80 };
 
@@ -16,7 +17,7 @@ fn main() {
 }
 
 /// Readout, moments of a full-rank head, and texts.
-fn head() -> (Vec<f32>, HeadMoments, TextPool) {
+fn head() -> (Vec<f32>, Moments, TextPool) {
     let mut random = ChaCha8Rng::seed_from_u64(0);
     let mut draw = |count: usize| -> Vec<f32> { (0..count).map(|_| random.random::<f32>() - 0.5).collect() };
     let (readout, factor, texts) = (draw(D * M), draw(M * 2 * M), draw(TEXTS * D));
@@ -24,7 +25,7 @@ fn head() -> (Vec<f32>, HeadMoments, TextPool) {
         (0..2 * M).map(|k| f64::from(factor[i * 2 * M + k]) * f64::from(factor[j * 2 * M + k])).sum()
     };
     let second_moment = (0..M * M).map(|i| second(i / M, i % M)).collect();
-    let moments = HeadMoments { n: 50_000, mean: vec![0.01; M], second_moment };
+    let moments = Moments { n: 50_000, mean: vec![0.01; M], second_moment };
     (readout, moments, TextPool::new(&texts, D).expect("a valid pool"))
 }
 

@@ -8,12 +8,13 @@ use std::{
     time::Instant,
 };
 
-use headspan_textspan::{HeadMoments, Settings, TextPool, textspan};
+use headspan_headspace::{Moments, vector_length};
+use headspan_textspan::{Settings, TextPool, textspan};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-const M: usize = 67;
+const M: usize = vector_length(64);
 const SETTINGS: Settings = Settings { texts: 60, rank: 80 };
 
 /// A model: its pool as it is stored, and one head that stands for all.
@@ -22,7 +23,7 @@ struct Model {
     heads: usize,
     texts: Vec<f32>,
     readout: Vec<f32>,
-    moments: HeadMoments,
+    moments: Moments,
 }
 
 impl Model {
@@ -34,7 +35,7 @@ impl Model {
             (0..2 * M).map(|k| f64::from(factor[i * 2 * M + k]) * f64::from(factor[j * 2 * M + k])).sum()
         };
         let second_moment = (0..M * M).map(|i| second(i / M, i % M)).collect();
-        Self { d, heads, texts, readout, moments: HeadMoments { n: 50_000, mean: vec![0.01; M], second_moment } }
+        Self { d, heads, texts, readout, moments: Moments { n: 50_000, mean: vec![0.01; M], second_moment } }
     }
 
     /// Seconds of the pool and of every head, added up.

@@ -1,3 +1,5 @@
+use headspan_headspace::MomentsError;
+
 /// Why a head has no TEXTSPAN basis.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -38,4 +40,14 @@ pub enum TextspanError {
     /// The eigendecomposition did not converge.
     #[error("the eigendecomposition of the head's second moment did not converge")]
     NoConvergence,
+}
+
+impl From<MomentsError> for TextspanError {
+    fn from(error: MomentsError) -> Self {
+        match error {
+            MomentsError::TooFewImages { n } => Self::TooFewImages { n },
+            MomentsError::Length { found, expected } => Self::Length { what: "second_moment", found, expected },
+            MomentsError::NotFinite { what, position } => Self::NotFinite { what, position },
+        }
+    }
 }

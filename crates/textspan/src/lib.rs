@@ -5,11 +5,14 @@
 //! outputs themselves are never needed: their mean and second moment in head space, and the head's readout, give the same
 //! picks. A head of 64 dimensions and 50,000 images costs some hundredths of a second instead of minutes.
 //!
+//! Mathematics only: of the workspace this crate uses `headspan-headspace`, and the stage `textspan` and the analyses use it.
+//!
 //! ```
-//! use headspan_textspan::{HeadMoments, Settings, TextPool, textspan};
+//! use headspan_headspace::Moments;
+//! use headspan_textspan::{Settings, TextPool, textspan};
 //!
 //! // Outputs vary along the first axis with variance 4 and along the second with variance 1.
-//! let moments = HeadMoments { n: 1001, mean: vec![0.0, 0.0], second_moment: vec![4.0, 0.0, 0.0, 1.0] };
+//! let moments = Moments { n: 1001, mean: vec![0.0, 0.0], second_moment: vec![4.0, 0.0, 0.0, 1.0] };
 //! let readout = [1.0, 0.0, 0.0, 1.0]; // d = 2, head space = 2
 //! let texts = TextPool::new(&[0.0, 1.0, 1.0, 0.0], 2)?;
 //! let basis = textspan(&readout, &moments, &texts, &Settings { texts: 2, rank: 2 })?;
@@ -19,7 +22,7 @@
 //! ```
 
 mod error;
-mod moments;
+mod pool;
 mod reconstruction;
 mod span;
 mod subspace;
@@ -28,6 +31,6 @@ mod subspace;
 pub const VERSION: u32 = 1;
 
 pub use error::TextspanError;
-pub use moments::{HeadMoments, TextPool};
+pub use pool::TextPool;
 pub use reconstruction::Reconstruction;
 pub use span::{Basis, Pick, Settings, textspan};

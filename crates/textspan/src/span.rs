@@ -1,8 +1,9 @@
 use faer::Mat;
+use headspan_headspace::Moments;
 
 use crate::{
     error::TextspanError,
-    moments::{HeadMoments, TextPool, expect_length, finite},
+    pool::{TextPool, expect_length, finite},
     reconstruction::Reconstruction,
     subspace::{Subspace, product},
 };
@@ -64,7 +65,7 @@ impl Basis {
 /// equal variances the lowest index wins.
 pub fn textspan(
     readout: &[f32],
-    moments: &HeadMoments,
+    moments: &Moments,
     pool: &TextPool,
     settings: &Settings,
 ) -> Result<Basis, TextspanError> {

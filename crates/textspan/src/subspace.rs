@@ -1,6 +1,7 @@
 use faer::{Accum, Mat, MatRef, Par, Side, linalg::matmul::matmul};
+use headspan_headspace::Moments;
 
-use crate::{error::TextspanError, moments::HeadMoments};
+use crate::error::TextspanError;
 
 /// Singular directions of a head's outputs below this share of the largest (in squared singular values, 1e-6 in singular
 /// values) are rounding of the float32 activations, not output. The published code keeps a fixed 80 of them, of which a
@@ -19,7 +20,7 @@ pub(crate) struct Subspace {
 
 impl Subspace {
     /// From the readout `B` `[d, m]` row-major. `B = QR` reduces everything to `m × m`.
-    pub(crate) fn new(readout: &[f32], d: usize, moments: &HeadMoments, rank: usize) -> Result<Self, TextspanError> {
+    pub(crate) fn new(readout: &[f32], d: usize, moments: &Moments, rank: usize) -> Result<Self, TextspanError> {
         let m = moments.mean.len();
         let readout = Mat::from_fn(d, m, |i, j| f64::from(readout[i * m + j]));
         let qr = readout.qr();

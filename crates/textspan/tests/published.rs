@@ -1,7 +1,8 @@
 //! The moments against the published loop, written plainly over dense outputs.
 
 use faer::Mat;
-use headspan_textspan::{HeadMoments, Settings, TextPool, textspan};
+use headspan_headspace::Moments;
+use headspan_textspan::{Settings, TextPool, textspan};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -30,10 +31,10 @@ impl Head {
         Self { u: single(&u), readout: single(&readout), texts: unit }
     }
 
-    fn moments(&self) -> HeadMoments {
+    fn moments(&self) -> Moments {
         let (n, m) = (self.u.nrows(), self.u.ncols());
         let second = self.u.transpose() * &self.u;
-        HeadMoments {
+        Moments {
             n: n as u64,
             mean: (0..m).map(|j| self.u.col(j).iter().sum::<f64>() / n as f64).collect(),
             second_moment: (0..m * m).map(|i| second[(i / m, i % m)] / n as f64).collect(),

@@ -1,4 +1,5 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use headspan_images::Preprocess;
 use headspan_model::{ClipConfig, TokenBatch, Tokenizer};
 use headspan_scenes::{Scene, World};
 use rand::{SeedableRng, seq::index::sample};
@@ -31,7 +32,7 @@ impl Batch {
     ) -> Result<Self> {
         let scenes: Vec<_> = (first..first + count as u64).into_par_iter().map(|index| world.scene(index)).collect();
         let side = config.vision.image_size;
-        let values = Self::values(&scenes, config);
+        let values = Self::values(&scenes, &config.preprocessing());
         let mut rows = Vec::with_capacity(count);
         for scene in &scenes {
             let text = scene.captions.first().unwrap_or(&scene.full_caption);
@@ -47,12 +48,12 @@ impl Batch {
     }
 
     /// Normalised pixels of scenes, `[scenes, 3, side, side]`.
-    pub(crate) fn values(scenes: &[Scene], config: &ClipConfig) -> Vec<f32> {
-        let plane = config.vision.image_size * config.vision.image_size;
+    pub(crate) fn values(scenes: &[Scene], preprocess: &Preprocess) -> Vec<f32> {
+        let plane = preprocess.size * preprocess.size;
         let mut values = vec![0.0_f32; scenes.len() * 3 * plane];
         for (scene, out) in scenes.iter().zip(values.chunks_exact_mut(3 * plane)) {
             for channel in 0..3 {
-                let (mean, std) = (config.preprocess.mean[channel], config.preprocess.std[channel]);
+                let (mean, std) = (preprocess.mean[channel], preprocess.std[channel]);
                 for (pixel, out) in scene.image.chunks_exact(3).zip(&mut out[channel * plane..]) {
                     *out = (f32::from(pixel[channel]) / 255.0 - mean) / std;
                 }

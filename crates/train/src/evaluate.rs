@@ -1,5 +1,4 @@
-use burn::tensor::{Device, Tensor, TensorData};
-use headspan_model::{Clip, ClipConfig, TokenBatch, Tokenizer};
+use headspan_model::{LoadedModel, TokenBatch, Tokenizer};
 use headspan_scenes::{Attributes, Combinations, Scene, World, categories, descriptions};
 use rayon::prelude::*;
 
@@ -60,13 +59,9 @@ pub struct Evaluation {
 /// A model and what it needs to read scenes and texts.
 pub struct EvaluatedModel<'a> {
     /// The model.
-    pub model: &'a Clip,
-    /// Its configuration.
-    pub config: &'a ClipConfig,
+    pub model: &'a LoadedModel,
     /// Its tokenizer.
     pub tokenizer: &'a Tokenizer,
-    /// Where it runs.
-    pub device: &'a Device,
 }
 
 /// Values of one category, each with the unit mean of its descriptions' features.
@@ -78,7 +73,7 @@ impl EvaluatedModel<'_> {
         let prompts = self.prompts()?;
         let world = |combinations| World {
             seed: settings.seed,
-            pixels: self.config.vision.image_size as u32,
+            pixels: self.model.vision().geometry().image_size as u32,
             combinations,
             ease: settings.ease,
             bystanders: settings.bystanders,
@@ -168,10 +163,9 @@ impl EvaluatedModel<'_> {
 
     /// Unit image features.
     fn images(&self, scenes: &[Scene]) -> Result<Vec<Vec<f32>>> {
-        let side = self.config.vision.image_size;
-        let values = Batch::values(scenes, self.config);
-        let pixels = Tensor::from_data(TensorData::new(values, [scenes.len(), 3, side, side]), self.device);
-        rows(self.model.visual.encode(pixels), "image")
+        let vision = self.model.vision();
+        let features = vision.encode(Batch::values(scenes, vision.preprocess()))?;
+        rows(&features, scenes.len(), "image")
     }
 
     /// Unit text features.
@@ -180,7 +174,7 @@ impl EvaluatedModel<'_> {
         for some in texts.chunks(BATCH) {
             let tokens: Vec<Vec<u32>> =
                 some.iter().map(|text| Ok(self.tokenizer.encode(text)?.0)).collect::<Result<_>>()?;
-            all.extend(rows(self.model.text.encode(&TokenBatch::new(&tokens), self.device), "text")?);
+            all.extend(rows(&self.model.encode_texts(&TokenBatch::new(&tokens))?, some.len(), "text")?);
         }
         Ok(all)
     }
@@ -190,14 +184,9 @@ fn drawn(world: &World, first: usize, count: usize) -> Vec<Scene> {
     (first..first + count).into_par_iter().map(|index| world.scene(index as u64)).collect()
 }
 
-/// Rows of unit length.
-fn rows(features: Tensor<2>, what: &'static str) -> Result<Vec<Vec<f32>>> {
-    let [_, d] = features.dims();
-    let values: Vec<f32> = features
-        .into_data()
-        .try_into_vec()
-        .map_err(|error| TrainError::Device { what: "features", message: format!("{error:?}") })?;
-    let mut rows: Vec<Vec<f32>> = values.chunks_exact(d).map(<[f32]>::to_vec).collect();
+/// Rows of unit length, of features `[count, d]`.
+fn rows(features: &[f32], count: usize, what: &'static str) -> Result<Vec<Vec<f32>>> {
+    let mut rows: Vec<Vec<f32>> = features.chunks_exact(features.len() / count).map(<[f32]>::to_vec).collect();
     for row in &mut rows {
         unit(row, what)?;
     }
@@ -222,6 +211,8 @@ fn product(one: &[f32], other: &[f32]) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use headspan_model::{OpenDevice, burn::Clip};
+
     use super::*;
     use crate::{recipe::Recipe, vocabulary::tokenizer_json};
 
@@ -229,16 +220,17 @@ mod tests {
 
     #[test]
     fn a_model_without_finite_features_has_no_figures() -> Outcome {
-        let (device, folder, recipe) = (Device::flex(), tempfile::tempdir()?, Recipe::small());
+        let (device, folder, recipe) = (OpenDevice::cpu(), tempfile::tempdir()?, Recipe::small());
         let (json, size) = tokenizer_json(&recipe.world, recipe.vocabulary)?;
         let path = folder.path().join("tokenizer.json");
         fs_err::write(&path, json)?;
         let tokenizer = Tokenizer::read(&path, recipe.model.context_length, size)?;
         let config = recipe.config(size);
-        let model = config.init(&device);
+        let model = config.init(device.burn());
         let evaluated = |model: &Clip| {
             let settings = EvaluationSettings { scenes: 100, seed: 5, ease: 0.0, bystanders: 0.0 };
-            EvaluatedModel { model, config: &config, tokenizer: &tokenizer, device: &device }.evaluate(&settings)
+            let model = LoadedModel::of_modules(model.clone(), &config, device.clone());
+            EvaluatedModel { model: &model, tokenizer: &tokenizer }.evaluate(&settings)
         };
         assert_eq!(evaluated(&model)?.retrieval_scenes, 100, "random weights are weights");
         for factor in [f32::NAN, f32::INFINITY, 0.0] {

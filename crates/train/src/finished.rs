@@ -26,7 +26,7 @@ pub(crate) fn finite(file: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, Tensor};
-    use headspan_model::{Clip, SavedPrecision};
+    use headspan_model::{SavedPrecision, burn::Clip};
 
     use super::*;
     use crate::recipe::Recipe;

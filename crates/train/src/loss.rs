@@ -5,7 +5,7 @@ use burn::{
     optim::{GradientsAccumulator, GradientsParams},
     tensor::{Device, Tensor, activation},
 };
-use headspan_model::Clip;
+use headspan_model::burn::Clip;
 
 use crate::{batch::Batch, error::Result};
 

@@ -11,7 +11,7 @@ use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 use headspan_artifacts::write_atomic;
-use headspan_model::{Checkpoint, Clip, ClipConfig, SavedPrecision, Tokenizer};
+use headspan_model::{Checkpoint, ClipConfig, OpenDevice, SavedPrecision, Tokenizer, burn::Clip};
 
 use crate::{
     batch::Batch,
@@ -46,8 +46,8 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Begins a training in `folder`, or continues the one that its checkpoint holds. `device` is one without autodiff.
-    pub fn open(recipe: Recipe, folder: &Path, device: &Device) -> Result<Self> {
+    /// Begins a training in `folder`, or continues the one that its checkpoint holds.
+    pub fn open(recipe: Recipe, folder: &Path, device: &OpenDevice) -> Result<Self> {
         recipe.check()?;
         fs_err::create_dir_all(folder)?;
         let path = path_in(folder);
@@ -55,7 +55,7 @@ impl Trainer {
         if let Some(key) = saved.as_ref().and_then(|saved| difference(&saved.progress.recipe, &recipe)) {
             return Err(TrainError::OtherRecipe { path, key });
         }
-        let device = device.clone().autodiff();
+        let device = device.burn().clone().autodiff();
         let begin_with = recipe.begin_with.as_deref().filter(|_folder| saved.is_none());
         let (tokenizer_json, vocab_size) = match (&saved, begin_with) {
             (Some(saved), _) => (saved.tokenizer.clone(), vocabulary_size(&saved.tokenizer, &path)?),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
+use headspan_model::OpenDevice;
 use headspan_train::{Architecture, Recipe, TrainError, Trainer};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -31,7 +31,7 @@ fn finished(mut trainer: Trainer) -> Result<Vec<u8>, TrainError> {
 
 #[test]
 fn a_killed_training_ends_with_the_same_bits() -> Outcome {
-    let (device, folder) = (Device::flex(), tempfile::tempdir()?);
+    let (device, folder) = (OpenDevice::cpu(), tempfile::tempdir()?);
     let whole = finished(Trainer::open(recipe()?, &folder.path().join("whole"), &device)?)?;
     let own = folder.path().join("killed");
     let mut trainer = Trainer::open(recipe()?, &own, &device)?;
@@ -53,7 +53,7 @@ fn a_killed_training_ends_with_the_same_bits() -> Outcome {
 
 #[test]
 fn another_recipe_does_not_continue_a_training() -> Outcome {
-    let (device, folder) = (Device::flex(), tempfile::tempdir()?);
+    let (device, folder) = (OpenDevice::cpu(), tempfile::tempdir()?);
     Trainer::open(recipe()?, folder.path(), &device)?.save()?;
     let other = Recipe { learning_rate: 2e-3, ..recipe()? };
     let message = Trainer::open(other, folder.path(), &device).err().map(|error| error.to_string()).unwrap_or_default();
@@ -67,7 +67,7 @@ fn another_recipe_does_not_continue_a_training() -> Outcome {
 
 #[test]
 fn a_training_goes_on_from_a_finished_model() -> Outcome {
-    let (device, folder) = (Device::flex(), tempfile::tempdir()?);
+    let (device, folder) = (OpenDevice::cpu(), tempfile::tempdir()?);
     let first = folder.path().join("first");
     finished(Trainer::open(recipe()?, &first, &device)?)?;
     let other = Recipe { seed: 2, begin_with: Some(first.clone()), ..recipe()? };
@@ -101,7 +101,7 @@ fn a_training_goes_on_from_a_finished_model() -> Outcome {
 
 #[test]
 fn weights_that_are_not_finite_are_no_finished_model() -> Outcome {
-    let (device, folder) = (Device::flex(), tempfile::tempdir()?);
+    let (device, folder) = (OpenDevice::cpu(), tempfile::tempdir()?);
     // The loss of the only step is that of the weights before it; after it they are about a million.
     let recipe = Recipe { steps: 1, warmup_steps: 0, learning_rate: 1e6, checkpoint_steps: 5, ..recipe()? };
     let refused = finished(Trainer::open(recipe, folder.path(), &device)?);
@@ -119,7 +119,7 @@ fn folder_of(sibling: &Path, name: &str) -> PathBuf {
 /// Both demo models are what `configs/train/scenes-4-patches.toml` and `scenes-6-patches.toml` describe.
 #[test]
 fn the_demo_models_can_be_begun_with() -> Outcome {
-    let (device, folder) = (Device::flex(), tempfile::tempdir()?);
+    let (device, folder) = (OpenDevice::cpu(), tempfile::tempdir()?);
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/demo");
     let towers = Architecture {
         embed_dim: 96,

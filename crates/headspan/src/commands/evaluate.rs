@@ -1,9 +1,8 @@
 use std::path::Path;
 
 use anyhow::Result;
-use burn::tensor::Device;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
-use headspan_model::{Checkpoint, CheckpointFiles, Clip, ClipConfig, DeviceChoice, Tokenizer, open_device};
+use headspan_model::{Checkpoint, CheckpointFiles, DeviceChoice, LoadedModel, ModelConfig, Tokenizer, open_device};
 use headspan_train::{EvaluatedModel, Evaluation, EvaluationSettings};
 
 use crate::{
@@ -24,9 +23,8 @@ pub(crate) fn evaluate(arguments: &EvaluateArgs) -> Result<()> {
     }
     share("ease", arguments.ease)?;
     share("bystanders", arguments.bystanders)?;
-    let Opened { config, tokenizer, device, model } = opened(checkpoint, arguments.device)?;
-    let evaluated = EvaluatedModel { model: &model, config: &config, tokenizer: &tokenizer, device: &device };
-    let found = evaluated.evaluate(&EvaluationSettings {
+    let Opened { tokenizer, model } = opened(checkpoint, arguments.device)?;
+    let found = EvaluatedModel { model: &model, tokenizer: &tokenizer }.evaluate(&EvaluationSettings {
         scenes: arguments.scenes,
         seed: arguments.seed,
         ease: arguments.ease,
@@ -37,19 +35,17 @@ pub(crate) fn evaluate(arguments: &EvaluateArgs) -> Result<()> {
 
 /// A checkpoint that is looked at by itself, with no run around it.
 pub(super) struct Opened {
-    pub(super) config: ClipConfig,
     pub(super) tokenizer: Tokenizer,
-    pub(super) device: Device,
-    pub(super) model: Clip,
+    pub(super) model: LoadedModel,
 }
 
 pub(super) fn opened(checkpoint: &Path, device: Option<DeviceChoice>) -> Result<Opened> {
     let files = CheckpointFiles::find(checkpoint)?;
-    let config = ClipConfig::read(&files.config)?;
+    let config = ModelConfig::read(&files.config)?;
     let tokenizer = Tokenizer::read(&files.tokenizer, config.text.context_length, config.text.vocab_size)?;
-    let (device, _kind) = open_device(device.unwrap_or(DeviceChoice::Auto))?;
-    let model = Checkpoint::open(&files.weights)?.load(&config, &device)?;
-    Ok(Opened { config, tokenizer, device, model })
+    let device = open_device(device.unwrap_or(DeviceChoice::Auto))?;
+    let model = LoadedModel::for_queries(&Checkpoint::open(&files.weights)?, &config, device)?;
+    Ok(Opened { tokenizer, model })
 }
 
 fn table(found: &Evaluation) -> String {

@@ -6,7 +6,6 @@ use std::{
 use anyhow::{Context, Result, bail};
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_images::{DecodeLimits, RgbImage8, decode_rgb};
-use headspan_model::ReadoutFolder;
 use headspan_query::{ExploreModel, MapMethod, SegmentationScores, SegmentationTrial};
 use headspan_scenes::{Attribute, Count, Hue, Kind, Pattern, Scene, World};
 use serde_json::{Value, json};
@@ -28,10 +27,10 @@ const TEXTS_AT_ONCE: usize = 256;
 
 /// Holds the decomposition's maps against masks, beside raw attention and rollout.
 pub(super) fn segmentation(arguments: &SegmentationArgs) -> Result<()> {
-    let Opened { config, tokenizer, device, model: clip } = opened(&arguments.checkpoint, arguments.device)?;
-    let layers = arguments.layers.resolve(config.vision.layers)?;
-    let readouts = ReadoutFolder::new(&clip.visual)?.readouts(&layers)?;
-    let model = ExploreModel::new(clip, tokenizer, &config, device);
+    let Opened { tokenizer, model } = opened(&arguments.checkpoint, arguments.device)?;
+    let layers = arguments.layers.resolve(model.vision().geometry().layers)?;
+    let readouts = model.readout_folder()?.readouts(&layers)?;
+    let model = ExploreModel::new(model, tokenizer);
     let trial = |classes: &[String]| -> Result<SegmentationTrial<'_>> {
         Ok(SegmentationTrial::new(&model, &readouts, embeddings(&model, classes)?)?)
     };

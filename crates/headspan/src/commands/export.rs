@@ -6,7 +6,7 @@ use arrow_schema::{DataType, Field, Schema};
 use headspan_artifacts::{
     AtomicFile, HeadId, ImageRow, PartReader, ReadoutRow, RunDirectory, Table as RunTable, head_column, read_rows,
 };
-use headspan_model::Readout;
+use headspan_headspace::Readout;
 use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
 use rayon::prelude::*;
 
@@ -55,39 +55,29 @@ fn readouts(run: &RunDirectory, heads: &[HeadId]) -> Result<Vec<Readout>> {
     heads
         .iter()
         .map(|head| {
-            let row = rows.iter().find(|row| row.layer == head.layer && row.head == head.head);
+            let row = rows.iter().find(|row| row.head_id() == *head);
             let row = row.with_context(|| {
-                let first = rows.first().map(|row| HeadId { layer: row.layer, head: row.head });
-                let last = rows.last().map(|row| HeadId { layer: row.layer, head: row.head });
+                let first = rows.first().map(ReadoutRow::head_id);
+                let last = rows.last().map(ReadoutRow::head_id);
                 let range = first.zip(last).map(|(first, last)| format!("{first} to {last}")).unwrap_or_default();
                 format!("head {head} was not extracted; the run has {range}")
             })?;
-            Ok(Readout {
-                layer: row.layer as usize,
-                head: row.head as usize,
-                d: row.d as usize,
-                head_dim: row.head_dim as usize,
-                matrix: row.readout.clone(),
-            })
+            Ok(row.clone().into())
         })
         .collect()
 }
 
 /// Contributions of one part: image indices, and per head `[n, d]`.
 fn contributions(part: &PartReader, readouts: &[Readout]) -> Result<(Vec<u64>, Vec<Vec<f32>>)> {
-    let heads: Vec<HeadId> = readouts.iter().map(|r| HeadId { layer: r.layer as u32, head: r.head as u32 }).collect();
+    let heads: Vec<HeadId> = readouts.iter().map(|readout| readout.head).collect();
     let batch = part.read(&heads, false)?;
     let dense = readouts
         .iter()
-        .zip(&batch.heads)
-        .map(|(readout, z)| {
+        .enumerate()
+        .map(|(place, readout)| {
             (0..batch.len())
                 .into_par_iter()
-                .flat_map_iter(|image| {
-                    let mut u = z[image * readout.head_dim..][..readout.head_dim].to_vec();
-                    u.extend([batch.inv_scale[image], batch.mean_scale[image], batch.inv_norm[image]]);
-                    readout.contribution(&u)
-                })
+                .flat_map_iter(|image| readout.contribution(batch.u(place, image).as_slice()))
                 .collect()
         })
         .collect();
@@ -122,8 +112,8 @@ fn to_parquet(parts: &[PartReader], images: &[ImageRow], readouts: &[Readout], o
                 Arc::new(list),
             ];
             if readouts.len() > 1 {
-                columns.push(Arc::new(UInt32Array::from(vec![readout.layer as u32; indices.len()])));
-                columns.push(Arc::new(UInt32Array::from(vec![readout.head as u32; indices.len()])));
+                columns.push(Arc::new(UInt32Array::from(vec![readout.head.layer; indices.len()])));
+                columns.push(Arc::new(UInt32Array::from(vec![readout.head.head; indices.len()])));
             }
             writer.write(&RecordBatch::try_new(Arc::clone(&schema), columns)?)?;
         }
@@ -142,7 +132,7 @@ fn to_npy(parts: &[PartReader], readouts: &[Readout], out: &Path) -> Result<()> 
     let mut file = AtomicFile::create(out)?;
     file.write_all(&npy_header(&shape))?;
     for readout in readouts {
-        tracing::debug!("writing {}", head_column(HeadId { layer: readout.layer as u32, head: readout.head as u32 }));
+        tracing::debug!("writing {}", head_column(readout.head));
         for part in parts {
             let (_, dense) = contributions(part, std::slice::from_ref(readout))?;
             for value in dense.iter().flatten() {

@@ -22,10 +22,10 @@ pub(crate) fn train(arguments: &TrainArgs, quiet: bool) -> Result<()> {
         recipe.warmup_steps = recipe.warmup_steps.min(steps / 10);
         recipe.easy_steps = recipe.easy_steps.min(steps / 2);
     }
-    let (device, kind) = open_device(arguments.device.unwrap_or(DeviceChoice::Auto))?;
+    let device = open_device(arguments.device.unwrap_or(DeviceChoice::Auto))?;
     let mut trainer = Trainer::open(recipe, &arguments.out, &device)?;
     let (begun, total) = (trainer.steps_done(), trainer.recipe().steps);
-    tracing::info!("{} parameters on {kind}, step {begun} of {total}", trainer.parameters());
+    tracing::info!("{} parameters on {}, step {begun} of {total}", trainer.parameters(), device.choice());
     let started = Instant::now();
     let batch = trainer.recipe().batch_size as u64;
     let reporter = Reporter::new("training", "scenes", quiet);

@@ -166,7 +166,7 @@ fn weighting_table(run: &RunDirectory, variance: &[HeadVariance], categories: &[
             else {
                 continue;
             };
-            let own = labels.iter().find(|label| label.layer == one.head.layer && label.head == one.head.head);
+            let own = labels.iter().find(|label| label.head_id() == one.head);
             let agrees = own.is_some_and(|label| label.property.as_deref() == Some(categories[best].as_str()));
             clear += usize::from(share >= CLEAR);
             agreeing += usize::from(agrees && share >= CLEAR);
@@ -192,7 +192,7 @@ fn variance_table(run: &RunDirectory, variance: &[HeadVariance], categories: &[S
         let mut order: Vec<usize> = (0..categories.len()).collect();
         order.sort_by(|a, b| one.eta_squared[*b].total_cmp(&one.eta_squared[*a]));
         let (best, second) = (order[0], order[1]);
-        let label = labels.iter().find(|label| label.layer == one.head.layer && label.head == one.head.head);
+        let label = labels.iter().find(|label| label.head_id() == one.head);
         let property = label.and_then(|label| label.property.clone()).unwrap_or_else(|| "n/a".to_owned());
         if one.eta_squared[best] >= CLEAR {
             clear += 1;

@@ -172,8 +172,7 @@ pub fn associated_heads(
         let own = label.property.as_deref().map(|own| synonyms.fold(own));
         consistent >= settings.consistent && own.as_ref() == Some(&wanted)
     };
-    let position =
-        |label: &LabelRow| heads.iter().position(|head| head.layer == label.layer && head.head == label.head);
+    let position = |label: &LabelRow| heads.iter().position(|head| *head == label.head_id());
     labels.iter().filter(fits).filter_map(position).collect()
 }
 

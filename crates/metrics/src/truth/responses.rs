@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use headspan_artifacts::{
     HeadId, ImageRow, MomentsRow, PartReader, ReadoutRow, RunDirectory, Table, TextRow, read_rows,
 };
+use headspan_headspace::Readout;
 
 use crate::truth::TruthError;
 
@@ -56,15 +57,13 @@ impl Responses {
                 scores.extend(embeddings.iter().map(|text| product(text, &unit)));
             }
         }
-        let heads: Vec<HeadId> = readouts.iter().map(|row| HeadId { layer: row.layer, head: row.head }).collect();
+        let readouts: Vec<Readout> = readouts.into_iter().map(Readout::from).collect();
+        let heads: Vec<HeadId> = readouts.iter().map(|readout| readout.head).collect();
         let mut changes = Vec::with_capacity(heads.len());
-        for (head, readout) in heads.iter().zip(&readouts) {
-            let missing = |what| TruthError::NoHead { head: head.to_string(), what };
-            let moments = moments
-                .iter()
-                .find(|row| row.layer == head.layer && row.head == head.head)
-                .ok_or_else(|| missing("moments"))?;
-            changes.push(change(&parts, *head, readout, &moments.mean, &embeddings)?);
+        for readout in &readouts {
+            let missing = |what| TruthError::NoHead { head: readout.head.to_string(), what };
+            let moments = moments.iter().find(|row| row.head_id() == readout.head).ok_or_else(|| missing("moments"))?;
+            changes.push(change(&parts, readout, &moments.mean, &embeddings)?);
         }
         Ok(Self { image_ids, classes, heads, scores, changes })
     }
@@ -120,8 +119,7 @@ fn class_embeddings(texts: &[TextRow], prompts: &[Prompt]) -> Result<Classes, Tr
 /// `t·B(ū − u)` of every image and class.
 fn change(
     parts: &[PartReader],
-    head: HeadId,
-    readout: &ReadoutRow,
+    readout: &Readout,
     mean: &[f64],
     embeddings: &[Vec<f32>],
 ) -> Result<Vec<f32>, TruthError> {
@@ -131,7 +129,7 @@ fn change(
         .iter()
         .map(|text| {
             let mut row = vec![0.0_f32; columns];
-            for (weight, own) in text.iter().zip(readout.readout.chunks_exact(columns)) {
+            for (weight, own) in text.iter().zip(readout.matrix.chunks_exact(columns)) {
                 row.iter_mut().zip(own).for_each(|(sum, b)| *sum += weight * b);
             }
             row
@@ -139,7 +137,7 @@ fn change(
         .collect();
     let mut change = Vec::new();
     for part in parts {
-        for u in rows_of(part, head)? {
+        for u in rows_of(part, readout.head)? {
             let away: Vec<f32> = mean.iter().zip(&u).map(|(mean, u)| *mean as f32 - u).collect();
             change.extend(projected.iter().map(|text| product(text, &away)));
         }
@@ -150,13 +148,7 @@ fn change(
 /// `u` of one head for every image of a part, each `[head_dim + 3]`.
 pub(super) fn rows_of(part: &PartReader, head: HeadId) -> Result<Vec<Vec<f32>>, TruthError> {
     let batch = part.read(&[head], false)?;
-    let head_dim = part.shape().head_dim;
-    let row = |row: usize| {
-        let mut u = batch.heads[0][row * head_dim..][..head_dim].to_vec();
-        u.extend([batch.inv_scale[row], batch.mean_scale[row], batch.inv_norm[row]]);
-        u
-    };
-    Ok((0..batch.len()).map(row).collect())
+    Ok((0..batch.len()).map(|image| batch.u(0, image).into()).collect())
 }
 
 fn product(one: &[f32], other: &[f32]) -> f32 {

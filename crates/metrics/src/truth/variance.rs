@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use headspan_artifacts::{HeadId, ImageRow, ReadoutRow, RunDirectory, Table, read_rows};
+use headspan_headspace::Readout;
 
 use crate::truth::{AttributeTable, TruthError, responses::rows_of};
 
@@ -28,13 +29,13 @@ pub fn explained_variance(run: &RunDirectory, truth: &AttributeTable) -> Result<
     let columns: Vec<Vec<Option<&str>>> =
         (0..truth.categories().len()).map(|category| truth.column(category, &image_ids)).collect();
     let mut all = Vec::with_capacity(readouts.len());
-    for readout in &readouts {
-        let head = HeadId { layer: readout.layer, head: readout.head };
+    for readout in readouts.into_iter().map(Readout::from) {
+        let head = readout.head;
         let mut rows = Vec::with_capacity(image_ids.len());
         for part in &parts {
             rows.extend(rows_of(part, head)?);
         }
-        let metric = metric(readout);
+        let metric = metric(&readout);
         let eta_squared = columns.iter().map(|groups| eta_squared(&rows, groups, &metric)).collect();
         all.push(HeadVariance { head, eta_squared });
     }
@@ -42,10 +43,10 @@ pub fn explained_variance(run: &RunDirectory, truth: &AttributeTable) -> Result<
 }
 
 /// `BᵀB`: the lengths of contributions, in head space.
-fn metric(readout: &ReadoutRow) -> Vec<Vec<f64>> {
-    let width = readout.head_dim as usize + 3;
+fn metric(readout: &Readout) -> Vec<Vec<f64>> {
+    let width = readout.columns();
     let mut metric = vec![vec![0.0; width]; width];
-    for row in readout.readout.chunks_exact(width) {
+    for row in readout.rows() {
         for (one, out) in row.iter().zip(&mut metric) {
             out.iter_mut().zip(row).for_each(|(sum, other)| *sum += f64::from(*one) * f64::from(*other));
         }

@@ -22,7 +22,7 @@ use weights::Weights;
 use crate::families::clip::{expected, huggingface};
 
 use crate::{
-    backends::burn::{Clip, VisionTower},
+    backends::burn::{BurnVisionTower, Clip},
     device::rounds_factors,
     error::{ClipError, Result},
     families::clip::ClipConfig,
@@ -136,7 +136,7 @@ impl Checkpoint {
 
     /// As [`Checkpoint::load`], but leaves the token embedding in the file, where a text's rows are read from it. Of a PyTorch file
     /// it is loaded as well.
-    pub fn load_towers(&self, config: &ClipConfig, device: &Device) -> Result<(VisionTower, TextEncoder)> {
+    pub fn load_towers(&self, config: &ClipConfig, device: &Device) -> Result<(BurnVisionTower, TextEncoder)> {
         let Some(rows) = self.tensors.get(TOKEN_EMBEDDING).and_then(Weights::stored_rows) else {
             let Clip { visual, text, .. } = self.load(config, device)?;
             return Ok((visual, text.into()));
@@ -145,7 +145,8 @@ impl Checkpoint {
         Ok((visual, TextEncoder::with_rows(text, rows?)))
     }
 
-    /// Makes the modules of `config` and fills them, as float32. A tensor that is missing, extra or misshapen is an error:
+    /// Makes Burn's modules of `config` and fills them, as float32, for training ([`LoadedModel`](crate::LoadedModel) is for everything
+    /// else). A tensor that is missing, extra or misshapen is an error:
     /// nothing is ever drawn at random in its place. On a device whose matrix units round what they multiply, products are split
     /// ([`Clip::with_split_products`]).
     pub fn load(&self, config: &ClipConfig, device: &Device) -> Result<Clip> {

@@ -1,3 +1,33 @@
-//! The model families: what a checkpoint of each holds, and how its parts are called.
+//! Model families: what a configuration may describe, and towers behind one pair of traits. A new family is a folder here and its line
+//! in [`FAMILIES`].
 
 pub(crate) mod clip;
+mod config;
+mod towers;
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::error::Result;
+
+pub(crate) use config::FamilyTowers;
+pub use config::{ModelConfig, TextLimits, VisionGeometry};
+pub(crate) use towers::Towers;
+pub use towers::{TextTower, VisionTower};
+
+/// A family of models.
+#[derive(Debug, Clone, Copy)]
+pub struct Family {
+    /// Name in messages.
+    pub name: &'static str,
+    /// Whether the content of a configuration file is of this family.
+    pub recognises: fn(&Value) -> bool,
+    /// Reads a configuration; the path is for messages, and for files that stand beside it.
+    pub read: fn(&Path, Value) -> Result<ModelConfig>,
+    /// Keys of configurations that are refused by name, each with the reason.
+    pub refuses: &'static [(&'static str, &'static str)],
+}
+
+/// All families. A configuration is read by the first that recognises it.
+pub static FAMILIES: &[Family] = &[clip::FAMILY];

@@ -144,7 +144,7 @@ fn head_table(run: &RunDirectory) -> Result<Markup> {
     let path = run.table(Table::Textspan);
     let texts: Vec<TextspanRow> = if path.is_file() { read_rows(&path)? } else { Vec::new() };
     let of_head = |label: &LabelRow| {
-        let own = texts.iter().filter(|row| row.layer == label.layer && row.head == label.head);
+        let own = texts.iter().filter(|row| row.head_id() == label.head_id());
         own.take(TEXTS).map(|row| format!("{} ({:.0} %)", row.text, 100.0 * row.variance_share)).collect::<Vec<_>>()
     };
     Ok(html! {

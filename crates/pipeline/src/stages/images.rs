@@ -5,8 +5,9 @@ use headspan_extract::{
     CheckFigures, ExtractError, FinishSummary, IMAGES_VERSION, ImagesJob, ImagesSettings, ImagesSummary,
     LayerSelection, PartPlan, PartStatus, extract_images, finish_images,
 };
+use headspan_headspace::vector_length;
 use headspan_images::Dataset;
-use headspan_model::{ClipConfig, DeviceChoice, Precision};
+use headspan_model::{DeviceChoice, ModelConfig, Precision};
 use serde_json::{Value, json};
 
 use crate::{
@@ -90,7 +91,7 @@ impl Stage for Images {
         let Sources { model, dataset, .. } = scope.need_sources(NAME)?;
         let config = &model.files().config;
         let (heads, head_dim) = heads(scope.settings, config)?;
-        let (images, d, columns) = (dataset.len(), config.embed_dim as u64, head_dim + 3);
+        let (images, d, columns) = (dataset.len(), config.vision.d as u64, vector_length(head_dim as usize) as u64);
         let activations = images * (4 * (heads * head_dim + d) + 20);
         let bytes = activations + images * 60 + heads * (4 * d * columns + 8 * columns * columns);
         Ok(Estimate { rows: images, bytes })
@@ -117,15 +118,12 @@ impl Stage for Images {
     fn run(&self, job: &StageJob<'_>) -> Result<StageOutcome> {
         let scope = job.scope;
         let sources = scope.need_sources(NAME)?;
-        let loaded = sources.model.get()?;
-        warn_of_slow_precision(scope.settings.images.precision, loaded.kind);
+        let model = sources.model.get()?;
+        warn_of_slow_precision(scope.settings.images.precision, model.device());
         let meter = scope.progress.begin(&format!("{} images", scope.run.id().model()), "images");
         let progress = |done, total| meter.report(done, total);
         let images = ImagesJob {
-            model: &loaded.model,
-            cpu_model: loaded.cpu_model.as_ref(),
-            config: &sources.model.files().config,
-            device: &loaded.device,
+            model,
             dataset: sources.dataset,
             run: scope.run,
             fingerprint: job.plan.fingerprint(),
@@ -155,7 +153,7 @@ impl Stage for Images {
         }
         Ok(StageOutcome::Done(StageResult {
             rows: finished.images,
-            figures: figures(summary.as_ref(), &finished, &loaded.kind.to_string()),
+            figures: figures(summary.as_ref(), &finished, &model.device().to_string()),
             notes: notes(summary.as_ref()),
             provenance: Some(provenance(scope.settings, &sources)?),
         }))
@@ -183,10 +181,10 @@ pub(crate) fn parts_done(scope: &Scope<'_>) -> Result<PartStatus> {
 }
 
 /// Heads that are extracted, and the width of one.
-pub(super) fn heads(settings: &Settings, config: &ClipConfig) -> Result<(u64, u64)> {
+pub(super) fn heads(settings: &Settings, config: &ModelConfig) -> Result<(u64, u64)> {
     let vision = &config.vision;
     let layers = settings.images.layers.resolve(vision.layers)?.len() as u64;
-    Ok((layers * vision.heads() as u64, vision.head_width as u64))
+    Ok((layers * vision.heads as u64, vision.head_dim as u64))
 }
 
 fn warn_of_slow_precision(precision: Precision, device: DeviceChoice) {

@@ -2,7 +2,6 @@ use std::collections::BTreeMap;
 
 use headspan_artifacts::Table;
 use headspan_extract::{Pool, TEXTS_VERSION, TextsSettings, embed_texts};
-use headspan_model::DeviceChoice;
 use serde_json::{Value, json};
 
 use crate::{
@@ -58,7 +57,7 @@ impl Stage for Texts {
 
     fn estimate(&self, scope: &Scope<'_>) -> Result<Estimate> {
         let Sources { model, pools, .. } = scope.need_sources(NAME)?;
-        let (rows, d) = (pools.descriptions.entries.len() as u64, model.files().config.embed_dim as u64);
+        let (rows, d) = (pools.descriptions.entries.len() as u64, model.files().config.vision.d as u64);
         Ok(Estimate { rows, bytes: rows * (4 * d + 40) })
     }
 
@@ -70,9 +69,7 @@ impl Stage for Texts {
         let meter = scope.progress.begin(&format!("{} texts", scope.run.id().model()), "texts");
         let progress = |done, total| meter.report(done, total);
         let texts = TextsSettings { batch_size: scope.settings.texts.batch_size };
-        let on_cpu = loaded.kind == DeviceChoice::Cpu;
-        let embed =
-            |pool: &Pool| embed_texts(&loaded.model, &loaded.device, on_cpu, &tokenizer, pool, &texts, &progress);
+        let embed = |pool: &Pool| embed_texts(loaded, &tokenizer, pool, &texts, &progress);
         let descriptions = embed(&pools.descriptions)?;
         let categories = embed(&pools.categories)?;
         job.write_as(Table::Categories, &categories.rows)?;

@@ -4,8 +4,9 @@ use std::{
     time::Instant,
 };
 
-use headspan_artifacts::{HeadId, MomentsRow, ReadoutRow, Table, TextRow, TextspanRow, read_rows};
-use headspan_textspan::{HeadMoments, Settings as SpanSettings, TextPool, VERSION, textspan};
+use headspan_artifacts::{MomentsRow, ReadoutRow, Table, TextRow, TextspanRow, read_rows};
+use headspan_headspace::{Moments, Readout, vector_length};
+use headspan_textspan::{Settings as SpanSettings, TextPool, VERSION, textspan};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
@@ -49,7 +50,7 @@ impl Stage for Textspan {
     fn estimate(&self, scope: &Scope<'_>) -> Result<Estimate> {
         let sources = scope.need_sources(NAME)?;
         let (heads, head_dim) = heads(scope.settings, &sources.model.files().config)?;
-        let rows = heads * (scope.settings.textspan.texts as u64).min(head_dim + 3);
+        let rows = heads * (scope.settings.textspan.texts as u64).min(vector_length(head_dim as usize) as u64);
         Ok(Estimate { rows, bytes: rows * 40 })
     }
 
@@ -64,13 +65,13 @@ impl Stage for Textspan {
         let TextspanSection { texts: count, rank } = scope.settings.textspan;
         let span = SpanSettings { texts: count, rank };
         let meter = scope.progress.begin(&format!("{} textspan", scope.run.id().model()), "heads");
-        let done = AtomicU64::new(0);
+        let (done, total) = (AtomicU64::new(0), readouts.len() as u64);
         let heads: Vec<(Vec<TextspanRow>, usize)> = readouts
-            .par_iter()
-            .zip(&moments)
+            .into_par_iter()
+            .zip(moments)
             .map(|(readout, moments)| {
-                let found = one_head(readout, moments, &pool, &texts, &span)?;
-                meter.report(done.fetch_add(1, Ordering::Relaxed) + 1, readouts.len() as u64);
+                let found = one_head(&readout.into(), &moments.into(), &pool, &texts, &span)?;
+                meter.report(done.fetch_add(1, Ordering::Relaxed) + 1, total);
                 Ok(found)
             })
             .collect::<Result<_>>()?;
@@ -99,17 +100,15 @@ impl Stage for Textspan {
 }
 
 fn one_head(
-    readout: &ReadoutRow,
-    moments: &MomentsRow,
+    readout: &Readout,
+    moments: &Moments,
     pool: &TextPool,
     texts: &[TextRow],
     settings: &SpanSettings,
 ) -> Result<(Vec<TextspanRow>, usize)> {
-    let head = HeadId { layer: readout.layer, head: readout.head };
-    let moments =
-        HeadMoments { n: moments.n, mean: moments.mean.clone(), second_moment: moments.second_moment.clone() };
+    let head = readout.head;
     let basis =
-        textspan(&readout.readout, &moments, pool, settings).map_err(|source| PipelineError::Head { head, source })?;
+        textspan(&readout.matrix, moments, pool, settings).map_err(|source| PipelineError::Head { head, source })?;
     let rows = basis
         .picks
         .iter()

@@ -2,9 +2,8 @@
 
 mod scores;
 
-use headspan_artifacts::HeadId;
+use headspan_headspace::{HeadId, Readout};
 use headspan_images::RgbImage8;
-use headspan_model::Readout;
 use serde::Serialize;
 
 use crate::{
@@ -65,8 +64,7 @@ impl<'a> SegmentationTrial<'a> {
             let found = classes.len().to_string();
             return Err(ExploreError::Invalid { what: "classes", found, expected: "two or more".to_owned() });
         }
-        let heads = readouts.iter().map(|one| HeadId { layer: one.layer as u32, head: one.head as u32 });
-        let heads: Vec<HeadId> = heads.collect();
+        let heads: Vec<HeadId> = readouts.iter().map(|readout| readout.head).collect();
         let mut layers: Vec<u32> = heads.iter().map(|head| head.layer).collect();
         layers.dedup();
         let mean = (0..d).map(|i| classes.iter().map(|class| class[i]).sum::<f32>() / classes.len() as f32).collect();
@@ -191,6 +189,8 @@ fn clipped(scores: &[f32]) -> Vec<f32> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use headspan_headspace::Scalars;
+
     use super::*;
 
     #[test]
@@ -200,7 +200,7 @@ mod tests {
         let last = vec![0.6, 0.3, 0.1];
         let trace = ImageTrace {
             grid: 1,
-            scalars: [1.0; 3],
+            scalars: [1.0; Scalars::COUNT].into(),
             heads: BTreeMap::new(),
             tokens: BTreeMap::new(),
             representation: Vec::new(),

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use headspan_artifacts::HeadId;
+use headspan_headspace::{HeadId, Readout};
 use headspan_images::RgbImage8;
 use headspan_query::{
     ExploreError, ExtremesRequest, HeadSelection, NeighboursRequest, Query, SegmentationTrial, Similarity, contrast,
     segment,
 };
 
-use crate::support::{Case, Failure, Outcome, SKIPPED, head_of, length, product, scene};
+use crate::support::{Case, Failure, Outcome, SKIPPED, length, product, scene};
 
 /// Float32 sums of some hundred terms in two orders.
 const TOLERANCE: f64 = 1e-5;
@@ -88,7 +88,7 @@ fn token_scores_are_those_of_dense_token_contributions() -> Outcome {
         let dense = |token: usize| -> Result<f64, ExploreError> {
             let mut sum = 0.0;
             for head in &heads {
-                let (attention, value, scalars) = case.traces[row].token(head_of(&case.readouts[*head]), token)?;
+                let (attention, value, scalars) = case.traces[row].token(case.readouts[*head].head, token)?;
                 let own = case.readouts[*head].token_contribution(attention, value, scalars, 65);
                 sum += own.iter().zip(&text).map(|(c, t)| f64::from(*c) * t).sum::<f64>();
             }
@@ -198,11 +198,11 @@ fn questions_without_an_answer_say_what_there_is() -> Outcome {
 }
 
 /// Orthonormal basis of the columns of a head's readout, by Gram–Schmidt, twice for accuracy.
-fn output_space(readout: &headspan_model::Readout) -> Vec<Vec<f64>> {
-    let width = readout.head_dim + 3;
+fn output_space(readout: &Readout) -> Vec<Vec<f64>> {
+    let width = readout.columns();
     let mut basis: Vec<Vec<f64>> = Vec::new();
     for column in 0..width {
-        let own: Vec<f64> = readout.matrix.chunks_exact(width).map(|row| f64::from(row[column])).collect();
+        let own: Vec<f64> = readout.rows().map(|row| f64::from(row[column])).collect();
         let mut rest = own.clone();
         for _twice in 0..2 {
             for other in &basis {
@@ -222,7 +222,7 @@ fn output_space(readout: &headspan_model::Readout) -> Vec<Vec<f64>> {
 fn extremes_along_a_pick_are_those_of_the_deflated_text() -> Outcome {
     let case = Case::new()?;
     for (place, readout) in case.readouts.iter().enumerate().step_by(5) {
-        let head = head_of(readout);
+        let head = readout.head;
         let space = output_space(readout);
         let mut removed: Vec<Vec<f64>> = Vec::new();
         for (rank, pick) in case.run.textspan(head).iter().enumerate() {
@@ -253,7 +253,7 @@ fn extremes_along_a_pick_are_those_of_the_deflated_text() -> Outcome {
             removed.push(direction);
         }
     }
-    let head = head_of(&case.readouts[0]);
+    let head = case.readouts[0].head;
     let Err(error) = case.run.extremes(head, ExtremesRequest::Pick(99), 3) else {
         return Err("there is no such pick".into());
     };
@@ -264,7 +264,7 @@ fn extremes_along_a_pick_are_those_of_the_deflated_text() -> Outcome {
 #[test]
 fn a_head_resembles_itself_most() -> Outcome {
     let case = Case::new()?;
-    let head = head_of(&case.readouts[3]);
+    let head = case.readouts[3].head;
     let found = case.run.similar(head, &case.run)?;
     assert_eq!(found.len(), case.readouts.len() - 1, "itself is left out");
     assert!(found.iter().all(|(other, value)| *other != head && value.abs() <= 1.0 + 1e-5));

@@ -5,9 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
-use headspan_artifacts::{HeadId, RunDirectory, RunId};
-use headspan_model::{Checkpoint, ClipConfig, ReadoutFolder, Tokenizer};
+use headspan_artifacts::{RunDirectory, RunId};
+use headspan_headspace::HeadId;
+use headspan_model::{LoadedModel, ModelConfig, OpenDevice, Tokenizer};
 use headspan_query::{
     ColumnStore, ExploreModel, ExploreRun, HeadSelection, NeighboursRequest, Query, Similarity, StoreBounds, contrast,
     segment,
@@ -90,18 +90,17 @@ impl Expected {
 
 /// A run over the fixture's images, and the model.
 fn opened(folder: &Path, expected: &Expected, runs: &Path) -> Result<(ExploreRun, ExploreModel, Vec<f32>), Failure> {
-    let (config, device) = (ClipConfig::read(&folder.join("open_clip_config.json"))?, Device::flex());
-    let clip = Checkpoint::open(&folder.join("open_clip_model.safetensors"))?.load(&config, &device)?;
+    let config = ModelConfig::read(&folder.join("open_clip_config.json"))?;
+    let loaded = LoadedModel::load(&folder.join("open_clip_model.safetensors"), &config, OpenDevice::cpu())?;
     let layers: Vec<usize> = (0..expected.layers).collect();
-    let readouts = ReadoutFolder::new(&clip.visual)?.readouts(&layers)?;
+    let readouts = loaded.readout_folder()?.readouts(&layers)?;
     // The fixtures have token numbers instead of texts: the tokenizer is any.
-    let model = ExploreModel::new(clip, Tokenizer::read(&demo().join("tokenizer.json"), 48, 49_408)?, &config, device);
+    let model = ExploreModel::new(loaded, Tokenizer::read(&demo().join("tokenizer.json"), 48, 49_408)?);
     let pixels = expected.values("images")?;
     let mut u = Vec::new();
     for image in pixels.chunks_exact(pixels.len() / expected.images) {
         let trace = model.trace_pixels(image.to_vec(), &(0..expected.layers as u32).collect::<Vec<_>>())?;
-        let head = |readout: &headspan_model::Readout| trace.u(crate::support::head_of(readout));
-        u.push(readouts.iter().map(head).collect::<Result<Vec<_>, _>>()?);
+        u.push(readouts.iter().map(|readout| trace.u(readout.head)).collect::<Result<Vec<_>, _>>()?);
     }
     let id = RunId::new("fixture", "random")?;
     let directory = RunDirectory::create(runs, &id)?;

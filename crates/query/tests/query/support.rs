@@ -2,16 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
 use headspan_artifacts::{
-    ActivationBatch, ActivationShape, HeadId, ImageRow, ImageStatus, LabelRow, MomentsRow, PartWriter, ReadoutRow,
+    ActivationBatch, ActivationShape, ImageRow, ImageStatus, LabelRow, MomentsRow, PartWriter, ReadoutRow,
     RunDirectory, RunId, Table, TextRow, TextspanRow, write_rows,
 };
+use headspan_headspace::{HeadId, HeadVector, MomentSums, Moments, Readout, Scalars};
 use headspan_images::RgbImage8;
-use headspan_model::{Checkpoint, ClipConfig, Readout, ReadoutFolder, Tokenizer};
+use headspan_model::{LoadedModel, ModelConfig, OpenDevice, Tokenizer};
 use headspan_query::{ColumnStore, ExploreModel, ExploreRun, ImageTrace, StoreBounds};
 use headspan_scenes::World;
-use headspan_textspan::{HeadMoments, Settings, TextPool, textspan};
+use headspan_textspan::{Settings, TextPool, textspan};
 
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
 pub(crate) type Failure = Box<dyn std::error::Error>;
@@ -30,7 +30,7 @@ pub(crate) struct Case {
     pub(crate) rows: Vec<u64>,
     pub(crate) traces: Vec<ImageTrace>,
     /// `u` by row, then head.
-    pub(crate) u: Vec<Vec<Vec<f32>>>,
+    pub(crate) u: Vec<Vec<HeadVector>>,
     pub(crate) classes: Vec<String>,
 }
 
@@ -46,13 +46,13 @@ pub(crate) fn scene(index: u64) -> (RgbImage8, String) {
 
 impl Case {
     pub(crate) fn new() -> Result<Self, Failure> {
-        let (config, device) = (ClipConfig::read(&demo().join("open_clip_config.json"))?, Device::flex());
-        let clip = Checkpoint::open(&demo().join("open_clip_model.safetensors"))?.load(&config, &device)?;
+        let config = ModelConfig::read(&demo().join("open_clip_config.json"))?;
+        let loaded = LoadedModel::load(&demo().join("open_clip_model.safetensors"), &config, OpenDevice::cpu())?;
         let layers = LAYERS.map(|layer| layer as usize);
-        let readouts = ReadoutFolder::new(&clip.visual)?.readouts(&layers)?;
+        let readouts = loaded.readout_folder()?.readouts(&layers)?;
         let text = &config.text;
         let tokenizer = Tokenizer::read(&demo().join("tokenizer.json"), text.context_length, text.vocab_size)?;
-        let model = ExploreModel::new(clip, tokenizer, &config, device);
+        let model = ExploreModel::new(loaded, tokenizer);
 
         let rows: Vec<u64> = (0..IMAGES).filter(|index| *index != SKIPPED).collect();
         let (mut traces, mut u, mut classes) = (Vec::new(), Vec::new(), Vec::new());
@@ -61,7 +61,7 @@ impl Case {
             classes.push(class);
             if index != SKIPPED {
                 let trace = model.trace(&image, &LAYERS)?;
-                u.push(readouts.iter().map(|readout| trace.u(head_of(readout))).collect::<Result<Vec<_>, _>>()?);
+                u.push(readouts.iter().map(|readout| trace.u(readout.head)).collect::<Result<Vec<_>, _>>()?);
                 traces.push(trace);
             }
         }
@@ -77,7 +77,7 @@ impl Case {
 
     pub(crate) fn heads(&self, selection: &str) -> Result<Vec<usize>, Failure> {
         let heads = self.run.resolve(&selection.parse()?)?;
-        let place = |head: &HeadId| self.readouts.iter().position(|readout| head_of(readout) == *head);
+        let place = |head: &HeadId| self.readouts.iter().position(|readout| readout.head == *head);
         Ok(heads.iter().filter_map(place).collect())
     }
 
@@ -85,7 +85,7 @@ impl Case {
     pub(crate) fn dense(&self, row: usize, heads: &[usize]) -> Vec<f64> {
         let mut mean = vec![0.0; self.run.d()];
         for head in heads {
-            for (sum, value) in mean.iter_mut().zip(self.readouts[*head].contribution(&self.u[row][*head])) {
+            for (sum, value) in mean.iter_mut().zip(self.readouts[*head].contribution(self.u[row][*head].as_slice())) {
                 *sum += f64::from(value) / heads.len() as f64;
             }
         }
@@ -105,10 +105,6 @@ impl Case {
     }
 }
 
-pub(crate) fn head_of(readout: &Readout) -> HeadId {
-    HeadId { layer: readout.layer as u32, head: readout.head as u32 }
-}
-
 pub(crate) fn product(one: &[f64], other: &[f64]) -> f64 {
     one.iter().zip(other).map(|(a, b)| a * b).sum()
 }
@@ -120,18 +116,10 @@ pub(crate) fn length(vector: &[f64]) -> f64 {
 /// Texts whose directions are looked at.
 pub(crate) const TEXTS: [&str; 6] = ["a red boat", "a tree", "the sea at night", "three fish", "a blue cat", "snow"];
 
-fn moments(readouts: &[Readout], u: &[Vec<Vec<f32>>], head: usize) -> MomentsRow {
-    let (width, n) = (readouts[head].head_dim + 3, u.len() as f64);
-    let at = |row: &Vec<Vec<f32>>, place: usize| f64::from(row[head][place]);
-    let second =
-        (0..width * width).map(|ij| u.iter().map(|row| at(row, ij / width) * at(row, ij % width)).sum::<f64>() / n);
-    MomentsRow {
-        layer: readouts[head].layer as u32,
-        head: readouts[head].head as u32,
-        n: u.len() as u64,
-        mean: (0..width).map(|place| u.iter().map(|row| at(row, place)).sum::<f64>() / n).collect(),
-        second_moment: second.collect(),
-    }
+fn moments(readout: &Readout, u: &[Vec<HeadVector>], head: usize) -> Moments {
+    let mut sums = MomentSums::new(readout.columns());
+    sums.add(u.len(), |row, place| u[row][head].as_slice()[place]);
+    sums.moments()
 }
 
 /// A small pool and what TEXTSPAN makes of it.
@@ -140,7 +128,7 @@ fn write_texts(
     id: &RunId,
     model: &ExploreModel,
     readouts: &[Readout],
-    u: &[Vec<Vec<f32>>],
+    u: &[Vec<HeadVector>],
 ) -> Outcome {
     let embedded = model.embed(&TEXTS)?;
     let texts: Vec<TextRow> = (0..TEXTS.len())
@@ -156,12 +144,11 @@ fn write_texts(
     let pool = TextPool::new(&all, readouts[0].d)?;
     let mut rows = Vec::new();
     for (head, readout) in readouts.iter().enumerate() {
-        let MomentsRow { n, mean, second_moment, .. } = moments(readouts, u, head);
-        let moments = HeadMoments { n, mean, second_moment };
+        let moments = moments(readout, u, head);
         let basis = textspan(&readout.matrix, &moments, &pool, &Settings { texts: 4, rank: 80 })?;
         rows.extend(basis.picks.iter().enumerate().map(|(rank, pick)| TextspanRow {
-            layer: readout.layer as u32,
-            head: readout.head as u32,
+            layer: readout.head.layer,
+            head: readout.head.head,
             pick: rank as u32,
             text_index: pick.text_index as u32,
             text: TEXTS[pick.text_index].to_owned(),
@@ -181,19 +168,19 @@ pub(crate) fn write(
     id: &RunId,
     readouts: &[Readout],
     rows: &[u64],
-    u: &[Vec<Vec<f32>>],
+    u: &[Vec<HeadVector>],
     classes: &[String],
 ) -> Outcome {
     let (d, head_dim) = (readouts[0].d, readouts[0].head_dim);
-    let shape = ActivationShape { heads: readouts.iter().map(head_of).collect(), head_dim, d };
+    let shape = ActivationShape { heads: readouts.iter().map(|readout| readout.head).collect(), head_dim, d };
     for (part, chunk) in (0..rows.len()).collect::<Vec<_>>().chunks(11).enumerate() {
-        let scalar = |place: usize| chunk.iter().map(|row| u[*row][0][head_dim + place]).collect();
-        let column = |head: usize| chunk.iter().flat_map(|row| u[*row][head][..head_dim].to_vec()).collect();
+        let scalar = |pick: fn(Scalars) -> f32| chunk.iter().map(|row| pick(u[*row][0].scalars())).collect();
+        let column = |head: usize| chunk.iter().flat_map(|row| u[*row][head].scaled_z().to_vec()).collect();
         let batch = ActivationBatch {
             image_index: chunk.iter().map(|row| rows[*row]).collect(),
-            inv_scale: scalar(0),
-            mean_scale: scalar(1),
-            inv_norm: scalar(2),
+            inv_scale: scalar(|scalars| scalars.inv_scale),
+            mean_scale: scalar(|scalars| scalars.mean_scale),
+            inv_norm: scalar(|scalars| scalars.inv_norm),
             representation: vec![0.0; chunk.len() * d],
             heads: (0..readouts.len()).map(column).collect(),
         };
@@ -216,18 +203,13 @@ pub(crate) fn write(
         })
         .collect();
     write_rows(&directory.table(Table::Images), id, "test", &images)?;
-    let readout_rows: Vec<ReadoutRow> = readouts
-        .iter()
-        .map(|readout| ReadoutRow {
-            layer: readout.layer as u32,
-            head: readout.head as u32,
-            readout: readout.matrix.clone(),
-            d: d as u32,
-            head_dim: head_dim as u32,
-        })
-        .collect();
+    let readout_rows: Vec<ReadoutRow> = readouts.iter().cloned().map(ReadoutRow::from).collect();
     write_rows(&directory.table(Table::Readout), id, "test", &readout_rows)?;
-    let moments: Vec<MomentsRow> = (0..readouts.len()).map(|head| moments(readouts, u, head)).collect();
+    let moments: Vec<MomentsRow> = readouts
+        .iter()
+        .enumerate()
+        .map(|(place, readout)| MomentsRow::new(readout.head, moments(readout, u, place)))
+        .collect();
     write_rows(&directory.table(Table::Moments), id, "test", &moments)?;
     let label = |layer: u32, head: u32, property: &str| LabelRow {
         layer,

@@ -4,7 +4,7 @@ use burn::{
 };
 
 use crate::{
-    backends::burn::{TextTower, VisionTower},
+    backends::burn::{BurnTextTower, BurnVisionTower},
     families::clip::ClipConfig,
 };
 
@@ -12,9 +12,9 @@ use crate::{
 #[derive(Module, Debug)]
 pub struct Clip {
     /// Image tower.
-    pub visual: VisionTower,
+    pub visual: BurnVisionTower,
     /// Text tower.
-    pub text: TextTower,
+    pub text: BurnTextTower,
     /// Logarithm of the factor on cosine similarities, shape `[1]`.
     pub logit_scale: Param<Tensor<1>>,
 }
@@ -35,8 +35,8 @@ impl ClipConfig {
     /// Makes the modules. Parameters are drawn lazily at first use, so loading a checkpoint over them costs no draw.
     pub fn init(&self, device: &Device) -> Clip {
         Clip {
-            visual: VisionTower::new(&self.vision, self.embed_dim, self.quick_gelu, device),
-            text: TextTower::new(&self.text, self.embed_dim, self.quick_gelu, device),
+            visual: BurnVisionTower::new(&self.vision, self.embed_dim, self.quick_gelu, device),
+            text: BurnTextTower::new(&self.text, self.embed_dim, self.quick_gelu, device),
             // CLIP starts at a temperature of 0.07.
             logit_scale: Initializer::Constant { value: (1.0_f64 / 0.07).ln() }.init([1], device),
         }

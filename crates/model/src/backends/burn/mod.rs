@@ -1,4 +1,5 @@
-//! The towers as Burn modules, and the trace of the image tower.
+//! The towers as Burn modules, and the trace of the image tower. Fields have OpenCLIP's names, so that checkpoints need no map for
+//! most of them.
 
 mod clip;
 mod product;
@@ -8,8 +9,7 @@ mod transformer;
 mod vision;
 
 pub use clip::Clip;
-pub use text::TextTower;
-pub(crate) use trace::split_heads;
-pub use trace::{HeadScalars, HeadTrace, HostTrace, TokenTrace, TraceRequest};
+pub use text::BurnTextTower;
+pub use trace::{HeadTrace, TokenTrace};
 pub use transformer::{Attention, Mlp, ResidualBlock, Transformer, TransformerConfig};
-pub use vision::VisionTower;
+pub use vision::BurnVisionTower;

@@ -12,7 +12,7 @@ use crate::{
 
 /// Text tower of CLIP. Field names are OpenCLIP's.
 #[derive(Module, Debug)]
-pub struct TextTower {
+pub struct BurnTextTower {
     /// Token embedding, `[vocab_size, width]`.
     pub token_embedding: Embedding,
     /// Position embedding, `[context_length, width]`.
@@ -26,7 +26,7 @@ pub struct TextTower {
     pub(super) split: bool,
 }
 
-impl TextTower {
+impl BurnTextTower {
     pub(crate) fn new(config: &TextConfig, embed_dim: usize, quick_gelu: bool, device: &Device) -> Self {
         let width = config.width;
         let normal = |std: f64| Initializer::Normal { mean: 0.0, std };
@@ -57,7 +57,7 @@ impl TextTower {
         self.encode_embedded(self.token_embedding.forward(ids), tokens)
     }
 
-    /// As [`TextTower::encode`], of the tokens' rows of the token embedding, `[texts, length, width]`.
+    /// As [`BurnTextTower::encode`], of the tokens' rows of the token embedding, `[texts, length, width]`.
     pub(crate) fn encode_embedded(&self, embedded: Tensor<3>, tokens: &TokenBatch) -> Tensor<2> {
         let (texts, length) = (tokens.texts(), tokens.length());
         let device = &embedded.device();

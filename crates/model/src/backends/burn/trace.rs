@@ -1,19 +1,10 @@
 use burn::tensor::{Tensor, TensorData, Transaction};
+use headspan_headspace::Scalars;
 
-use crate::error::{ClipError, Result};
-
-/// What a trace keeps beyond the representation.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TraceRequest {
-    /// Layers whose class-token `z` are kept.
-    pub layers: Vec<usize>,
-    /// Keep the class token of the first block's input and of every MLP's output, for the sum identity.
-    pub residual_components: bool,
-    /// Layers whose attention row and values are kept, for segmentation.
-    pub token_layers: Vec<usize>,
-    /// Keep every layer's attention, averaged over its heads, for attention rollout.
-    pub mean_attention: bool,
-}
+use crate::{
+    error::{ClipError, Result},
+    trace::{HostTokens, HostTrace, split_heads},
+};
 
 /// Result of a traced forward pass, on the device.
 #[derive(Debug)]
@@ -45,47 +36,12 @@ pub struct TokenTrace {
     pub values: Tensor<4>,
 }
 
-/// The three scalars of one image (design section 1).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct HeadScalars {
-    /// `1/(σ|r|)`.
-    pub inv_scale: f64,
-    /// `m/(σ|r|)`.
-    pub mean_scale: f64,
-    /// `1/|r|`.
-    pub inv_norm: f64,
-}
-
-impl HeadScalars {
-    /// From the final class-token residual `[width]` and the representation `[d]`, in double precision.
-    pub fn new(residual: &[f32], representation: &[f32], norm_epsilon: f64) -> Self {
-        let n = residual.len() as f64;
-        let mean = residual.iter().map(|x| f64::from(*x)).sum::<f64>() / n;
-        let variance = residual.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / n;
-        let sigma = (variance + norm_epsilon).sqrt();
-        let norm = representation.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
-        Self { inv_scale: 1.0 / (sigma * norm), mean_scale: mean / (sigma * norm), inv_norm: 1.0 / norm }
-    }
-}
-
-/// A trace in main memory, ready to be stored: `u = [heads[i], inv_scale, mean_scale, inv_norm]`.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct HostTrace {
-    /// Scalars of each image, `[batch]`.
-    pub scalars: Vec<(f32, f32, f32)>,
-    /// Representation `r`, not normalised, `[batch, d]`.
-    pub representation: Vec<f32>,
-    /// `z/(σ|r|)` of each head, layer by layer and head by head, each `[batch, head_dim]`.
-    pub heads: Vec<Vec<f32>>,
-    /// Residual components as asked for, each `[batch, width]`, not scaled.
-    pub residual_components: Vec<Vec<f32>>,
-    /// Final class-token residual, `[batch, width]`.
-    pub residual: Vec<f32>,
-}
-
 impl HeadTrace {
-    /// Reads everything back in one transfer and scales `z` by `1/(σ|r|)`.
-    pub fn into_host(self) -> Result<HostTrace> {
+    /// Reads everything back and scales `z` by `1/(σ|r|)`. What extraction asks for comes in one transfer; attention and values of
+    /// tokens, which are many times larger, come before it, one by one.
+    pub fn into_host(mut self) -> Result<HostTrace> {
+        let tokens = std::mem::take(&mut self.tokens).into_iter().map(TokenTrace::into_host).collect::<Result<_>>()?;
+        let mean_attention = std::mem::take(&mut self.mean_attention).into_iter().map(read).collect::<Result<_>>()?;
         let shapes: Vec<[usize; 3]> = self.z.iter().map(|(_, z)| z.dims()).collect();
         let [batch, width] = self.residual.dims();
         let [_, d] = self.representation.dims();
@@ -109,8 +65,8 @@ impl HeadTrace {
         };
         let residual = next()?;
         let representation = next()?;
-        let scalars: Vec<HeadScalars> = (0..batch)
-            .map(|i| HeadScalars::new(&residual[i * width..][..width], &representation[i * d..][..d], norm_epsilon))
+        let scalars: Vec<Scalars<f64>> = (0..batch)
+            .map(|i| Scalars::of(&residual[i * width..][..width], &representation[i * d..][..d], norm_epsilon))
             .collect();
         let mut heads = Vec::new();
         for shape in shapes {
@@ -121,30 +77,39 @@ impl HeadTrace {
             residual_components.push(component);
         }
         Ok(HostTrace {
-            scalars: scalars.iter().map(|s| (s.inv_scale as f32, s.mean_scale as f32, s.inv_norm as f32)).collect(),
+            scalars: scalars.iter().map(|scalars| scalars.stored()).collect(),
             representation,
             heads,
             residual_components,
             residual,
+            tokens,
+            mean_attention,
         })
     }
+}
+
+impl TokenTrace {
+    fn into_host(self) -> Result<HostTokens> {
+        let [_, _, tokens] = self.attention.dims();
+        let [_, _, _, head_dim] = self.values.dims();
+        Ok(HostTokens {
+            layer: self.layer,
+            tokens,
+            head_dim,
+            attention: read(self.attention)?,
+            values: read(self.values)?,
+        })
+    }
+}
+
+fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+    let data = tensor
+        .try_into_data()
+        .map_err(|error| ClipError::Device { doing: "reading the trace back", message: format!("{error:?}") })?;
+    floats(data)
 }
 
 fn floats(data: TensorData) -> Result<Vec<f32>> {
     data.try_into_vec::<f32>()
         .map_err(|error| ClipError::Device { doing: "reading the trace back", message: format!("{error:?}") })
-}
-
-/// `[batch, heads, head_dim]` to one `[batch, head_dim]` per head, each row scaled by its image's `1/(σ|r|)`.
-pub(crate) fn split_heads(z: &[f32], [batch, heads, head_dim]: [usize; 3], scalars: &[HeadScalars]) -> Vec<Vec<f32>> {
-    (0..heads)
-        .map(|head| {
-            let mut column = Vec::with_capacity(batch * head_dim);
-            for (image, scalar) in scalars.iter().enumerate() {
-                let row = &z[(image * heads + head) * head_dim..][..head_dim];
-                column.extend(row.iter().map(|z| (f64::from(*z) * scalar.inv_scale) as f32));
-            }
-            column
-        })
-        .collect()
 }

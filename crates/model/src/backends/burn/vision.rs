@@ -8,17 +8,18 @@ use crate::{
     backends::burn::{
         Transformer, TransformerConfig,
         product::product,
-        trace::{HeadTrace, TokenTrace, TraceRequest},
+        trace::{HeadTrace, TokenTrace},
         transformer::Queries,
     },
     error::{ClipError, Result},
     families::clip::VisionConfig,
     precision::Precision,
+    trace::TraceRequest,
 };
 
 /// Image tower of CLIP. Field names are OpenCLIP's (`visual.*`).
 #[derive(Module, Debug)]
-pub struct VisionTower {
+pub struct BurnVisionTower {
     /// Patch embedding as convolution weight, `[width, 3, patch, patch]`.
     pub conv1: Param<Tensor<4>>,
     /// Class token, `[width]`.
@@ -38,7 +39,7 @@ pub struct VisionTower {
     pub(super) split: bool,
 }
 
-impl VisionTower {
+impl BurnVisionTower {
     pub(crate) fn new(config: &VisionConfig, embed_dim: usize, quick_gelu: bool, device: &Device) -> Self {
         let width = config.width;
         let scale = (width as f64).powf(-0.5);
@@ -214,7 +215,7 @@ mod tests {
             mlp_width: 32,
             norm_epsilon: 1e-5,
         };
-        let tower = VisionTower::new(&config, 8, false, &device);
+        let tower = BurnVisionTower::new(&config, 8, false, &device);
         let pixels = Tensor::<4>::random([2, 3, 32, 32], Distribution::Normal(0.0, 1.0), &device);
         let whole = tower.encode(pixels.clone());
         let difference = |kept: Vec<i32>| {

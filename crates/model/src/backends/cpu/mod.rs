@@ -1,4 +1,4 @@
-//! The image tower on the CPU without Burn: the same trace as [`VisionTower::trace`], about as fast as the processor can
+//! The image tower on the CPU without Burn: the same trace as [`BurnVisionTower::trace`], about as fast as the processor can
 //! multiply (`docs/decisions/0005-own-cpu-pass.md`).
 
 #![expect(
@@ -17,12 +17,14 @@ mod tests;
 mod tower;
 mod weights;
 
+use headspan_headspace::Scalars;
 use rayon::prelude::*;
 
 use crate::{
-    backends::burn::{HeadScalars, HostTrace, TraceRequest, VisionTower, split_heads},
+    backends::burn::BurnVisionTower,
     error::{ClipError, Result},
     precision::Precision,
+    trace::{HostTrace, TraceRequest, split_heads},
 };
 
 use self::{
@@ -49,12 +51,16 @@ pub struct CpuVision {
 impl CpuVision {
     /// Reads the weights of a tower from its device, one tensor at a time, and lays them out: as much memory as the tower, or half
     /// as much in bfloat16.
-    pub fn new(tower: &VisionTower, precision: Precision) -> Result<Self> {
+    pub fn new(tower: &BurnVisionTower, precision: Precision) -> Result<Self> {
         Self::with_instructions(tower, precision, InstructionSet::Best)
     }
 
     /// As [`CpuVision::new`], of an instruction set that need not be the widest: to hold processors against each other.
-    pub fn with_instructions(tower: &VisionTower, precision: Precision, instructions: InstructionSet) -> Result<Self> {
+    pub fn with_instructions(
+        tower: &BurnVisionTower,
+        precision: Precision,
+        instructions: InstructionSet,
+    ) -> Result<Self> {
         if precision == Precision::Float16 {
             return Err(ClipError::Precision {
                 precision,
@@ -71,7 +77,7 @@ impl CpuVision {
     }
 
     /// The forward pass with the outputs of the heads asked for: pixels `[images, 3, side, side]`, normalised, to what
-    /// [`VisionTower::trace`] gives after [`HeadTrace::into_host`](crate::HeadTrace::into_host). Images are shared among
+    /// [`BurnVisionTower::trace`] gives after [`HeadTrace::into_host`](crate::burn::HeadTrace::into_host). Images are shared among
     /// the threads of the current rayon pool; within an image there is one thread. Requests for token layers or for mean
     /// attention are refused, for pixels that are no whole number of images too.
     pub fn trace(&self, pixels: &[f32], request: &TraceRequest) -> Result<HostTrace> {
@@ -120,15 +126,16 @@ impl CpuVision {
             append(&mut all.components, part.components);
         }
         let images = all.residual.chunks_exact(width).zip(all.representation.chunks_exact(d));
-        let scalars: Vec<HeadScalars> =
-            images.map(|(residual, r)| HeadScalars::new(residual, r, self.norm_epsilon)).collect();
+        let scalars: Vec<Scalars<f64>> =
+            images.map(|(residual, r)| Scalars::of(residual, r, self.norm_epsilon)).collect();
         let shape = [scalars.len(), self.tower.heads, width / self.tower.heads];
         HostTrace {
-            scalars: scalars.iter().map(|s| (s.inv_scale as f32, s.mean_scale as f32, s.inv_norm as f32)).collect(),
+            scalars: scalars.iter().map(|scalars| scalars.stored()).collect(),
             heads: all.z.iter().flat_map(|z| split_heads(z, shape, &scalars)).collect(),
             residual_components: all.components,
             residual: all.residual,
             representation: all.representation,
+            ..HostTrace::default()
         }
     }
 }

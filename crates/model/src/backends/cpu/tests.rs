@@ -10,7 +10,7 @@ use super::{
     product::{Activation, Packing, Product, Rows},
     rows::{Norm, Normalise, softmax},
 };
-use crate::{Checkpoint, Clip, ClipConfig, HostTrace, TraceRequest};
+use crate::{Checkpoint, ClipConfig, HostTrace, TraceRequest, burn::Clip};
 
 /// Instruction sets of this processor.
 fn available() -> impl Iterator<Item = InstructionSet> {
@@ -265,7 +265,8 @@ fn the_demo_model_gives_what_burn_gives() -> Result<(), Box<dyn Error>> {
         assert_eq!(found.len(), expected.len());
         close(found, &doubles(expected), 1e-5);
     }
-    let scalars = |trace: &HostTrace| -> Vec<f32> { trace.scalars.iter().flat_map(|s| [s.0, s.1, s.2]).collect() };
+    let scalars =
+        |trace: &HostTrace| -> Vec<f32> { trace.scalars.iter().flat_map(|scalars| scalars.to_array()).collect() };
     close(&scalars(&found), &doubles(&scalars(&expected)), 1e-5);
     Ok(())
 }
@@ -348,7 +349,7 @@ fn a_bad_image_spoils_no_other_and_is_seen() -> Result<(), Box<dyn Error>> {
             let mut pixels = good.clone();
             pixels[good.len() / 2] = bad;
             let found = vision.trace(&pixels, &request)?;
-            let finite: [bool; 3] = array::from_fn(|image| found.scalars[image].0.is_finite());
+            let finite: [bool; 3] = array::from_fn(|image| found.scalars[image].inv_scale.is_finite());
             assert_eq!(finite, [true, false, true], "{bad}");
             assert_eq!((found.scalars[0], found.scalars[2]), (expected.scalars[0], expected.scalars[2]));
         }

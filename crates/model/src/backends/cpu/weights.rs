@@ -8,14 +8,14 @@ use super::{
     tower::{Block, Linear, Tower},
 };
 use crate::{
-    backends::burn::{ResidualBlock, VisionTower},
+    backends::burn::{BurnVisionTower, ResidualBlock},
     error::Result,
     readout::read,
 };
 
 /// Products of the blocks are in the precision asked for; patch embedding and output projection, a few hundredths of the work,
 /// stay exact.
-pub(super) fn read_tower(tower: &VisionTower, packing: Packing) -> Result<Tower> {
+pub(super) fn read_tower(tower: &BurnVisionTower, packing: Packing) -> Result<Tower> {
     let [width, _, patch, _] = tower.conv1.val().dims();
     let depth = 3 * patch * patch;
     let [_, d] = tower.proj.val().dims();

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use fs_err as fs;
+use headspan_images::Preprocess;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -171,16 +172,24 @@ const HARMLESS: [(&str, Option<&str>); 18] = [
     ("proj_bias", Some("false")),
 ];
 
-/// Why a key that is often met is refused.
+const NO_CLASS_TOKEN: &str = "the decomposition needs a class token as representation (CLIP, not CoCa or SigLIP)";
+
+/// Keys that are often met and refused, and why.
+pub(super) const REFUSED: &[(&str, &str)] = &[
+    ("timm_model_name", "timm image towers are built differently; use an OpenCLIP ViT of section 4 of the design"),
+    ("hf_model_name", "text towers of Hugging Face transformers other than CLIP's have no class of their own here"),
+    ("attentional_pool", NO_CLASS_TOKEN),
+    ("attn_pooler_heads", NO_CLASS_TOKEN),
+    ("pool_type", NO_CLASS_TOKEN),
+    ("global_average_pool", NO_CLASS_TOKEN),
+];
+
+/// Why a key is refused.
 fn reason(key: &str) -> &'static str {
-    match key {
-        "timm_model_name" => "timm image towers are built differently; use an OpenCLIP ViT of section 4 of the design",
-        "hf_model_name" => "text towers of Hugging Face transformers other than CLIP's have no class of their own here",
-        "attentional_pool" | "attn_pooler_heads" | "pool_type" | "global_average_pool" => {
-            "the decomposition needs a class token as representation (CLIP, not CoCa or SigLIP)"
-        }
-        _ => "it changes the forward pass and headspan does not know how; OpenAI's and LAION's ViTs do not use it",
-    }
+    REFUSED.iter().find(|(refused, _)| *refused == key).map_or(
+        "it changes the forward pass and headspan does not know how; OpenAI's and LAION's ViTs do not use it",
+        |(_, why)| why,
+    )
 }
 
 impl ClipConfig {
@@ -189,6 +198,11 @@ impl ClipConfig {
         let text = fs::read_to_string(path)?;
         let value: serde_json::Value =
             serde_json::from_str(&text).map_err(|source| ClipError::Config { path: path.to_owned(), source })?;
+        Self::from_json(path, value)
+    }
+
+    /// As [`ClipConfig::read`], of the file's content.
+    pub(super) fn from_json(path: &Path, value: serde_json::Value) -> Result<Self> {
         let config = if value.get("model_cfg").is_some() {
             Self::from_open_clip(path, value)?
         } else {
@@ -196,6 +210,11 @@ impl ClipConfig {
         };
         config.check(path)?;
         Ok(config)
+    }
+
+    /// How images become pixels.
+    pub fn preprocessing(&self) -> Preprocess {
+        Preprocess { size: self.vision.image_size, mean: self.preprocess.mean, std: self.preprocess.std }
     }
 
     fn from_open_clip(path: &Path, value: serde_json::Value) -> Result<Self> {

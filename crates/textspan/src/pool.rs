@@ -1,41 +1,6 @@
-use faer::{Mat, MatRef};
+use faer::Mat;
 
 use crate::error::TextspanError;
-
-/// Moments of `u` of one head over `n` images; `m = head_dim + 3`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HeadMoments {
-    /// Number of images.
-    pub n: u64,
-    /// Mean of `u`, `[m]`.
-    pub mean: Vec<f64>,
-    /// Mean of `u uᵀ`, not centred, `[m, m]` row-major.
-    pub second_moment: Vec<f64>,
-}
-
-impl HeadMoments {
-    pub(crate) fn check(&self) -> Result<(), TextspanError> {
-        let m = self.mean.len();
-        if self.n < 2 {
-            return Err(TextspanError::TooFewImages { n: self.n });
-        }
-        expect_length("second_moment", self.second_moment.len(), m * m)?;
-        finite("mean", self.mean.iter().copied())?;
-        finite("second_moment", self.second_moment.iter().copied())
-    }
-
-    /// Second moment `M`.
-    pub(crate) fn second(&self) -> MatRef<'_, f64> {
-        MatRef::from_row_major_slice(&self.second_moment, self.mean.len(), self.mean.len())
-    }
-
-    /// Covariance with n − 1, as the published code's `std` has it.
-    pub(crate) fn covariance(&self) -> Mat<f64> {
-        let unbiased = self.n as f64 / (self.n as f64 - 1.0);
-        let second = self.second();
-        Mat::from_fn(self.mean.len(), self.mean.len(), |i, j| unbiased * (second[(i, j)] - self.mean[i] * self.mean[j]))
-    }
-}
 
 /// Embedded descriptions of unit norm, shared by all heads.
 #[derive(Debug, Clone)]

@@ -1,0 +1,99 @@
+use std::{fmt, path::Path, sync::Arc};
+
+use headspan_images::Preprocess;
+
+use crate::{
+    checkpoint::Checkpoint,
+    device::OpenDevice,
+    error::{ClipError, Result},
+    families::{FAMILIES, Towers, VisionTower, clip},
+};
+
+/// What a configuration says of a model, whatever its family.
+#[derive(Debug, Clone)]
+pub struct ModelConfig {
+    /// Image tower.
+    pub vision: VisionGeometry,
+    /// Texts.
+    pub text: TextLimits,
+    /// How images become pixels.
+    pub preprocess: Preprocess,
+    towers: Arc<dyn FamilyTowers>,
+}
+
+/// Sizes of an image tower. Token 0 is the class token; token `1 + row · grid + column` is a patch, rows from the top.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VisionGeometry {
+    /// Number of blocks `L`.
+    pub layers: usize,
+    /// Heads `H` of a block.
+    pub heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Width of the hidden layer of an MLP.
+    pub mlp_width: usize,
+    /// Length `d` of the joint embedding.
+    pub d: usize,
+    /// Side of the square input in pixels.
+    pub image_size: usize,
+    /// Patches along one side.
+    pub grid: usize,
+}
+
+impl VisionGeometry {
+    /// Number of tokens `N`, the class token included.
+    pub fn tokens(&self) -> usize {
+        self.grid * self.grid + 1
+    }
+}
+
+/// What a text may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextLimits {
+    /// Most tokens of a text, start and end token included.
+    pub context_length: usize,
+    /// Number of token ids.
+    pub vocab_size: usize,
+}
+
+/// What makes the towers of a family: its own configuration.
+pub(crate) trait FamilyTowers: fmt::Debug + Send + Sync {
+    /// Both towers with the weights of a checkpoint.
+    fn load(&self, checkpoint: &Checkpoint, device: &OpenDevice) -> Result<Towers>;
+
+    /// As [`FamilyTowers::load`], but may leave in the file what a text needs little of.
+    fn load_for_queries(&self, checkpoint: &Checkpoint, device: &OpenDevice) -> Result<Towers>;
+
+    /// The image tower alone.
+    fn load_vision(&self, checkpoint: &Checkpoint, device: &OpenDevice) -> Result<Box<dyn VisionTower>>;
+
+    /// Both towers with weights drawn at random.
+    fn draw(&self, device: &OpenDevice) -> Towers;
+}
+
+impl ModelConfig {
+    pub(crate) fn new(
+        vision: VisionGeometry,
+        text: TextLimits,
+        preprocess: Preprocess,
+        towers: Arc<dyn FamilyTowers>,
+    ) -> Self {
+        Self { vision, text, preprocess, towers }
+    }
+
+    /// Reads a configuration file by the first of [`FAMILIES`] that recognises it. An error names what the family refuses.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs_err::read_to_string(path)?;
+        let value: serde_json::Value =
+            serde_json::from_str(&text).map_err(|source| ClipError::Config { path: path.to_owned(), source })?;
+        // What no family recognises is read as CLIP's, so that the message says which key is missing.
+        let family = FAMILIES.iter().find(|family| (family.recognises)(&value)).unwrap_or(&clip::FAMILY);
+        (family.read)(path, value)
+    }
+
+    pub(crate) fn towers(&self) -> &dyn FamilyTowers {
+        &*self.towers
+    }
+}

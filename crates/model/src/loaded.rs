@@ -1,0 +1,145 @@
+use std::path::Path;
+
+use crate::{
+    backends::{burn::Clip, cpu::CpuVision},
+    checkpoint::Checkpoint,
+    device::{DeviceChoice, OpenDevice},
+    device_memory::free_device_memory,
+    error::Result,
+    families::{ModelConfig, TextTower, Towers, VisionTower, clip::ClipConfig},
+    precision::Precision,
+    readout::ReadoutFolder,
+    tokenizer::TokenBatch,
+    trace::{HostTrace, TraceRequest},
+};
+
+/// The towers of a model on a device.
+pub struct LoadedModel {
+    vision: Box<dyn VisionTower>,
+    text: Box<dyn TextTower>,
+    /// The image tower on the CPU beside the one on a GPU.
+    reference: Option<Box<dyn VisionTower>>,
+    device: OpenDevice,
+}
+
+impl LoadedModel {
+    /// Loads a model for extraction: on a GPU the image tower is loaded on the CPU as well ([`LoadedModel::reference_pass`]). An
+    /// error names every tensor that does not fit the configuration.
+    pub fn load(weights: &Path, config: &ModelConfig, device: OpenDevice) -> Result<Self> {
+        let checkpoint = Checkpoint::open(weights)?;
+        let towers = config.towers().load(&checkpoint, &device)?;
+        let mut model = Self::of_towers(towers, device);
+        if !model.on_cpu() {
+            model.reference = Some(config.towers().load_vision(&checkpoint, &OpenDevice::cpu())?);
+        }
+        Ok(model)
+    }
+
+    /// Loads a model for single images and texts: on its device alone, and with the token embedding left in the file where it can be
+    /// ([`Checkpoint::towers_bytes`]). The file must not change while the model is in use.
+    pub fn for_queries(checkpoint: &Checkpoint, config: &ModelConfig, device: OpenDevice) -> Result<Self> {
+        Ok(Self::of_towers(config.towers().load_for_queries(checkpoint, &device)?, device))
+    }
+
+    /// A model with weights drawn at random, for measurements.
+    pub fn random(config: &ModelConfig, device: OpenDevice) -> Self {
+        Self::of_towers(config.towers().draw(&device), device)
+    }
+
+    /// A model that was trained or changed in memory. Its modules are on `device`, without automatic differentiation.
+    pub fn of_modules(modules: Clip, config: &ClipConfig, device: OpenDevice) -> Self {
+        Self::of_towers(config.towers_in(modules, &device), device)
+    }
+
+    fn of_towers(Towers { vision, text }: Towers, device: OpenDevice) -> Self {
+        Self { vision, text, reference: None, device }
+    }
+
+    /// The device that it is on.
+    pub fn device(&self) -> DeviceChoice {
+        self.device.choice()
+    }
+
+    /// Whether it is on the CPU.
+    pub fn on_cpu(&self) -> bool {
+        self.device() == DeviceChoice::Cpu
+    }
+
+    /// Bytes that are free on its card, where the driver tells; none for a CPU.
+    pub fn free_memory(&self) -> Option<u64> {
+        free_device_memory(self.device.burn())
+    }
+
+    /// The image tower: its sizes, and Burn's pass on the device in single precision.
+    pub fn vision(&self) -> &dyn VisionTower {
+        &*self.vision
+    }
+
+    /// The weights that readouts are folded from, read from the device once.
+    pub fn readout_folder(&self) -> Result<ReadoutFolder> {
+        self.vision.readout_folder()
+    }
+
+    /// The fastest pass of the image tower on the device: ours on a CPU, Burn's on a GPU. An error if it cannot compute with the
+    /// precision.
+    pub fn vision_pass(&self, precision: Precision) -> Result<VisionPass> {
+        if self.on_cpu()
+            && let Some(vision) = self.vision.cpu_pass(precision)?
+        {
+            let images = vision.default_images();
+            return Ok(VisionPass(Pass::Own { vision: Box::new(vision), images }));
+        }
+        Ok(VisionPass(Pass::Burn(self.vision.for_passes(precision)?)))
+    }
+
+    /// Burn's pass on the CPU in single precision, with which other passes are compared. None if the model is on a GPU and was not
+    /// loaded by [`LoadedModel::load`].
+    pub fn reference_pass(&self) -> Option<&dyn VisionTower> {
+        let itself = || self.on_cpu().then(|| self.vision());
+        self.reference.as_deref().or_else(itself)
+    }
+
+    /// Text features, not normalised, `[texts, d]`. An error where rows of a token embedding that was left in its file cannot be
+    /// read, or where the device fails.
+    pub fn encode_texts(&self, tokens: &TokenBatch) -> Result<Vec<f32>> {
+        self.text.encode(tokens)
+    }
+}
+
+/// How many images go through an image tower.
+pub struct VisionPass(Pass);
+
+enum Pass {
+    /// Our own, on the thread pool that it is called in.
+    Own { vision: Box<CpuVision>, images: usize },
+    /// Burn's, on the device of its tower.
+    Burn(Box<dyn VisionTower>),
+}
+
+impl VisionPass {
+    /// Our own pass on the CPU, if this is it.
+    pub fn own(&self) -> Option<&CpuVision> {
+        match &self.0 {
+            Pass::Own { vision, .. } => Some(vision),
+            Pass::Burn(_) => None,
+        }
+    }
+
+    /// The pass with so many images going through the model together on each thread. Burn's takes all that it is given.
+    #[must_use]
+    pub fn with_images_per_pass(mut self, number: usize) -> Self {
+        if let Pass::Own { images, .. } = &mut self.0 {
+            *images = number;
+        }
+        self
+    }
+
+    /// The forward pass of normalised pixels `[images, 3, side, side]`. Errors as [`VisionTower::trace`]; our own pass keeps no
+    /// attention of single tokens, and refuses to.
+    pub fn trace(&self, pixels: Vec<f32>, request: &TraceRequest) -> Result<HostTrace> {
+        match &self.0 {
+            Pass::Own { vision, images } => vision.trace_by(*images, &pixels, request),
+            Pass::Burn(tower) => tower.trace(pixels, request),
+        }
+    }
+}
