@@ -113,5 +113,18 @@ pub enum ArtifactError {
     },
 }
 
+/// An error and its causes in one line, a cause left out where the line already has it: for table cells, JSON and logs.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    for cause in std::iter::successors(error.source(), |cause| cause.source()) {
+        let cause = cause.to_string();
+        if !line.contains(&cause) {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+    }
+    line
+}
+
 /// Result with [`ArtifactError`].
 pub type Result<T, E = ArtifactError> = std::result::Result<T, E>;

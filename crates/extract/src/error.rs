@@ -87,7 +87,7 @@ pub enum ExtractError {
         total: u64,
     },
     /// A worker thread could not be started.
-    #[error("could not start worker threads: {0}")]
+    #[error("could not start worker threads")]
     Threads(#[from] rayon::ThreadPoolBuildError),
     /// A worker ended without a result.
     #[error(

@@ -1,4 +1,7 @@
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::{
+    error::Error,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+};
 
 use burn::tensor::Device;
 use headspan_artifacts::TextRow;
@@ -52,12 +55,13 @@ pub fn embed_texts(
         let ids: Vec<Vec<u32>> = batch.iter().map(|index| tokens[*index].clone()).collect();
         let features = model.text.encode(&TokenBatch::new(&ids), device);
         let [_, d] = features.dims();
-        let read = |error: String| ClipError::Device { doing: "reading text features back", message: error };
+        let failed =
+            |source: Box<dyn Error + Send + Sync>| ClipError::Device { doing: "reading text features back", source };
         let values = features
             .try_into_data()
-            .map_err(|error| read(format!("{error:?}")))?
+            .map_err(|error| failed(error.into()))?
             .try_into_vec::<f32>()
-            .map_err(|error| read(format!("{error:?}")))?;
+            .map_err(|error| failed(error.into()))?;
         let so_far = done.fetch_add(batch.len() as u64, Ordering::Relaxed) + batch.len() as u64;
         progress(so_far, tokens.len() as u64);
         let found = batch.iter().zip(values.chunks_exact(d)).map(|(index, row)| {

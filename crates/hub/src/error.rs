@@ -8,15 +8,15 @@ pub enum HubError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// The HTTP client could not be made.
-    #[error("the HTTP client could not be made: {0}")]
-    Client(reqwest::Error),
+    #[error("the HTTP client could not be made")]
+    Client(#[source] reqwest::Error),
     /// A request that cannot be made, so that another try would not help.
-    #[error("no request can be made for `{url}`: {message}; check HF_ENDPOINT and HF_TOKEN")]
+    #[error("no request can be made for `{url}`; check HF_ENDPOINT and HF_TOKEN")]
     Request {
         /// The address.
         url: String,
         /// What is wrong with it.
-        message: String,
+        source: reqwest::Error,
     },
     /// An answer that is not a hub's.
     #[error("the answer of `{url}` cannot be used: {what}")]
@@ -56,7 +56,7 @@ pub enum HubError {
     },
     /// Every try failed.
     #[error(
-        "`{url}` could not be fetched in {tries} tries; the last: {message}. What was received is kept: run the same \
+        "`{url}` could not be fetched in {tries} tries. What was received is kept: run the same \
          command to continue. Without a network, put the file into a folder yourself and use --checkpoint FOLDER"
     )]
     GaveUp {
@@ -64,8 +64,8 @@ pub enum HubError {
         url: String,
         /// How often it was tried.
         tries: u32,
-        /// What the last try gave.
-        message: String,
+        /// Why the last try failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The bytes are not those that the hub states.
     #[error("`{url}` arrived damaged twice: {what} is {found}, expected {expected}; nothing was kept")]

@@ -20,7 +20,7 @@ pub enum ClipError {
         expected: &'static [&'static str],
     },
     /// A configuration is not the JSON that is expected.
-    #[error("`{path}` is not a CLIP configuration: {source}")]
+    #[error("`{path}` is not a CLIP configuration")]
     Config {
         /// The file.
         path: PathBuf,
@@ -46,7 +46,7 @@ pub enum ClipError {
         what: String,
     },
     /// A safetensors file could not be opened.
-    #[error("`{path}` is not a readable safetensors file (truncated download? fetch it again): {source}")]
+    #[error("`{path}` is not a readable safetensors file (truncated download? fetch it again)")]
     Safetensors {
         /// The file.
         path: PathBuf,
@@ -54,7 +54,7 @@ pub enum ClipError {
         source: burn_store::SafetensorsStoreError,
     },
     /// A PyTorch file could not be opened.
-    #[error("`{path}` is not a readable PyTorch checkpoint (truncated download? fetch it again): {source}")]
+    #[error("`{path}` is not a readable PyTorch checkpoint (truncated download? fetch it again)")]
     Pytorch {
         /// The file.
         path: PathBuf,
@@ -69,24 +69,22 @@ pub enum ClipError {
         /// One line a tensor: its name, and both shapes where it is misshapen.
         problems: Vec<String>,
     },
-    /// A tensor's bytes could not be read.
-    #[error("tensor `{name}` of `{path}` could not be read: {message}")]
-    TensorData {
-        /// The file.
-        path: PathBuf,
-        /// The tensor's name in the file.
-        name: String,
-        /// What the reader said.
-        message: String,
-    },
     /// Weights could not be put into a file.
-    #[error("the weights cannot be saved: {message}")]
+    #[error("the weights cannot be saved")]
     Save {
-        /// What is wrong, with the tensor's name.
-        message: String,
+        /// What the safetensors library said.
+        source: safetensors::SafeTensorError,
+    },
+    /// A tensor could not be put into a file.
+    #[error("tensor `{tensor}` cannot be saved")]
+    SaveTensor {
+        /// The tensor's name in the file.
+        tensor: String,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A tokenizer file could not be read or used.
-    #[error("tokenizer `{path}`: {source}")]
+    #[error("tokenizer `{path}` cannot be used")]
     Tokenizer {
         /// The file.
         path: PathBuf,
@@ -152,12 +150,12 @@ pub enum ClipError {
         why: String,
     },
     /// A device failed while reading results back.
-    #[error("the device failed while {doing}: {message}")]
+    #[error("the device failed while {doing}")]
     Device {
         /// What was under way.
         doing: &'static str,
         /// What Burn said.
-        message: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 

@@ -71,7 +71,7 @@ pub enum PipelineError {
     Json(#[from] serde_json::Error),
 
     /// TEXTSPAN failed for a head.
-    #[error("head {head}")]
+    #[error("TEXTSPAN failed for head {head}")]
     Head {
         /// The head.
         head: headspan_artifacts::HeadId,
@@ -79,7 +79,7 @@ pub enum PipelineError {
         source: headspan_textspan::TextspanError,
     },
     /// The extraction of a model failed.
-    #[error("model `{model}`")]
+    #[error("the extraction of model `{model}` failed")]
     OfModel {
         /// Id of the model.
         model: String,
@@ -87,7 +87,7 @@ pub enum PipelineError {
         source: headspan_extract::ExtractError,
     },
     /// The images of a run cannot be listed any more.
-    #[error("the images of `{run}`")]
+    #[error("the images of `{run}` cannot be listed")]
     RunImages {
         /// `dataset/model`.
         run: String,
@@ -95,7 +95,7 @@ pub enum PipelineError {
         source: headspan_images::DatasetError,
     },
     /// An image of a run cannot be had.
-    #[error("image `{image}`")]
+    #[error("image `{image}` cannot be read")]
     RunImage {
         /// Id of the image, or the path of a file.
         image: String,
@@ -103,7 +103,7 @@ pub enum PipelineError {
         source: Box<PipelineError>,
     },
     /// A built-in model cannot be put where it can be opened.
-    #[error("unpacking the built-in model `{model}`")]
+    #[error("the built-in model `{model}` cannot be unpacked")]
     Unpack {
         /// Its id.
         model: &'static str,
@@ -137,7 +137,7 @@ pub enum PipelineError {
         run: PathBuf,
     },
     /// The checkpoint folder is not there.
-    #[error("the checkpoint folder `{}` is not there", folder.display())]
+    #[error("the checkpoint folder `{}` cannot be opened", folder.display())]
     NoCheckpoint {
         /// The folder.
         folder: PathBuf,

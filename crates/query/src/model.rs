@@ -145,9 +145,10 @@ fn heads_of(layer: usize, heads: usize) -> impl Iterator<Item = HeadId> {
 }
 
 fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, ClipError> {
-    let failed = |message: String| ClipError::Device { doing: "reading a query back", message };
-    let data = tensor.try_into_data().map_err(|error| failed(format!("{error:?}")))?;
-    data.try_into_vec::<f32>().map_err(|error| failed(format!("{error:?}")))
+    let failed =
+        |source: Box<dyn std::error::Error + Send + Sync>| ClipError::Device { doing: "reading a query back", source };
+    let data = tensor.try_into_data().map_err(|error| failed(error.into()))?;
+    data.try_into_vec::<f32>().map_err(|error| failed(error.into()))
 }
 
 impl ImageTrace {

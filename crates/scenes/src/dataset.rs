@@ -36,7 +36,7 @@ pub enum SceneError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// A picture that the PNG library would not write.
-    #[error("scene {index}: {source}")]
+    #[error("scene {index} cannot be written as PNG")]
     Png {
         /// Index of the scene.
         index: u64,
@@ -44,7 +44,7 @@ pub enum SceneError {
         source: png::EncodingError,
     },
     /// A table that could not be written.
-    #[error("writing `{path}`: {source}; the disk may be full")]
+    #[error("`{path}` cannot be written")]
     Parquet {
         /// The file.
         path: PathBuf,

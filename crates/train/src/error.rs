@@ -33,7 +33,7 @@ pub enum TrainError {
         expected: String,
     },
     /// The tokenizers library failed while learning the merges.
-    #[error("the tokenizer cannot be trained: {source}")]
+    #[error("the tokenizer cannot be trained")]
     Tokenizer {
         /// What the library said.
         source: tokenizers::Error,
@@ -50,15 +50,15 @@ pub enum TrainError {
         key: String,
     },
     /// A checkpoint that cannot be read.
-    #[error("`{path}` is not a readable training checkpoint ({message}); remove it to start anew")]
+    #[error("`{path}` is not a readable training checkpoint")]
     Checkpoint {
         /// The checkpoint.
         path: PathBuf,
         /// What is wrong.
-        message: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The training curve could not be written.
-    #[error("writing `{path}`: {source}; the disk may be full")]
+    #[error("`{path}` cannot be written")]
     Curve {
         /// The file.
         path: PathBuf,
@@ -93,12 +93,12 @@ pub enum TrainError {
         norm: f32,
     },
     /// A value that the device did not give back.
-    #[error("the device did not give back {what}: {message}")]
+    #[error("{what} could not be read back from the device")]
     Device {
         /// Which value.
         what: &'static str,
         /// What the device said.
-        message: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 

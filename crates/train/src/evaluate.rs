@@ -196,7 +196,7 @@ fn rows(features: Tensor<2>, what: &'static str) -> Result<Vec<Vec<f32>>> {
     let values: Vec<f32> = features
         .into_data()
         .try_into_vec()
-        .map_err(|error| TrainError::Device { what: "features", message: format!("{error:?}") })?;
+        .map_err(|error| TrainError::Device { what: "features", source: error.into() })?;
     let mut rows: Vec<Vec<f32>> = values.chunks_exact(d).map(<[f32]>::to_vec).collect();
     for row in &mut rows {
         unit(row, what)?;

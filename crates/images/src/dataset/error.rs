@@ -81,7 +81,7 @@ pub enum DatasetError {
         expected: &'static str,
     },
     /// A CSV file that cannot be parsed.
-    #[error("`{path}`: {source}")]
+    #[error("`{path}` is not a readable CSV file")]
     Csv {
         /// The file.
         path: PathBuf,
@@ -89,7 +89,7 @@ pub enum DatasetError {
         source: csv::Error,
     },
     /// A Parquet file that cannot be read.
-    #[error("`{path}` is not a readable Parquet file: {source}")]
+    #[error("`{path}` is not a readable Parquet file")]
     Parquet {
         /// The file.
         path: PathBuf,
@@ -97,7 +97,7 @@ pub enum DatasetError {
         source: parquet::errors::ParquetError,
     },
     /// A tar shard that ends early or is not a tar.
-    #[error("shard `{path}` is damaged after {images} images, at byte {offset}: {source}")]
+    #[error("shard `{path}` is damaged after {images} images, at byte {offset}")]
     Shard {
         /// The shard.
         path: PathBuf,
@@ -159,10 +159,10 @@ pub enum ReadError {
         limit: u64,
     },
     /// A row of a Parquet shard cannot be read.
-    #[error("the Parquet row cannot be read: {message}")]
+    #[error("the Parquet row cannot be read")]
     Parquet {
         /// What the library said.
-        message: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A row without bytes.
     #[error("the row holds no image bytes")]

@@ -20,8 +20,8 @@ pub enum OpenAiError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// The HTTP client could not be made.
-    #[error("the HTTP client could not be made: {0}")]
-    Client(reqwest::Error),
+    #[error("the HTTP client could not be made")]
+    Client(#[source] reqwest::Error),
     /// A ceiling was reached.
     #[error(
         "the ceiling of {limit} {what} is reached ({spent} spent, {requests} requests); answers so far are kept: raise `{key}` in section [label.openai] and run the same command to continue"
@@ -49,16 +49,14 @@ pub enum OpenAiError {
         message: String,
     },
     /// Every try failed.
-    #[error(
-        "`{url}` did not answer in {tries} tries; the last: {message}. Answers so far are kept: run the same command to continue"
-    )]
+    #[error("`{url}` did not answer in {tries} tries. Answers so far are kept: run the same command to continue")]
     GaveUp {
         /// Where.
         url: String,
         /// How often it was asked.
         tries: u32,
-        /// What the last try gave.
-        message: String,
+        /// Why the last try failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Every head that was asked about got malformed answers only.
     #[error(

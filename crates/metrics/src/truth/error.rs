@@ -11,7 +11,7 @@ pub enum TruthError {
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
     /// The attribute table cannot be read.
-    #[error("attribute table `{path}`: {source}")]
+    #[error("attribute table `{path}` cannot be read")]
     Table {
         /// The file.
         path: PathBuf,

@@ -94,17 +94,18 @@ impl HeadTrace {
         for (_, z) in self.z {
             transaction = transaction.register(z);
         }
+        let components = self.residual_components.len();
         for component in self.residual_components {
             transaction = transaction.register(component);
         }
         let read = transaction
             .try_execute()
-            .map_err(|error| ClipError::Device { doing: "reading the trace back", message: error.to_string() })?;
+            .map_err(|error| ClipError::Device { doing: "reading the trace back", source: error.into() })?;
         let mut read = read.into_iter().map(floats);
         let mut next = || {
             read.next().unwrap_or(Err(ClipError::Device {
                 doing: "reading the trace back",
-                message: "it returned fewer tensors than were asked for".to_owned(),
+                source: "it returned fewer tensors than were asked for".into(),
             }))
         };
         let residual = next()?;
@@ -116,10 +117,7 @@ impl HeadTrace {
         for shape in shapes {
             heads.extend(split_heads(&next()?, shape, &scalars));
         }
-        let mut residual_components = Vec::new();
-        while let Ok(component) = next() {
-            residual_components.push(component);
-        }
+        let residual_components = (0..components).map(|_component| next()).collect::<Result<_>>()?;
         Ok(HostTrace {
             scalars: scalars.iter().map(|s| (s.inv_scale as f32, s.mean_scale as f32, s.inv_norm as f32)).collect(),
             representation,
@@ -132,7 +130,7 @@ impl HeadTrace {
 
 fn floats(data: TensorData) -> Result<Vec<f32>> {
     data.try_into_vec::<f32>()
-        .map_err(|error| ClipError::Device { doing: "reading the trace back", message: format!("{error:?}") })
+        .map_err(|error| ClipError::Device { doing: "reading the trace back", source: error.into() })
 }
 
 /// `[batch, heads, head_dim]` to one `[batch, head_dim]` per head, each row scaled by its image's `1/(σ|r|)`.
