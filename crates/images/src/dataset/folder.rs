@@ -36,7 +36,7 @@ pub(super) fn list(root: &Path) -> Result<Listing, DatasetError> {
     for index in 0..files.ids().len() {
         classes.push(ClassOf::named(files.ids().get(index).split_once('/').map(|(class, _rest)| class)));
     }
-    let warnings = unread.warning("entries of the folder cannot be read and are passed over").into_iter().collect();
+    let warnings = unread.warning("entries of the folder could not be read and were skipped").into_iter().collect();
     Ok(Listing { source: Source::Files(files), classes, names: None, warnings })
 }
 

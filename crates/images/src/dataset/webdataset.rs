@@ -102,7 +102,7 @@ impl Odd {
     fn warnings(&self) -> Vec<String> {
         let all = [
             self.classes.warning("members `.cls` are not UTF-8, so that their images have no class"),
-            self.several.warning("images are passed over for another of the same key"),
+            self.several.warning("images were skipped because another has the same key"),
             self.compound.warning(
                 "images are taken though their key has none that ends in one plain ending, as `key.jpg`: they may be masks",
             ),

@@ -119,7 +119,7 @@ fn similar(shared: &Shared, run: &ExploreRun, head: HeadId) -> Vec<SimilarHead> 
                 correlation,
             })),
             Err(error) => {
-                tracing::warn!("left the heads of `{name}` out of the similar heads: {}", with_causes(&error))
+                tracing::warn!("left the heads of `{name}` out of the similar heads: {}", with_causes(&error));
             }
         }
     }
