@@ -18,7 +18,7 @@ pub enum PoolError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// A line without a description.
-    #[error("`{path}`, line {line}: an empty description; remove the line")]
+    #[error("`{path}`, line {line}: an empty description")]
     EmptyLine {
         /// The file.
         path: PathBuf,
@@ -26,7 +26,7 @@ pub enum PoolError {
         line: usize,
     },
     /// A description that stands twice.
-    #[error("`{path}`, line {line}: {text:?} already stands in line {first}; remove one of them")]
+    #[error("`{path}`, line {line}: {text:?} already stands in line {first}")]
     Duplicate {
         /// The file.
         path: PathBuf,

@@ -220,15 +220,15 @@ async fn what_is_not_there_or_not_open_says_so() {
     assert!(message.contains("404") && message.contains("org/model"), "{message}");
     assert_eq!(server.requests.load(Ordering::SeqCst), 1, "asking again would not help");
     let (_server, settings, _folder) = Server::start(Fault::Gated).await;
-    assert!(fetch(&settings).await.expect_err("gated").to_string().contains("HF_TOKEN"));
+    assert!(matches!(fetch(&settings).await, Err(HubError::Forbidden { status: 401 | 403, .. })));
 }
 
 #[tokio::test]
-async fn nobody_there_says_what_to_do() {
+async fn nobody_there_says_why() {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = HubSettings { retries: 1, ..settings_for("http://127.0.0.1:9", folder.path()) };
-    let message = fetch(&settings).await.expect_err("nobody").to_string();
-    assert!(message.contains("in 2 tries") && message.contains("--checkpoint"), "{message}");
+    let message = told(&fetch(&settings).await.expect_err("nobody"));
+    assert!(message.contains("in 2 tries") && message.to_lowercase().contains("connect"), "{message}");
 }
 
 #[tokio::test]

@@ -350,8 +350,9 @@ async fn a_ceiling_stops_and_a_rerun_continues() {
     let (server, mut settings) = Server::start(&[]).await;
     settings.max_tokens = 500;
     let cache = tempfile::tempdir().expect("a folder");
-    let message = label(&settings, &heads(3), cache.path()).await.expect_err("too dear").to_string();
-    assert!(message.contains("max_tokens") && message.contains("continue"), "{message}");
+    let error = label(&settings, &heads(3), cache.path()).await.expect_err("too dear");
+    assert!(matches!(error, OpenAiError::Ceiling { key: "max_tokens", .. }), "{error}");
+    assert!(error.to_string().contains("all answers so far are kept"), "{error}");
     let spent = server.requests();
     assert_eq!(spent, 5, "110 tokens each, checked before every request");
     settings.max_tokens = 0;

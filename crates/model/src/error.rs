@@ -37,6 +37,12 @@ pub enum ClipError {
         /// Why, or what is supported instead.
         why: &'static str,
     },
+    /// Weights in more than one file.
+    #[error("`{path}` is one of several files of a sharded checkpoint; the weights must be in one file")]
+    Sharded {
+        /// The file.
+        path: PathBuf,
+    },
     /// A configuration contradicts itself.
     #[error("`{path}`: {what}")]
     Inconsistent {
@@ -46,7 +52,7 @@ pub enum ClipError {
         what: String,
     },
     /// A safetensors file could not be opened.
-    #[error("`{path}` is not a readable safetensors file (truncated download? fetch it again)")]
+    #[error("`{path}` is not a readable safetensors file")]
     Safetensors {
         /// The file.
         path: PathBuf,
@@ -54,7 +60,7 @@ pub enum ClipError {
         source: burn_store::SafetensorsStoreError,
     },
     /// A PyTorch file could not be opened.
-    #[error("`{path}` is not a readable PyTorch checkpoint (truncated download? fetch it again)")]
+    #[error("`{path}` is not a readable PyTorch checkpoint")]
     Pytorch {
         /// The file.
         path: PathBuf,
@@ -130,7 +136,7 @@ pub enum ClipError {
     Precision {
         /// What was asked for.
         precision: Precision,
-        /// Why not, or what there is instead.
+        /// Why not.
         why: &'static str,
     },
     /// Pixels are not a whole number of images.
@@ -142,12 +148,12 @@ pub enum ClipError {
         image: usize,
     },
     /// The device asked for is not there.
-    #[error("device `{wanted}` is not available: {why}")]
+    #[error("device `{wanted}` is not available")]
     NoDevice {
         /// The device asked for.
         wanted: String,
-        /// Why, and what to do.
-        why: String,
+        /// Why.
+        source: DeviceProblem,
     },
     /// A device failed while reading results back.
     #[error("the device failed while {doing}")]
@@ -157,6 +163,21 @@ pub enum ClipError {
         /// What Burn said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// Why a device is not available.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceProblem {
+    /// The program was built without the backend.
+    #[error("this headspan was built without it")]
+    NotBuiltIn,
+    /// The driver does not list it.
+    #[error("no such device was found")]
+    NotFound,
+    /// It cannot add two numbers.
+    #[error("its driver failed at the first operation")]
+    DriverFailed,
 }
 
 /// Result with [`ClipError`].

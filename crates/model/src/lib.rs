@@ -30,7 +30,7 @@ pub use backends::cpu::{Calibration, CpuVision, InstructionSet};
 pub use checkpoint::{Checkpoint, CheckpointFiles, CheckpointLayout, SavedPrecision};
 pub use device::{DeviceChoice, DeviceDescription, available_devices, open_device};
 pub use device_memory::free_device_memory;
-pub use error::{ClipError, Result};
+pub use error::{ClipError, DeviceProblem, Result};
 pub use families::clip::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig};
 pub use feature::unit_feature;
 pub use precision::Precision;

@@ -84,7 +84,7 @@ pub enum PipelineError {
         /// Id of the model.
         model: String,
         /// Why.
-        source: headspan_extract::ExtractError,
+        source: Box<headspan_extract::ExtractError>,
     },
     /// The images of a run cannot be listed any more.
     #[error("the images of `{run}` cannot be listed")]
@@ -160,7 +160,7 @@ pub enum PipelineError {
         /// Names of the files.
         expected: String,
         /// What the hub said of the first.
-        source: headspan_hub::HubError,
+        source: Box<headspan_hub::HubError>,
     },
     /// The weights of a run are of a model that is not known.
     #[error("the weights of `{model}` are not known")]

@@ -49,7 +49,7 @@ pub(super) async fn head(place: Place) -> Answer {
             let subject = place.subject()?;
             let HeadSelection::Head(head) = place.name("page").parse()? else {
                 let shown: String = place.name("page").chars().take(40).collect();
-                return Err(WebError::absent(format!("`{shown}` is no head such as L3.H5")));
+                return Err(WebError::absent(format!("`{shown}` is not a head such as L3.H5")));
             };
             place.respond(&head_page(place, subject.as_ref(), head)?)
         })
@@ -186,6 +186,6 @@ pub(super) fn pixels(shared: &Shared, subject: &dyn RunAccess, asked: &Asked) ->
             Ok(Arc::new(subject.decode(&bytes)?))
         }
         Asked::Upload(name) => shared.uploads.find(name).ok_or_else(no_upload),
-        Asked::Text(_) => Err(WebError::question("an image is wanted, not a text")),
+        Asked::Text(_) => Err(WebError::question("expected an image, not a text")),
     }
 }

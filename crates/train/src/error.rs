@@ -19,9 +19,7 @@ pub enum TrainError {
         what: String,
     },
     /// A model to begin with that is not of the recipe's architecture.
-    #[error(
-        "`{path}` says {key} = {found}, the recipe gives {expected}; change the recipe, or `begin_with` another model"
-    )]
+    #[error("`{path}` says {key} = {found}, the recipe gives {expected}")]
     OtherModel {
         /// The model's configuration.
         path: PathBuf,
@@ -39,10 +37,7 @@ pub enum TrainError {
         source: tokenizers::Error,
     },
     /// A checkpoint of another recipe.
-    #[error(
-        "`{path}` was trained by another recipe (it differs in {key}); train into another folder, or remove this one to \
-         start anew"
-    )]
+    #[error("`{path}` was trained with another recipe (it differs in {key})")]
     OtherRecipe {
         /// The checkpoint.
         path: PathBuf,
@@ -66,26 +61,23 @@ pub enum TrainError {
         source: parquet::errors::ParquetError,
     },
     /// The loss is no longer a number.
-    #[error("the loss of step {step} is {loss}; lower `learning_rate` or lengthen `warmup_steps`")]
+    #[error("the loss of step {step} is {loss}")]
     Diverged {
         /// The step.
         step: u64,
         /// Its loss.
         loss: f32,
     },
-    /// Trained weights that no file can give back.
+    /// Trained weights that float16 cannot hold.
     #[error(
-        "the trained weights are not finite in float16: tensor `{tensor}` has a value that is no number or beyond 65,504, so \
-         no model was written; lower `learning_rate` or lengthen `warmup_steps`"
+        "the trained weights are not finite in float16: tensor `{tensor}` has a value that is NaN or beyond 65,504; no model was written"
     )]
     Weights {
         /// First tensor with such a value.
         tensor: String,
     },
     /// Features that point nowhere, so that nothing is nearest to them.
-    #[error(
-        "the model's {what} features are not finite or all zero (norm {norm}); its weights may hold NaN or be damaged"
-    )]
+    #[error("the model's {what} features are not finite or all zero (norm {norm})")]
     Features {
         /// Of images or of texts.
         what: &'static str,

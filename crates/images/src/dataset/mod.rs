@@ -194,13 +194,7 @@ impl Dataset {
         if self.of_images.known().iter().any(|class| class.id.is_some()) {
             return Ok(());
         }
-        let hint = match self.kind {
-            DatasetKind::Folder | DatasetKind::Auto => "put the images into a folder for each class",
-            DatasetKind::Manifest => "name the column of classes as `class_column`",
-            DatasetKind::Webdataset => "add a member `.cls` for each image",
-            DatasetKind::Parquet => "name the column of classes as `label_column`",
-        };
-        Err(DatasetError::NoClasses { path: settings.path.clone(), classes, hint })
+        Err(DatasetError::NoClasses { path: settings.path.clone(), classes, kind: self.kind })
     }
 
     fn select(&mut self, settings: &DatasetSettings) {
@@ -234,7 +228,7 @@ impl Dataset {
             && all > 1
         {
             warnings.push(format!(
-                "all {with_class} images are of the one class `{class}`; is the folder one level too deep?"
+                "all {with_class} images have the same class, `{class}`; is the folder one level too deep?"
             ));
         }
         if with_class > 0 && with_class < all {
