@@ -31,6 +31,8 @@ IMAGES = {"ViT-B-32": 2048, "ViT-L-14": 512}
 BATCH = 256
 CPU_BATCH = 32
 PASS_SECONDS = 3.0
+# Of the whole stage where time is limited: seconds to load and check the model, and the least images: one part of the table.
+LOADING, LEAST = 10, 1024
 PRECISIONS = ("float32", "float16", "bfloat16")
 PYTORCH = {
     "PyTorch eager": "cuda-eager",
@@ -139,7 +141,7 @@ class Side:
         with self.rows.row("PyTorch"):
             pytorch_card()
             commands = {method: lambda mode=mode: measure.pytorch(bench, mode, self.checkpoint) for method, mode in PYTORCH.items()}
-        commands |= {f"headspan {kind} {precision}": vision_pass(precision, kind) for kind in kinds for precision in PRECISIONS}
+        commands |= {f"headspan {kind} {precision}": vision_pass(precision, kind) for kind in kinds for precision in bench.size(PRECISIONS, PRECISIONS[:1])}
         self.commands = commands | {CPU: vision_pass("float32")}
 
     def __enter__(self):
@@ -270,8 +272,8 @@ def many_photos(bench, wanted):
 
 
 def stage(bench, name, devices, limits=Limits(), rates={}):
-    """Rate of `extract`, and what its record says. `devices` are pairs of device and precision; `rates` are images/s of passes alone, to
-    choose an image count that fits into the time that is left."""
+    """Rate of `extract`, and what its record says. `devices` are pairs of device and precision. Where time is limited, `rates` (images/s of passes
+    alone, and seconds of the first one) tell how many images fit."""
     checkpoint, most = bench.checkpoint(name), bench.size(limits.stage_images, 8)
     photos = many_photos(bench, most)
     done, rows = [], Rows()
@@ -280,13 +282,13 @@ def stage(bench, name, devices, limits=Limits(), rates={}):
         cells = ["", "", "", "", "", ""]
         with rows.row(row):
             until = time.monotonic() + limits.left() / (len(devices) - number)
-            begun = time.monotonic()
-            warm = extract(bench, checkpoint, photos, kind, precision, bench.size(limits.stage_warm, 4))  # not timed: kernels are compiled and tuned
-            # The process loads weights and checks its first images before it begins: the warm run shows how long that takes at most.
-            overhead = time.monotonic() - begun
-            rate = max(rates.get(f"headspan {kind} {precision}", 0.0), warm["images_per_second"])
-            fitting = rate * (until - time.monotonic() - overhead)
-            figures = extract(bench, checkpoint, photos, kind, precision, most if fitting >= most else max(warm["images"], int(fitting)))
+            rate, first = rates.get(f"headspan {kind} {precision}", (math.inf, 0.0))
+            if limits.stage_warm:
+                # Not timed. Fills the driver's cache of compiled kernels; Burn keeps what it tuned only if it was built with `persistence`.
+                extract(bench, checkpoint, photos, kind, precision, bench.size(limits.stage_warm, 4))
+            # Before the first image: loading, the checks of the first images, the texts; each compiles and tunes kernels of its own.
+            seconds = max(1.0, until - time.monotonic() - LOADING - 3 * first)
+            figures = extract(bench, checkpoint, photos, kind, precision, min(most, max(LEAST, int(min(most, rate * seconds)))))
             cells = [
                 figures["images"], f"{figures['images_per_second']:.1f}", f"{100 * figures['busy_share']:.0f} %",
                 figures["pace"].get("batch", ""), f"{figures['identity_error']:.1e}", f"{figures['probe_error']:.1e}"]
@@ -319,7 +321,7 @@ def passes_told(bench):
 
 def stages_told(bench, origin=None):
     return (
-        f"`extract`: hard links to {origin or bench.origin_of_photos()}, after an untimed run, decoded on {bench.threads} threads; utilisation is the share of the time in which the device had a pass to compute."
+        f"`extract`: hard links to {origin or bench.origin_of_photos()}, decoded on {bench.threads} threads, from the first decode to the last commit; utilisation is the share of the time in which the device had a pass to compute."
     )
 
 

@@ -4,7 +4,7 @@
     python3 benches/versus.py OLD NEW [--shared FOLDER] [--only extract,textspan] [--rounds 3] [--images 20000] [--work FOLDER]
 
 OLD and NEW are binaries. Prints a Markdown table of medians with their range; the last column is above 1 where NEW is faster. Takes
-about five minutes on two cores. The images are the photos of FOLDER/data/photos ($HEADSPAN_SHARED unless given), or rendered scenes
+less than six minutes on two cores that are otherwise idle. The images are the photos of FOLDER/data/photos ($HEADSPAN_SHARED unless given), or rendered scenes
 where they are absent; the weights are random. Wants numpy and pyarrow (tools/check/requirements.txt).
 """
 
@@ -57,11 +57,20 @@ class Versus:
     shared: pathlib.Path | None
     rounds: int
     images: int
+    deadline: float = math.inf
 
-    def alternate(self, method, rounds=None, warm=1):
-        """Lists of what `method` finds of each version, in turn."""
+    def alternate(self, method, rounds=None):
+        """Lists of what `method` finds of each version, in turn, after one turn that does not count. On a busy machine fewer rounds than
+        wanted, but one at least: none begins after the deadline."""
         methods = {version.name: functools.partial(method, version) for version in (self.old, self.new)}
-        return measure.alternate(methods, rounds or self.rounds, warm)
+        found = measure.alternate(methods, 1)
+        for _ in range(1, rounds or self.rounds):
+            if time.monotonic() > self.deadline:
+                measure.said("out of time: no further round")
+                break
+            for name, values in measure.alternate(methods, 1, warm=0).items():
+                found[name] += values
+        return found
 
     def shared_file(self, name):
         found = self.shared / name if self.shared else None
@@ -236,6 +245,7 @@ def arguments():
     parser.add_argument("new", type=pathlib.Path, metavar="NEW")
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections, separated by commas (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each version that count (%(default)s); short commands get more")
+    parser.add_argument("--minutes", type=float, default=5, help="no round begins later, but each section has one (%(default)s)")
     parser.add_argument("--images", type=int, default=20_000, help="images of the explorer's run (%(default)s)")
     shared = os.environ.get("HEADSPAN_SHARED")
     parser.add_argument("--shared", type=pathlib.Path, default=shared and pathlib.Path(shared), help="folder of shared files")
@@ -248,11 +258,12 @@ def arguments():
     return given
 
 
-def measured(versus, wanted):
-    """The rows of the table, and a sentence for each section that could not be measured."""
+def measured(versus, wanted, end):
+    """The rows of the table, and a sentence for each section that could not be measured. Sections share the time that is left."""
     rows, lacking = [], []
-    for name in wanted:
+    for number, name in enumerate(wanted):
         begun = time.monotonic()
+        versus.deadline = begun + (end - begun) / (len(wanted) - number)
         print(name, file=sys.stderr, flush=True)
         try:
             rows += [row.cells() for row in SECTIONS[name](versus)]
@@ -273,8 +284,8 @@ def main():
         for version in versions:
             version.folder.mkdir(parents=True, exist_ok=True)
         versus = Versus(*versions, work, given.shared and given.shared.resolve(), given.rounds, given.images)
-        rows, lacking = measured(versus, given.only)
-    print(f"OLD {given.old}, NEW {given.new}. {state}. Took {time.monotonic() - begun:.0f} s.\n")
+        rows, lacking = measured(versus, given.only, begun + 60 * given.minutes)
+    print(f"OLD {given.old}, NEW {given.new}. {state}, {os.getloadavg()[0]:.1f} at the end. Took {time.monotonic() - begun:.0f} s.\n")
     print(measure.table(["what, median (min–max)", "OLD", "NEW", "NEW faster by"], rows))
     print("\n".join(["", *lacking]) if lacking else "", end="")
     sys.exit(1 if lacking else 0)

@@ -25,8 +25,6 @@ import measure
 DEMO = "scenes-4"
 # Images of a run that is compared with the CPU's.
 COMPARED = 32
-# Images of the untimed run: one part of the table.
-WARM = 1024
 
 
 class Part:
@@ -61,7 +59,7 @@ def numbers(bench, given, part):
     for name in (DEMO, *bench.size(gpu.MODELS[:1], ())):
         checkpoint = measure.DEMO / name if name == DEMO else bench.checkpoint(name)
         reference = None
-        for kind, precision in [("cpu", "float32"), *((kind, precision) for kind in kinds for precision in gpu.PRECISIONS)]:
+        for kind, precision in [("cpu", "float32"), *((kind, precision) for kind in kinds for precision in bench.size(gpu.PRECISIONS, gpu.PRECISIONS[:1]))]:
             if time.monotonic() > given.until:
                 break
             row = (name, kind, precision)
@@ -121,20 +119,21 @@ def rates(bench, given, part):
 
     rows = gpu.model(bench, given.model, kinds, gpu.Limits(given.until, write))
     write(rows)
-    (bench.work / f"rates-{given.model}.json").write_text(json.dumps({row[1]: float(re.match(r"[\d.]+", row[2])[0]) for row in rows if not row[2].startswith("**")}))
+    (bench.work / f"rates-{given.model}.json").write_text(json.dumps({row[1]: (float(re.match(r"[\d.]+", row[2])[0]), float(row[5])) for row in rows if not row[2].startswith("**")}))
 
 
 def stage(bench, given, part):
     """The whole stage, with utilisation of the card."""
-    kinds = kinds_of(bench)
+    # A software renderer takes minutes for what says nothing.
+    kinds = [kind for kind, device in kinds_of(bench).items() if "software" not in device]
     devices = [(kind, precision) for kind in kinds for precision in gpu.PRECISIONS[:2]] or [("cpu", "float32")]
     known = bench.work / f"rates-{given.model}.json"
     notes = [] if kinds else ["**headspan reaches no card**: the row is the CPU's, and its utilisation is that of the workers."]
 
-    limits = gpu.Limits(given.until, stage_warm=WARM)
+    limits = gpu.Limits(given.until, stage_warm=0)
 
     def write(rows):
-        part.write(measure.table(gpu.STAGES, rows), *notes, gpu.stages_told(bench, given.origin) + f" Fewer images than {limits.stage_images:,}: as many as fitted into the time.")
+        part.write(measure.table(gpu.STAGES, rows), *notes, gpu.stages_told(bench, given.origin) + f" Each run is a new process, which compiles and tunes kernels again: that counts. Fewer images than {limits.stage_images:,}: as many as fitted into the time.")
 
     limits.partly = write
     write(gpu.stage(bench, given.model, devices, limits, json.loads(known.read_text()) if known.is_file() else {}))

@@ -30,7 +30,9 @@ run() {
     total="$seconds"
     deadline=$((SECONDS + seconds))
     prepare_folders
-    # Programs of ours keep kernels and tuning under the checkout from which they are started.
+    # Tuning takes a software renderer minutes.
+    [ -z "$quick" ] || export CUBECL_AUTOTUNE_LEVEL=minimal
+    # Burn, if built so, keeps what it tuned under the checkout from which a program starts.
     cd "$root"
     find_python
     start_sampling

@@ -8,7 +8,7 @@ pub enum ArtifactError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// A Parquet file could not be read or written.
-    #[error("`{path}` is not a readable headspan table (delete it to have its stage run again)")]
+    #[error("`{path}` is not a readable headspan table")]
     Parquet {
         /// The file.
         path: PathBuf,
@@ -17,7 +17,7 @@ pub enum ArtifactError {
         source: parquet::errors::ParquetError,
     },
     /// Columns could not be built or read.
-    #[error("columns of `{path}` do not fit")]
+    #[error("the columns of `{path}` do not fit its schema")]
     Arrow {
         /// The file.
         path: PathBuf,
@@ -26,7 +26,7 @@ pub enum ArtifactError {
         source: arrow_schema::ArrowError,
     },
     /// Rows could not be converted to or from columns.
-    #[error("rows of `{path}` do not fit the schema of table `{table}`")]
+    #[error("the rows of `{path}` do not fit the schema of table `{table}`")]
     Rows {
         /// The file.
         path: PathBuf,
@@ -73,7 +73,7 @@ pub enum ArtifactError {
         path: PathBuf,
     },
     /// A JSON record of a run could not be read or written.
-    #[error("`{path}` is not a valid record (delete it to have its stage run again)")]
+    #[error("`{path}` is not a valid record")]
     Record {
         /// The file.
         path: PathBuf,
@@ -82,13 +82,13 @@ pub enum ArtifactError {
         source: serde_json::Error,
     },
     /// A part was written anew, of other settings or inputs, while its run was being read.
-    #[error("`{path}` was extracted anew since it was opened: open the run again")]
+    #[error("`{path}` was extracted anew since it was opened")]
     Replaced {
         /// The file.
         path: PathBuf,
     },
-    /// Parts that are not all there, or not of the run's tables: an extraction was ended, or files are lost.
-    #[error("`{run}` has no whole extraction: {why}; run `headspan extract` for it")]
+    /// Parts that are missing, or that do not belong to the run's tables: an extraction was stopped, or files were lost.
+    #[error("extraction of `{run}` is incomplete: {why}")]
     Unfinished {
         /// The run's folder.
         run: PathBuf,
@@ -96,7 +96,7 @@ pub enum ArtifactError {
         why: String,
     },
     /// A name that would leave the run directory or break a file system.
-    #[error("{what} name `{name}` is not usable as a folder: use letters, digits, `.`, `_` and `-`")]
+    #[error("{what} name `{name}` cannot name a folder: expected letters, digits, `.`, `_` and `-`")]
     Name {
         /// `model` or `dataset`.
         what: &'static str,
@@ -104,13 +104,26 @@ pub enum ArtifactError {
         name: String,
     },
     /// Another process works on the same run.
-    #[error("another headspan (process {owner}) works on `{path}`: wait for it, or use another --runs or --dataset")]
+    #[error("another headspan (process {owner}) is working on `{path}`")]
     Locked {
         /// The lock file.
         path: PathBuf,
         /// Process id of the holder as it wrote it, `unknown` where it could not be read.
         owner: String,
     },
+}
+
+/// An error and its causes in one line, a cause left out where the line already has it: for table cells, JSON and logs.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    for cause in std::iter::successors(error.source(), |cause| cause.source()) {
+        let cause = cause.to_string();
+        if !line.contains(&cause) {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+    }
+    line
 }
 
 /// Result with [`ArtifactError`].

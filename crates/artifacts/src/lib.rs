@@ -42,7 +42,7 @@ pub use activations::{
 };
 pub use answer::parquet_bytes;
 pub use atomic::{AtomicFile, write_atomic};
-pub use error::{ArtifactError, Result};
+pub use error::{ArtifactError, Result, with_causes};
 pub use fingerprint::{Fingerprint, FingerprintBuilder, hash_file};
 pub use rows::{ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, ReadoutRow, Row, TextRow, TextspanRow};
 pub use run::{RunDirectory, RunId, RunLock};

@@ -144,12 +144,12 @@ impl RunDirectory {
         let fingerprint = read_metadata(&self.table(Table::Images))?.fingerprint;
         let parts = self.parts()?.iter().map(|path| PartReader::open(path)).collect::<Result<Vec<_>>>()?;
         if parts.iter().any(|part| part.metadata().fingerprint != fingerprint) {
-            return Err(unfinished("its activations are of other settings or inputs than its images".to_owned()));
+            return Err(unfinished("its activations and its images come from different settings or inputs".to_owned()));
         }
         let rows: u64 = parts.iter().map(|part| part.metadata().rows).sum();
         let good = images.iter().filter(|row| row.status == ImageStatus::Ok).count() as u64;
         if rows != good {
-            return Err(unfinished(format!("its activations are of {rows} images, its images are {good}")));
+            return Err(unfinished(format!("its activations cover {rows} images, its table of images has {good}")));
         }
         Ok(parts)
     }

@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use headspan_artifacts::{ImageRow, ImageStatus};
+use headspan_artifacts::{ImageRow, ImageStatus, with_causes};
 use headspan_images::{DecodeLimits, Preprocess, decode_rgb, probe_dimensions};
 use rayon::prelude::*;
 
@@ -62,9 +62,9 @@ fn decode_one(
         status: ImageStatus::Ok,
         error: None,
     };
-    let skip = |row: &mut ImageRow, error: &dyn std::fmt::Display| {
+    let skip = |row: &mut ImageRow, error: &dyn std::error::Error| {
         row.status = ImageStatus::Skipped;
-        row.error = Some(error.to_string());
+        row.error = Some(with_causes(error));
     };
     let bytes = match dataset.read(index) {
         Ok(bytes) => bytes,
@@ -85,5 +85,25 @@ fn decode_one(
             skip(&mut row, &error);
             (row, None)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headspan_images::{ImageError, ReadError};
+    use parquet::errors::ParquetError;
+
+    use super::*;
+
+    /// These texts stand in `images.parquet`: programs compare them.
+    #[test]
+    fn the_column_error_has_each_cause_once() {
+        let corrupt = ImageError::Corrupt { format: "PNG", source: "CRC error".into() };
+        assert_eq!(with_causes(&corrupt), "corrupt PNG: CRC error");
+        let cut = ImageError::Truncated { format: "PNG", message: "the file ends before the image does".to_owned() };
+        assert_eq!(with_causes(&cut), "truncated PNG: the file ends before the image does");
+        let outer = ParquetError::External("no such page".into());
+        let read = ReadError::Parquet { source: outer.into() };
+        assert_eq!(with_causes(&read), "the Parquet row cannot be read: External: no such page");
     }
 }

@@ -21,9 +21,7 @@ pub enum ExtractError {
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
     /// A bad image in a strict run.
-    #[error(
-        "image `{image_id}`: {message} (`--strict` makes a bad image fatal; without it the image is recorded and skipped)"
-    )]
+    #[error("image `{image_id}`: {message}")]
     BadImage {
         /// The image.
         image_id: String,
@@ -40,8 +38,7 @@ pub enum ExtractError {
     },
     /// The run's own check failed.
     #[error(
-        "the {check} check failed on the first batch: error {error:.2e} of the largest value, tolerance {tolerance:.0e}. \
-         The numbers of this device cannot be trusted; try `--device cpu`, and report this with the output of `headspan doctor`"
+        "the {check} check failed on the first batch: error {error:.2e} of the largest value, tolerance {tolerance:.0e}"
     )]
     Check {
         /// `sum identity` or `CPU probe`.
@@ -51,19 +48,14 @@ pub enum ExtractError {
         /// What was allowed.
         tolerance: f64,
     },
-    /// Numbers that are none, whatever the device.
-    #[error(
-        "the {check} check met numbers that are not finite in the first batch: look for them in the checkpoint's weights, and for a \
-         `std` of 0 in its preprocessing"
-    )]
+    /// NaN or infinities, on whatever device.
+    #[error("the {check} check found values that are not finite in the first batch")]
     NotFinite {
         /// `sum identity` or `CPU probe`.
         check: &'static str,
     },
-    /// A text whose feature is no direction.
-    #[error(
-        "the feature of the text {text:?} is not a finite direction: look in the checkpoint's text tower for weights that are not finite, or all zero"
-    )]
+    /// A text whose feature has no direction.
+    #[error("the feature of the text {text:?} is not a finite direction")]
     NoFeature {
         /// The text.
         text: String,
@@ -77,9 +69,7 @@ pub enum ExtractError {
         why: String,
     },
     /// Not all parts are there.
-    #[error(
-        "{missing} of {total} activation parts are missing; run the remaining shards, then `headspan extract --merge`"
-    )]
+    #[error("{missing} of {total} activation parts are missing")]
     PartsMissing {
         /// Parts that are not there.
         missing: u64,
@@ -87,12 +77,10 @@ pub enum ExtractError {
         total: u64,
     },
     /// A worker thread could not be started.
-    #[error("could not start worker threads: {0}")]
+    #[error("could not start worker threads")]
     Threads(#[from] rayon::ThreadPoolBuildError),
     /// A worker ended without a result.
-    #[error(
-        "a worker stopped before its work was done; the parts that were committed are safe, run the same command again"
-    )]
+    #[error("a worker stopped before its work was done; all committed parts are kept")]
     WorkerStopped,
 }
 

@@ -1,5 +1,6 @@
 use std::{
     collections::HashMap,
+    error::Error,
     path::{Path, PathBuf},
 };
 
@@ -17,7 +18,7 @@ pub enum PoolError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// A line without a description.
-    #[error("`{path}`, line {line}: an empty description; remove the line")]
+    #[error("`{path}`, line {line}: an empty description")]
     EmptyLine {
         /// The file.
         path: PathBuf,
@@ -25,7 +26,7 @@ pub enum PoolError {
         line: usize,
     },
     /// A description that stands twice.
-    #[error("`{path}`, line {line}: {text:?} already stands in line {first}; remove one of them")]
+    #[error("`{path}`, line {line}: {text:?} already stands in line {first}")]
     Duplicate {
         /// The file.
         path: PathBuf,
@@ -67,7 +68,7 @@ pub enum PoolError {
         message: String,
     },
     /// A CSV file that cannot be parsed.
-    #[error("`{path}`: {source}")]
+    #[error("`{path}` is not a readable CSV pool")]
     Csv {
         /// The file.
         path: PathBuf,
@@ -75,12 +76,12 @@ pub enum PoolError {
         source: csv::Error,
     },
     /// A Parquet file that cannot be read.
-    #[error("`{path}` is not a readable Parquet pool: {message}")]
+    #[error("`{path}` is not a readable Parquet pool")]
     Parquet {
         /// The file.
         path: PathBuf,
         /// What the library said.
-        message: String,
+        source: Box<dyn Error + Send + Sync>,
     },
 }
 
@@ -185,18 +186,18 @@ impl Pool {
 }
 
 fn parquet_entries(path: &Path) -> Result<Vec<PoolEntry>, PoolError> {
-    let failed = |message: String| PoolError::Parquet { path: path.to_owned(), message };
+    let failed = |source: Box<dyn Error + Send + Sync>| PoolError::Parquet { path: path.to_owned(), source };
     let file = fs_err::File::open(path)?.into_parts().0;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)
         .and_then(|builder| builder.build())
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(|error| failed(error.into()))?;
     let mut entries = Vec::new();
     for batch in reader {
-        let batch = batch.map_err(|error| failed(error.to_string()))?;
+        let batch = batch.map_err(|error| failed(error.into()))?;
         let strings = |name: &str| {
             batch
                 .column_by_name(name)
-                .map(|column| arrow_cast::cast(column, &DataType::Utf8).map_err(|error| failed(error.to_string())))
+                .map(|column| arrow_cast::cast(column, &DataType::Utf8).map_err(|error| failed(error.into())))
                 .transpose()
         };
         let text = strings("text")?.ok_or_else(|| PoolError::NoTextColumn { path: path.to_owned() })?;

@@ -1,4 +1,7 @@
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::{
+    error::Error,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+};
 
 use headspan_artifacts::TextRow;
 use headspan_headspace::unit_feature;

@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod hints;
 mod progress;
 
 use std::process::ExitCode;
@@ -21,22 +22,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let usage = error.downcast_ref::<commands::UsageError>().is_some();
-            tracing::error!("{}", one_line_a_cause(&error));
+            tracing::error!("{}", hints::report(&error));
             if usage { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
-}
-
-/// The error and its causes, a cause left out where the line above already says it.
-fn one_line_a_cause(error: &anyhow::Error) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    for cause in error.chain() {
-        let cause = cause.to_string();
-        if !lines.iter().any(|line| line.contains(&cause)) {
-            lines.push(cause);
-        }
-    }
-    lines.join("\n  caused by: ")
 }
 
 fn start_logging(cli: &cli::Cli) {

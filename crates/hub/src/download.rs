@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     error::HubError,
-    request::{Failure, describe, refuse, request, retried, send},
+    request::{Failure, refuse, request, retried, send},
     settings::HubSettings,
 };
 
@@ -95,7 +95,7 @@ async fn receive(
     if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
         // What is there cannot be the beginning of this file.
         fs::remove_file(partial)?;
-        return Err(Failure::Passing("the unfinished file does not fit".to_owned()));
+        return Err(Failure::Passing("the unfinished file does not fit".into()));
     }
     refuse(url, response.status())?;
     let continues = response.status() == StatusCode::PARTIAL_CONTENT && starts_at(response.headers(), have);
@@ -122,14 +122,14 @@ async fn write_body(
     let mut have = start;
     let mut body = response.bytes_stream();
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| Failure::Passing(describe(&error)))?;
+        let chunk = chunk.map_err(|error| Failure::Passing(error.into()))?;
         file.write_all(&chunk)?;
         have += chunk.len() as u64;
         progress(have, total);
     }
     file.sync_all()?;
     match total {
-        Some(total) if have < total => Err(Failure::Passing(format!("cut off after {have} of {total} bytes"))),
+        Some(total) if have < total => Err(Failure::Passing(format!("cut off after {have} of {total} bytes").into())),
         _ => Ok(()),
     }
 }

@@ -8,18 +8,18 @@ pub enum HubError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// The HTTP client could not be made.
-    #[error("the HTTP client could not be made: {0}")]
-    Client(reqwest::Error),
+    #[error("the HTTP client could not be made")]
+    Client(#[source] reqwest::Error),
     /// A request that cannot be made, so that another try would not help.
-    #[error("no request can be made for `{url}`: {message}; check HF_ENDPOINT and HF_TOKEN")]
+    #[error("no request can be made for `{url}`")]
     Request {
         /// The address.
         url: String,
         /// What is wrong with it.
-        message: String,
+        source: reqwest::Error,
     },
     /// An answer that is not a hub's.
-    #[error("the answer of `{url}` cannot be used: {what}")]
+    #[error("the answer from `{url}` cannot be used: {what}")]
     Answer {
         /// The address.
         url: String,
@@ -27,19 +27,19 @@ pub enum HubError {
         what: String,
     },
     /// The network is not to be used.
-    #[error("`{url}` is not fetched: HF_HUB_OFFLINE is set; unset it to use the network")]
+    #[error("`{url}` cannot be fetched: HF_HUB_OFFLINE is set")]
     Offline {
         /// The address.
         url: String,
     },
     /// No such file.
-    #[error("`{url}` does not exist (status 404): wrong repository, revision or file")]
+    #[error("`{url}` does not exist (status 404)")]
     NotFound {
         /// The address.
         url: String,
     },
     /// Not allowed.
-    #[error("`{url}` is not open to you (status {status}): accept its terms on the hub and set HF_TOKEN")]
+    #[error("access to `{url}` is denied (status {status})")]
     Forbidden {
         /// The address.
         url: String,
@@ -55,17 +55,14 @@ pub enum HubError {
         status: u16,
     },
     /// Every try failed.
-    #[error(
-        "`{url}` could not be fetched in {tries} tries; the last: {message}. What was received is kept: run the same \
-         command to continue. Without a network, put the file into a folder yourself and use --checkpoint FOLDER"
-    )]
+    #[error("`{url}` could not be fetched in {tries} tries")]
     GaveUp {
         /// The address.
         url: String,
         /// How often it was tried.
         tries: u32,
-        /// What the last try gave.
-        message: String,
+        /// Why the last try failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The bytes are not those that the hub states.
     #[error("`{url}` arrived damaged twice: {what} is {found}, expected {expected}; nothing was kept")]
@@ -80,7 +77,7 @@ pub enum HubError {
         expected: String,
     },
     /// Another process fetches the same file.
-    #[error("another process is fetching `{path}`: wait for it")]
+    #[error("another process is fetching `{path}`")]
     Busy {
         /// The unfinished file.
         path: PathBuf,

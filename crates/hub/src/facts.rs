@@ -36,7 +36,7 @@ pub(crate) async fn facts(settings: &HubSettings, url: &str, revision: &str) -> 
         let Some(next) = moved_to(&response) else { break };
         address = next.into();
     }
-    let what = "it has no usable etag, and is no redirect on the same host to one that has".to_owned();
+    let what = "it has no usable etag, and does not redirect to an answer on the same host that has one".to_owned();
     Err(HubError::Answer { url: url.to_owned(), what }.into())
 }
 

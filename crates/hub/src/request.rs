@@ -1,6 +1,6 @@
 //! One request and its tries: who gets the token, and which failures are worth another try.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect::Policy};
 
@@ -8,7 +8,7 @@ use crate::{error::HubError, settings::HubSettings};
 
 /// One try: worth another, or not.
 pub(crate) enum Failure {
-    Passing(String),
+    Passing(Box<dyn Error + Send + Sync>),
     Final(HubError),
 }
 
@@ -35,11 +35,11 @@ pub(crate) async fn retried<T>(
         match once().await {
             Ok(value) => return Ok(value),
             Err(Failure::Final(error)) => return Err(error),
-            Err(Failure::Passing(message)) if tries > settings.retries => {
-                return Err(HubError::GaveUp { url: url.to_owned(), tries, message });
+            Err(Failure::Passing(source)) if tries > settings.retries => {
+                return Err(HubError::GaveUp { url: url.to_owned(), tries, source });
             }
-            Err(Failure::Passing(message)) => {
-                tracing::debug!("{url}: {message}; trying again");
+            Err(Failure::Passing(cause)) => {
+                tracing::debug!("{url}: {}; trying again", with_causes(&*cause));
                 tokio::time::sleep(Duration::from_millis(settings.backoff_ms << (tries - 1).min(6))).await;
             }
         }
@@ -75,9 +75,9 @@ pub(crate) async fn send(url: &str, request: RequestBuilder) -> Result<Response,
     request.send().await.map_err(|error| {
         // A request that cannot be made, or that is sent in circles, fails the same way each time.
         if error.is_builder() || error.is_redirect() {
-            Failure::Final(HubError::Request { url: url.to_owned(), message: describe(&error) })
+            Failure::Final(HubError::Request { url: url.to_owned(), source: error })
         } else {
-            Failure::Passing(describe(&error))
+            Failure::Passing(error.into())
         }
     })
 }
@@ -88,14 +88,15 @@ pub(crate) fn refuse(url: &str, status: StatusCode) -> Result<(), Failure> {
         200..=299 => Ok(()),
         404 => Err(HubError::NotFound { url }.into()),
         401 | 403 => Err(HubError::Forbidden { url, status: status.as_u16() }.into()),
-        408 | 429 | 500..=599 => Err(Failure::Passing(format!("status {status}"))),
+        408 | 429 | 500..=599 => Err(Failure::Passing(format!("status {status}").into())),
         status => Err(HubError::Status { url, status }.into()),
     }
 }
 
-pub(crate) fn describe(error: &reqwest::Error) -> String {
+/// An error and its causes in one line.
+fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(inner) = cause {
         text = format!("{text}: {inner}");
         cause = inner.source();

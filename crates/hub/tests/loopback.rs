@@ -162,6 +162,12 @@ async fn fetch(settings: &HubSettings) -> Result<std::path::PathBuf, HubError> {
     fetch_file(settings, "org/model", "main", "open_clip_model.safetensors", &|_, _| {}).await
 }
 
+/// An error and its causes, as the command line prints them.
+fn told(error: &HubError) -> String {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
 #[tokio::test]
 async fn a_file_is_fetched_once_into_the_layout_of_huggingface_hub() {
     let (server, settings, _folder) = Server::start(Fault::None).await;
@@ -214,15 +220,15 @@ async fn what_is_not_there_or_not_open_says_so() {
     assert!(message.contains("404") && message.contains("org/model"), "{message}");
     assert_eq!(server.requests.load(Ordering::SeqCst), 1, "asking again would not help");
     let (_server, settings, _folder) = Server::start(Fault::Gated).await;
-    assert!(fetch(&settings).await.expect_err("gated").to_string().contains("HF_TOKEN"));
+    assert!(matches!(fetch(&settings).await, Err(HubError::Forbidden { status: 401 | 403, .. })));
 }
 
 #[tokio::test]
-async fn nobody_there_says_what_to_do() {
+async fn nobody_there_says_why() {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = HubSettings { retries: 1, ..settings_for("http://127.0.0.1:9", folder.path()) };
-    let message = fetch(&settings).await.expect_err("nobody").to_string();
-    assert!(message.contains("in 2 tries") && message.contains("--checkpoint"), "{message}");
+    let message = told(&fetch(&settings).await.expect_err("nobody"));
+    assert!(message.contains("in 2 tries") && message.to_lowercase().contains("connect"), "{message}");
 }
 
 #[tokio::test]
@@ -270,7 +276,8 @@ async fn what_another_try_does_not_mend_is_tried_once() {
     for settings in [scheme, token] {
         let error = fetch(&settings).await.expect_err("no request");
         assert!(matches!(error, HubError::Request { .. }), "{error}");
-        assert!(!error.to_string().contains("two"), "the token is not printed: {error}");
+        let told = told(&error);
+        assert!(!told.contains("two"), "the token is not printed: {told}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    error::Error,
     path::{Path, PathBuf},
 };
 
@@ -22,7 +23,7 @@ pub enum ImportError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// Not a CSV file.
-    #[error("`{path}`: {source}")]
+    #[error("`{path}` is not a readable CSV file")]
     Csv {
         /// The file.
         path: PathBuf,
@@ -30,12 +31,12 @@ pub enum ImportError {
         source: csv::Error,
     },
     /// Not a Parquet file.
-    #[error("`{path}` is not a readable Parquet file: {message}")]
+    #[error("`{path}` is not a readable Parquet file")]
     Parquet {
         /// The file.
         path: PathBuf,
         /// What the library said.
-        message: String,
+        source: Box<dyn Error + Send + Sync>,
     },
     /// A column is missing.
     #[error("`{path}` has no column `{column}`; labels have the columns model, layer, head, property")]
@@ -199,14 +200,14 @@ fn parquet_table(path: &Path) -> Result<Vec<Record>, ImportError> {
     use arrow_schema::DataType;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-    let failed = |message: String| ImportError::Parquet { path: path.to_owned(), message };
+    let failed = |source: Box<dyn Error + Send + Sync>| ImportError::Parquet { path: path.to_owned(), source };
     let file = fs_err::File::open(path)?.into_parts().0;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)
         .and_then(|builder| builder.build())
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(|error| failed(error.into()))?;
     let mut records = Vec::new();
     for batch in reader {
-        let batch = batch.map_err(|error| failed(error.to_string()))?;
+        let batch = batch.map_err(|error| failed(error.into()))?;
         require(path, |column| batch.column_by_name(column).is_some())?;
         let mut rows = vec![Record::new(); batch.num_rows()];
         for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {

@@ -72,9 +72,7 @@ impl Default for LexiconSettings {
 #[non_exhaustive]
 pub enum CategoriesError {
     /// The pool is untagged and there is nothing to tag it by.
-    #[error(
-        "the pool has no categories, and there are no category prompts to find them by: set `categories` in section [texts]"
-    )]
+    #[error("the pool has no categories, and there are no category prompts to find them by")]
     NoPrompts,
     /// A prompt without a category.
     #[error("category prompt {text:?} has no category")]
@@ -83,7 +81,7 @@ pub enum CategoriesError {
         text: String,
     },
     /// Embeddings of different models.
-    #[error("text embeddings have length {texts}, category prompts {prompts}: they are of different models")]
+    #[error("text embeddings have length {texts}, category prompts {prompts}: they come from different models")]
     Length {
         /// Length of the texts' embeddings.
         texts: usize,

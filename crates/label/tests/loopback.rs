@@ -15,7 +15,7 @@ use axum::{
     routing::post,
 };
 use futures::StreamExt;
-use headspan_artifacts::{HeadId, LabelRow, TextspanRow};
+use headspan_artifacts::{HeadId, LabelRow, TextspanRow, with_causes};
 use headspan_label::{
     HeadTexts, OpenAiSettings,
     openai::{self, OpenAiError, Prompts},
@@ -202,7 +202,7 @@ async fn passing_failures_are_tried_again() {
 async fn tries_are_bounded_and_a_refusal_is_final() {
     let (server, settings) = Server::start(&vec![Act::Status(503, None); 20]).await;
     let cache = tempfile::tempdir().expect("a folder");
-    let message = label(&settings, &heads(1), cache.path()).await.expect_err("gave up").to_string();
+    let message = with_causes(&label(&settings, &heads(1), cache.path()).await.expect_err("gave up"));
     assert!(message.contains("3 tries") && message.contains("503"), "{message}");
     assert_eq!(server.requests(), 3);
     let (server, settings) = Server::start(&[Act::Status(401, None)]).await;
@@ -350,8 +350,9 @@ async fn a_ceiling_stops_and_a_rerun_continues() {
     let (server, mut settings) = Server::start(&[]).await;
     settings.max_tokens = 500;
     let cache = tempfile::tempdir().expect("a folder");
-    let message = label(&settings, &heads(3), cache.path()).await.expect_err("too dear").to_string();
-    assert!(message.contains("max_tokens") && message.contains("continue"), "{message}");
+    let error = label(&settings, &heads(3), cache.path()).await.expect_err("too dear");
+    assert!(matches!(error, OpenAiError::Ceiling { key: "max_tokens", .. }), "{error}");
+    assert!(error.to_string().contains("all answers so far are kept"), "{error}");
     let spent = server.requests();
     assert_eq!(spent, 5, "110 tokens each, checked before every request");
     settings.max_tokens = 0;

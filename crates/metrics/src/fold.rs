@@ -7,12 +7,12 @@ use serde::Deserialize;
 #[non_exhaustive]
 pub enum SynonymsError {
     /// Not the expected TOML.
-    #[error("synonym table `{path}`: {message}")]
+    #[error("synonym table `{path}` cannot be used")]
     Toml {
         /// The file.
         path: String,
         /// What the TOML library said, with line and key.
-        message: String,
+        source: Box<toml::de::Error>,
     },
     /// One word under two names.
     #[error("synonym table `{path}`: `{word}` stands for both `{first}` and `{second}`")]
@@ -44,7 +44,7 @@ impl Synonyms {
     /// Parses a table `[synonyms]` of `name = ["other", …]`; `path` names it in errors.
     pub fn parse(path: &str, text: &str) -> Result<Self, SynonymsError> {
         let raw: RawSynonyms = toml::from_str(text)
-            .map_err(|error| SynonymsError::Toml { path: path.to_owned(), message: error.to_string() })?;
+            .map_err(|error| SynonymsError::Toml { path: path.to_owned(), source: Box::new(error) })?;
         let mut canonical: BTreeMap<String, String> = BTreeMap::new();
         for (name, others) in raw.synonyms {
             let name = normal_form(&name);

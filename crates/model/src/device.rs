@@ -3,7 +3,7 @@ use std::{fmt, panic, str::FromStr};
 use burn::tensor::{Device, DeviceKind, DeviceType, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{ClipError, Result};
+use crate::error::{ClipError, DeviceProblem, Result};
 
 /// Where the model runs: `auto`, `cpu`, `wgpu`, `cuda`, or with the number of one of several GPUs, `wgpu:1`, `cuda:3`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -179,10 +179,7 @@ fn open_cuda(number: usize) -> Result<OpenDevice> {
 
 #[cfg(not(feature = "cuda"))]
 fn open_cuda(number: usize) -> Result<OpenDevice> {
-    Err(ClipError::NoDevice {
-        wanted: DeviceChoice::Cuda(number).to_string(),
-        why: "this headspan was built without it; build with `--features cuda`".to_owned(),
-    })
+    Err(ClipError::NoDevice { wanted: DeviceChoice::Cuda(number).to_string(), source: DeviceProblem::NotBuiltIn })
 }
 
 fn open_listed(
@@ -190,7 +187,7 @@ fn open_listed(
     number: usize,
     list: impl FnOnce() -> Vec<Device> + panic::UnwindSafe,
 ) -> Result<OpenDevice> {
-    let missing = |why: &str| ClipError::NoDevice { wanted: choice.to_string(), why: why.to_owned() };
+    let missing = |source| ClipError::NoDevice { wanted: choice.to_string(), source };
     let opened = panic::catch_unwind(|| {
         let device = list().into_iter().nth(number)?;
         let one = burn::tensor::Tensor::<1>::from_data(TensorData::new(vec![1.0_f32], [1]), &device);
@@ -199,10 +196,8 @@ fn open_listed(
     });
     match opened {
         Ok(Some(device)) => Ok(OpenDevice { choice, device }),
-        Ok(None) => Err(missing(
-            "no such device was found; `headspan doctor` lists what is there, `--device cpu` works everywhere",
-        )),
-        Err(_panic) => Err(missing("its driver failed at the first operation; `--device cpu` works everywhere")),
+        Ok(None) => Err(missing(DeviceProblem::NotFound)),
+        Err(_panic) => Err(missing(DeviceProblem::DriverFailed)),
     }
 }
 

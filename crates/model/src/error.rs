@@ -20,7 +20,7 @@ pub enum ClipError {
         expected: &'static [&'static str],
     },
     /// A configuration is not the JSON that is expected.
-    #[error("`{path}` is not a CLIP configuration: {source}")]
+    #[error("`{path}` is not a CLIP configuration")]
     Config {
         /// The file.
         path: PathBuf,
@@ -37,6 +37,12 @@ pub enum ClipError {
         /// Why, or what is supported instead.
         why: &'static str,
     },
+    /// Weights in more than one file.
+    #[error("`{path}` is one of several files of a sharded checkpoint; the weights must be in one file")]
+    Sharded {
+        /// The file.
+        path: PathBuf,
+    },
     /// A configuration contradicts itself.
     #[error("`{path}`: {what}")]
     Inconsistent {
@@ -46,7 +52,7 @@ pub enum ClipError {
         what: String,
     },
     /// A safetensors file could not be opened.
-    #[error("`{path}` is not a readable safetensors file (truncated download? fetch it again): {source}")]
+    #[error("`{path}` is not a readable safetensors file")]
     Safetensors {
         /// The file.
         path: PathBuf,
@@ -54,7 +60,7 @@ pub enum ClipError {
         source: burn_store::SafetensorsStoreError,
     },
     /// A PyTorch file could not be opened.
-    #[error("`{path}` is not a readable PyTorch checkpoint (truncated download? fetch it again): {source}")]
+    #[error("`{path}` is not a readable PyTorch checkpoint")]
     Pytorch {
         /// The file.
         path: PathBuf,
@@ -69,24 +75,22 @@ pub enum ClipError {
         /// One line a tensor: its name, and both shapes where it is misshapen.
         problems: Vec<String>,
     },
-    /// A tensor's bytes could not be read.
-    #[error("tensor `{name}` of `{path}` could not be read: {message}")]
-    TensorData {
-        /// The file.
-        path: PathBuf,
-        /// The tensor's name in the file.
-        name: String,
-        /// What the reader said.
-        message: String,
-    },
     /// Weights could not be put into a file.
-    #[error("the weights cannot be saved: {message}")]
+    #[error("the weights cannot be saved")]
     Save {
-        /// What is wrong, with the tensor's name.
-        message: String,
+        /// What the safetensors library said.
+        source: safetensors::SafeTensorError,
+    },
+    /// A tensor could not be put into a file.
+    #[error("tensor `{tensor}` cannot be saved")]
+    SaveTensor {
+        /// The tensor's name in the file.
+        tensor: String,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A tokenizer file could not be read or used.
-    #[error("tokenizer `{path}`: {source}")]
+    #[error("tokenizer `{path}` cannot be used")]
     Tokenizer {
         /// The file.
         path: PathBuf,
@@ -132,7 +136,7 @@ pub enum ClipError {
     Precision {
         /// What was asked for.
         precision: Precision,
-        /// Why not, or what there is instead.
+        /// Why not.
         why: &'static str,
     },
     /// Pixels are not a whole number of images.
@@ -144,21 +148,36 @@ pub enum ClipError {
         image: usize,
     },
     /// The device asked for is not there.
-    #[error("device `{wanted}` is not available: {why}")]
+    #[error("device `{wanted}` is not available")]
     NoDevice {
         /// The device asked for.
         wanted: String,
-        /// Why, and what to do.
-        why: String,
+        /// Why.
+        source: DeviceProblem,
     },
     /// A device failed while reading results back.
-    #[error("the device failed while {doing}: {message}")]
+    #[error("the device failed while {doing}")]
     Device {
         /// What was under way.
         doing: &'static str,
         /// What Burn said.
-        message: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// Why a device is not available.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceProblem {
+    /// The program was built without the backend.
+    #[error("this headspan was built without it")]
+    NotBuiltIn,
+    /// The driver does not list it.
+    #[error("no such device was found")]
+    NotFound,
+    /// It cannot add two numbers.
+    #[error("its driver failed at the first operation")]
+    DriverFailed,
 }
 
 /// Result with [`ClipError`].

@@ -27,7 +27,7 @@ mod trace;
 pub use backends::cpu::{Calibration, CpuVision, InstructionSet};
 pub use checkpoint::{Checkpoint, CheckpointFiles, CheckpointLayout, SavedPrecision};
 pub use device::{DeviceChoice, DeviceDescription, OpenDevice, available_devices, open_device};
-pub use error::{ClipError, Result};
+pub use error::{ClipError, DeviceProblem, Result};
 pub use families::{
     FAMILIES, Family, ModelConfig, TextLimits, TextTower, VisionGeometry, VisionTower,
     clip::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig},

@@ -155,7 +155,7 @@ fn row_product(row: &[f32], matrix: &[f64], columns: usize) -> Vec<f64> {
 pub(crate) fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     let data = tensor
         .try_into_data()
-        .map_err(|error| ClipError::Device { doing: "reading weights back", message: format!("{error:?}") })?;
+        .map_err(|error| ClipError::Device { doing: "reading weights back", source: error.into() })?;
     data.try_into_vec::<f32>()
-        .map_err(|error| ClipError::Device { doing: "reading weights back", message: format!("{error:?}") })
+        .map_err(|error| ClipError::Device { doing: "reading weights back", source: error.into() })
 }

@@ -34,7 +34,7 @@ pub fn compare(settings: &Settings, page: Option<&Path>) -> Result<ComparedRuns>
     let all = RunDirectory::list(&settings.runs, Some(&settings.dataset))?;
     let (runs, without): (Vec<_>, Vec<_>) = all.into_iter().partition(|run| run.table(Table::Metrics).is_file());
     for run in &without {
-        tracing::warn!("`{}` has no metrics yet and is left out", run.id().model());
+        tracing::warn!("left out `{}`, which has no metrics yet", run.id().model());
     }
     for run in &runs {
         warn_of_unfinished(settings, run, None)?;
@@ -64,7 +64,7 @@ fn warn_of_settings(runs: &[RunDirectory]) -> Result<()> {
     }
     let Some((first, settings)) = found.first() else { return Ok(()) };
     for (other, _) in found.iter().filter(|(_, own)| own != settings) {
-        tracing::warn!("`{other}` was scored with other settings than `{first}`: run `headspan metrics` for both");
+        tracing::warn!("`{other}` was scored with other settings than `{first}`; run `headspan metrics` for both");
     }
     Ok(())
 }

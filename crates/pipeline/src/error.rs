@@ -62,7 +62,7 @@ pub enum PipelineError {
     Json(#[from] serde_json::Error),
 
     /// TEXTSPAN failed for a head.
-    #[error("head {head}")]
+    #[error("TEXTSPAN failed for head {head}")]
     Head {
         /// The head.
         head: headspan_artifacts::HeadId,
@@ -70,15 +70,15 @@ pub enum PipelineError {
         source: headspan_textspan::TextspanError,
     },
     /// The extraction of a model failed.
-    #[error("model `{model}`")]
+    #[error("the extraction of model `{model}` failed")]
     OfModel {
         /// Id of the model.
         model: String,
         /// Why.
-        source: headspan_extract::ExtractError,
+        source: Box<headspan_extract::ExtractError>,
     },
     /// The images of a run cannot be listed any more.
-    #[error("the images of `{run}`")]
+    #[error("the images of `{run}` cannot be listed")]
     RunImages {
         /// `dataset/model`.
         run: String,
@@ -86,7 +86,7 @@ pub enum PipelineError {
         source: headspan_images::DatasetError,
     },
     /// An image of a run cannot be had.
-    #[error("image `{image}`")]
+    #[error("image `{image}` cannot be read")]
     RunImage {
         /// Id of the image, or the path of a file.
         image: String,
@@ -94,7 +94,7 @@ pub enum PipelineError {
         source: Box<PipelineError>,
     },
     /// A built-in model cannot be put where it can be opened.
-    #[error("unpacking the built-in model `{model}`")]
+    #[error("the built-in model `{model}` cannot be unpacked")]
     Unpack {
         /// Its id.
         model: &'static str,
@@ -128,7 +128,7 @@ pub enum PipelineError {
         run: PathBuf,
     },
     /// The checkpoint folder is not there.
-    #[error("the checkpoint folder `{}` is not there", folder.display())]
+    #[error("the checkpoint folder `{}` cannot be opened", folder.display())]
     NoCheckpoint {
         /// The folder.
         folder: PathBuf,
@@ -151,7 +151,7 @@ pub enum PipelineError {
         /// Names of the files.
         expected: String,
         /// What the hub said of the first.
-        source: headspan_hub::HubError,
+        source: Box<headspan_hub::HubError>,
     },
     /// The weights of a run are of a model that is not known.
     #[error("the weights of `{model}` are not known")]

@@ -60,7 +60,7 @@ pub enum ModelError {
         known: String,
     },
     /// A model's file is broken.
-    #[error("`{}`", path.display())]
+    #[error("model file `{}` is not valid", path.display())]
     File {
         /// The file.
         path: PathBuf,

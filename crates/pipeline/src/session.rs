@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use headspan_artifacts::{RunDirectory, StageRecord};
+use headspan_artifacts::{RunDirectory, StageRecord, with_causes};
 use headspan_images::{Dataset, DatasetSettings, DecodeLimits, RgbImage8, decode_rgb};
 use headspan_model::{Checkpoint, LoadedModel, Tokenizer, open_device};
 use headspan_query::{AccessError, ColumnStore, ExploreModel, ExploreRun, ImageTrace, RunAccess, StoreBounds};
@@ -185,7 +185,7 @@ impl RunAccess for Session {
     }
 
     fn notices(&self) -> Vec<String> {
-        notices(&self.settings, self.run.directory()).unwrap_or_else(|error| vec![error.to_string()])
+        notices(&self.settings, self.run.directory()).unwrap_or_else(|error| vec![with_causes(&error)])
     }
 
     fn model(&self) -> Result<&ExploreModel, AccessError> {

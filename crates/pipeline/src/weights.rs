@@ -71,7 +71,7 @@ fn fetch_weights(model: &KnownModel, fetch: impl Fn(&str) -> Result<PathBuf, Hub
     }
     let (repository, expected) = (model.repository.clone(), model.weights.join(", "));
     Err(match missing {
-        Some(source) => PipelineError::NoWeights { repository, expected, source },
+        Some(source) => PipelineError::NoWeights { repository, expected, source: Box::new(source) },
         None => PipelineError::UnknownWeights { model: model.id.clone() },
     })
 }

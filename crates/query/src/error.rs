@@ -38,17 +38,17 @@ pub enum ExploreError {
         last: u32,
     },
     /// A property that no head has.
-    #[error("no head of the run `{run}` is labelled `{property}`; its properties are {known}")]
+    #[error("no head of the run `{run}` is labelled `{property}`; {}", properties(known))]
     NoProperty {
         /// The property asked for.
         property: String,
         /// The run.
         run: String,
         /// Properties that there are.
-        known: String,
+        known: Vec<String>,
     },
     /// A run without heads.
-    #[error("the run `{run}` holds no heads; run `headspan extract` for it")]
+    #[error("the run `{run}` has no heads")]
     Empty {
         /// The run.
         run: String,
@@ -62,14 +62,14 @@ pub enum ExploreError {
         run: String,
     },
     /// A class that no image has.
-    #[error("no image of the run `{run}` is of the class `{class}`")]
+    #[error("no image of the run `{run}` has the class `{class}`")]
     NoClass {
         /// The class.
         class: String,
         /// The run.
         run: String,
     },
-    /// A vector or number that is not what it has to be.
+    /// A vector or number that does not fit.
     #[error("{what}: {found}, expected {expected}")]
     Invalid {
         /// What it is.
@@ -80,19 +80,25 @@ pub enum ExploreError {
         expected: String,
     },
     /// A feature that is no direction: weights that are not finite, or a projection of zeros.
-    #[error(
-        "the model's feature of {what} is not a finite direction: look for numbers that are not finite in its weights"
-    )]
+    #[error("the model's feature of {what} is not a finite direction")]
     NoFeature {
         /// The image or text.
         what: String,
     },
     /// Parts of different shape.
-    #[error("the activations of `{run}` are not of one extraction; run `headspan extract` again")]
+    #[error("the activations of `{run}` come from different extractions")]
     MixedParts {
         /// The run.
         run: String,
     },
+}
+
+fn properties(known: &[String]) -> String {
+    if known.is_empty() {
+        "it has no labels yet".to_owned()
+    } else {
+        format!("its properties are {}", known.join(", "))
+    }
 }
 
 /// Result of this crate.

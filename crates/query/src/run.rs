@@ -229,9 +229,7 @@ impl ExploreRun {
                 let heads: BTreeSet<HeadId> = found.flat_map(|(_, heads)| heads).copied().collect();
                 let heads: Vec<HeadId> = heads.into_iter().filter(|head| self.readouts.contains_key(head)).collect();
                 if heads.is_empty() {
-                    let names: Vec<&str> = self.properties.keys().map(String::as_str).collect();
-                    let known =
-                        if names.is_empty() { "none yet (run `headspan label`)".to_owned() } else { names.join(", ") };
+                    let known = self.properties.keys().cloned().collect();
                     return Err(ExploreError::NoProperty { property: property.clone(), run: self.name(), known });
                 }
                 Ok(heads)

@@ -36,7 +36,7 @@ pub enum SceneError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// A picture that the PNG library would not write.
-    #[error("scene {index}: {source}")]
+    #[error("scene {index} cannot be written as PNG")]
     Png {
         /// Index of the scene.
         index: u64,
@@ -44,7 +44,7 @@ pub enum SceneError {
         source: png::EncodingError,
     },
     /// A table that could not be written.
-    #[error("writing `{path}`: {source}; the disk may be full")]
+    #[error("`{path}` cannot be written")]
     Parquet {
         /// The file.
         path: PathBuf,
@@ -52,13 +52,13 @@ pub enum SceneError {
         source: parquet::errors::ParquetError,
     },
     /// Images that are there already, which would count among the new ones.
-    #[error("`{folder}` is not empty: its images would be taken for new ones; choose another folder, or delete it")]
+    #[error("`{folder}` is not empty, and its images would count as new ones")]
     Taken {
         /// The folder of images.
         folder: PathBuf,
     },
     /// Pictures of a size that no picture of this world has.
-    #[error("pictures of {pixels} pixels cannot be drawn; choose 32 to 512")]
+    #[error("pictures of {pixels} pixels cannot be drawn: expected 32 to 512")]
     Pixels {
         /// What was asked for.
         pixels: u32,

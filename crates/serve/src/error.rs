@@ -3,18 +3,19 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use headspan_artifacts::ArtifactError;
+use headspan_artifacts::{ArtifactError, with_causes};
 use serde_json::json;
 
 use crate::{page_request::Form, pages::error_page};
-use headspan_query::AccessError;
-use headspan_query::{ExploreError, SelectionError};
+use headspan_query::{AccessError, ExploreError, SelectionError};
 
 /// What a client is told when there is no answer.
 #[derive(Debug)]
 pub(super) struct WebError {
     pub(super) status: StatusCode,
     pub(super) message: String,
+    /// What the log says instead, where a client is told less.
+    log: Option<String>,
     /// Whether a machine asked, which is told in JSON.
     pub(super) json: bool,
     /// Path and query of the page that asked, where it is another than the one that fails.
@@ -25,7 +26,7 @@ pub(super) struct WebError {
 
 impl WebError {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), json: false, back: None, run: None }
+        Self { status, message: message.into(), log: None, json: false, back: None, run: None }
     }
 
     /// The question itself is wrong.
@@ -36,6 +37,17 @@ impl WebError {
     /// There is no such thing.
     pub(super) fn absent(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// Something failed here that the question is not to blame for.
+    pub(super) fn failed(error: &dyn std::error::Error) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, with_causes(error))
+    }
+
+    /// With what the log says instead of the message.
+    pub(super) fn logged_as(mut self, log: String) -> Self {
+        self.log = Some(log);
+        self
     }
 
     /// In the form that the answer was wanted in, as far as an error has it.
@@ -60,7 +72,7 @@ impl WebError {
 impl IntoResponse for WebError {
     fn into_response(self) -> Response {
         if self.status.is_server_error() {
-            tracing::error!("{}: {}", self.status, self.message);
+            tracing::error!("{}: {}", self.status, self.log.as_ref().unwrap_or(&self.message));
         }
         if self.json {
             return (self.status, Json(json!({ "error": self.message, "status": self.status.as_u16() })))
@@ -97,19 +109,6 @@ impl From<AccessError> for WebError {
 
 impl From<SelectionError> for WebError {
     fn from(error: SelectionError) -> Self {
-        Self::question(error.to_string())
+        Self::question(with_causes(&error))
     }
-}
-
-/// An error and its causes in one line, a cause left out where the line already has it.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    for cause in std::iter::successors(error.source(), |cause| cause.source()) {
-        let cause = cause.to_string();
-        if !line.contains(&cause) {
-            line.push_str(": ");
-            line.push_str(&cause);
-        }
-    }
-    line
 }

@@ -7,6 +7,7 @@ use axum::{
     body::{Body, to_bytes},
     http::Request,
 };
+use headspan_artifacts::with_causes;
 use tower::ServiceExt;
 
 use crate::{app::Explorer, pages::OURS};
@@ -75,7 +76,7 @@ async fn get(router: &Router, page: &str) -> Result<Vec<u8>, ExportError> {
     let response = router.clone().oneshot(request).await.unwrap_or_else(|infallible| match infallible {});
     let status = response.status();
     let body = to_bytes(response.into_body(), LARGEST).await.map(|bytes| bytes.to_vec());
-    let body = body.unwrap_or_else(|error| error.to_string().into_bytes());
+    let body = body.unwrap_or_else(|error| with_causes(&error).into_bytes());
     if !status.is_success() {
         let message = between(&String::from_utf8_lossy(&body), "role=\"alert\">", "<").unwrap_or_default();
         return Err(ExportError::NoPage { page: page.to_owned(), status: status.as_u16(), message });

@@ -8,13 +8,13 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Redirect, Response},
 };
+use headspan_artifacts::with_causes;
 use headspan_images::{RgbImage8, probe_dimensions};
 
 use crate::{
     app::Shared,
     ask::{Fields, QueryInput},
     error::WebError,
-    error::with_causes,
     handlers::pixels,
     page_request::{Answer, PageRequest},
 };
@@ -65,7 +65,7 @@ pub(super) async fn uploaded(page: PageRequest) -> Answer {
 }
 
 fn encoded(image: &RgbImage8) -> Answer {
-    let bytes = png(image).map_err(|error| WebError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let bytes = png(image).map_err(|error| WebError::failed(&error))?;
     Ok(picture("image/png", bytes))
 }
 

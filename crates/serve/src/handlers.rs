@@ -46,7 +46,7 @@ pub(super) async fn head(page: PageRequest) -> Answer {
         let access = page.access()?;
         let HeadSelection::Head(head) = page.name("page").parse()? else {
             let shown: String = page.name("page").chars().take(40).collect();
-            return Err(WebError::absent(format!("`{shown}` is no head such as L3.H5")));
+            return Err(WebError::absent(format!("`{shown}` is not a head such as L3.H5")));
         };
         page.respond(&head_page(page, access.as_ref(), head)?)
     })
@@ -183,6 +183,6 @@ pub(super) fn pixels(shared: &Shared, access: &dyn RunAccess, asked: &QueryInput
             Ok(Arc::new(access.decode(&bytes)?))
         }
         QueryInput::Upload(name) => shared.uploads.find(name).ok_or_else(no_upload),
-        QueryInput::Text(_) => Err(WebError::question("an image is wanted, not a text")),
+        QueryInput::Text(_) => Err(WebError::question("expected an image, not a text")),
     }
 }

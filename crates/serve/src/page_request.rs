@@ -3,7 +3,7 @@ use std::{collections::HashMap, sync::Arc};
 use axum::{
     Json,
     extract::{FromRequestParts, OriginalUri, Path},
-    http::{StatusCode, header, request::Parts},
+    http::{header, request::Parts},
     response::{IntoResponse, Response},
 };
 use headspan_artifacts::parquet_bytes;
@@ -99,8 +99,7 @@ impl PageRequest {
                 if columns.is_empty() {
                     return Err(WebError::absent("there is no table here; ask a question first, or take the JSON"));
                 }
-                let bytes = parquet_bytes(columns)
-                    .map_err(|error| WebError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+                let bytes = parquet_bytes(columns).map_err(|error| WebError::failed(&error))?;
                 Ok(([(header::CONTENT_TYPE, "application/vnd.apache.parquet")], bytes).into_response())
             }
         }

@@ -45,11 +45,9 @@ impl Work {
                 Err(WebError::new(StatusCode::GATEWAY_TIMEOUT, message))
             }
             Ok(Err(panicked)) => {
-                tracing::error!("a question ended in a panic: {panicked}");
-                Err(WebError::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "the question could not be answered; the log says why",
-                ))
+                let message = "the question could not be answered; the log says why";
+                Err(WebError::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+                    .logged_as(format!("a question ended in a panic: {panicked}")))
             }
             Ok(Ok(answer)) => answer,
         }

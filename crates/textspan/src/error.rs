@@ -21,7 +21,7 @@ pub enum TextspanError {
         expected: usize,
     },
     /// A NaN or an infinity.
-    #[error("{what} is not finite at position {position}: the extraction is damaged, run it again")]
+    #[error("{what} is not finite at position {position}")]
     NotFinite {
         /// Which array.
         what: &'static str,

@@ -1,4 +1,5 @@
 use std::{
+    error::Error,
     io::Read,
     path::{Path, PathBuf},
 };
@@ -44,10 +45,10 @@ pub(crate) fn path_in(folder: &Path) -> PathBuf {
 impl Saved {
     /// Writes one file, so that no kill can part the weights from the optimiser's state.
     pub(crate) fn write(self, path: &Path) -> Result<()> {
-        let failed = |message: String| TrainError::Checkpoint { path: path.to_owned(), message };
-        let progress = serde_json::to_vec(&self.progress).map_err(|error| failed(error.to_string()))?;
-        let model = self.model.into_bytes().map_err(|error| failed(error.to_string()))?;
-        let optimizer = self.optimizer.into_bytes().map_err(|error| failed(error.to_string()))?;
+        let failed = |source: Box<dyn Error + Send + Sync>| TrainError::Checkpoint { path: path.to_owned(), source };
+        let progress = serde_json::to_vec(&self.progress).map_err(|error| failed(error.into()))?;
+        let model = self.model.into_bytes().map_err(|error| failed(error.into()))?;
+        let optimizer = self.optimizer.into_bytes().map_err(|error| failed(error.into()))?;
         let mut archive = tar::Builder::new(AtomicFile::create(path)?);
         for (name, bytes) in [
             (PROGRESS, &progress[..]),
@@ -68,23 +69,23 @@ impl Saved {
         if !path.is_file() {
             return Ok(None);
         }
-        let failed = |message: String| TrainError::Checkpoint { path: path.to_owned(), message };
+        let failed = |source: Box<dyn Error + Send + Sync>| TrainError::Checkpoint { path: path.to_owned(), source };
         let mut files = std::collections::BTreeMap::new();
-        for member in tar::Archive::new(fs::File::open(path)?).entries().map_err(|error| failed(error.to_string()))? {
-            let mut member = member.map_err(|error| failed(error.to_string()))?;
-            let name = member.path().map_err(|error| failed(error.to_string()))?.display().to_string();
+        for member in tar::Archive::new(fs::File::open(path)?).entries().map_err(|error| failed(error.into()))? {
+            let mut member = member.map_err(|error| failed(error.into()))?;
+            let name = member.path().map_err(|error| failed(error.into()))?.display().to_string();
             let mut bytes = Vec::new();
-            member.read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
+            member.read_to_end(&mut bytes).map_err(|error| failed(error.into()))?;
             files.insert(name, bytes);
         }
-        let mut take = |name: &str| files.remove(name).ok_or_else(|| failed(format!("it lacks {name}")));
-        let record = |error: &dyn std::fmt::Display| failed(error.to_string());
+        let mut take = |name: &str| files.remove(name).ok_or_else(|| failed(format!("it lacks {name}").into()));
         Ok(Some(Self {
-            progress: serde_json::from_slice(&take(PROGRESS)?).map_err(|error| record(&error))?,
-            model: ModuleRecord::from_bytes(Bytes::from_bytes_vec(take(MODEL)?)).map_err(|error| record(&error))?,
+            progress: serde_json::from_slice(&take(PROGRESS)?).map_err(|error| failed(error.into()))?,
+            model: ModuleRecord::from_bytes(Bytes::from_bytes_vec(take(MODEL)?))
+                .map_err(|error| failed(error.into()))?,
             optimizer: OptimizerRecord::from_bytes(Bytes::from_bytes_vec(take(OPTIMIZER)?))
-                .map_err(|error| record(&error))?,
-            tokenizer: String::from_utf8(take(TOKENIZER)?).map_err(|error| record(&error))?,
+                .map_err(|error| failed(error.into()))?,
+            tokenizer: String::from_utf8(take(TOKENIZER)?).map_err(|error| failed(error.into()))?,
         }))
     }
 }

@@ -19,9 +19,7 @@ pub enum TrainError {
         what: String,
     },
     /// A model to begin with that is not of the recipe's architecture.
-    #[error(
-        "`{path}` says {key} = {found}, the recipe gives {expected}; change the recipe, or `begin_with` another model"
-    )]
+    #[error("`{path}` says {key} = {found}, the recipe gives {expected}")]
     OtherModel {
         /// The model's configuration.
         path: PathBuf,
@@ -33,16 +31,13 @@ pub enum TrainError {
         expected: String,
     },
     /// The tokenizers library failed while learning the merges.
-    #[error("the tokenizer cannot be trained: {source}")]
+    #[error("the tokenizer cannot be trained")]
     Tokenizer {
         /// What the library said.
         source: tokenizers::Error,
     },
     /// A checkpoint of another recipe.
-    #[error(
-        "`{path}` was trained by another recipe (it differs in {key}); train into another folder, or remove this one to \
-         start anew"
-    )]
+    #[error("`{path}` was trained with another recipe (it differs in {key})")]
     OtherRecipe {
         /// The checkpoint.
         path: PathBuf,
@@ -50,15 +45,15 @@ pub enum TrainError {
         key: String,
     },
     /// A checkpoint that cannot be read.
-    #[error("`{path}` is not a readable training checkpoint ({message}); remove it to start anew")]
+    #[error("`{path}` is not a readable training checkpoint")]
     Checkpoint {
         /// The checkpoint.
         path: PathBuf,
         /// What is wrong.
-        message: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The training curve could not be written.
-    #[error("writing `{path}`: {source}; the disk may be full")]
+    #[error("`{path}` cannot be written")]
     Curve {
         /// The file.
         path: PathBuf,
@@ -66,26 +61,23 @@ pub enum TrainError {
         source: parquet::errors::ParquetError,
     },
     /// The loss is no longer a number.
-    #[error("the loss of step {step} is {loss}; lower `learning_rate` or lengthen `warmup_steps`")]
+    #[error("the loss of step {step} is {loss}")]
     Diverged {
         /// The step.
         step: u64,
         /// Its loss.
         loss: f32,
     },
-    /// Trained weights that no file can give back.
+    /// Trained weights that float16 cannot hold.
     #[error(
-        "the trained weights are not finite in float16: tensor `{tensor}` has a value that is no number or beyond 65,504, so \
-         no model was written; lower `learning_rate` or lengthen `warmup_steps`"
+        "the trained weights are not finite in float16: tensor `{tensor}` has a value that is NaN or beyond 65,504; no model was written"
     )]
     Weights {
         /// First tensor with such a value.
         tensor: String,
     },
     /// Features that point nowhere, so that nothing is nearest to them.
-    #[error(
-        "the model's {what} features are not finite or all zero (norm {norm}); its weights may hold NaN or be damaged"
-    )]
+    #[error("the model's {what} features are not finite or all zero (norm {norm})")]
     Features {
         /// Of images or of texts.
         what: &'static str,
@@ -93,12 +85,12 @@ pub enum TrainError {
         norm: f32,
     },
     /// A value that the device did not give back.
-    #[error("the device did not give back {what}: {message}")]
+    #[error("{what} could not be read back from the device")]
     Device {
         /// Which value.
         what: &'static str,
         /// What the device said.
-        message: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 

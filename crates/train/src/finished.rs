@@ -10,7 +10,7 @@ const EXPONENT: u16 = 0x7c00;
 
 /// Errors if a value of these float16 safetensors is not finite.
 pub(crate) fn finite(file: &[u8]) -> Result<()> {
-    let failed = |error: SafeTensorError| TrainError::Clip(ClipError::Save { message: error.to_string() });
+    let failed = |error: SafeTensorError| TrainError::Clip(ClipError::Save { source: error });
     let tensors = SafeTensors::deserialize(file).map_err(failed)?;
     let mut names = tensors.names();
     names.sort_unstable();

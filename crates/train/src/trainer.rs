@@ -242,25 +242,21 @@ fn position_embedding(grid: usize, width: usize) -> Vec<f32> {
 fn vocabulary_size(json: &str, path: &Path) -> Result<usize> {
     json.parse::<tokenizers::Tokenizer>()
         .map(|tokenizer| tokenizer.get_vocab_size(true))
-        .map_err(|source| TrainError::Checkpoint { path: path.to_owned(), message: source.to_string() })
+        .map_err(|source| TrainError::Checkpoint { path: path.to_owned(), source })
 }
 
 fn scalar(tensor: Tensor<1>, what: &'static str) -> Result<f32> {
-    let values: Vec<f32> = tensor
-        .into_data()
-        .try_into_vec()
-        .map_err(|error| TrainError::Device { what, message: format!("{error:?}") })?;
-    values.first().copied().ok_or(TrainError::Device { what, message: "no value".to_owned() })
+    let values: Vec<f32> =
+        tensor.into_data().try_into_vec().map_err(|error| TrainError::Device { what, source: error.into() })?;
+    values.first().copied().ok_or_else(|| TrainError::Device { what, source: "it returned no value".into() })
 }
 
 /// Share of rows whose largest value stands on the diagonal.
 fn accuracy(logits: Tensor<2>) -> Result<f32> {
     let [count, _] = logits.dims();
     let what = "the similarities";
-    let values: Vec<f32> = logits
-        .into_data()
-        .try_into_vec()
-        .map_err(|error| TrainError::Device { what, message: format!("{error:?}") })?;
+    let values: Vec<f32> =
+        logits.into_data().try_into_vec().map_err(|error| TrainError::Device { what, source: error.into() })?;
     let right = values
         .chunks_exact(count)
         .enumerate()

@@ -10,7 +10,7 @@ pub(crate) type Result<T> = std::result::Result<T, SourceError>;
 pub(crate) enum SourceError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    #[error("`{}` is not a category file: {source}", file.display())]
+    #[error("`{}` is not a category file", file.display())]
     Toml { file: PathBuf, source: Box<toml::de::Error> },
     #[error("`{}` holds no `.toml` file; expected one per category", folder.display())]
     Empty { folder: PathBuf },
@@ -20,13 +20,18 @@ pub(crate) enum SourceError {
     PromptCount { file: String, found: usize },
     #[error("`{file}`: the list `{list}` in the file's `words` is used by no group; remove it or use it")]
     UnusedFileList { file: String, list: String },
-    #[error("`{file}`, group {group}: {fault}")]
-    Group { file: String, group: usize, fault: Fault },
+    #[error("`{file}`, group {group}")]
+    Group {
+        file: String,
+        group: usize,
+        #[source]
+        fault: Fault,
+    },
     #[error("`{text}` stands in `{first}` and in `{second}`; keep one of them")]
     Duplicate { text: String, first: String, second: String },
     #[error("README.md lacks the line `{marker}`, which the table of counts needs")]
     Marker { marker: &'static str },
-    #[error("cannot write CSV: {0}")]
+    #[error("cannot write CSV")]
     Csv(#[from] csv::Error),
 }
 

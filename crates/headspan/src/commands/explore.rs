@@ -17,6 +17,7 @@ use crate::{
         run::{demo, existing_run, is_demo},
         settings,
     },
+    hints::{Hinted, report},
 };
 
 /// Serves the explorer until it is interrupted.
@@ -42,9 +43,8 @@ pub(crate) fn explore(arguments: &ExploreArgs, quiet: bool) -> Result<()> {
     let router = explorer.router();
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(arguments.listen).await;
-        let listener = listener.with_context(|| {
-            format!("listening on {} (another program may; choose --listen ADDRESS:PORT)", arguments.listen)
-        })?;
+        let taken = || Hinted::new(format!("cannot listen on {}", arguments.listen), "choose --listen ADDRESS:PORT");
+        let listener = listener.with_context(taken)?;
         tracing::info!("{shown} runs; Ctrl-C ends");
         print(&format!("http://{}/", listener.local_addr()?))?;
         axum::serve(listener, router).with_graceful_shutdown(interrupted()).await.context("the server stopped")
@@ -95,12 +95,13 @@ fn sessions(arguments: &ExploreArgs, own: &Settings) -> Result<Vec<Arc<dyn RunAc
         match Session::open(run, own.clone(), Arc::clone(&registry), &store) {
             Ok(session) => sessions.push(Arc::new(session)),
             // One run that is not ready must not hide the others; a run that was named must be there.
-            Err(error) if models.is_empty() => tracing::warn!("`{name}` is left out: {error:#}"),
+            Err(error) if models.is_empty() => tracing::warn!("left out `{name}`: {}", report(&error.into())),
             Err(error) => return Err(error.into()),
         }
     }
     if sessions.is_empty() {
-        anyhow::bail!("no run of `{}` is finished; `headspan status` says what is missing", own.dataset);
+        let message = format!("no run of `{}` is finished", own.dataset);
+        return Err(Hinted::new(message, "`headspan status` says what is missing").into());
     }
     Ok(sessions)
 }

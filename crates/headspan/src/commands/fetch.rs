@@ -16,7 +16,7 @@ pub(crate) fn fetch(names: &[String], configs: &Path, quiet: bool) -> Result<()>
             print(&fetch_descriptions(&progress)?.display().to_string())?;
             continue;
         }
-        for model in registry.resolve(name).map_err(|error| UsageError(error.to_string()))? {
+        for model in registry.resolve(name).map_err(UsageError::of)? {
             let files = fetch_model(&model, &progress)?;
             for path in [files.config, files.weights, files.tokenizer] {
                 print(&path.display().to_string())?;

@@ -29,12 +29,23 @@ use headspan_artifacts::RunId;
 
 use headspan_pipeline::{ModelChoice, ModelSource, Registry, Settings, SettingsFiles, Wanted, demo::BuiltInModel};
 
-use crate::cli::{Cli, Command, DEFAULT_CONFIGS, PipelineArgs};
+use crate::{
+    cli::{Cli, Command, DEFAULT_CONFIGS, PipelineArgs},
+    hints::Hinted,
+};
 
 /// Wrong usage that only shows once files are read: exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct UsageError(pub(crate) String);
+
+impl UsageError {
+    /// Wrong usage that a library found, which is kept as the cause.
+    pub(crate) fn of<E: std::error::Error + Send + Sync + 'static>(error: E) -> anyhow::Error {
+        let usage = Self(error.to_string());
+        anyhow::Error::from(error).context(usage)
+    }
+}
 
 /// Runs a command.
 pub(crate) fn run(cli: Cli) -> Result<()> {
@@ -127,7 +138,7 @@ pub(crate) fn choices(names: &[String], settings: &Settings, registry: &Registry
             choices.push(ModelChoice { id: name.clone(), source: ModelSource::Folder(model.unpack(&settings.runs)?) });
             continue;
         }
-        for model in registry.resolve(name).map_err(|error| UsageError(error.to_string()))? {
+        for model in registry.resolve(name).map_err(UsageError::of)? {
             choices.push(ModelChoice { id: model.id.clone(), source: ModelSource::Hub(Box::new(model)) });
         }
     }
@@ -138,10 +149,12 @@ fn folder_name(folder: &Path) -> Result<String> {
     let whole = fs_err::canonicalize(folder).context("the checkpoint folder of --checkpoint is not there")?;
     let name = whole.file_name().and_then(|name| name.to_str());
     let usable = name.filter(|name| RunId::new("any", name).is_ok()).map(str::to_owned);
-    usable.with_context(|| {
+    let unusable = || {
         let folder = folder.display();
-        format!("`{folder}` has no name that could be a model's id; give one: `headspan run-all NAME --checkpoint {folder:?}`")
-    })
+        let message = format!("the name of `{folder}` cannot be a model's id");
+        Hinted::new(message, format!("give one: `headspan run-all NAME --checkpoint \"{folder}\"`"))
+    };
+    Ok(usable.ok_or_else(unusable)?)
 }
 
 /// Writes data to stdout; a closed pipe (`| head`) is not an error.

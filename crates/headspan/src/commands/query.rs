@@ -60,7 +60,7 @@ fn open(run: &RunArgs) -> Result<Session> {
 }
 
 fn selection(text: &str) -> Result<HeadSelection> {
-    Ok(text.parse().map_err(|error: headspan_query::SelectionError| UsageError(error.to_string()))?)
+    text.parse().map_err(UsageError::of)
 }
 
 /// Where an image stands: by id, or `#index`.

@@ -13,6 +13,7 @@ use headspan_pipeline::{
 use crate::{
     cli::PipelineArgs,
     commands::{UsageError, choices, compare::compare, print, registry, settings},
+    hints::{Hinted, report},
     progress::Terminal,
 };
 
@@ -35,7 +36,7 @@ pub(crate) fn run(names: &[String], arguments: &PipelineArgs, wanted: Wanted, qu
             }
             Err(error) if chosen.len() == 1 => return Err(error.into()),
             Err(error) => {
-                tracing::error!("{}: {:#}", choice.id, anyhow::Error::from(error));
+                tracing::error!("{}: {}", choice.id, report(&error.into()));
                 failures.push(choice.id.clone());
             }
         }
@@ -101,7 +102,8 @@ pub(crate) fn stage(names: &[String], arguments: &PipelineArgs, stage: &'static 
     let common = settings(arguments, None)?;
     let runs = RunDirectory::list(&common.runs, Some(&common.dataset))?;
     if runs.is_empty() {
-        anyhow::bail!("no runs in `{}/{}`: run `headspan extract` first", common.runs.display(), common.dataset);
+        let message = format!("no runs in `{}/{}`", common.runs.display(), common.dataset);
+        return Err(Hinted::new(message, "run `headspan extract` first").into());
     }
     let found: Vec<ModelChoice> = runs.iter().map(|run| ModelChoice::by_run(run.id().model())).collect();
     each(&found, arguments, stage, quiet)

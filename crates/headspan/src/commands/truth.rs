@@ -16,15 +16,18 @@ use crate::{
 };
 use headspan_pipeline::synonyms;
 
-/// Holds a run over rendered scenes against what is true of them: what ablation of a property's heads costs, and which
+use crate::hints::Hinted;
+
+/// Compares a run over rendered scenes with the true attributes: what ablation of a property's heads costs, and which
 /// attribute explains each head.
 pub(crate) fn truth(arguments: &TruthArgs) -> Result<()> {
     share("correlation", arguments.correlation as f32)?;
     let own = settings(&arguments.pipeline, None)?;
     let run = existing_run(&own, &arguments.model)?;
     let table = AttributeTable::read(&arguments.attributes, &categories())?;
-    let labels: Vec<LabelRow> = read_rows(&run.table(RunTable::Labels))
-        .with_context(|| format!("`{}` has no labels yet: run `headspan run-all`", run.path().display()))?;
+    let labels: Vec<LabelRow> = read_rows(&run.table(RunTable::Labels)).with_context(|| {
+        Hinted::new(format!("`{}` has no labels yet", run.path().display()), "run `headspan run-all`")
+    })?;
     let responses = Responses::read(&run, &prompts())?;
     let (known, images) = (table.known(&responses.image_ids), responses.image_ids.len());
     if known == 0 {
@@ -32,7 +35,7 @@ pub(crate) fn truth(arguments: &TruthArgs) -> Result<()> {
     }
     if known < images {
         let path = arguments.attributes.display();
-        tracing::warn!("`{path}` tells of {known} of the run's {images} images; the others are left out");
+        tracing::warn!("left out {} of the run's {images} images, which `{path}` does not list", images - known);
     }
     let settings = AblationSettings { permutations: arguments.permutations, ..AblationSettings::default() };
     let synonyms = synonyms(&own)?;

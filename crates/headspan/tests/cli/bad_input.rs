@@ -37,7 +37,10 @@ fn checkpoints_that_cannot_be_used() -> Outcome {
     let weights = world.path("tiny/open_clip_model.safetensors");
     let bytes = fs::read(&weights)?;
     fs::write(&weights, &bytes[..bytes.len() / 2])?;
-    assert_says(&failing(world.run_all("runs"), 1)?, &["open_clip_model.safetensors", "truncated"]);
+    assert_says(
+        &failing(world.run_all("runs"), 1)?,
+        &["open_clip_model.safetensors", "hint: if the file is truncated, fetch it again"],
+    );
     fs::remove_file(&weights)?;
     assert_says(&failing(world.run_all("runs"), 1)?, &["tiny` has no weights", "open_clip_model.safetensors"]);
     let config = world.path("tiny/open_clip_config.json");
@@ -47,11 +50,14 @@ fn checkpoints_that_cannot_be_used() -> Outcome {
     assert_says(&message, &["`visual.proj` has shape [16, 12], the configuration expects [16, 13]"]);
     let mut command = world.bare();
     command.args(["run-all", "ViT-B-32_openai", "--images", "images"]);
-    assert_says(&failing(command, 1)?, &["is not fetched", "headspan fetch ViT-B-32_openai"]);
+    assert_says(&failing(command, 1)?, &["is not fetched", "hint: run `headspan fetch ViT-B-32_openai`"]);
     fs::rename(world.path("tiny"), world.path("my clip"))?;
     let mut command = world.bare();
     command.args(["run-all", "--checkpoint", "my clip", "--images", "images"]);
-    assert_says(&failing(command, 1)?, &["run-all NAME --checkpoint \"my clip\""]);
+    assert_says(
+        &failing(command, 1)?,
+        &["my clip` cannot be a model's id", "hint: give one: `headspan run-all NAME --checkpoint \"my clip\"`"],
+    );
     Ok(())
 }
 
@@ -101,7 +107,7 @@ fn one_class_only_is_said() -> Outcome {
     let world = World::new(1)?;
     fs::copy(world.path("images/even/00000.png"), world.path("images/even/again.png"))?;
     let log = stderr_of(&world.run_all("runs").output()?, 0);
-    assert_says(&log, &["all 2 images are of the one class `even`"]);
+    assert_says(&log, &["all 2 images have the same class, `even`"]);
     Ok(())
 }
 
@@ -143,7 +149,7 @@ fn two_runs_on_one_directory() -> Outcome {
     let run = headspan_artifacts::RunDirectory::create(&world.path("runs"), &id)?;
     let held = run.lock()?;
     let message = failing(world.run_all("runs"), 1)?;
-    assert_says(&message, &["another headspan", &std::process::id().to_string(), "wait for it"]);
+    assert_says(&message, &["another headspan", &std::process::id().to_string(), "hint: wait for it"]);
     drop(held);
     stderr_of(&world.run_all("runs").output()?, 0);
     Ok(())

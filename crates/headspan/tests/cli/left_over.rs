@@ -89,7 +89,7 @@ fn a_lost_part_is_noticed_and_extracted_again() -> Outcome {
         query.args(["--heads", "L2", "--image", "#0"]);
         for command in [&mut export(), &mut query] {
             let said = stderr_of(&command.output()?, 1);
-            assert!(said.contains("part-00001") || said.contains("activations are of 4 images"), "{said}");
+            assert!(said.contains("part-00001") || said.contains("activations cover 4 images"), "{said}");
         }
         stderr_of(&run().output()?, 0);
         assert_eq!(world.artifacts("runs")?, whole);
@@ -131,7 +131,7 @@ fn a_strict_run_does_not_pass_over_what_was_skipped_before() -> Outcome {
     let world = World::new(3)?;
     fs::write(world.path("images/even/text.png"), "not an image")?;
     stderr_of(&world.run_all("runs").output()?, 0);
-    let says = |log: &str| assert!(log.contains("even/text.png") && log.contains("--strict"), "{log}");
+    let says = |log: &str| assert!(log.contains("even/text.png") && log.contains("hint: without `--strict`"), "{log}");
     says(&stderr_of(&world.run_all("runs").arg("--strict").output()?, 1));
     fs::remove_file(world.run_folder("runs").join("stages/images.json"))?;
     says(&stderr_of(&world.run_all("runs").arg("--strict").output()?, 1));

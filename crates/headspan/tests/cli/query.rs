@@ -147,7 +147,7 @@ fn questions_that_have_no_answer_say_so() -> Outcome {
         (&["neighbours", "--heads", "all"], 2, "ask with one of --image ID"),
         (&["neighbours", "--heads", "", "--image", "#0"], 2, "selects no heads"),
         (&["neighbours", "--heads", "all", "--text", " "], 2, "an empty text"),
-        (&["neighbours", "--heads", "all", "--image", "#0", "--class", "zebra"], 1, "of the class `zebra`"),
+        (&["neighbours", "--heads", "all", "--image", "#0", "--class", "zebra"], 1, "has the class `zebra`"),
         (&["segment", "--image", "#0", "--text", "a cat", "--opacity", "7"], 2, "expected 0 to 1"),
         (&["segment", "--file", "pool.csv", "--text", "a cat"], 1, "pool.csv"),
         (&["extremes", "--head", "L2"], 2, "`L2` is not one head"),
@@ -162,7 +162,9 @@ fn questions_that_have_no_answer_say_so() -> Outcome {
     // Images that moved are asked for, and images that are others are refused.
     fs::rename(world.path("images"), world.path("moved"))?;
     let segment = ["segment", "--image", "#0", "--text", "a cat"];
-    assert!(stderr_of(&query(&world, &segment).output()?, 1).contains("give --images PATH"));
+    assert!(
+        stderr_of(&query(&world, &segment).output()?, 1).contains("hint: if the images have moved, give --images PATH")
+    );
     let moved = world.path("moved").display().to_string();
     stderr_of(&query(&world, &[&segment[..], &["--images", &moved]].concat()).output()?, 0);
     fs::remove_file(world.path("moved/odd/00001.png"))?;

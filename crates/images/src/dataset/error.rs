@@ -21,10 +21,10 @@ pub enum DatasetError {
         /// What was odd.
         warnings: Vec<String>,
     },
-    /// A path with braces that is neither there nor a pattern.
+    /// A path with braces that neither exists nor is a pattern.
     #[error(
-        "`{path}` does not exist and is no pattern: {message}; a pattern has one range of numbers in the file's name, as \
-         `train-{{000..009}}.tar` or `train-{{000..009}}.parquet`; for other choices, put the shards into a folder"
+        "`{path}` does not exist and is not a pattern: {message}; a pattern has one range of numbers in the file's name, as in \
+         `train-{{000..009}}.tar` or `train-{{000..009}}.parquet`"
     )]
     Pattern {
         /// The path.
@@ -32,7 +32,7 @@ pub enum DatasetError {
         /// What is not understood.
         message: &'static str,
     },
-    /// A file that is no data set.
+    /// A file that is not a data set.
     #[error(
         "`{path}` is not a data set: expected a folder of images, a .csv or .parquet manifest, or .tar or .parquet shards"
     )]
@@ -58,6 +58,26 @@ pub enum DatasetError {
         /// What is wrong.
         message: String,
     },
+    /// A number in a column of classes that is not whole.
+    #[error("`{path}`, row {row}: the number in column `{column}` is not whole, so it is not a class")]
+    FractionalClass {
+        /// The file.
+        path: PathBuf,
+        /// Row, from 1.
+        row: u64,
+        /// The column.
+        column: String,
+    },
+    /// A number in a column of classes that no class can have.
+    #[error("`{path}`, row {row}: the number in column `{column}` is too large for a class")]
+    ClassTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Row, from 1.
+        row: u64,
+        /// The column.
+        column: String,
+    },
     /// A table has no such column.
     #[error("`{path}` has no column `{column}`; it has {}", found.join(", "))]
     NoColumn {
@@ -81,7 +101,7 @@ pub enum DatasetError {
         expected: &'static str,
     },
     /// A CSV file that cannot be parsed.
-    #[error("`{path}`: {source}")]
+    #[error("`{path}` is not a readable CSV file")]
     Csv {
         /// The file.
         path: PathBuf,
@@ -89,7 +109,7 @@ pub enum DatasetError {
         source: csv::Error,
     },
     /// A Parquet file that cannot be read.
-    #[error("`{path}` is not a readable Parquet file: {source}")]
+    #[error("`{path}` is not a readable Parquet file")]
     Parquet {
         /// The file.
         path: PathBuf,
@@ -97,7 +117,7 @@ pub enum DatasetError {
         source: parquet::errors::ParquetError,
     },
     /// A tar shard that ends early or is not a tar.
-    #[error("shard `{path}` is damaged after {images} images, at byte {offset}: {source}")]
+    #[error("shard `{path}` is damaged after {images} images, at byte {offset}")]
     Shard {
         /// The shard.
         path: PathBuf,
@@ -109,19 +129,18 @@ pub enum DatasetError {
         source: std::io::Error,
     },
     /// A class file for images without classes.
-    #[error("`{classes}` lists classes, but no image of `{path}` has one; {}, or give no class file", hint)]
+    #[error("`{classes}` lists classes, but no image of `{path}` has one")]
     NoClasses {
         /// The data set.
         path: PathBuf,
         /// The class file.
         classes: PathBuf,
-        /// How images of this kind of data set get classes.
-        hint: &'static str,
+        /// What the data set is read as, which says how its images would get classes.
+        format: &'static str,
     },
     /// Two shards whose class numbers mean different classes.
     #[error(
-        "`{other}` names the classes of column `{column}` otherwise than `{first}`, so that their numbers mean different \
-         classes; write both with one list, or read them as two data sets"
+        "`{other}` and `{first}` name the classes of column `{column}` differently, so their numbers mean different classes"
     )]
     ClassNames {
         /// The first shard that names classes.
@@ -159,10 +178,10 @@ pub enum ReadError {
         limit: u64,
     },
     /// A row of a Parquet shard cannot be read.
-    #[error("the Parquet row cannot be read: {message}")]
+    #[error("the Parquet row cannot be read")]
     Parquet {
         /// What the library said.
-        message: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A row without bytes.
     #[error("the row holds no image bytes")]

@@ -163,7 +163,7 @@ impl Dataset {
         if self.image_classes.known().iter().any(|class| class.id.is_some()) {
             return Ok(());
         }
-        Err(DatasetError::NoClasses { path: settings.path.clone(), classes, hint: self.format.class_hint })
+        Err(DatasetError::NoClasses { path: settings.path.clone(), classes, format: self.format.name })
     }
 
     /// Keeps the images of the sample and the limit alone.
@@ -185,7 +185,7 @@ impl Dataset {
             && all > 1
         {
             warnings.push(format!(
-                "all {with_class} images are of the one class `{class}`; is the folder one level too deep?"
+                "all {with_class} images have the same class, `{class}`; is the folder one level too deep?"
             ));
         }
         if with_class > 0 && with_class < all {

@@ -77,10 +77,10 @@ pub fn decode_rgb(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage8, Imag
         Format::WebP => webp(bytes, limits),
     }));
     let image = decoded.unwrap_or_else(|_panic| {
-        Err(ImageError::Corrupt { format: format.name(), message: "the decoder panicked".to_owned() })
+        Err(ImageError::Corrupt { format: format.name(), source: "the decoder panicked".into() })
     })?;
     if image.width == 0 || image.height == 0 || image.data.len() != 3 * image.width as usize * image.height as usize {
-        return Err(ImageError::Corrupt { format: format.name(), message: "it has no pixels".to_owned() });
+        return Err(ImageError::Corrupt { format: format.name(), source: "it has no pixels".into() });
     }
     Ok(image)
 }
@@ -112,14 +112,13 @@ fn within(width: u32, height: u32, limits: &DecodeLimits) -> Result<(), ImageErr
 }
 
 fn jpeg(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage8, ImageError> {
-    let corrupt =
-        |error: zune_jpeg::errors::DecodeErrors| ImageError::Corrupt { format: "JPEG", message: error.to_string() };
+    let corrupt = |error: zune_jpeg::errors::DecodeErrors| ImageError::Corrupt { format: "JPEG", source: error.into() };
     let options = DecoderOptions::default().set_max_width(usize::from(u16::MAX)).set_max_height(usize::from(u16::MAX));
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(corrupt)?;
     let info = decoder
         .info()
-        .ok_or_else(|| ImageError::Corrupt { format: "JPEG", message: "it has no frame header".to_owned() })?;
+        .ok_or_else(|| ImageError::Corrupt { format: "JPEG", source: "it has no frame header".into() })?;
     let (width, height) = (u32::from(info.width), u32::from(info.height));
     within(width, height, limits)?;
     if !has_end_of_image(bytes) {
@@ -209,13 +208,12 @@ fn png(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage8, ImageError> {
     Ok(RgbImage8 { width: frame.width, height: frame.height, data })
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 fn png_error(error: png::DecodingError) -> ImageError {
     match &error {
         png::DecodingError::IoError(source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
             ImageError::Truncated { format: "PNG", message: "the file ends before the image does".to_owned() }
         }
-        _ => ImageError::Corrupt { format: "PNG", message: error.to_string() },
+        _ => ImageError::Corrupt { format: "PNG", source: error.into() },
     }
 }
 
@@ -224,7 +222,7 @@ fn webp(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage8, ImageError> {
         image_webp::DecodingError::IoError(source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
             ImageError::Truncated { format: "WebP", message: "the file ends before the image does".to_owned() }
         }
-        _ => ImageError::Corrupt { format: "WebP", message: error.to_string() },
+        _ => ImageError::Corrupt { format: "WebP", source: error.into() },
     };
     let mut decoder = image_webp::WebPDecoder::new(Cursor::new(bytes)).map_err(failed)?;
     let (width, height) = decoder.dimensions();

@@ -20,12 +20,12 @@ pub enum ImageError {
         message: String,
     },
     /// The bytes are not a valid image.
-    #[error("corrupt {format}: {message}")]
+    #[error("corrupt {format}")]
     Corrupt {
         /// The format.
         format: &'static str,
         /// What the decoder said.
-        message: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// More pixels than allowed; found before anything is decoded.
     #[error("{width}×{height} pixels are more than the limit of {limit} (a decompression bomb?)")]

@@ -19,7 +19,6 @@ pub(super) static FORMAT: SourceFormat = SourceFormat {
     schemes: &[],
     recognises: |location| Ok(matches!(location, Location::Folder)),
     list: |settings| list(&settings.path),
-    class_hint: "put the images into a folder for each class",
     identity: |_settings| None,
 };
 
@@ -49,7 +48,7 @@ fn list(root: &Path) -> Result<Listing, DatasetError> {
     for index in 0..files.ids().len() {
         classes.push(RawClass::named(files.ids().get(index).split_once('/').map(|(class, _rest)| class)));
     }
-    let warnings = unread.warning("entries of the folder cannot be read and are passed over").into_iter().collect();
+    let warnings = unread.warning("entries of the folder could not be read and were skipped").into_iter().collect();
     Ok(Listing { images: Box::new(files), classes, class_names: None, warnings })
 }
 

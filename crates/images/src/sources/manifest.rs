@@ -22,7 +22,6 @@ pub(super) static FORMAT: SourceFormat = SourceFormat {
         _ => Ok(false),
     },
     list,
-    class_hint: "name the column of classes as `class_column`",
     // The columns choose which paths and classes are listed, and these are in the fingerprint themselves.
     identity: |_settings| None,
 };

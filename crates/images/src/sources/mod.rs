@@ -73,8 +73,6 @@ pub(crate) struct SourceFormat {
     pub(crate) recognises: fn(&Location<'_>) -> Result<bool, DatasetError>,
     /// Lists all images in the format's own order.
     pub(crate) list: fn(&DatasetSettings) -> Result<Listing, DatasetError>,
-    /// How its images get classes: the advice for users whose class file concerns no image.
-    pub(crate) class_hint: &'static str,
     /// Its own settings that decide which bytes are an image's, for the fingerprint. None if they are the defaults, so that
     /// a new setting leaves the fingerprints of earlier runs as they are.
     pub(crate) identity: fn(&DatasetSettings) -> Option<String>,

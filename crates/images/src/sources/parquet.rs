@@ -4,6 +4,7 @@ mod labels;
 
 use std::{
     borrow::Cow,
+    error::Error,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
@@ -26,7 +27,6 @@ pub(super) static FORMAT: SourceFormat = SourceFormat {
         other => Ok(other.holds_shards("parquet")),
     },
     list,
-    class_hint: "name the column of classes as `label_column`",
     identity: |settings| {
         let column = &settings.image_column;
         (*column != DatasetSettings::default().image_column).then(|| format!("images in {column}"))
@@ -105,15 +105,15 @@ impl ParquetShards {
     /// The image column of one row group, from the cache or the file. The lock is held while reading, so that threads that
     /// want the same group read it once.
     fn group(&self, shard: usize, group: usize) -> Result<Arc<ArrayRef>, ReadError> {
-        let failed = |message: String| ReadError::Parquet { message };
+        let failed = |source: Box<dyn Error + Send + Sync>| ReadError::Parquet { source };
         let mut cache =
-            self.cache.lock().map_err(|_poisoned| failed("another thread failed while reading it".to_owned()))?;
+            self.cache.lock().map_err(|_poisoned| failed("another thread failed while reading it".into()))?;
         if let Some((_, _, column)) = cache.iter().find(|(s, g, _)| *s == shard && *g == group) {
             return Ok(Arc::clone(column));
         }
         let path = &self.files[shard].path;
         let file = fs_err::File::open(path)?.into_parts().0;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| failed(error.to_string()))?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| failed(error.into()))?;
         let mask = ProjectionMask::columns(builder.parquet_schema(), [self.column.as_str()]);
         let rows = builder.metadata().row_group(group).num_rows().unsigned_abs() as usize;
         let reader = builder
@@ -121,10 +121,10 @@ impl ParquetShards {
             .with_row_groups(vec![group])
             .with_batch_size(rows.max(1))
             .build()
-            .map_err(|error| failed(error.to_string()))?;
-        let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>().map_err(|error| failed(error.to_string()))?;
+            .map_err(|error| failed(error.into()))?;
+        let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>().map_err(|error| failed(error.into()))?;
         let columns: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(0).as_ref()).collect();
-        let column = arrow_select::concat::concat(&columns).map_err(|error| failed(error.to_string()))?;
+        let column = arrow_select::concat::concat(&columns).map_err(|error| failed(error.into()))?;
         let column = Arc::new(column);
         if cache.len() >= CACHED_GROUPS {
             cache.remove(0);

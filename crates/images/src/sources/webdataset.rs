@@ -25,7 +25,6 @@ pub(super) static FORMAT: SourceFormat = SourceFormat {
     schemes: &[],
     recognises: |location| Ok(location.holds_shards("tar")),
     list: |settings| list(&settings.path),
-    class_hint: "add a member `.cls` for each image",
     identity: |_settings| None,
 };
 
@@ -127,7 +126,7 @@ impl Unusual {
     fn warnings(&self) -> Vec<String> {
         let all = [
             self.classes_not_utf8.warning("members `.cls` are not UTF-8, so that their images have no class"),
-            self.passed_over.warning("images are passed over for another of the same key"),
+            self.passed_over.warning("images were skipped because another has the same key"),
             self.perhaps_masks.warning(
                 "images are taken though their key has none that ends in one plain ending, as `key.jpg`: they may be masks",
             ),

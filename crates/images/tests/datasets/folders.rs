@@ -19,14 +19,18 @@ fn what_cannot_be_read_ends_no_run() -> Outcome {
     let dataset = Dataset::open(&settings(folder.path()))?;
     assert_eq!(ids(&dataset), ["a/1.jpg", "a/2.jpg", "a/gone.jpg"]);
     assert!(dataset.read(2).is_err_and(|error| error.to_string().contains("gone.jpg")));
-    assert!(!dataset.warnings().iter().any(|warning| warning.contains("cannot be read")), "{:?}", dataset.warnings());
+    assert!(
+        !dataset.warnings().iter().any(|warning| warning.contains("could not be read")),
+        "{:?}",
+        dataset.warnings()
+    );
 
     symlink(folder.path(), path("a/again"))?;
     symlink("unmounted", path("b"))?;
     let dataset = Dataset::open(&settings(folder.path()))?;
     assert_eq!(dataset.len(), 3);
     let said = dataset.warnings().join("; ");
-    assert!(said.contains("2 entries of the folder cannot be read and are passed over; the first: "), "{said}");
+    assert!(said.contains("2 entries of the folder could not be read and were skipped; the first: "), "{said}");
     assert!(said.contains("again") || said.contains("/b"), "{said}");
     Ok(())
 }
@@ -42,7 +46,7 @@ fn unreadable_folders_are_passed_over() -> Outcome {
         return Ok(());
     }
     let said = message(&settings(folder.path()));
-    assert!(said.contains("holds no image") && said.contains("1 entries of the folder cannot be read"), "{said}");
+    assert!(said.contains("holds no image") && said.contains("1 entries of the folder could not be read"), "{said}");
     write(&folder.path().join("open/2.jpg"), b"2")?;
     let dataset = Dataset::open(&settings(folder.path()))?;
     assert_eq!(ids(&dataset), ["open/2.jpg"]);
@@ -57,6 +61,6 @@ fn a_folder_of_nothing_but_broken_links_says_so() -> Outcome {
     symlink("unmounted", folder.path().join("images"))?;
     let said = message(&settings(folder.path()));
     assert!(said.contains("holds no image"), "{said}");
-    assert!(said.contains("1 entries of the folder cannot be read") && said.contains("images"), "{said}");
+    assert!(said.contains("1 entries of the folder could not be read") && said.contains("images"), "{said}");
     Ok(())
 }

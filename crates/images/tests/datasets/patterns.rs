@@ -44,7 +44,7 @@ fn other_braces_say_what_is_understood() -> Outcome {
     let folder = tempfile::tempdir()?;
     for name in ["{a,b}.tar", "{a,b}.parquet", "{0..1}.csv", "no{thing}"] {
         let said = message(&settings(&folder.path().join(name)));
-        assert!(said.contains(&format!("{name}` does not exist and is no pattern")), "{name}: {said}");
+        assert!(said.contains(&format!("{name}` does not exist and is not a pattern")), "{name}: {said}");
         assert!(said.contains("`train-{000..009}.tar` or `train-{000..009}.parquet`"), "{name}: {said}");
     }
     Ok(())

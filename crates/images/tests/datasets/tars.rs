@@ -45,7 +45,7 @@ fn a_sample_has_one_image() -> Outcome {
     assert_eq!(ids(&dataset), ["s.tar/0.jpg", "s.tar/1.JPG", "s.tar/2.webp"]);
     assert_eq!(class_ids(&dataset), [Some("a"), None, None]);
     assert_eq!(dataset.read(1)?, b"j");
-    let passed = "1 images are passed over for another of the same key; the first: `s.tar/1.png`";
+    let passed = "1 images were skipped because another has the same key; the first: `s.tar/1.png`";
     assert!(dataset.warnings().iter().any(|warning| warning == passed), "{:?}", dataset.warnings());
 
     write_tar(&shard, &[("v1.2.jpg", b"a"), ("v1.3.jpg", b"b")])?;

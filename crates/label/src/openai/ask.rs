@@ -1,4 +1,5 @@
 use std::{
+    error::Error,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -12,6 +13,7 @@ use async_openai::{
         CreateChatCompletionRequest, ResponseFormat, ResponseFormatJsonSchema,
     },
 };
+use headspan_artifacts::with_causes;
 use reqwest::{Response, StatusCode, header::RETRY_AFTER};
 use serde_json::{Value, json};
 
@@ -82,7 +84,7 @@ enum Try {
     Answered(Answer),
     /// Worth another try, after the wait that the endpoint asked for. What is billed was an answer, of no use.
     Again {
-        message: String,
+        cause: Box<dyn Error + Send + Sync>,
         wait: Option<Duration>,
         billed: Option<Usage>,
     },
@@ -166,23 +168,23 @@ impl<'a> Asker<'a> {
                     tries -= 1;
                     self.without_schema.store(true, Ordering::Relaxed);
                 }
-                Try::Again { message, wait, billed } => {
+                Try::Again { cause, wait, billed } => {
                     if let Some(usage) = billed {
                         self.budget.add(usage);
                     }
                     if tries > self.settings.max_retries {
-                        return Err(OpenAiError::GaveUp { url: self.url.clone(), tries, message });
+                        return Err(OpenAiError::GaveUp { url: self.url.clone(), tries, source: cause });
                     }
-                    self.wait(&message, tries, wait).await;
+                    self.wait(&*cause, tries, wait).await;
                 }
             }
         }
     }
 
-    async fn wait(&self, message: &str, tries: u32, asked: Option<Duration>) {
+    async fn wait(&self, cause: &(dyn Error + Send + Sync), tries: u32, asked: Option<Duration>) {
         let backoff = Duration::from_millis(self.settings.backoff_ms << (tries - 1).min(16));
         let wait = asked.unwrap_or(backoff).min(LONGEST_WAIT);
-        tracing::debug!("{message}; again in {:.1} s", wait.as_secs_f64());
+        tracing::debug!("{}; again in {:.1} s", with_causes(cause), wait.as_secs_f64());
         tokio::time::sleep(wait).await;
     }
 
@@ -216,7 +218,7 @@ impl<'a> Asker<'a> {
         let sent = self.client.post(&self.url).headers(self.config.headers()).json(request).send().await;
         let response = match sent {
             Ok(response) => response,
-            Err(error) => return Ok(Try::Again { message: describe(&error), wait: None, billed: None }),
+            Err(error) => return Ok(Try::Again { cause: error.into(), wait: None, billed: None }),
         };
         let (status, wait) = (response.status(), retry_after(&response));
         match response.text().await {
@@ -225,7 +227,7 @@ impl<'a> Asker<'a> {
             Err(error) => {
                 // The head of a success was there: the model was at work, and whoever bills for it does so.
                 let billed = status.is_success().then_some(Usage { tokens_in: tokens, tokens_out: 0 });
-                Ok(Try::Again { message: describe(&error), wait: None, billed })
+                Ok(Try::Again { cause: error.into(), wait: None, billed })
             }
         }
     }
@@ -240,7 +242,7 @@ impl<'a> Asker<'a> {
     ) -> Result<Try, OpenAiError> {
         let message = error_message(body);
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) || status.is_server_error() {
-            return Ok(Try::Again { message: format!("status {status}: {message}"), wait, billed: None });
+            return Ok(Try::Again { cause: format!("status {status}: {message}").into(), wait, billed: None });
         }
         // Servers that validate with FastAPI say 422 where OpenAI says 400.
         if matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY)
@@ -264,7 +266,7 @@ fn answer(body: &str, request: &Value, tokens: u64) -> Try {
             tokens_out: usage.tokens_out,
         }),
         None => Try::Again {
-            message: format!("an answer that is no chat completion: {}", error_message(body)),
+            cause: format!("the answer is not a chat completion: {}", error_message(body)).into(),
             wait: None,
             billed: Some(usage),
         },
@@ -274,17 +276,6 @@ fn answer(body: &str, request: &Value, tokens: u64) -> Try {
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Duration::try_from_secs_f64(seconds).ok()
-}
-
-/// reqwest says what failed only in the chain of causes.
-fn describe(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 fn error_message(body: &str) -> String {

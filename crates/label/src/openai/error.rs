@@ -9,9 +9,7 @@ pub enum OpenAiError {
     #[error(transparent)]
     Prompts(#[from] PromptError),
     /// The key is not there.
-    #[error(
-        "the endpoint needs a key: set the environment variable `{variable}` (or `api_key_env` in section [label.openai])"
-    )]
+    #[error("the endpoint needs a key, but the environment variable `{variable}` is not set")]
     NoKey {
         /// The variable looked for.
         variable: String,
@@ -20,12 +18,10 @@ pub enum OpenAiError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// The HTTP client could not be made.
-    #[error("the HTTP client could not be made: {0}")]
-    Client(reqwest::Error),
+    #[error("the HTTP client could not be made")]
+    Client(#[source] reqwest::Error),
     /// A ceiling was reached.
-    #[error(
-        "the ceiling of {limit} {what} is reached ({spent} spent, {requests} requests); answers so far are kept: raise `{key}` in section [label.openai] and run the same command to continue"
-    )]
+    #[error("the limit of {limit} {what} is reached ({spent} spent, {requests} requests); all answers so far are kept")]
     Ceiling {
         /// `tokens` or `USD`.
         what: &'static str,
@@ -49,20 +45,18 @@ pub enum OpenAiError {
         message: String,
     },
     /// Every try failed.
-    #[error(
-        "`{url}` did not answer in {tries} tries; the last: {message}. Answers so far are kept: run the same command to continue"
-    )]
+    #[error("`{url}` did not answer in {tries} tries; all answers so far are kept")]
     GaveUp {
         /// Where.
         url: String,
         /// How often it was asked.
         tries: u32,
-        /// What the last try gave.
-        message: String,
+        /// Why the last try failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Every head that was asked about got malformed answers only.
     #[error(
-        "no head got a label: of {heads} heads no answer of model `{model}` at `{url}` could be used; the last began {last:?}. Set `model` or `base_url` in section [label.openai] or mend the endpoint, and run the same command to ask again"
+        "no head got a label: for {heads} heads, model `{model}` at `{url}` gave only unusable answers; the last began {last:?}"
     )]
     NoLabels {
         /// The model asked for labels.

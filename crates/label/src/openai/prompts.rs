@@ -19,12 +19,12 @@ pub enum PromptError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// Not the expected TOML.
-    #[error("prompt file `{path}`: {message}")]
+    #[error("prompt file `{path}` cannot be used")]
     Toml {
         /// The file.
         path: PathBuf,
         /// What the TOML library said, with line and key.
-        message: String,
+        source: Box<toml::de::Error>,
     },
     /// A template without a place for what it is about.
     #[error("prompt file `{path}`, key `user`: the template lacks `{placeholder}`")]
@@ -134,8 +134,8 @@ impl Prompts {
 }
 
 fn parse(path: &Path, text: &str, placeholders: &[&'static str]) -> Result<RawPrompt, PromptError> {
-    let prompt: RawPrompt = toml::from_str(text)
-        .map_err(|error| PromptError::Toml { path: path.to_owned(), message: error.to_string() })?;
+    let prompt: RawPrompt =
+        toml::from_str(text).map_err(|error| PromptError::Toml { path: path.to_owned(), source: Box::new(error) })?;
     match placeholders.iter().find(|placeholder| !prompt.user.contains(**placeholder)) {
         Some(placeholder) => Err(PromptError::Placeholder { path: path.to_owned(), placeholder }),
         None => Ok(prompt),

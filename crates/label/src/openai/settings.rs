@@ -72,7 +72,7 @@ fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     let seconds = f64::deserialize(from)?;
     match Duration::try_from_secs_f64(seconds) {
         Ok(time) if !time.is_zero() => Ok(seconds),
-        _ => Err(D::Error::custom(format!("{seconds} is no time in seconds"))),
+        _ => Err(D::Error::custom(format!("{seconds} is not a time in seconds"))),
     }
 }
 

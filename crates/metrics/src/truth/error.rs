@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use headspan_artifacts::ArtifactError;
 use polars::error::PolarsError;
 
-/// Why a run cannot be held against the truth.
+/// Why a run cannot be compared with the true attributes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TruthError {
@@ -11,7 +11,7 @@ pub enum TruthError {
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
     /// The attribute table cannot be read.
-    #[error("attribute table `{path}`: {source}")]
+    #[error("attribute table `{path}` cannot be read")]
     Table {
         /// The file.
         path: PathBuf,
@@ -19,7 +19,7 @@ pub enum TruthError {
         source: PolarsError,
     },
     /// No image of the run is in the attribute table.
-    #[error("`{path}` knows none of the run's {images} images: its column image_id must hold the run's image ids")]
+    #[error("`{path}` lists none of the run's {images} images")]
     NoImages {
         /// The attribute table.
         path: PathBuf,
@@ -27,13 +27,13 @@ pub enum TruthError {
         images: usize,
     },
     /// A prompt that the run's pool does not have.
-    #[error("the run has no description {text:?}: run it with the world's own pool (descriptions.csv) as --texts")]
+    #[error("the run has no description {text:?}")]
     NoPrompt {
         /// The prompt.
         text: String,
     },
     /// A head without a readout or moments.
-    #[error("head {head} has no {what}: run `headspan extract` again")]
+    #[error("head {head} has no {what}")]
     NoHead {
         /// The head.
         head: String,
@@ -41,7 +41,7 @@ pub enum TruthError {
         what: &'static str,
     },
     /// A category that the attribute table or the prompts do not have.
-    #[error("there is no category `{category}` in the attribute table and the descriptions")]
+    #[error("neither the attribute table nor the descriptions have the category `{category}`")]
     NoCategory {
         /// The category.
         category: String,

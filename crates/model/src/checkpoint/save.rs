@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, error::Error};
 
 use burn::tensor::DType;
 use burn_store::{BurnToPyTorchAdapter, ModuleSnapshot, burn_pack::Tensor as StoredTensor};
@@ -45,17 +45,17 @@ impl Clip {
             .iter()
             .map(|(name, (shape, bytes))| Ok((name.as_str(), TensorView::new(dtype, shape.clone(), bytes)?)))
             .collect::<Result<_, safetensors::SafeTensorError>>()
-            .map_err(|source| ClipError::Save { message: source.to_string() })?;
-        safetensors::serialize(views, None).map_err(|source| ClipError::Save { message: source.to_string() })
+            .map_err(|source| ClipError::Save { source })?;
+        safetensors::serialize(views, None).map_err(|source| ClipError::Save { source })
     }
 }
 
 fn float32(name: &str, tensor: StoredTensor) -> Result<Vec<f32>> {
-    let failed = |message: String| ClipError::Save { message: format!("tensor `{name}`: {message}") };
+    let failed = |source: Box<dyn Error + Send + Sync>| ClipError::SaveTensor { tensor: name.to_owned(), source };
     if tensor.dtype != DType::F32 {
-        return Err(failed(format!("has type {:?}; only float32 modules are saved", tensor.dtype)));
+        return Err(failed(format!("it has type {:?}; only float32 modules are saved", tensor.dtype).into()));
     }
-    let bytes = tensor.into_bytes().map_err(|error| failed(error.to_string()))?;
+    let bytes = tensor.into_bytes().map_err(|error| failed(error.into()))?;
     let (values, _rest) = bytes.as_chunks::<4>();
     Ok(values.iter().map(|value| f32::from_le_bytes(*value)).collect())
 }

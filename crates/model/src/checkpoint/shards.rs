@@ -28,12 +28,7 @@ pub(super) fn refuse(path: &Path) -> Result<()> {
 }
 
 pub(super) fn unsupported(path: PathBuf) -> ClipError {
-    ClipError::Unsupported {
-        path,
-        what: "a checkpoint split into several files (sharded)".to_owned(),
-        why: "the weights must be in one file; to join them: \
-              `CLIPModel.from_pretrained(folder).save_pretrained(folder, max_shard_size=\"100GB\")`",
-    }
+    ClipError::Sharded { path }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ const DEFAULTS: (&str, &str) = ("default.toml", include_str!("../../../../config
 #[non_exhaustive]
 pub enum SettingsError {
     /// A file is not valid; the source names key, line and column.
-    #[error("`{}`", path.display())]
+    #[error("settings file `{}` is not valid", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -23,7 +23,7 @@ pub enum SettingsError {
         source: Box<toml::de::Error>,
     },
     /// An environment variable names no setting, or has the wrong type.
-    #[error("environment variables `{PREFIX}__…`")]
+    #[error("environment variables `{PREFIX}__…` are not valid settings")]
     Environment {
         /// What is wrong, with the key.
         source: Box<config::ConfigError>,

@@ -141,7 +141,10 @@ impl Stage for Images {
             Err(ExtractError::PartsMissing { missing, total }) if matches!(scope.parts, Parts::Shard(_)) => {
                 return Ok(StageOutcome::Partial(format!("{} of {total} parts are there", total - missing)));
             }
-            Err(source) => return Err(PipelineError::OfModel { model: scope.run.id().model().to_owned(), source }),
+            Err(source) => {
+                let model = scope.run.id().model().to_owned();
+                return Err(PipelineError::OfModel { model, source: Box::new(source) });
+            }
         };
         if finished.skipped > 0 {
             let examples: String = finished.examples.iter().map(|(id, error)| format!("\n  {id}: {error}")).collect();
@@ -190,7 +193,7 @@ pub(super) fn heads(settings: &Settings, config: &ModelConfig) -> Result<(u64, u
 fn warn_of_slow_precision(precision: Precision, device: DeviceChoice) {
     if device == DeviceChoice::Cpu && precision == Precision::Bfloat16 && !precision.is_native() {
         tracing::warn!(
-            "this processor has no products of bfloat16 (AVX-512 BF16): `images.precision = \"float32\"` is faster here"
+            "this processor has no instructions for bfloat16 (AVX-512 BF16); `images.precision = \"float32\"` would be faster"
         );
     }
 }

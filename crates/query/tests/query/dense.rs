@@ -193,7 +193,7 @@ fn questions_without_an_answer_say_what_there_is() -> Outcome {
     let mut request = NeighboursRequest::new(HeadSelection::All, 3);
     request.classes = BTreeSet::from(["zebra".to_owned()]);
     let none = case.run.neighbours(Query::Image(0), &request).err().map(|error| error.to_string());
-    assert_eq!(none, Some(format!("no image of {run} is of the class `zebra`")));
+    assert_eq!(none, Some(format!("no image of {run} has the class `zebra`")));
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use arrow_array::{BooleanArray, Float64Array, StringArray, UInt32Array};
-use headspan_artifacts::HeadId;
+use headspan_artifacts::{HeadId, with_causes};
 use maud::{Markup, html};
 use serde::Serialize;
 
@@ -118,7 +118,9 @@ fn similar(shared: &Shared, run: &ExploreRun, head: HeadId) -> Vec<SimilarHead> 
                 property: other.label(theirs).and_then(|label| label.property.clone()),
                 correlation,
             })),
-            Err(error) => tracing::warn!("heads of `{name}` are not compared: {error}"),
+            Err(error) => {
+                tracing::warn!("left the heads of `{name}` out of the similar heads: {}", with_causes(&error));
+            }
         }
     }
     found.sort_by(|one, two| two.correlation.total_cmp(&one.correlation));

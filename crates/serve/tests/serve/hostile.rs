@@ -48,7 +48,7 @@ fn bad_questions_have_clear_answers() -> Outcome {
     for (path, status, says) in [
         ("/r/scenes/nobody/neighbours".to_owned(), 404, "no run `scenes/nobody` is shown; there are scenes/scenes-4"),
         (format!("{RUN}/head/L9.H0"), 404, "head L9.H0 was not extracted"),
-        (format!("{RUN}/head/colors"), 404, "`colors` is no head"),
+        (format!("{RUN}/head/colors"), 404, "`colors` is not a head"),
         (format!("{RUN}/neighbours?heads=tastes&image=1"), 404, "no head of the run"),
         (format!("{RUN}/neighbours?heads=tastes&text=a"), 404, "no head of the run"),
         (format!("{RUN}/neighbours?heads=tastes"), 404, "no head of the run"),
@@ -56,7 +56,7 @@ fn bad_questions_have_clear_answers() -> Outcome {
         (format!("{RUN}/neighbours?image=1&count=NaN"), 400, "count: `NaN` is not a number"),
         (format!("{RUN}/neighbours?image=999"), 404, "no extracted image `#999`"),
         (format!("{RUN}/neighbours?image={SKIPPED}"), 404, "no extracted image `007.png`"),
-        (format!("{RUN}/neighbours?image=1&class=zebra"), 404, "of the class `zebra`"),
+        (format!("{RUN}/neighbours?image=1&class=zebra"), 404, "has the class `zebra`"),
         (format!("{RUN}/neighbours?text={long}"), 400, "a text of 10000 characters"),
         (format!("{RUN}/neighbours?upload=0123456789abcdef01234567"), 404, "no longer here"),
         (format!("{RUN}/segment?image=2000"), 404, "no extracted image `#2000`"),

@@ -111,15 +111,11 @@ fn first_fraction(numbers: &Float64Array) -> Option<usize> {
 }
 
 fn fraction(path: &Path, row: usize, column: &str) -> DatasetError {
-    let message = format!(
-        "the number in column `{column}` is not whole, so it is no class; name another column as `label_column`, or none: `label_column = \"\"`"
-    );
-    DatasetError::Row { path: path.to_owned(), row: row as u64 + 1, message }
+    DatasetError::FractionalClass { path: path.to_owned(), row: row as u64 + 1, column: column.to_owned() }
 }
 
 fn too_large(path: &Path, row: usize, column: &str) -> DatasetError {
-    let message = format!("the number in column `{column}` is too large for a class; store it as a string");
-    DatasetError::Row { path: path.to_owned(), row: row as u64 + 1, message }
+    DatasetError::ClassTooLarge { path: path.to_owned(), row: row as u64 + 1, column: column.to_owned() }
 }
 
 /// Class names that Hugging Face's writer leaves in the schema's metadata.

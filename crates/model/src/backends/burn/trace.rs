@@ -50,17 +50,18 @@ impl HeadTrace {
         for (_, z) in self.z {
             transaction = transaction.register(z);
         }
+        let components = self.residual_components.len();
         for component in self.residual_components {
             transaction = transaction.register(component);
         }
         let read = transaction
             .try_execute()
-            .map_err(|error| ClipError::Device { doing: "reading the trace back", message: error.to_string() })?;
+            .map_err(|error| ClipError::Device { doing: "reading the trace back", source: error.into() })?;
         let mut read = read.into_iter().map(floats);
         let mut next = || {
             read.next().unwrap_or(Err(ClipError::Device {
                 doing: "reading the trace back",
-                message: "it returned fewer tensors than were asked for".to_owned(),
+                source: "it returned fewer tensors than were asked for".into(),
             }))
         };
         let residual = next()?;
@@ -72,10 +73,7 @@ impl HeadTrace {
         for shape in shapes {
             heads.extend(split_heads(&next()?, shape, &scalars));
         }
-        let mut residual_components = Vec::new();
-        while let Ok(component) = next() {
-            residual_components.push(component);
-        }
+        let residual_components = (0..components).map(|_component| next()).collect::<Result<_>>()?;
         Ok(HostTrace {
             scalars: scalars.iter().map(|scalars| scalars.stored()).collect(),
             representation,
@@ -105,11 +103,11 @@ impl TokenTrace {
 fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     let data = tensor
         .try_into_data()
-        .map_err(|error| ClipError::Device { doing: "reading the trace back", message: format!("{error:?}") })?;
+        .map_err(|error| ClipError::Device { doing: "reading the trace back", source: error.into() })?;
     floats(data)
 }
 
 fn floats(data: TensorData) -> Result<Vec<f32>> {
     data.try_into_vec::<f32>()
-        .map_err(|error| ClipError::Device { doing: "reading the trace back", message: format!("{error:?}") })
+        .map_err(|error| ClipError::Device { doing: "reading the trace back", source: error.into() })
 }

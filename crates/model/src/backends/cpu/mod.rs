@@ -62,10 +62,7 @@ impl CpuVision {
         instructions: InstructionSet,
     ) -> Result<Self> {
         if precision == Precision::Float16 {
-            return Err(ClipError::Precision {
-                precision,
-                why: "no CPU pass computes with it; bfloat16 or float32 do",
-            });
+            return Err(ClipError::Precision { precision, why: "CPUs cannot compute with it" });
         }
         let packing = Packing { arch: instructions.arch(), precision };
         Ok(Self { tower: weights::read_tower(tower, packing)?, norm_epsilon: tower.norm_epsilon })

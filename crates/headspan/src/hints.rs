@@ -1,0 +1,373 @@
+//! What to do about an error: the hint that stands below it.
+
+use std::error::Error;
+
+use headspan_artifacts::ArtifactError;
+use headspan_extract::{ExtractError, PoolError};
+use headspan_hub::HubError;
+use headspan_images::DatasetError;
+use headspan_label::{CategoriesError, openai::OpenAiError};
+use headspan_metrics::{ComparisonError, TruthError};
+use headspan_model::{ClipError, DeviceProblem, Precision};
+use headspan_pipeline::{ModelError, PipelineError, SettingsError};
+use headspan_query::ExploreError;
+use headspan_scenes::SceneError;
+use headspan_textspan::TextspanError;
+use headspan_train::TrainError;
+
+const EXTRACT: &str = "run `headspan extract` to complete it";
+const EXTRACT_AGAIN: &str = "run `headspan extract` again";
+const CONTINUE: &str = "run the same command to continue";
+const WAIT: &str = "wait for it to end";
+const DISK: &str = "check that the disk is not full";
+const WEIGHTS: &str = "look for values in the checkpoint's weights that are not finite, or all zero";
+const LEARNING_RATE: &str = "lower `learning_rate` or raise `warmup_steps`";
+
+/// An error of the command line itself, with what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Hinted {
+    message: String,
+    hint: String,
+}
+
+impl Hinted {
+    pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: hint.into() }
+    }
+}
+
+/// The error, its causes, and the hint, each on a line of its own. A cause is left out where a line above already says it.
+pub(crate) fn report(error: &anyhow::Error) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if !lines.iter().any(|line| line.contains(&cause)) {
+            lines.push(cause);
+        }
+    }
+    let mut text = lines.join("\n  caused by: ");
+    if let Some(hint) = hint(error) {
+        text.push_str("\n  hint: ");
+        text.push_str(&hint);
+    }
+    text
+}
+
+/// What to do about an error: the hint for the outermost of its causes that has one.
+pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
+    // `chain` has the contexts only in wrappers of their own.
+    let own = error.downcast_ref::<Hinted>().map(|hinted| hinted.hint.clone());
+    own.or_else(|| error.chain().find_map(of))
+}
+
+fn of(error: &(dyn Error + 'static)) -> Option<String> {
+    let known = error.downcast_ref().and_then(pipeline);
+    let known = known.or_else(|| error.downcast_ref().and_then(artifact));
+    let known = known.or_else(|| error.downcast_ref().and_then(dataset));
+    let known = known.or_else(|| error.downcast_ref().and_then(clip));
+    let known = known.or_else(|| error.downcast_ref().and_then(extract));
+    let known = known.or_else(|| error.downcast_ref().and_then(pool));
+    let known = known.or_else(|| error.downcast_ref().and_then(hub));
+    let known = known.or_else(|| error.downcast_ref().and_then(query));
+    let known = known.or_else(|| error.downcast_ref().and_then(textspan));
+    let known = known.or_else(|| error.downcast_ref().and_then(truth));
+    let known = known.or_else(|| error.downcast_ref().and_then(language_model));
+    let known = known.or_else(|| error.downcast_ref().and_then(scenes));
+    let known = known.or_else(|| error.downcast_ref().and_then(train));
+    let known = known.or_else(|| error.downcast_ref().and_then(settings));
+    known.or_else(|| error.downcast_ref().and_then(registry))
+}
+
+fn pipeline(error: &PipelineError) -> Option<String> {
+    let hint = match error {
+        // These stand for the error in them, which the chain of causes passes over.
+        PipelineError::Artifact(inner) | PipelineError::Comparison(ComparisonError::Artifact(inner)) => {
+            return artifact(inner);
+        }
+        PipelineError::Extract(inner) => return extract(inner),
+        PipelineError::Dataset(inner) => return dataset(inner),
+        PipelineError::Pool(inner) => return pool(inner),
+        PipelineError::Model(inner) => return clip(inner),
+        PipelineError::Hub(inner) => return hub(inner),
+        PipelineError::Query(inner) => return query(inner),
+        PipelineError::Registry(inner) => return registry(inner),
+        PipelineError::Settings(inner) => return settings(inner),
+        PipelineError::LanguageModel(inner) => return language_model(inner),
+        PipelineError::Scenes(inner) => return scenes(inner),
+        PipelineError::Textspan(inner) => return textspan(inner),
+        // The chain shows a boxed cause only as a box, which is another type.
+        PipelineError::OfModel { source, .. } => return extract(source),
+        PipelineError::NoWeights { source, .. } => return hub(source),
+        PipelineError::RunImage { source, .. } => return pipeline(source),
+        PipelineError::Categories(CategoriesError::NoPrompts) => "set `categories` in section [texts]",
+        PipelineError::RunImages { .. } => "if the images have moved, give --images PATH",
+        PipelineError::NoImages => "give --images PATH, or set `path` in section [data] of a settings file",
+        PipelineError::NeedsModel { .. } => "run `headspan run-all` with the model and --images PATH",
+        PipelineError::InputMissing { input, .. } => return Some(before(input)),
+        PipelineError::NoCheckpoint { .. } => "give the folder of the checkpoint as --checkpoint DIR",
+        PipelineError::NotFetched { model, .. } => {
+            return Some(format!("run `headspan fetch {model}`, or give --checkpoint DIR"));
+        }
+        PipelineError::UnknownWeights { .. } => "give --checkpoint DIR",
+        PipelineError::OtherModel { .. } => "give --checkpoint DIR, or extract again",
+        PipelineError::OtherImages { .. } => "give --images PATH, or extract again",
+        PipelineError::NotExtracted { .. } => "run `headspan extract` or `headspan run-all`",
+        PipelineError::NoProvenance { .. } | PipelineError::Provenance { .. } => {
+            "give --images PATH and, for a checkpoint of your own, --checkpoint DIR"
+        }
+        PipelineError::NoImportFile => "set `import` in section [label] to the file of labels",
+        PipelineError::NoMetrics { .. } => "run `headspan run-all` first",
+        PipelineError::TextsDiffer { labeller, scored, .. } => {
+            return Some(format!(
+                "set `metrics.scores.texts` and `label.{labeller}.texts` to the same, such as {scored}"
+            ));
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+/// The command that writes the tables of a stage.
+fn before(stage: &str) -> String {
+    let command = if matches!(stage, "images" | "texts") { "extract" } else { stage };
+    format!("run `headspan {command}` first, or `headspan run-all`")
+}
+
+fn artifact(error: &ArtifactError) -> Option<String> {
+    let hint = match error {
+        ArtifactError::Parquet { .. } | ArtifactError::Record { .. } => {
+            "delete the file; the next run computes it again"
+        }
+        ArtifactError::SchemaVersion { found, .. } if found != "none" => {
+            "read it with a newer headspan, or use another --runs"
+        }
+        ArtifactError::Replaced { .. } => "open the run again",
+        ArtifactError::Unfinished { .. } => EXTRACT,
+        ArtifactError::Locked { .. } => "wait for it to end, or use another --runs or --dataset",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn extract(error: &ExtractError) -> Option<String> {
+    let hint = match error {
+        ExtractError::Dataset(inner) => return dataset(inner),
+        ExtractError::Pool(inner) => return pool(inner),
+        ExtractError::Clip(inner) => return clip(inner),
+        ExtractError::Artifact(inner) => return artifact(inner),
+        ExtractError::BadImage { .. } => "without `--strict`, a bad image is recorded and skipped",
+        ExtractError::Check { .. } => {
+            "results of this device cannot be trusted: try `--device cpu`, and report this with the output of `headspan doctor`"
+        }
+        ExtractError::NotFinite { .. } => {
+            "look for values in the checkpoint's weights that are not finite, and for a `std` of 0 in its preprocessing"
+        }
+        ExtractError::NoFeature { .. } => WEIGHTS,
+        ExtractError::PartsMissing { .. } => "run the remaining shards, then `headspan extract --merge`",
+        ExtractError::WorkerStopped => CONTINUE,
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn pool(error: &PoolError) -> Option<String> {
+    let hint = match error {
+        PoolError::EmptyLine { .. } => "remove the line",
+        PoolError::Duplicate { .. } => "remove one of the two lines",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn dataset(error: &DatasetError) -> Option<String> {
+    let hint = match error {
+        DatasetError::Pattern { .. } => "to read other shards together, put them into one folder",
+        DatasetError::FractionalClass { .. } => {
+            "name another column as `label_column`, or none: `label_column = \"\"` in section [data]"
+        }
+        DatasetError::ClassTooLarge { .. } => "store the classes as strings",
+        DatasetError::ClassNames { .. } => "write both files with one list of classes, or read them as two data sets",
+        DatasetError::NoClasses { format, .. } => match *format {
+            "manifest" => "name the column of classes as `class_column`, or leave --classes out",
+            "webdataset" => "add a member `.cls` for each image, or leave --classes out",
+            "parquet" => "name the column of classes as `label_column`, or leave --classes out",
+            _ => "put the images into a folder for each class, or leave --classes out",
+        },
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn clip(error: &ClipError) -> Option<String> {
+    let hint = match error {
+        ClipError::Safetensors { .. } | ClipError::Pytorch { .. } => {
+            "if the file is truncated, fetch it again (`headspan fetch`)"
+        }
+        ClipError::Sharded { .. } => {
+            "to join the files: `CLIPModel.from_pretrained(folder).save_pretrained(folder, max_shard_size=\"100GB\")`"
+        }
+        ClipError::NoDevice { source: DeviceProblem::NotBuiltIn, .. } => "build headspan with `--features cuda`",
+        ClipError::NoDevice { .. } => "`headspan doctor` lists the devices; `--device cpu` works everywhere",
+        ClipError::Precision { precision: Precision::Float16, .. } => {
+            "set `images.precision` to `float32`, or to `bfloat16` if the device has it"
+        }
+        ClipError::Precision { .. } => "set `images.precision` to `float32`",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn hub(error: &HubError) -> Option<String> {
+    let hint = match error {
+        HubError::Request { .. } => "check HF_ENDPOINT and HF_TOKEN",
+        HubError::Offline { .. } => "unset HF_HUB_OFFLINE to use the network",
+        HubError::NotFound { .. } => "check the names of the repository, the revision and the file",
+        HubError::Forbidden { .. } => "accept the repository's terms on the hub, and set HF_TOKEN",
+        HubError::GaveUp { .. } => {
+            "run the same command to continue where it stopped; without a network, put the files into a folder and give \
+             --checkpoint DIR"
+        }
+        HubError::Busy { .. } => WAIT,
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn query(error: &ExploreError) -> Option<String> {
+    let hint = match error {
+        ExploreError::Artifact(inner) => return artifact(inner),
+        ExploreError::Clip(inner) => return clip(inner),
+        ExploreError::Textspan(inner) => return textspan(inner),
+        ExploreError::NoProperty { known, .. } if known.is_empty() => "run `headspan label` first",
+        ExploreError::Empty { .. } => EXTRACT,
+        ExploreError::NoFeature { .. } => WEIGHTS,
+        ExploreError::MixedParts { .. } => EXTRACT_AGAIN,
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn textspan(error: &TextspanError) -> Option<String> {
+    matches!(error, TextspanError::NotFinite { .. }).then(|| EXTRACT_AGAIN.to_owned())
+}
+
+fn truth(error: &TruthError) -> Option<String> {
+    let hint = match error {
+        TruthError::Artifact(inner) => return artifact(inner),
+        TruthError::NoImages { .. } => "its column `image_id` must hold the run's image ids",
+        TruthError::NoPrompt { .. } => "extract with the world's own pool (descriptions.csv) as --texts",
+        TruthError::NoHead { .. } => EXTRACT_AGAIN,
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn language_model(error: &OpenAiError) -> Option<String> {
+    let hint = match error {
+        OpenAiError::NoKey { variable } => {
+            return Some(format!(
+                "set `{variable}`, or name another variable as `api_key_env` in section [label.openai]"
+            ));
+        }
+        OpenAiError::Ceiling { key, .. } => {
+            return Some(format!("raise `{key}` in section [label.openai] and {CONTINUE}"));
+        }
+        OpenAiError::GaveUp { .. } => CONTINUE,
+        OpenAiError::NoLabels { .. } => {
+            "check `model` and `base_url` in section [label.openai], and run the same command to ask again"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn scenes(error: &SceneError) -> Option<String> {
+    let hint = match error {
+        SceneError::Taken { .. } => "choose another folder, or delete it",
+        SceneError::Parquet { .. } => DISK,
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn train(error: &TrainError) -> Option<String> {
+    let hint = match error {
+        TrainError::Clip(inner) => return clip(inner),
+        TrainError::OtherModel { .. } => "change the recipe, or `begin_with` another model",
+        TrainError::OtherRecipe { .. } => "train into another folder, or delete the file to start over",
+        TrainError::Checkpoint { .. } => "delete the file to start over",
+        TrainError::Curve { .. } => DISK,
+        TrainError::Diverged { .. } | TrainError::Weights { .. } => LEARNING_RATE,
+        TrainError::Features { .. } => WEIGHTS,
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn settings(error: &SettingsError) -> Option<String> {
+    matches!(error, SettingsError::NotUtf8 { .. }).then(|| "give the file or folder another name".to_owned())
+}
+
+fn registry(error: &ModelError) -> Option<String> {
+    let unknown =
+        "an architecture's name alone means all its models; for a checkpoint of your own, use --checkpoint DIR";
+    matches!(error, ModelError::Unknown { .. }).then(|| unknown.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn told(error: impl Error + Send + Sync + 'static) -> String {
+        hint(&anyhow::Error::from(error)).unwrap_or_default()
+    }
+
+    #[test]
+    fn hints_name_the_command_and_what_it_needs() {
+        let run = PathBuf::from("runs/a/b");
+        let input = PipelineError::InputMissing { stage: "label", input: "texts", run: run.clone() };
+        assert_eq!(told(input), "run `headspan extract` first, or `headspan run-all`");
+        let input = PipelineError::InputMissing { stage: "metrics", input: "label", run: run.clone() };
+        assert!(told(input).contains("`headspan label`"));
+        let missing = PipelineError::NotFetched { model: "ViT-B-32_openai".to_owned(), cache: run };
+        assert!(told(missing).contains("headspan fetch ViT-B-32_openai"));
+        let url = String::new();
+        assert!(told(HubError::Forbidden { url: url.clone(), status: 403 }).contains("HF_TOKEN"));
+        assert!(told(HubError::GaveUp { url, tries: 2, source: "reset".into() }).contains("--checkpoint"));
+        let (key, limit, spent) = ("max_tokens", 500.0, 550.0);
+        let ceiling = OpenAiError::Ceiling { what: "tokens", key, limit, spent, requests: 5 };
+        assert!(told(ceiling).contains("`max_tokens`") && CONTINUE.contains("continue"));
+    }
+
+    #[test]
+    fn hints_are_found_below_contexts_and_in_errors_that_stand_for_others() {
+        let missing = || ExtractError::PartsMissing { missing: 1, total: 4 };
+        let merge = "run the remaining shards, then `headspan extract --merge`";
+        assert_eq!(told(PipelineError::Extract(missing())), merge);
+        assert_eq!(told(PipelineError::OfModel { model: "m".to_owned(), source: Box::new(missing()) }), merge);
+        let wanted = "cuda".to_owned();
+        let device = ExtractError::from(ClipError::NoDevice { wanted, source: DeviceProblem::NotBuiltIn });
+        let source = Box::new(PipelineError::from(device));
+        let error = anyhow::Error::from(PipelineError::RunImage { image: "i".to_owned(), source }).context("asking");
+        assert_eq!(hint(&error).as_deref(), Some("build headspan with `--features cuda`"));
+    }
+
+    #[test]
+    fn a_report_has_each_cause_once_and_the_hint_last() {
+        let source = DatasetError::Duplicate { path: PathBuf::from("x"), id: "a".to_owned() };
+        let error = anyhow::Error::from(PipelineError::RunImages { run: "d/m".to_owned(), source });
+        let lines = [
+            "the images of `d/m` cannot be listed",
+            "  caused by: `x` lists `a` twice; ids must be unique",
+            "  hint: if the images have moved, give --images PATH",
+        ];
+        assert_eq!(report(&error), lines.join("\n"));
+        let error = anyhow::Error::from(std::io::Error::other("taken")).context(Hinted::new("cannot listen", "wait"));
+        assert_eq!(report(&error), "cannot listen\n  caused by: taken\n  hint: wait");
+        let without = anyhow::anyhow!("outer: inner");
+        assert_eq!(report(&without), "outer: inner");
+    }
+}
