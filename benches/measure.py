@@ -148,7 +148,7 @@ def child(*command, folder=None):
     command = [str(word) for word in command]
     done = subprocess.run([sys.executable, "-c", BETWEEN, *command], cwd=folder, capture_output=True, text=True)
     if done.returncode != 0:
-        raise RuntimeError(f"`{pathlib.Path(command[0]).name} {' '.join(command[1:3])} …` failed: {last_lines(done.stderr)}")
+        raise RuntimeError(f"`{pathlib.Path(command[0]).name} {' '.join(command[1:3])} …` failed, exit code {done.returncode}: {last_lines(done.stderr)}")
     return Finished(**json.loads(done.stdout))
 
 

@@ -64,7 +64,7 @@ prepare_folders() {
     parts="$work/parts" inputs="$work/inputs" bin="$work/programs" log="$out/gpu.log"
     mkdir -p "$out" "$parts" "$inputs" "$bin"
     : >"$log"
-    groups=() budget=0 part=""
+    budget=0 part=""
     card="none found" today="$(LC_ALL=C date -u '+%-d %B %Y')"
     trap finish EXIT
     trap 'exit 143' TERM INT
@@ -72,7 +72,8 @@ prepare_folders() {
 
 finish() {
     local group
-    for group in "${groups[@]}"; do
+    # Only jobs that still run: the number of one that has ended may be another's by now.
+    for group in $(jobs -pr); do
         kill -KILL -- "-$group" 2>/dev/null || true
         wait "$group" 2>/dev/null || true
     done
@@ -98,7 +99,7 @@ step() {
     echo "### $title" >"$parts/$name.title"
     : >"$part"
     if [ "$budget" -lt 5 ]; then
-        echo "**Not measured**: no time was left." >"$part"
+        echo "**Not measured**: the time that is left is kept for later steps, or none is left." >"$part"
         assemble
         return
     fi
@@ -129,7 +130,6 @@ bounded() {
     ) >>"$part" 2>>"$log" </dev/null &
     pid=$!
     set +m
-    groups+=("$pid")
     local seen="$SECONDS"
     while kill -0 "$pid" 2>/dev/null; do
         if [ "$SECONDS" -ge "$until" ]; then
@@ -226,7 +226,6 @@ start_sampling() {
     command -v nvidia-smi >/dev/null || return 0
     set -m
     nvidia-smi --query-gpu=timestamp,utilization.gpu,memory.used,clocks.sm,power.draw --format=csv -l 2 >"$out/gpu-use.csv" 2>&1 &
-    groups+=("$!")
     set +m
 }
 
@@ -380,7 +379,6 @@ unpack() {
 start_inputs() {
     set -m
     make_inputs >>"$work/inputs.log" 2>&1 </dev/null &
-    groups+=("$!")
     set +m
 }
 

@@ -1,7 +1,4 @@
-use std::{
-    error::Error,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use headspan_artifacts::TextRow;
 use headspan_headspace::unit_feature;

@@ -6,7 +6,7 @@ use headspan_artifacts::ArtifactError;
 use headspan_extract::{ExtractError, PoolError};
 use headspan_hub::HubError;
 use headspan_images::DatasetError;
-use headspan_label::{CategoriesError, openai::OpenAiError};
+use headspan_label::{CategoriesError, LabelError, openai::OpenAiError};
 use headspan_metrics::{ComparisonError, TruthError};
 use headspan_model::{ClipError, DeviceProblem, Precision};
 use headspan_pipeline::{ModelError, PipelineError, SettingsError};
@@ -72,6 +72,7 @@ fn of(error: &(dyn Error + 'static)) -> Option<String> {
     let known = known.or_else(|| error.downcast_ref().and_then(query));
     let known = known.or_else(|| error.downcast_ref().and_then(textspan));
     let known = known.or_else(|| error.downcast_ref().and_then(truth));
+    let known = known.or_else(|| error.downcast_ref().and_then(label));
     let known = known.or_else(|| error.downcast_ref().and_then(language_model));
     let known = known.or_else(|| error.downcast_ref().and_then(scenes));
     let known = known.or_else(|| error.downcast_ref().and_then(train));
@@ -93,14 +94,13 @@ fn pipeline(error: &PipelineError) -> Option<String> {
         PipelineError::Query(inner) => return query(inner),
         PipelineError::Registry(inner) => return registry(inner),
         PipelineError::Settings(inner) => return settings(inner),
-        PipelineError::LanguageModel(inner) => return language_model(inner),
+        PipelineError::Label(inner) => return label(inner),
         PipelineError::Scenes(inner) => return scenes(inner),
         PipelineError::Textspan(inner) => return textspan(inner),
         // The chain shows a boxed cause only as a box, which is another type.
         PipelineError::OfModel { source, .. } => return extract(source),
         PipelineError::NoWeights { source, .. } => return hub(source),
         PipelineError::RunImage { source, .. } => return pipeline(source),
-        PipelineError::Categories(CategoriesError::NoPrompts) => "set `categories` in section [texts]",
         PipelineError::RunImages { .. } => "if the images have moved, give --images PATH",
         PipelineError::NoImages => "give --images PATH, or set `path` in section [data] of a settings file",
         PipelineError::NeedsModel { .. } => "run `headspan run-all` with the model and --images PATH",
@@ -116,13 +116,23 @@ fn pipeline(error: &PipelineError) -> Option<String> {
         PipelineError::NoProvenance { .. } | PipelineError::Provenance { .. } => {
             "give --images PATH and, for a checkpoint of your own, --checkpoint DIR"
         }
-        PipelineError::NoImportFile => "set `import` in section [label] to the file of labels",
         PipelineError::NoMetrics { .. } => "run `headspan run-all` first",
         PipelineError::TextsDiffer { labeller, scored, .. } => {
             return Some(format!(
                 "set `metrics.scores.texts` and `label.{labeller}.texts` to the same, such as {scored}"
             ));
         }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn label(error: &LabelError) -> Option<String> {
+    let hint = match error {
+        LabelError::Artifact(inner) => return artifact(inner),
+        LabelError::LanguageModel(inner) => return language_model(inner),
+        LabelError::Categories(CategoriesError::NoPrompts) => "set `categories` in section [texts]",
+        LabelError::NoImportFile => "set `import` in section [label] to the file of labels",
         _ => return None,
     };
     Some(hint.to_owned())

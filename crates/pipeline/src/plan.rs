@@ -156,7 +156,7 @@ fn judge(
     Ok(stage.unfinished(scope, record).map_or((StageState::Done, None), |why| (StageState::Partial, Some(why))))
 }
 
-fn named<'a>(inputs: &'a BTreeMap<String, String>, wanted: impl Fn(&str) -> bool) -> BTreeMap<&'a str, &'a str> {
+fn named(inputs: &BTreeMap<String, String>, wanted: impl Fn(&str) -> bool) -> BTreeMap<&str, &str> {
     inputs.iter().map(|(name, hash)| (name.as_str(), hash.as_str())).filter(|(name, _)| wanted(name)).collect()
 }
 

@@ -145,8 +145,9 @@ fn model_files(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
     }
     let paths = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, std::io::Error>>()?;
     let wanted = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.ends_with(".toml") && !name.ends_with(".settings.toml") && !name.starts_with('.')
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+        let is_toml = path.extension().is_some_and(|ending| ending == "toml");
+        is_toml && !name.ends_with(".settings") && !name.starts_with('.')
     };
     let mut found: Vec<PathBuf> = paths.into_iter().filter(wanted).collect();
     found.sort();

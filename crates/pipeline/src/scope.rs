@@ -104,12 +104,11 @@ impl<'a> Scope<'a> {
 
     /// Where the extraction read images and weights; none before it is done.
     pub fn provenance(&self) -> Result<Option<Provenance>> {
-        let record = match self.recorded.get() {
-            Some(record) => record,
-            None => {
-                let record = self.run.record(IMAGES)?;
-                self.recorded.get_or_init(|| record)
-            }
+        let record = if let Some(record) = self.recorded.get() {
+            record
+        } else {
+            let record = self.run.record(IMAGES)?;
+            self.recorded.get_or_init(|| record)
         };
         record.as_ref().map_or(Ok(None), |record| Provenance::of(record).map(Some))
     }

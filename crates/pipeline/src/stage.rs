@@ -90,7 +90,7 @@ pub struct StageResult {
     /// Lines for the reader.
     pub notes: Vec<String>,
     /// Where images and weights lie, from the stage that read them.
-    pub provenance: Option<Provenance>,
+    pub provenance: Option<Box<Provenance>>,
 }
 
 /// One run of one stage.

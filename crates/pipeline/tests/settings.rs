@@ -18,6 +18,9 @@ type Failure = Box<dyn std::error::Error>;
 
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md");
 
+/// Key and value of a setting, and of another that it counts only with.
+type OtherValue = (&'static str, Value, Option<(&'static str, Value)>);
+
 /// A folder with everything that settings can point at.
 struct Place {
     folder: tempfile::TempDir,
@@ -76,7 +79,7 @@ impl Place {
     }
 
     /// Another value of each setting, by its key; and what has to be set as well for the setting to count.
-    fn other_values(&self) -> Vec<(&'static str, Value, Option<(&'static str, Value)>)> {
+    fn other_values(&self) -> Vec<OtherValue> {
         let openai = || Some(("label.labeller", json!("openai")));
         let path = |name: &str| json!(self.path(name));
         vec![

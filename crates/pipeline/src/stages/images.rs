@@ -158,7 +158,7 @@ impl Stage for Images {
             rows: finished.images,
             figures: figures(summary.as_ref(), &finished, &model.device().to_string()),
             notes: notes(summary.as_ref()),
-            provenance: Some(provenance(scope.settings, &sources)?),
+            provenance: Some(Box::new(provenance(scope.settings, &sources)?)),
         }))
     }
 }

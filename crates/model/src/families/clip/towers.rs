@@ -80,8 +80,10 @@ impl VisionTower for ClipVision {
 
 impl TextTower for ClipText {
     fn encode(&self, tokens: &TokenBatch) -> Result<Vec<f32>> {
-        let failed =
-            |source: Box<dyn std::error::Error + Send + Sync>| ClipError::Device { doing: "reading text features back", source };
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| ClipError::Device {
+            doing: "reading text features back",
+            source,
+        };
         let features = self.encoder.encode(tokens, &self.device)?;
         let data = features.try_into_data().map_err(|error| failed(error.into()))?;
         data.try_into_vec::<f32>().map_err(|error| failed(error.into()))
