@@ -221,7 +221,7 @@ pub(crate) struct PipelineArgs {
     /// Layers whose heads are kept: last:4, all, or a list such as 8,9 [setting: images.layers]
     #[arg(long, value_name = "LAYERS", help_heading = "Stages")]
     pub(crate) layers: Option<LayerSelection>,
-    /// Images per forward pass [setting: images.batch_size]
+    /// Images per forward pass [setting: `images.batch_size`]
     #[arg(long, value_name = "N", help_heading = "Stages")]
     pub(crate) batch_size: Option<usize>,
     /// Stop at the first bad image [setting: images.strict]
