@@ -13,7 +13,7 @@ use crate::{
     check::{CheckFigures, check_first_batch},
     decode::{BatchJob, DecodedBatch, decode},
     error::{ExtractError, Result},
-    pace::Pace,
+    machine_use::MachineUse,
     parts::PartPlan,
     settings::{ImagesSettings, Shard},
 };
@@ -50,7 +50,7 @@ pub struct ImagesSummary {
     /// Parts that this process committed.
     pub parts_committed: u64,
     /// How it used the machine, none if there was nothing to do.
-    pub pace: Option<Pace>,
+    pub machine_use: Option<MachineUse>,
     /// Images that this process extracted.
     pub extracted: u64,
     /// Images that this process skipped.
@@ -90,13 +90,13 @@ impl ImagesJob<'_> {
     }
 
     /// The pass for so many images, and how it uses the machine.
-    fn forward_pass(&self, to_do: u64) -> Result<(VisionPass, Pace)> {
+    fn forward_pass(&self, to_do: u64) -> Result<(VisionPass, MachineUse)> {
         let pass = self.model.vision_pass(self.settings.precision)?;
-        let pace = match pass.own() {
-            Some(vision) => Pace::on_cpu(self.settings, vision, to_do),
-            None => Pace::on_gpu(self.settings, self.model.vision().geometry(), self.model.free_memory()),
+        let machine_use = match pass.own() {
+            Some(vision) => MachineUse::on_cpu(self.settings, vision, to_do),
+            None => MachineUse::on_gpu(self.settings, self.model.vision().geometry(), self.model.free_memory()),
         };
-        Ok((pass.with_images_per_pass(pace.images), pace))
+        Ok((pass.with_images_per_pass(machine_use.images), machine_use))
     }
 }
 
@@ -112,7 +112,7 @@ pub fn extract_images(job: &ImagesJob<'_>) -> Result<ImagesSummary> {
         parts: plan.parts(),
         parts_found: (mine.len() - todo.len()) as u64,
         parts_committed: 0,
-        pace: None,
+        machine_use: None,
         extracted: 0,
         skipped: 0,
         seconds: 0.0,
@@ -124,13 +124,13 @@ pub fn extract_images(job: &ImagesJob<'_>) -> Result<ImagesSummary> {
     }
     let readouts = job.model.readout_folder()?;
     let work = Work { plan: &plan, todo: &todo, layers: &layers };
-    let (pass, pace) = job.forward_pass(work.images())?;
-    summary.pace = Some(pace);
+    let (pass, machine_use) = job.forward_pass(work.images())?;
+    summary.machine_use = Some(machine_use);
     summary.checks = check_first_batch(job, &pass, &plan, &todo, &readouts, &layers)?;
     let started = Instant::now();
-    let busy = run_pipeline(job, &work, &pass, pace, &mut summary)?;
+    let busy = run_pipeline(job, &work, &pass, machine_use, &mut summary)?;
     summary.seconds = started.elapsed().as_secs_f64();
-    summary.busy_seconds = if job.model.on_cpu() { busy.sum() / pace.workers as f64 } else { busy.union() };
+    summary.busy_seconds = if job.model.on_cpu() { busy.sum() / machine_use.workers as f64 } else { busy.union() };
     Ok(summary)
 }
 
@@ -152,10 +152,10 @@ fn run_pipeline(
     job: &ImagesJob<'_>,
     work: &Work<'_>,
     pass: &VisionPass,
-    pace: Pace,
+    machine_use: MachineUse,
     summary: &mut ImagesSummary,
 ) -> Result<Passes> {
-    let workers = pace.workers;
+    let workers = machine_use.workers;
     let decoders = rayon::ThreadPoolBuilder::new().num_threads(job.settings.decode_threads).build()?;
     // The bound of these channels is the bound of memory: so many batches wait for the device, and so many results for
     // the disk, however many images there are.
@@ -165,7 +165,7 @@ fn run_pipeline(
     std::thread::scope(|scope| {
         scope.spawn(move || {
             let (preprocess, limits) = (job.preprocess(), job.limits());
-            for batch in batches(work.plan, work.todo, pace.batch as u64) {
+            for batch in batches(work.plan, work.todo, machine_use.batch as u64) {
                 let batch = decoders.install(|| decode(batch, job.dataset, &preprocess, &limits));
                 if to_device.send(batch).is_err() {
                     // The other side gave up; its error is the one to report.

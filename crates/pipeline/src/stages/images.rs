@@ -231,8 +231,8 @@ fn figures(summary: Option<&ImagesSummary>, finished: &FinishSummary, device: &s
     if let Some(share) = summary.busy_share() {
         figures.insert("busy_share".to_owned(), json!(share));
     }
-    if let Some(pace) = summary.pace {
-        figures.insert("pace".to_owned(), json!(pace));
+    if let Some(machine_use) = summary.machine_use {
+        figures.insert("pace".to_owned(), json!(machine_use));
     }
     if let Some(CheckFigures { images, identity_error, probe_error }) = summary.checks {
         figures.insert("checked_images".to_owned(), json!(images));

@@ -18,7 +18,7 @@ const SHARED_CORES_FROM: usize = 4;
 
 /// How a run uses its machine. Results do not depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pace {
+pub struct MachineUse {
     /// Forward passes at once.
     pub workers: usize,
     /// Images that are decoded and handed over together.
@@ -29,7 +29,7 @@ pub struct Pace {
     pub calibrated: bool,
 }
 
-impl Pace {
+impl MachineUse {
     /// What is not given is measured where there is much to do, else chosen.
     pub(crate) fn on_cpu(settings: &ImagesSettings, vision: &CpuVision, to_do: u64) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -97,19 +97,25 @@ mod tests {
     fn a_batch_fits_into_half_of_the_free_memory() {
         let (settings, vision) = (ImagesSettings::default(), large());
         for gigabytes in [1, 2, 4, 8, 16, 80] {
-            let pace = Pace::on_gpu(&settings, &vision, Some(gigabytes << 30));
-            let held = pace.workers as u64 * pace.batch as u64 * image_bytes(&vision);
-            assert!(held <= gigabytes << 29 && pace.batch.is_power_of_two(), "{gigabytes} GiB: {pace:?}");
-            assert!(pace.batch == GPU_BATCH || 2 * held > gigabytes << 29, "{gigabytes} GiB: {pace:?} wastes memory");
+            let machine_use = MachineUse::on_gpu(&settings, &vision, Some(gigabytes << 30));
+            let held = machine_use.workers as u64 * machine_use.batch as u64 * image_bytes(&vision);
+            assert!(held <= gigabytes << 29 && machine_use.batch.is_power_of_two(), "{gigabytes} GiB: {machine_use:?}");
+            assert!(
+                machine_use.batch == GPU_BATCH || 2 * held > gigabytes << 29,
+                "{gigabytes} GiB: {machine_use:?} wastes memory"
+            );
         }
-        assert_eq!(Pace::on_gpu(&settings, &vision, Some(1 << 20)).batch, 1, "too little: one image at a time");
-        assert_eq!(Pace::on_gpu(&settings, &vision, None), Pace::on_gpu(&settings, &vision, Some(GPU_MEMORY)));
+        assert_eq!(MachineUse::on_gpu(&settings, &vision, Some(1 << 20)).batch, 1, "too little: one image at a time");
+        assert_eq!(
+            MachineUse::on_gpu(&settings, &vision, None),
+            MachineUse::on_gpu(&settings, &vision, Some(GPU_MEMORY))
+        );
     }
 
     #[test]
     fn what_is_given_is_taken() {
         let settings = ImagesSettings { batch_size: 48, workers: 3, ..ImagesSettings::default() };
-        let pace = Pace::on_gpu(&settings, &large(), Some(1 << 20));
-        assert_eq!(pace, Pace { workers: 3, batch: 48, images: 48, calibrated: false });
+        let machine_use = MachineUse::on_gpu(&settings, &large(), Some(1 << 20));
+        assert_eq!(machine_use, MachineUse { workers: 3, batch: 48, images: 48, calibrated: false });
     }
 }
