@@ -158,3 +158,44 @@ fn files_that_do_not_fit_say_how() -> Outcome {
     assert!(message(&path).contains("no column `text_index`"), "{}", message(&path));
     Ok(())
 }
+
+/// A table that headspan wrote before `rank` became `pick`: the first two texts of the eight heads of one layer.
+#[test]
+fn tables_of_an_older_schema_are_read() -> Outcome {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/schema-1/textspan.parquet");
+    assert_eq!(read_metadata(&path)?.schema_version, 1);
+    let rows: Vec<TextspanRow> = read_rows(&path)?;
+    let places: Vec<(u32, u32)> = rows.iter().map(|row| (row.head, row.pick)).collect();
+    assert_eq!(places, (0..8).flat_map(|head| [(head, 0), (head, 1)]).collect::<Vec<_>>());
+    assert!(rows.iter().all(|row| row.layer == 3 && row.effective_rank.is_none()));
+    let first = &rows[0];
+    assert_eq!((first.category.as_deref(), first.cumulative_share), (Some("colors"), first.variance_share));
+    Ok(())
+}
+
+#[test]
+fn the_schema_of_today_is_written_and_held_to() -> Outcome {
+    let (_folder, run) = run()?;
+    let path = run.table(Table::Textspan);
+    let row = TextspanRow {
+        layer: 3,
+        head: 0,
+        pick: 0,
+        text_index: 7,
+        text: "A red door".to_owned(),
+        category: None,
+        std: 0.5,
+        variance_share: 0.25,
+        cumulative_share: 0.25,
+        effective_rank: Some(16),
+    };
+    write_rows(&path, run.id(), "f00d", std::slice::from_ref(&row))?;
+    assert_eq!(read_metadata(&path)?.schema_version, 2);
+    assert_eq!(read_rows::<TextspanRow>(&path)?, [row]);
+    // Another table in its place is no table of texts.
+    let images: [ImageRow; 0] = [];
+    write_rows(&path, run.id(), "f00d", &images)?;
+    let message = read_rows::<TextspanRow>(&path).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(message.contains("has no column"), "{message}");
+    Ok(())
+}
