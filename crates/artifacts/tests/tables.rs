@@ -192,7 +192,7 @@ fn the_schema_of_today_is_written_and_held_to() -> Outcome {
     write_rows(&path, run.id(), "f00d", std::slice::from_ref(&row))?;
     assert_eq!(read_metadata(&path)?.schema_version, 2);
     assert_eq!(read_rows::<TextspanRow>(&path)?, [row]);
-    // Another table in its place is no table of texts.
+    // Another table in its place is refused.
     let images: [ImageRow; 0] = [];
     write_rows(&path, run.id(), "f00d", &images)?;
     let message = read_rows::<TextspanRow>(&path).err().map(|error| error.to_string()).unwrap_or_default();
