@@ -89,10 +89,11 @@ fact() {
 
 # Steps.
 
-# step NAME TITLE SECONDS RESERVED COMMAND…: the command's output is the part; RESERVED seconds must be left for later steps.
+# step NAME TITLE SECONDS RESERVED COMMAND…: the command's output is the part; RESERVED seconds must be left for later steps. Both are
+# those of a run of 480 s; of a longer one a step gets more, of a shorter one less is reserved.
 step() {
     local name="$1" title="$2" reserved=$(($4 * total / 480)) status=0 from
-    budget="$3"
+    budget=$(($3 * (total > 480 ? total : 480) / 480))
     shift 4
     if [ "$budget" -gt $((deadline - SECONDS - reserved)) ]; then budget=$((deadline - SECONDS - reserved)); fi
     part="$parts/$name.md"
@@ -561,7 +562,7 @@ loader_errors() {
 
 # Tests of devices, each in a process of its own: a driver that crashes costs one of them.
 device_tests() {
-    local tests="$bin/devices" name begun status passed=0 failed=0
+    local tests="$bin/devices" until=$((SECONDS + budget - 2)) name begun status passed=0 failed=0
     if [ ! -x "$tests" ]; then
         echo "**Not measured**: the kit has no tests of devices."
         return
@@ -571,7 +572,7 @@ device_tests() {
     echo "| --- | --- | --- |"
     for name in $("$tests" --list --format terse | sed -n 's/: test$//p'); do
         begun="$EPOCHREALTIME" status=0
-        timeout 60 "$tests" --exact "$name" --nocapture --test-threads=1 >"$work/test.log" 2>&1 || status=$?
+        timeout "$((until > SECONDS ? until - SECONDS : 1))" "$tests" --exact "$name" --nocapture --test-threads=1 >"$work/test.log" 2>&1 || status=$?
         { echo "-- $name"; cat "$work/test.log"; } >&2
         local told="passed"
         if [ "$status" -eq 0 ]; then passed=$((passed + 1)); else

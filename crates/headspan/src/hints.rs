@@ -117,11 +117,6 @@ fn pipeline(error: &PipelineError) -> Option<String> {
             "give --images PATH and, for a checkpoint of your own, --checkpoint DIR"
         }
         PipelineError::NoMetrics { .. } => "run `headspan run-all` first",
-        PipelineError::TextsDiffer { labeller, scored, .. } => {
-            return Some(format!(
-                "set `metrics.scores.texts` and `label.{labeller}.texts` to the same, such as {scored}"
-            ));
-        }
         _ => return None,
     };
     Some(hint.to_owned())

@@ -201,18 +201,6 @@ pub enum PipelineError {
         /// Folder of the data set's runs.
         folder: PathBuf,
     },
-    /// The scores consider more texts of a head than the labeller judges.
-    #[error(
-        "`metrics.scores.texts` is {scored} and `label.{labeller}.texts` is {judged}: the scores consider more texts per head than the labeller judges"
-    )]
-    TextsDiffer {
-        /// The labeller.
-        labeller: &'static str,
-        /// Texts that the labeller judges.
-        judged: usize,
-        /// Texts that the scores consider.
-        scored: usize,
-    },
 }
 
 /// Result with [`PipelineError`].

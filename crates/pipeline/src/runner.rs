@@ -83,7 +83,9 @@ impl<'a> Pipeline<'a> {
     /// Brings the wanted stages of a model up to date. Everything that can be wrong with the inputs is found before a
     /// folder is made.
     pub fn run(&mut self, choice: &ModelChoice, wanted: Wanted) -> Result<RunReport> {
-        self.settings.check()?;
+        if let Some(disagreement) = self.settings.disagreement() {
+            tracing::warn!("{disagreement}");
+        }
         let id = RunId::new(&self.settings.dataset, &choice.id)?;
         if let Wanted::Only(name) = wanted {
             let only = stage(name).filter(|stage| !stage.needs_model());
@@ -118,7 +120,6 @@ impl<'a> Pipeline<'a> {
 
     /// States of all stages as `run-all` would find them, with what each will write.
     pub fn plan(&mut self, choice: &ModelChoice) -> Result<RunPlan> {
-        self.settings.check()?;
         self.open_shared()?;
         let model = RunModel::open(choice, self.settings.device)?;
         let run = RunDirectory::at(&self.settings.runs, &RunId::new(&self.settings.dataset, &choice.id)?);

@@ -12,8 +12,6 @@ use headspan_metrics::Settings as MetricsSettings;
 use headspan_model::DeviceChoice;
 use serde::{Deserialize, Serialize};
 
-use crate::error::PipelineError;
-
 pub use files::{SettingsError, SettingsFiles};
 pub use overrides::{DataOverrides, ImagesOverrides, LabelOverrides, Overrides, TextsOverrides, TextspanOverrides};
 
@@ -67,13 +65,15 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Refuses settings that contradict each other: the labeller judges the first texts of a head, and the scores count the
-    /// judgements of as many.
-    pub fn check(&self) -> Result<(), PipelineError> {
+    /// What labeller and scores must agree on and do not, in a sentence: the labeller judges the first texts of a head, and
+    /// the scores count the judgements of as many. None if they agree.
+    pub fn disagreement(&self) -> Option<String> {
         let (labeller, scored) = (self.label.labeller.labeller(), self.metrics.scores.texts);
-        let Some(judged) = labeller.judged_texts(&self.label) else { return Ok(()) };
-        let labeller = labeller.name();
-        if judged < scored { Err(PipelineError::TextsDiffer { labeller, judged, scored }) } else { Ok(()) }
+        let judged = labeller.judged_texts(&self.label).filter(|judged| *judged < scored)?;
+        let name = labeller.name();
+        Some(format!(
+            "the scores consider {scored} texts per head (`metrics.scores.texts`), and the labeller judges only {judged} (`label.{name}.texts`)"
+        ))
     }
 }
 
@@ -124,5 +124,21 @@ pub struct MetricsSection {
 impl Default for MetricsSection {
     fn default() -> Self {
         Self { synonyms: PathBuf::from(BUILT_IN), scores: MetricsSettings::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_of_texts_that_nobody_judges_are_told() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.disagreement(), None);
+        settings.label.lexicon.texts = 3;
+        let told = settings.disagreement().unwrap_or_default();
+        assert!(told.contains("5 texts") && told.contains("`label.lexicon.texts`"), "{told}");
+        settings.metrics.scores.texts = 3;
+        assert_eq!(settings.disagreement(), None);
     }
 }
