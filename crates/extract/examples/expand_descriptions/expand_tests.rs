@@ -12,7 +12,7 @@ fn texts(groups: &str) -> Vec<String> {
 }
 
 fn message(groups: &str) -> String {
-    expand(&[source(groups)]).unwrap_err().to_string()
+    headspan_artifacts::with_causes(&expand(&[source(groups)]).unwrap_err())
 }
 
 #[test]

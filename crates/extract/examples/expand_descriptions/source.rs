@@ -88,7 +88,7 @@ mod tests {
         fs_err::write(&path, COLORS).unwrap();
         assert_eq!(read_all(folder.path()).unwrap()[0].groups[0].templates, ["Red"]);
         fs_err::write(&path, COLORS.replace("about", "abuot")).unwrap();
-        assert!(read_all(folder.path()).unwrap_err().to_string().contains("abuot"));
+        assert!(headspan_artifacts::with_causes(&read_all(folder.path()).unwrap_err()).contains("abuot"));
         fs_err::write(&path, COLORS.replace("colors", "light and color")).unwrap();
         assert!(read_all(folder.path()).unwrap_err().to_string().contains("light-and-color.toml"));
     }
