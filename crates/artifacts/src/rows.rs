@@ -23,6 +23,12 @@ pub trait Row: Serialize + DeserializeOwned {
         &[]
     }
 
+    /// Columns that an older version of the schema does not have.
+    fn later(version: u32) -> &'static [&'static str] {
+        let _ = version;
+        &[]
+    }
+
     /// Lengths of the row's fixed-size vectors, in the order of the schema; every row of a table has the same.
     fn vector_lengths(&self) -> Vec<usize> {
         Vec::new()
@@ -269,6 +275,10 @@ impl Row for TextspanRow {
 
     fn renamed(version: u32) -> &'static [(&'static str, &'static str)] {
         if version == 1 { &[("rank", "pick")] } else { &[] }
+    }
+
+    fn later(version: u32) -> &'static [&'static str] {
+        if version == 1 { &["effective_rank"] } else { &[] }
     }
 }
 

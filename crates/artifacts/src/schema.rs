@@ -14,7 +14,7 @@ pub(crate) mod keys {
 }
 
 /// Declares the tables: name and version of the schema. Raise a version when columns change; then say in
-/// [`Row::renamed`] what the old ones were called.
+/// [`Row::renamed`] what the old ones were called, and in [`Row::later`] which ones are new.
 macro_rules! tables {
     ($($(#[doc = $what:literal])* $table:ident = $name:literal, version $version:literal;)+) => {
         /// The tables of a run (design section 2) that are written whole; the activations are streamed and have their own

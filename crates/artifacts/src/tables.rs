@@ -161,8 +161,7 @@ impl<'a, R: Row> RowsReader<'a, R> {
             let name =
                 renamed.iter().find(|(_, now)| now == field.name()).map_or(field.name().as_str(), |(then, _)| then);
             let Ok(column) = builder.schema().field_with_name(name) else {
-                // Tables of older versions lack the columns that came later.
-                if found.schema_version < R::TABLE.version() {
+                if R::later(found.schema_version).contains(&field.name().as_str()) {
                     continue;
                 }
                 return Err(ArtifactError::NoColumn { path: path.to_owned(), column: name.to_owned() });

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use clap::{
     Args, Parser, Subcommand, ValueEnum,
-    builder::{PossibleValuesParser, TypedValueParser},
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 use headspan_extract::{LayerSelection, Shard};
-use headspan_label::LabellerName;
+use headspan_label::{LABELLERS, LabellerName};
 use headspan_model::DeviceChoice;
 use headspan_scenes::{Combinations, DatasetFormat};
 
@@ -240,7 +240,8 @@ pub(crate) struct PipelineArgs {
 
 /// Names of labellers, listed in help and in errors.
 fn labeller() -> impl TypedValueParser<Value = LabellerName> {
-    PossibleValuesParser::new(LabellerName::all()).try_map(|name| name.parse::<LabellerName>())
+    let known = LABELLERS.iter().map(|labeller| PossibleValue::new(labeller.name()).help(labeller.summary()));
+    PossibleValuesParser::new(known).try_map(|name| name.parse::<LabellerName>())
 }
 
 impl PipelineArgs {

@@ -86,6 +86,10 @@ impl Labeller for Import {
         NAME
     }
 
+    fn summary(&self) -> &'static str {
+        "A file of labels"
+    }
+
     /// The content of the file counts, which is an input, and not where it lies.
     fn slice(&self, _settings: &LabelSettings) -> Value {
         json!({})

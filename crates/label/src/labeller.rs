@@ -21,6 +21,9 @@ pub trait Labeller: Sync {
     /// Name in tables and settings.
     fn name(&self) -> &'static str;
 
+    /// What it labels by, in a line for the help.
+    fn summary(&self) -> &'static str;
+
     /// The values of the settings that its labels depend on.
     fn slice(&self, settings: &LabelSettings) -> Value;
 

@@ -156,6 +156,10 @@ impl Labeller for Lexicon {
         NAME
     }
 
+    fn summary(&self) -> &'static str {
+        "Offline, by the categories of the pool"
+    }
+
     fn slice(&self, settings: &LabelSettings) -> Value {
         let LexiconSettings { texts, weighting, minimum_agreement } = &settings.lexicon;
         json!({ "texts": texts, "weighting": weighting, "minimum_agreement": minimum_agreement })

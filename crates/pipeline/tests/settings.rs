@@ -196,7 +196,7 @@ fn every_setting_reruns_exactly_the_stages_that_the_documentation_says() -> Resu
 
     let mut table = String::from(
         "# Settings, and the stages that each reruns\n\nWritten by `crates/pipeline/tests/settings.rs`, which changes every setting, one after another, and \
-         compares fingerprints.\n`images` and `texts` are the two halves of `headspan extract`. Settings of a labeller count only while it is chosen.\n\n\
+         compares fingerprints.\n`images` and `texts` are the two halves of `headspan extract`. Settings of a labeller count only while it is chosen. The images are a folder here; columns count in manifests and Parquet shards.\n\n\
          | setting | default | reruns |\n|---|---|---|\n",
     );
     for (key, default) in &defaults {

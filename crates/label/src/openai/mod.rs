@@ -43,6 +43,10 @@ impl Labeller for OpenAi {
         NAME
     }
 
+    fn summary(&self) -> &'static str {
+        "A language model behind an OpenAI-compatible endpoint"
+    }
+
     fn slice(&self, settings: &LabelSettings) -> Value {
         slice(&settings.openai)
     }
