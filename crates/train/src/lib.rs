@@ -1,7 +1,7 @@
 //! Contrastive training of a small CLIP on the rendered world, with the very modules that `headspan-model` decomposes.
 //!
 //! A [`Recipe`] fixes everything; a [`Trainer`] takes one step at a time, keeps a checkpoint that continues bit by bit on
-//! the same device, and ends with a checkpoint folder in OpenCLIP's layout. A [`Subject`] is a model that is tried on scenes.
+//! the same device, and ends with a checkpoint folder in OpenCLIP's layout. An [`EvaluatedModel`] is a model that is tried on scenes.
 //!
 //! It uses the rendered world (`headspan-scenes`) and Burn's modules (`headspan_model::burn`), and is the only crate beside
 //! `headspan-model` that names Burn. The commands `train` and `evaluate` use it.
