@@ -1,12 +1,14 @@
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
-use headspan_artifacts::RunDirectory;
+use headspan_artifacts::{RunDirectory, StageRecord};
 use headspan_pipeline::{
     Scope, Settings, Silent, StageStatus,
     figures::{bytes, duration},
     stage, statuses,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     cli::PipelineArgs,
@@ -26,6 +28,19 @@ pub(crate) fn status(arguments: &PipelineArgs, as_json: bool) -> Result<()> {
     if as_json { print_json(&to_json(&all)) } else { print(&to_table(&all, &own)) }
 }
 
+/// The figures of a record. Where the images and the checkpoint are stood among them before records had a provenance, and
+/// programs that read `status --json` look for it there.
+fn figures(record: &StageRecord) -> BTreeMap<String, Value> {
+    let mut figures = record.figures.clone();
+    for key in ["data", "checkpoint"] {
+        let value = record.provenance.as_ref().and_then(|provenance| provenance.get(key));
+        if let Some(value) = value.filter(|value| !value.is_null()) {
+            figures.insert(key.to_owned(), value.clone());
+        }
+    }
+    figures
+}
+
 fn to_json(all: &[(Vec<StageStatus>, RunDirectory)]) -> serde_json::Value {
     let runs: Vec<_> = all
         .iter()
@@ -43,7 +58,8 @@ fn to_json(all: &[(Vec<StageStatus>, RunDirectory)]) -> serde_json::Value {
                         "finished_at": status.record.as_ref().map(|record| record.finished_at),
                         "fingerprint": status.record.as_ref().map(|record| &record.fingerprint),
                         "parts": stage(status.stage).filter(|stage| stage.writes_parts()).map(|_| status.parts),
-                        "figures": status.record.as_ref().map(|record| &record.figures),
+                        "figures": status.record.as_ref().map(figures),
+                        "provenance": status.record.as_ref().and_then(|record| record.provenance.as_ref()),
                     })
                 })
                 .collect();
