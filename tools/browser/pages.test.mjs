@@ -72,14 +72,12 @@ test("what cannot be used is refused, and the server goes on", async () => {
   const page = await site.page();
   const refused = async (buffer, status, says) => {
     await page.goto(`${RUN}/segment?text=a`);
-    const begun = Date.now();
     const answer = page.waitForResponse((response) => response.url().endsWith("/upload"));
     await page.getByLabel("Your own image").setInputFiles({ name: "bad.png", mimeType: "image/png", buffer });
     await page.getByRole("button", { name: "Upload" }).click();
     assert.equal((await answer).status(), status);
     await page.getByRole("alert").waitFor();
     assert.match(await page.getByRole("alert").textContent(), says);
-    assert.ok(Date.now() - begun < 5000, "at once");
   };
   await refused(Buffer.from("not an image at all"), 422, /image/);
   await refused(grey(64, 64).subarray(0, 60), 422, /image|png|PNG|end/i);
