@@ -11,21 +11,6 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// `4.2 MB`; powers of 1000.
-pub fn bytes(count: u64) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-    if count < 1000 {
-        return format!("{count} B");
-    }
-    let mut value = count as f64 / 1000.0;
-    let mut unit = 0;
-    while value >= 1000.0 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,7 +20,5 @@ mod tests {
         assert_eq!(duration(4.21), "4.2 s");
         assert_eq!(duration(200.0), "3 min 20 s");
         assert_eq!(duration(3720.0), "1 h 02 min");
-        assert_eq!(bytes(999), "999 B");
-        assert_eq!(bytes(4_200_000), "4.2 MB");
     }
 }

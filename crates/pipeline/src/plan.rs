@@ -156,6 +156,18 @@ fn judge(
     Ok(stage.unfinished(scope, record).map_or((StageState::Done, None), |why| (StageState::Partial, Some(why))))
 }
 
+/// The state of a stage whose record has the fingerprint of its plan: settings and inputs are the same, so only its files and
+/// what it left open are looked at.
+pub(crate) fn state_of_same(stage: &dyn Stage, scope: &Scope<'_>, record: &StageRecord) -> StageState {
+    if damage(stage, scope.run, record).is_some() {
+        StageState::Missing
+    } else if stage.unfinished(scope, record).is_some() {
+        StageState::Partial
+    } else {
+        StageState::Done
+    }
+}
+
 fn named(inputs: &BTreeMap<String, String>, wanted: impl Fn(&str) -> bool) -> BTreeMap<&str, &str> {
     inputs.iter().map(|(name, hash)| (name.as_str(), hash.as_str())).filter(|(name, _)| wanted(name)).collect()
 }

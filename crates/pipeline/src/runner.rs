@@ -7,7 +7,7 @@ use headspan_images::Dataset;
 use crate::{
     error::{PipelineError, Result},
     model::RunModel,
-    plan::{StagePlan, StageStatus, state_of},
+    plan::{StagePlan, StageStatus, state_of, state_of_same},
     pools::Pools,
     progress::Progress,
     registry::ModelChoice,
@@ -189,9 +189,9 @@ pub fn statuses(scope: &Scope<'_>) -> Result<Vec<StageStatus>> {
 fn bring_up_to_date(stage: &dyn Stage, scope: &Scope<'_>) -> Result<StageReport> {
     let report = |outcome, notes| Ok(StageReport { stage: stage.name(), outcome, notes });
     let plan = StagePlan::of(stage, scope)?;
-    let status = state_of(stage, scope, &[])?;
-    let fits = status.record.as_ref().is_some_and(|record| record.fingerprint == plan.fingerprint());
-    if status.state == StageState::Done && fits {
+    let record = scope.run.record(stage.name())?.filter(|record| record.fingerprint == plan.fingerprint());
+    let state = record.map(|record| state_of_same(stage, scope, &record));
+    if state == Some(StageState::Done) {
         stage.accept(scope)?;
         return report(Outcome::UpToDate, Vec::new());
     }
@@ -201,7 +201,7 @@ fn bring_up_to_date(stage: &dyn Stage, scope: &Scope<'_>) -> Result<StageReport>
         StageOutcome::Done(result) => {
             let seconds = started.elapsed().as_secs_f64();
             plan.commit(stage, scope.run, seconds, &result)?;
-            if fits && status.state == StageState::Partial {
+            if state == Some(StageState::Partial) {
                 // The same fingerprint, and not the same results: a language model answered what it had not before.
                 for after in STAGES.iter().filter(|after| after.inputs().contains(&stage.name())) {
                     scope.run.forget(after.name())?;

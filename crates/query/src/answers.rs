@@ -1,39 +1,49 @@
 use std::{
-    collections::HashMap,
     hash::Hash,
+    num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use headspan_artifacts::HeadId;
+use lru::LruCache;
 
 use crate::{error::Result, extremes::Extremes};
 
 /// Most extremes kept: every head of a large model with some of its texts, at a few kilobytes each.
-const MOST_EXTREMES: usize = 4_096;
+const MOST_EXTREMES: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 /// Most selections whose lengths are kept (0.2 MB each for 50,000 images), and most heads whose directions are.
-const MOST_HEADS: usize = 128;
+const MOST_HEADS: NonZeroUsize = NonZeroUsize::new(128).unwrap();
 
 /// A head, the rank of a text or none for distance, and the number of images at each end.
 pub(crate) type ExtremesKey = (HeadId, Option<usize>, usize);
 
-/// Answers that depend on nothing but a run, kept once they are known. A full store is emptied: what is asked for again is
-/// soon back, and nothing has to be counted.
-#[derive(Default)]
+/// Answers that depend on nothing but a run, kept once they are known. A full store lets go of what was not asked for longest.
 pub(crate) struct Answers {
-    extremes: Mutex<HashMap<ExtremesKey, Extremes>>,
-    lengths: Mutex<HashMap<Vec<HeadId>, Arc<Vec<f32>>>>,
-    directions: Mutex<HashMap<HeadId, Arc<Vec<Vec<f64>>>>>,
+    extremes: Mutex<LruCache<ExtremesKey, Extremes>>,
+    lengths: Mutex<LruCache<Vec<HeadId>, Arc<Vec<f32>>>>,
+    directions: Mutex<LruCache<HeadId, Arc<Vec<Vec<f64>>>>>,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        // `sparse` takes memory as it fills; `new` would take all of it at once.
+        Self {
+            extremes: Mutex::new(LruCache::sparse(MOST_EXTREMES)),
+            lengths: Mutex::new(LruCache::sparse(MOST_HEADS)),
+            directions: Mutex::new(LruCache::sparse(MOST_HEADS)),
+        }
+    }
 }
 
 impl Answers {
     /// Extremes of a head.
     pub(crate) fn extremes(&self, key: ExtremesKey, find: impl FnOnce() -> Result<Extremes>) -> Result<Extremes> {
-        kept(&self.extremes, MOST_EXTREMES, key, find)
+        kept(&self.extremes, key, find)
     }
 
     /// Lengths of the mean contributions of some heads, by row.
     pub(crate) fn lengths(&self, heads: &[HeadId], find: impl FnOnce() -> Result<Vec<f32>>) -> Result<Arc<Vec<f32>>> {
-        kept(&self.lengths, MOST_HEADS, heads.to_vec(), || find().map(Arc::new))
+        kept(&self.lengths, heads.to_vec(), || find().map(Arc::new))
     }
 
     /// Directions of a head's texts.
@@ -42,27 +52,18 @@ impl Answers {
         head: HeadId,
         find: impl FnOnce() -> Result<Vec<Vec<f64>>>,
     ) -> Result<Arc<Vec<Vec<f64>>>> {
-        kept(&self.directions, MOST_HEADS, head, || find().map(Arc::new))
+        kept(&self.directions, head, || find().map(Arc::new))
     }
 }
 
 /// What is kept under a key, or what is found now. Two threads may both find it; the store is not locked while they do.
-fn kept<K: Eq + Hash, V: Clone>(
-    store: &Mutex<HashMap<K, V>>,
-    most: usize,
-    key: K,
-    find: impl FnOnce() -> Result<V>,
-) -> Result<V> {
+fn kept<K: Eq + Hash, V: Clone>(store: &Mutex<LruCache<K, V>>, key: K, find: impl FnOnce() -> Result<V>) -> Result<V> {
     let lock = || store.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(found) = lock().get(&key) {
         return Ok(found.clone());
     }
     let found = find()?;
-    let mut store = lock();
-    if store.len() >= most {
-        store.clear();
-    }
-    store.insert(key, found.clone());
+    lock().put(key, found.clone());
     Ok(found)
 }
 
@@ -72,12 +73,12 @@ mod tests {
 
     #[test]
     fn what_is_known_is_not_looked_for_again() -> Result<()> {
-        let store = Mutex::new(HashMap::new());
-        assert_eq!(kept(&store, 2, 1, || Ok("one"))?, "one");
-        assert_eq!(kept(&store, 2, 1, || Ok("another"))?, "one");
-        kept(&store, 2, 2, || Ok("two"))?;
-        kept(&store, 2, 3, || Ok("three"))?;
-        assert_eq!(store.lock().unwrap_or_else(PoisonError::into_inner).len(), 1, "the full store was emptied");
+        let store = Mutex::new(LruCache::sparse(NonZeroUsize::MIN.saturating_add(1)));
+        assert_eq!(kept(&store, 1, || Ok("one"))?, "one");
+        kept(&store, 2, || Ok("two"))?;
+        assert_eq!(kept(&store, 1, || Ok("another"))?, "one");
+        kept(&store, 3, || Ok("three"))?;
+        assert_eq!(kept(&store, 2, || Ok("two again"))?, "two again", "it had not been asked for longest");
         Ok(())
     }
 }

@@ -1,13 +1,11 @@
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, OnceLock, PoisonError,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use headspan_artifacts::PartReader;
 use headspan_headspace::{HeadId, Scalars};
+use lru::LruCache;
 use rayon::prelude::*;
 
 use crate::error::{ExploreError, Result};
@@ -108,13 +106,16 @@ pub(crate) struct Columns {
     number: u64,
 }
 
-#[derive(Default)]
 struct Kept {
-    /// By number of the run, and head; with the time of the last use.
-    columns: HashMap<(u64, HeadId), (Arc<HeadColumn>, u64)>,
+    /// By number of the run, and head. The bound is in bytes and changes, so the list itself has none.
+    columns: LruCache<(u64, HeadId), Arc<HeadColumn>>,
     bytes: usize,
-    /// Counts the uses, so that the least recently used column is known.
-    clock: u64,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { columns: LruCache::unbounded(), bytes: 0 }
+    }
 }
 
 impl Columns {
@@ -181,12 +182,7 @@ impl Columns {
 
 impl Kept {
     fn find(&mut self, key: (u64, HeadId)) -> Option<Arc<HeadColumn>> {
-        self.clock += 1;
-        let now = self.clock;
-        self.columns.get_mut(&key).map(|(column, used)| {
-            *used = now;
-            Arc::clone(column)
-        })
+        self.columns.get(&key).map(Arc::clone)
     }
 
     /// Keeps a column and lets go of those not used for longest, but never of the one just read.
@@ -196,17 +192,15 @@ impl Kept {
         }
         self.shrink(bound.saturating_sub(column.bytes()));
         self.bytes += column.bytes();
-        self.columns.insert(key, (Arc::clone(&column), self.clock));
+        self.columns.put(key, Arc::clone(&column));
         column
     }
 
     fn shrink(&mut self, bound: usize) {
         while self.bytes > bound
-            && let Some(oldest) = self.columns.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key)
+            && let Some((_, dropped)) = self.columns.pop_lru()
         {
-            if let Some((dropped, _)) = self.columns.remove(&oldest) {
-                self.bytes -= dropped.bytes();
-            }
+            self.bytes -= dropped.bytes();
         }
     }
 }

@@ -9,6 +9,7 @@ use axum::{
     routing::{get, post},
 };
 use headspan_artifacts::HeadId;
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::{
     files::{image, seen, upload, uploaded},
@@ -80,7 +81,7 @@ impl Explorer {
     /// The application; to be served on a listener.
     pub fn router(&self) -> Router {
         let shared = Arc::clone(&self.shared);
-        Router::new()
+        let router = Router::new()
             .route("/", get(overview))
             .route("/{page}", get(overview))
             .route("/r/{dataset}/{model}/{page}", get(analysis))
@@ -92,33 +93,34 @@ impl Explorer {
             .route("/assets/{page}", get(pages::asset))
             .fallback(nothing)
             .layer(DefaultBodyLimit::max(self.shared.settings.upload_bytes))
-            .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard))
-            .with_state(shared)
+            .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard));
+        let router = HEADERS.into_iter().fold(router, |router, (name, value)| {
+            router.layer(SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value)))
+        });
+        router.with_state(shared)
     }
 }
 
-/// Headers that keep a page to itself, and the token where one is set.
+/// Headers that keep a page to itself.
+const HEADERS: [(HeaderName, &str); 5] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; img-src 'self' blob:; style-src 'self'; script-src 'self'; connect-src 'self'; \
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// Lets a request through that carries the token, where one is set.
 async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    const HEADERS: [(HeaderName, &str); 5] = [
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; img-src 'self' blob:; style-src 'self'; script-src 'self'; connect-src 'self'; \
-             form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-        ),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "same-origin"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    ];
-    let mut response = if allowed(request.headers(), shared.settings.token.as_deref()) {
+    if allowed(request.headers(), shared.settings.token.as_deref()) {
         next.run(request).await
     } else {
         refusal(request.uri().path())
-    };
-    for (name, value) in HEADERS {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
-    response
 }
 
 /// A head's page.

@@ -1,37 +1,39 @@
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use headspan_images::RgbImage8;
+use lru::LruCache;
+
+type Kept = LruCache<String, Arc<RgbImage8>>;
 
 /// Images that were handed in, by the hash of their files, for as long as the server runs or until newer ones need the room.
-#[derive(Default)]
 pub(super) struct Uploads {
-    kept: Mutex<VecDeque<(String, Arc<RgbImage8>)>>,
+    kept: Mutex<Kept>,
     bytes: usize,
 }
 
 impl Uploads {
     pub(super) fn new(bytes: usize) -> Self {
-        Self { kept: Mutex::default(), bytes }
+        Self { kept: Mutex::new(LruCache::unbounded()), bytes }
     }
 
     /// Keeps an image and returns its name.
     pub(super) fn keep(&self, file: &[u8], image: RgbImage8) -> String {
         let name = blake3::hash(file).to_hex()[..24].to_owned();
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|(other, _)| *other != name);
-        kept.push_back((name.clone(), Arc::new(image)));
+        let mut kept = self.kept();
+        kept.put(name.clone(), Arc::new(image));
         while kept.iter().map(|(_, image)| image.data.len()).sum::<usize>() > self.bytes && kept.len() > 1 {
-            kept.pop_front();
+            kept.pop_lru();
         }
         name
     }
 
     pub(super) fn find(&self, name: &str) -> Option<Arc<RgbImage8>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().find(|(other, _)| other == name).map(|(_, image)| Arc::clone(image))
+        // A page that is looked at must not keep an image longer than newer ones: the limit is one of age.
+        self.kept().peek(name).map(Arc::clone)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

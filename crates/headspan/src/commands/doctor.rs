@@ -2,9 +2,9 @@ use std::path::Path;
 
 use anyhow::Result;
 use headspan_model::available_devices;
+use headspan_pipeline::{cached_files, hub_settings};
+use indicatif::DecimalBytes;
 use sysinfo::System;
-
-use headspan_pipeline::{cached_files, figures::bytes, hub_settings};
 
 use crate::commands::{print, registry};
 
@@ -17,7 +17,11 @@ pub(crate) fn doctor(configs: &Path) -> Result<()> {
         format!("headspan   {}", env!("CARGO_PKG_VERSION")),
         format!("system     {} {}", std::env::consts::OS, std::env::consts::ARCH),
         format!("cores      {cores}"),
-        format!("memory     {} of {} free", bytes(system.available_memory()), bytes(system.total_memory())),
+        format!(
+            "memory     {} of {} free",
+            DecimalBytes(system.available_memory()),
+            DecimalBytes(system.total_memory())
+        ),
         format!("hub        {}", settings.endpoint),
         format!("cache      {}", settings.cache.display()),
     ];

@@ -1,7 +1,8 @@
 use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_artifacts::StageState;
-use headspan_pipeline::{Pipeline, figures::bytes};
+use headspan_pipeline::Pipeline;
+use indicatif::DecimalBytes;
 
 use crate::{
     cli::PipelineArgs,
@@ -41,7 +42,7 @@ pub(crate) fn plan(names: &[String], arguments: &PipelineArgs, quiet: bool) -> R
                 Cell::new(status.stage),
                 Cell::new(would),
                 Cell::new(estimate.rows).set_alignment(CellAlignment::Right),
-                Cell::new(bytes(estimate.bytes)).set_alignment(CellAlignment::Right),
+                Cell::new(DecimalBytes(estimate.bytes)).set_alignment(CellAlignment::Right),
             ]);
         }
     }

@@ -263,7 +263,7 @@ fn extremes(arguments: &ExtremesArgs) -> Result<()> {
     }
     let what = match (&arguments.text, arguments.pick) {
         (Some(text), _) => format!("projection of {head} on {text:?}"),
-        (None, Some(rank)) => format!("projection of {head} on what its text {rank} adds to those before it"),
+        (None, Some(rank)) => format!("projection of {head} on its text {rank}, orthogonal to the texts before it"),
         (None, None) => format!("distance of {head} from its mean"),
     };
     let tables: Vec<String> = groups.iter().map(|(end, images)| format!("{end}\n{}", image_table(images))).collect();

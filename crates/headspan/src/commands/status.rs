@@ -3,11 +3,8 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_artifacts::{RunDirectory, StageRecord};
-use headspan_pipeline::{
-    Scope, Settings, Silent, StageStatus,
-    figures::{bytes, duration},
-    stage, statuses,
-};
+use headspan_pipeline::{Scope, Settings, Silent, StageStatus, figures::duration, stage, statuses};
+use indicatif::DecimalBytes;
 use serde_json::{Value, json};
 
 use crate::{
@@ -92,7 +89,7 @@ fn to_table(all: &[(Vec<StageStatus>, RunDirectory)], own: &Settings) -> String 
                 Cell::new(status.stage),
                 Cell::new(status.state),
                 figure(record.map(|record| record.rows.to_string())),
-                figure(record.map(|record| bytes(record.bytes))),
+                figure(record.map(|record| DecimalBytes(record.bytes).to_string())),
                 figure(record.map(|record| duration(record.seconds))),
                 Cell::new(status.reason.as_deref().unwrap_or_default()),
             ]);
