@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, ops::Range, time::Instant};
+use std::{collections::BTreeMap, ops::Range, thread, time::Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use headspan_artifacts::{
@@ -162,20 +162,26 @@ fn run_pipeline(
     let (to_device, decoded) = bounded::<DecodedBatch>(workers + 1);
     let (to_disk, traced) = bounded::<Result<TracedBatch>>(workers + 1);
     let request = TraceRequest { layers: work.layers.to_vec(), ..TraceRequest::default() };
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let (preprocess, limits) = (job.preprocess(), job.limits());
-            for batch in batches(work.plan, work.todo, machine_use.batch as u64) {
-                let batch = decoders.install(|| decode(batch, job.dataset, &preprocess, &limits));
-                if to_device.send(batch).is_err() {
-                    // The other side gave up; its error is the one to report.
-                    return;
+    thread::scope(|scope| {
+        // `spawn_scoped` and not `spawn`, which panics where the machine has no thread left. A failure drops the channels, so
+        // that what runs already ends.
+        thread::Builder::new()
+            .spawn_scoped(scope, move || {
+                let (preprocess, limits) = (job.preprocess(), job.limits());
+                for batch in batches(work.plan, work.todo, machine_use.batch as u64) {
+                    let batch = decoders.install(|| decode(batch, job.dataset, &preprocess, &limits));
+                    if to_device.send(batch).is_err() {
+                        // The other side gave up; its error is the one to report.
+                        return;
+                    }
                 }
-            }
-        });
+            })
+            .map_err(ExtractError::Thread)?;
         for _ in 0..workers {
             let (decoded, to_disk, request) = (decoded.clone(), to_disk.clone(), request.clone());
-            scope.spawn(move || forward_batches(job, pass, &request, &decoded, &to_disk));
+            thread::Builder::new()
+                .spawn_scoped(scope, move || forward_batches(job, pass, &request, &decoded, &to_disk))
+                .map_err(ExtractError::Thread)?;
         }
         drop((decoded, to_disk));
         commit_parts(job, work, traced, summary)

@@ -76,7 +76,10 @@ pub enum ExtractError {
         /// All parts.
         total: u64,
     },
-    /// A worker thread could not be started.
+    /// The machine has no thread left for a worker.
+    #[error("could not start a worker thread")]
+    Thread(#[source] std::io::Error),
+    /// A pool of worker threads could not be started.
     #[error("could not start worker threads")]
     Threads(#[from] rayon::ThreadPoolBuildError),
     /// A worker ended without a result.

@@ -1,4 +1,7 @@
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    thread,
+};
 
 use headspan_artifacts::TextRow;
 use headspan_headspace::unit_feature;
@@ -101,8 +104,9 @@ fn on_all_cores(batches: &[&[usize]], embed: &(impl Fn(&[usize]) -> Result<Embed
         }
         Ok(found)
     };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..cores.min(batches.len())).map(|_| scope.spawn(work)).collect();
+    thread::scope(|scope| {
+        let spawned = (0..cores.min(batches.len())).map(|_| thread::Builder::new().spawn_scoped(scope, work));
+        let workers: Vec<_> = spawned.collect::<std::io::Result<_>>().map_err(ExtractError::Thread)?;
         let joined = workers.into_iter().map(|worker| worker.join());
         joined.map(|found| found.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     })

@@ -88,7 +88,8 @@ pub(crate) fn contrast(
 fn side_by_side<P: Send, T: Send>(pieces: Vec<P>, work: impl Fn(P) -> Result<T> + Sync) -> Result<Vec<T>> {
     thread::scope(|scope| {
         let work = &work;
-        let threads: Vec<_> = pieces.into_iter().map(|piece| scope.spawn(move || work(piece))).collect();
+        let spawned = pieces.into_iter().map(|piece| thread::Builder::new().spawn_scoped(scope, move || work(piece)));
+        let threads: Vec<_> = spawned.collect::<std::io::Result<_>>()?;
         threads
             .into_iter()
             .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))

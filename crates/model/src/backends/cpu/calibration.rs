@@ -1,6 +1,9 @@
 //! How many threads, and how many images on each at a time: what is best depends on caches, and on whether two threads share a core.
 
-use std::time::Instant;
+use std::{
+    thread::{self, Builder},
+    time::Instant,
+};
 
 use super::{CpuVision, ROWS, tower::Scratch};
 
@@ -40,8 +43,10 @@ impl CpuVision {
 
     /// Images a second through the first block, of all threads together.
     fn rate(&self, threads: usize, images: usize) -> f64 {
-        std::thread::scope(|scope| {
-            let running: Vec<_> = (0..threads).map(|_| scope.spawn(|| self.block_rate(images))).collect();
+        thread::scope(|scope| {
+            // A machine without a thread left gets a low rate for this many threads, and so not this many.
+            let spawned = (0..threads).map(|_| Builder::new().spawn_scoped(scope, || self.block_rate(images)));
+            let running: Vec<_> = spawned.filter_map(Result::ok).collect();
             running.into_iter().map(|thread| thread.join().unwrap_or(0.0)).sum()
         })
     }
