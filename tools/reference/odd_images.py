@@ -311,7 +311,7 @@ def pngs() -> dict[str, bytes]:
         "bit-flipped": png(8, 2, rows, packed=packed[:200] + bytes([packed[200] ^ 8]) + packed[201:]),
         "unknown-filter": png(8, 2, b"\x07" + rows[1:]),
         "private-chunk": png(8, 2, rows, before=chunk(b"prVt", b"own")),
-        "apple": png(8, 2, rows)[:8] + chunk(b"CgBI", b"\x50\0\x20\2") + png(8, 2, rows)[8:],
+        "apple": good[:8] + chunk(b"CgBI", b"\x50\0\x20\2") + png(8, 2, rows, packed=packed[2:-4])[8:],
         "animated": png(8, 2, rows, before=chunk(b"acTL", struct.pack(">II", 2, 0)) + frame, end=second_frame()),
         "animated-default": png(8, 2, rows, before=chunk(b"acTL", struct.pack(">II", 1, 0)), end=second_frame(0)),
         "huge": png(8, 2, rows, (100_000, 100_000)),
@@ -407,7 +407,6 @@ def gifs() -> dict[str, bytes]:
         "gif-local-colors.gif": gif_of_frame(size, (0, 0), table, other, PALETTE),
         "gif-no-colors.gif": gif_of_frame(size, (0, 0), None, None, PALETTE),
         "gif-grey-colors.gif": gif_of_frame(size, (0, 0), grey, None, PALETTE),
-        "gif-grey-local.gif": gif_of_frame(size, (0, 0), table, grey[:48], PALETTE),
         "gif-few-colors.gif": gif_of_frame(size, (0, 0), table[:24], None, PALETTE),
         "gif-inside.gif": gif_of_frame((60, 50), (7, 5), table, None, PALETTE),
         "gif-inside-transparent.gif": gif_of_frame((60, 50), (7, 5), table, None, PALETTE, transparent=3),
@@ -500,8 +499,6 @@ def main() -> None:
         try:
             image = Image.open(io.BytesIO(data)).convert("RGB")
             lines.append(f"{name} {image.width} {image.height} {digest(image)}")
-            if name.startswith("webp-lossy"):
-                image.save(out / f"{name}.expected.png", optimize=True)
         except Exception as error:
             print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
             lines.append(f"{name} refused")

@@ -24,7 +24,8 @@ pub(super) fn dimensions(format: Format, bytes: &[u8]) -> Option<(u32, u32)> {
 }
 
 pub(super) fn bmp(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage8, ImageError> {
-    let decoder = BmpDecoder::new(Cursor::new(bytes));
+    let filled = without_last_padding(bytes).map(|missing| [bytes, &vec![0; missing]].concat());
+    let decoder = BmpDecoder::new(Cursor::new(filled.as_deref().unwrap_or(bytes)));
     let mut image = read(Format::Bmp, decoder, limits)?;
     // The bits per pixel of all headers but the oldest, which has no such pixels.
     if bytes.get(28..30) == Some(&[16, 0]) && bytes[14] != 12 {
@@ -36,6 +37,18 @@ pub(super) fn bmp(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage8, Imag
     Ok(image)
 }
 
+/// Bytes that fill up a row to a multiple of four, if the file ends within those of the last row.
+fn without_last_padding(bytes: &[u8]) -> Option<usize> {
+    let number = |at: usize| Some(i32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?).unsigned_abs() as usize);
+    let (offset, header, width, height) = (number(10)?, number(14)?, number(18)?, number(22)?);
+    let bits = usize::from(*bytes.get(28)?);
+    let row = width.checked_mul(bits)?.div_ceil(8);
+    let padding = row.wrapping_neg() % 4;
+    let end = row.checked_add(padding)?.checked_mul(height)?.checked_add(offset)?;
+    let missing = end.checked_sub(bytes.len())?;
+    (header >= 40 && (1..=padding).contains(&missing)).then_some(padding)
+}
+
 /// Pillow widens 5 and 6 bits to 8 by dividing without rounding, the crate with.
 fn truncated(rounded: u8, most: u32) -> u8 {
     let sample = (u32::from(rounded) * most + 127) / 255;
@@ -43,7 +56,20 @@ fn truncated(rounded: u8, most: u32) -> u8 {
 }
 
 pub(super) fn pnm(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage8, ImageError> {
-    read(Format::Pnm, PnmDecoder::new(Cursor::new(bytes)), limits)
+    let decoder = PnmDecoder::new(Cursor::new(bytes));
+    let most = decoder.as_ref().map_or(255, |decoder| decoder.header().maximal_sample());
+    let mut image = read(Format::Pnm, decoder, limits)?;
+    if most < 255 {
+        let levels: Vec<u8> = (0..=255).map(|rounded| halves_to_even(rounded, most)).collect();
+        image.data.iter_mut().for_each(|level| *level = levels[usize::from(*level)]);
+    }
+    Ok(image)
+}
+
+/// A sample of fewer than 256 levels as Python's `round` widens it. The crate rounds halves up.
+fn halves_to_even(rounded: u32, most: u32) -> u8 {
+    let sample = (rounded * most + 127) / 255;
+    (f64::from(sample) / f64::from(most) * 255.0).round_ties_even() as u8
 }
 
 pub(super) fn qoi(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage8, ImageError> {

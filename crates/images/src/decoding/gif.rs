@@ -61,6 +61,9 @@ fn failed(error: DecodingError) -> ImageError {
         DecodingError::Io(source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
             ImageError::truncated(Format::Gif)
         }
+        DecodingError::Format(what) if what.to_string().contains("no color table") => {
+            ImageError::unsupported(Format::Gif, "no colour table")
+        }
         _ => ImageError::corrupt(Format::Gif, error),
     }
 }

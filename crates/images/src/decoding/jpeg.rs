@@ -196,7 +196,7 @@ mod tests {
             (frame(0xc0, 8, (8, 0), 3), "DNL"),
             (frame(0xc0, 8, (8, 8), 2), "2 components"),
             (frame(0xc0, 8, (1025, 1024), 3), "more than the limit"),
-            ([frame(0xc2, 8, (1024, 1024), 3), [0xff, 0xda].repeat(100)].concat(), "101 scans"),
+            ([frame(0xc2, 8, (1024, 1024), 3), [0xff, 0xda].repeat(100)].concat(), "102 scans"),
         ] {
             assert!(said(&bytes).contains(word), "{word}: {}", said(&bytes));
         }

@@ -14,6 +14,9 @@ use crate::decoding::{
     formats::Format,
 };
 
+/// What tables of a TIFF may take beside its pixels: palettes, places of strips.
+const BESIDE_PIXELS: usize = 64 << 20;
+
 pub(super) fn dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
     Decoder::new(Cursor::new(bytes)).ok()?.dimensions().ok()
 }
@@ -27,7 +30,7 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage8, I
     // At most five samples of four bytes a pixel.
     let buffer = 20 * width as usize * height as usize;
     let mut own = Limits::default();
-    own.decoding_buffer_size = buffer;
+    own.decoding_buffer_size = buffer + BESIDE_PIXELS;
     own.intermediate_buffer_size = buffer + bytes.len();
     let mut decoder = decoder.with_limits(own);
     let color = decoder.colortype().map_err(failed)?;
