@@ -18,6 +18,9 @@ use crate::decoding::{
 /// Scans of a JPEG that are always allowed. Writers of progressive JPEGs make some ten; each goes through all pixels.
 const COMMON_SCANS: u64 = 100;
 
+/// Rows that are decoded before the end of the file is looked for.
+const ROWS: usize = 64;
+
 pub(super) fn dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
     Frame::of(bytes).map(|frame| (frame.width, frame.height))
 }
@@ -45,10 +48,14 @@ fn pixels(reader: Watched<'_>, frame: &Frame) -> io::Result<Vec<u8>> {
     }
     let inks = matches!(header.color_space(), ColorSpace::JCS_CMYK | ColorSpace::JCS_YCCK);
     let mut image = header.to_colorspace(if inks { ColorSpace::JCS_CMYK } else { ColorSpace::JCS_RGB })?;
-    let data = image.read_scanlines::<u8>()?;
-    if ended.get() {
-        // libjpeg was given an end-of-image marker in place of what is missing, and filled up with grey.
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    let row = image.width() * if inks { 4 } else { 3 };
+    let mut data = vec![0; row * image.height()];
+    for rows in data.chunks_mut(ROWS * row) {
+        image.read_scanlines_into(rows)?;
+        if ended.get() {
+            // libjpeg was given an end-of-image marker in place of what is missing, and would fill up with grey.
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
     }
     // What follows the last row is looked at, as Pillow does. That the marker is missing there does not matter.
     image.finish()?;

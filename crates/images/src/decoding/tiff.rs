@@ -3,7 +3,7 @@
 use std::{borrow::Cow, io::Cursor};
 
 use tiff::{
-    ColorType, TiffError,
+    ColorType, TiffError, TiffUnsupportedError,
     decoder::{Decoder, DecodingResult, Limits},
     tags::{PhotometricInterpretation, Tag},
 };
@@ -215,7 +215,10 @@ fn failed(error: TiffError) -> ImageError {
         TiffError::IoError(source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
             ImageError::truncated(Format::Tiff)
         }
-        TiffError::UnsupportedError(what) => ImageError::unsupported(Format::Tiff, what.to_string()),
+        TiffError::UnsupportedError(TiffUnsupportedError::UnsupportedCompressionMethod(method)) => {
+            ImageError::unsupported(Format::Tiff, format!("compression {method:?}"))
+        }
+        TiffError::UnsupportedError(what) => ImageError::unsupported(Format::Tiff, format!("{what:?}")),
         error => ImageError::corrupt(Format::Tiff, error),
     }
 }
