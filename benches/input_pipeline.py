@@ -36,7 +36,7 @@ def section(bench):
     return "\n\n".join([
         measure.table(["one core", "images/s, median (min–max)", "relative to Pillow", "peak MiB"], rows),
         f"{bench.size(7, 2)} rounds. {len(files)} of {bench.origin_of_photos()}, {sum(file.stat().st_size for file in files) / len(files) / 1000:.0f} kB each on average, to 224 × 224 in float32. "
-        "headspan's pixels are bit-equal to Pillow's except for the JPEG decoder; torchvision has its own resampling.",
+        "headspan's pixels are bit-equal to Pillow's; torchvision has its own resampling.",
     ])
 
 

@@ -1,3 +1,5 @@
+use crate::decoding::formats::Format;
+
 /// Why an image cannot be used. None of these stops a run that is not strict.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -5,11 +7,17 @@ pub enum ImageError {
     /// No bytes at all.
     #[error("the file is empty")]
     Empty,
-    /// Not one of the formats.
-    #[error("not a JPEG, PNG or WebP image (it begins with {start})")]
+    /// Nothing that is known.
+    #[error("not an image in a known format (it begins with {start})")]
     UnknownFormat {
         /// The first bytes, hexadecimal.
         start: String,
+    },
+    /// Known, but not decoded: a picture in another format, or no picture.
+    #[error("not an image that headspan reads: {what}")]
+    Foreign {
+        /// What it is, with an article, such as *an AVIF image*.
+        what: &'static str,
     },
     /// The file ends before the image does.
     #[error("truncated {format}: {message}")]
@@ -37,12 +45,29 @@ pub enum ImageError {
         /// The limit.
         limit: u64,
     },
-    /// A valid image of a kind that cannot be converted to RGB.
+    /// A valid image of a kind that is not decoded.
     #[error("{format} with {what} is not supported")]
     Unsupported {
         /// The format.
         format: &'static str,
-        /// Colour space or the like.
+        /// Colour space, coding or the like.
         what: String,
     },
+}
+
+impl ImageError {
+    /// An image whose bytes make no sense.
+    pub(super) fn corrupt(format: Format, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Corrupt { format: format.name(), source: source.into() }
+    }
+
+    /// An image that goes on beyond the end of its file.
+    pub(super) fn truncated(format: Format) -> Self {
+        Self::Truncated { format: format.name(), message: "the file ends before the image does".to_owned() }
+    }
+
+    /// A feature of a format that is not decoded.
+    pub(super) fn unsupported(format: Format, what: impl Into<String>) -> Self {
+        Self::Unsupported { format: format.name(), what: what.into() }
+    }
 }
