@@ -54,7 +54,7 @@ pub(crate) fn check_first_batch(
     folder: &ReadoutFolder,
     layers: &[usize],
 ) -> Result<Option<CheckFigures>> {
-    let Some(pixels) = first_pixels(job, plan, todo) else { return Ok(None) };
+    let Some(pixels) = first_pixels(job, plan, todo)? else { return Ok(None) };
     let request = TraceRequest {
         layers: (0..job.model.vision().geometry().layers).collect(),
         residual_components: true,
@@ -78,19 +78,20 @@ fn within(check: &'static str, error: f64, tolerance: f64) -> Result<()> {
     if error <= tolerance { Ok(()) } else { Err(ExtractError::Check { check, error, tolerance }) }
 }
 
-fn first_pixels(job: &ImagesJob<'_>, plan: &PartPlan, todo: &[u64]) -> Option<Vec<f32>> {
-    let first = plan.images_of(*todo.first()?).start;
+fn first_pixels(job: &ImagesJob<'_>, plan: &PartPlan, todo: &[u64]) -> Result<Option<Vec<f32>>> {
+    let Some(&part) = todo.first() else { return Ok(None) };
+    let first = plan.images_of(part).start;
     let mut images = first..first;
     while images.end < job.dataset.len() && images.end < first + SEARCHED {
         images.end = (images.end + IMAGES).min(job.dataset.len());
-        let batch = BatchJob { part: todo[0], images: images.clone() };
-        let decoded = decode(batch, job.dataset, &job.preprocess(), &job.limits());
+        let batch = BatchJob { part, images: images.clone() };
+        let decoded = decode(batch, job.dataset, &job.preprocess(), &job.limits())?;
         if decoded.rows.iter().any(|row| row.status == ImageStatus::Ok) {
-            return Some(decoded.pixels);
+            return Ok(Some(decoded.pixels));
         }
         images.start = images.end;
     }
-    None
+    Ok(None)
 }
 
 /// Sum over all heads of all layers and the MLP-side components, against `r/|r|`: extracted layers through their readouts,

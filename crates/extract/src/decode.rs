@@ -1,10 +1,13 @@
-use std::ops::Range;
+use std::{
+    io::{self, ErrorKind},
+    ops::Range,
+};
 
 use headspan_artifacts::{ImageRow, ImageStatus, with_causes};
-use headspan_images::{DecodeLimits, Preprocess, decode_rgb, probe_dimensions};
+use headspan_images::{Dataset, DecodeLimits, Preprocess, ReadError, decode_rgb, probe_dimensions};
 use rayon::prelude::*;
 
-use headspan_images::Dataset;
+use crate::error::{ExtractError, Result};
 
 /// Images of one forward pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,11 +32,17 @@ impl DecodedBatch {
     }
 }
 
-/// Decodes and preprocesses a batch on the threads of the current rayon pool.
-pub(crate) fn decode(job: BatchJob, dataset: &Dataset, preprocess: &Preprocess, limits: &DecodeLimits) -> DecodedBatch {
+/// Decodes and preprocesses a batch on the threads of the current rayon pool. An error if the machine could not read an image;
+/// an image that is at fault itself is skipped.
+pub(crate) fn decode(
+    job: BatchJob,
+    dataset: &Dataset,
+    preprocess: &Preprocess,
+    limits: &DecodeLimits,
+) -> Result<DecodedBatch> {
     let length = 3 * preprocess.size * preprocess.size;
-    let decoded: Vec<(ImageRow, Option<Vec<f32>>)> =
-        job.images.clone().into_par_iter().map(|index| decode_one(index, dataset, preprocess, limits)).collect();
+    let each = job.images.clone().into_par_iter().map(|index| decode_one(index, dataset, preprocess, limits));
+    let decoded = each.collect::<Result<Vec<_>>>()?;
     let mut rows = Vec::with_capacity(decoded.len());
     let mut pixels = Vec::with_capacity(decoded.len() * length);
     for (row, image) in decoded {
@@ -42,7 +51,7 @@ pub(crate) fn decode(job: BatchJob, dataset: &Dataset, preprocess: &Preprocess, 
             pixels.extend_from_slice(&image);
         }
     }
-    DecodedBatch { job, rows, pixels }
+    Ok(DecodedBatch { job, rows, pixels })
 }
 
 fn decode_one(
@@ -50,7 +59,7 @@ fn decode_one(
     dataset: &Dataset,
     preprocess: &Preprocess,
     limits: &DecodeLimits,
-) -> (ImageRow, Option<Vec<f32>>) {
+) -> Result<(ImageRow, Option<Vec<f32>>)> {
     let item = dataset.item(index);
     let mut row = ImageRow {
         image_index: index,
@@ -68,12 +77,15 @@ fn decode_one(
     };
     let bytes = match dataset.read(index) {
         Ok(bytes) => bytes,
+        Err(ReadError::Io(source)) if of_the_machine(&source) => {
+            return Err(ExtractError::Unreadable { image_id: row.image_id, source });
+        }
         Err(error) => {
             skip(&mut row, &error);
-            return (row, None);
+            return Ok((row, None));
         }
     };
-    match decode_rgb(&bytes, limits) {
+    Ok(match decode_rgb(&bytes, limits) {
         Ok(image) => {
             (row.width, row.height) = (image.width, image.height);
             let mut pixels = vec![0.0; 3 * preprocess.size * preprocess.size];
@@ -85,8 +97,30 @@ fn decode_one(
             skip(&mut row, &error);
             (row, None)
         }
-    }
+    })
 }
+
+/// Whether an image could not be read for a reason that may be gone tomorrow, such as a disk that fails, a server that does not
+/// answer, or too many open files. Such an image must not be written down as a bad one: the run would stay without it for good.
+fn of_the_machine(error: &io::Error) -> bool {
+    use ErrorKind as Kind;
+    !matches!(
+        error.kind(),
+        Kind::NotFound
+            | Kind::PermissionDenied
+            | Kind::NotADirectory
+            | Kind::IsADirectory
+            | Kind::InvalidFilename
+            | Kind::InvalidInput
+            | Kind::InvalidData
+            | Kind::UnexpectedEof
+            | Kind::Other
+            | Kind::Unsupported
+    ) && error.raw_os_error() != Some(TOO_MANY_LINKS)
+}
+
+/// `ELOOP` of Linux: links that lead in a circle. Its kind has no stable name.
+const TOO_MANY_LINKS: i32 = 40;
 
 #[cfg(test)]
 mod tests {
@@ -94,6 +128,22 @@ mod tests {
     use parquet::errors::ParquetError;
 
     use super::*;
+
+    #[test]
+    fn a_machine_at_fault_is_told_from_an_image_at_fault() {
+        for code in [5, 12, 24, 110, 116] {
+            assert!(
+                of_the_machine(&io::Error::from_raw_os_error(code)),
+                "EIO, ENOMEM, EMFILE, ETIMEDOUT, ESTALE: {code}"
+            );
+        }
+        for code in [2, 13, 20, 21, 36, 40] {
+            assert!(
+                !of_the_machine(&io::Error::from_raw_os_error(code)),
+                "ENOENT, EACCES, ENOTDIR, EISDIR, ELOOP: {code}"
+            );
+        }
+    }
 
     /// These texts stand in `images.parquet`: programs compare them.
     #[test]

@@ -159,7 +159,7 @@ fn run_pipeline(
     let decoders = rayon::ThreadPoolBuilder::new().num_threads(job.settings.decode_threads).build()?;
     // The bound of these channels is the bound of memory: so many batches wait for the device, and so many results for
     // the disk, however many images there are.
-    let (to_device, decoded) = bounded::<DecodedBatch>(workers + 1);
+    let (to_device, decoded) = bounded::<Result<DecodedBatch>>(workers + 1);
     let (to_disk, traced) = bounded::<Result<TracedBatch>>(workers + 1);
     let request = TraceRequest { layers: work.layers.to_vec(), ..TraceRequest::default() };
     thread::scope(|scope| {
@@ -170,7 +170,8 @@ fn run_pipeline(
                 let (preprocess, limits) = (job.preprocess(), job.limits());
                 for batch in batches(work.plan, work.todo, machine_use.batch as u64) {
                     let batch = decoders.install(|| decode(batch, job.dataset, &preprocess, &limits));
-                    if to_device.send(batch).is_err() {
+                    let failed = batch.is_err();
+                    if to_device.send(batch).is_err() || failed {
                         // The other side gave up; its error is the one to report.
                         return;
                     }
@@ -215,7 +216,7 @@ fn forward_batches(
     job: &ImagesJob<'_>,
     pass: &VisionPass,
     request: &TraceRequest,
-    decoded: &Receiver<DecodedBatch>,
+    decoded: &Receiver<Result<DecodedBatch>>,
     to_disk: &Sender<Result<TracedBatch>>,
 ) {
     // Images in parallel beat threads inside operations: half the batch on each of two single-threaded pools ran 1.5
@@ -229,11 +230,13 @@ fn forward_batches(
         }
     };
     for batch in decoded {
-        let result = if job.model.on_cpu() {
-            pool.install(|| forward(pass, request, batch))
-        } else {
-            forward(pass, request, batch)
-        };
+        let result = batch.and_then(|batch| {
+            if job.model.on_cpu() {
+                pool.install(|| forward(pass, request, batch))
+            } else {
+                forward(pass, request, batch)
+            }
+        });
         let failed = result.is_err();
         if to_disk.send(result).is_err() || failed {
             return;

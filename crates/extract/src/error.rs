@@ -28,6 +28,14 @@ pub enum ExtractError {
         /// What is wrong with it.
         message: String,
     },
+    /// The machine could not read an image.
+    #[error("image `{image_id}` could not be read")]
+    Unreadable {
+        /// The image.
+        image_id: String,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
     /// No image of the data set could be used.
     #[error("none of the {images} images could be decoded; the first error: {first}")]
     NothingDecoded {
