@@ -2,6 +2,7 @@
 
 mod decode;
 mod error;
+pub(crate) mod formats;
 mod preprocess;
 mod resample;
 
