@@ -35,19 +35,19 @@ const OTHER_NAMES: [(&str, &[&str]); 4] = [
 const ALIKE: f64 = 0.8;
 
 /// The column that is most likely meant by `column`; none if all are too different.
-pub(super) fn similar<'a>(column: &str, found: impl Iterator<Item = &'a str> + Clone) -> Option<String> {
+pub(super) fn similar(column: &str, found: &[&str]) -> Option<String> {
     let plain = |name: &str| name.trim().to_lowercase();
     let asked = plain(column);
     let known = OTHER_NAMES.iter().find(|(name, _others)| *name == asked);
     let known = known.map_or_else(Default::default, |(_name, others)| *others);
-    let by_case = found.clone().find(|name| plain(name) == asked);
-    let by_habit = || known.iter().find_map(|other| found.clone().find(|name| plain(name) == *other));
+    let by_case = found.iter().find(|name| plain(name) == asked);
+    let by_habit = || known.iter().find_map(|other| found.iter().find(|name| plain(name) == *other));
     let by_spelling = || {
         let likeness = |name: &str| strsim::jaro_winkler(&plain(name), &asked);
-        let closest = found.clone().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
+        let closest = found.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
         closest.filter(|name| likeness(name) >= ALIKE)
     };
-    by_case.or_else(by_habit).or_else(by_spelling).map(str::to_owned)
+    by_case.or_else(by_habit).or_else(by_spelling).map(|name| (*name).to_owned())
 }
 
 #[cfg(test)]
@@ -56,7 +56,6 @@ mod tests {
 
     #[test]
     fn habits_come_before_spelling() {
-        let similar = |column, found: &[&str]| similar(column, found.iter().copied());
         assert_eq!(similar("path", &["title", "filepath"]).as_deref(), Some("filepath"));
         assert_eq!(similar("path", &["Path", "filepath"]).as_deref(), Some("Path"));
         assert_eq!(similar("path", &["url", "pth"]).as_deref(), Some("pth"));

@@ -15,8 +15,11 @@ fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// A shard of numbered images and the images.
-fn numbered(count: usize) -> Result<(Vec<u8>, Vec<Vec<u8>>), Box<dyn std::error::Error>> {
+/// Bytes of a shard, and of the images in it.
+type Shard = (Vec<u8>, Vec<Vec<u8>>);
+
+/// A shard of numbered images.
+fn numbered(count: usize) -> std::io::Result<Shard> {
     let images: Vec<Vec<u8>> = (0..count).map(|number| vec![number as u8; 100 + 37 * number]).collect();
     let names: Vec<String> = (0..count).map(|number| format!("{number:03}.jpg")).collect();
     let members: Vec<_> = names.iter().zip(&images).map(|(name, image)| (name.as_str(), image.as_slice())).collect();

@@ -96,6 +96,22 @@ fn garbage_ends_a_tar() -> Outcome {
     Ok(())
 }
 
+/// A file that was made larger before it was written, or that a shell has stretched, ends in terabytes of nothing.
+#[test]
+fn zeros_behind_the_end_are_not_read_to_their_end() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let shard = folder.path().join("s.tar");
+    write(&shard, &tar_bytes(&IMAGES)?)?;
+    if let Err(error) = fs_err::OpenOptions::new().append(true).open(&shard)?.set_len(1 << 40) {
+        eprintln!("skipped: this disk has no holes ({error})");
+        return Ok(());
+    }
+    let dataset = Dataset::open(&settings(&shard))?;
+    assert_eq!(dataset.len(), 3);
+    assert!(said(&dataset).contains("1 shards have bytes behind the mark of their end"), "{}", said(&dataset));
+    Ok(())
+}
+
 #[test]
 fn lengths_in_headers_are_not_trusted() -> Outcome {
     let mut header = tar::Header::new_gnu();
@@ -116,7 +132,7 @@ fn lengths_in_headers_are_not_trusted() -> Outcome {
     // Classes are bounded, and an image is not longer than its limit, whatever is stored.
     let folder = tempfile::tempdir()?;
     let shard = folder.path().join("s.tar");
-    crate::write_tar(&shard, &[("0.jpg", &[1; 3000]), ("0.cls", &[b'c'; 70_000])])?;
+    crate::write_tar(&shard, &[("0.jpg", &[1; 3000]), ("0.cls", &vec![b'c'; 70_000])])?;
     let dataset = Dataset::open(&DatasetSettings { max_file_bytes: 2999, ..settings(&shard) })?;
     assert!(said(&dataset).contains("1 members `.cls` are too long for a class"), "{}", said(&dataset));
     assert!(dataset.read(0).is_err_and(|error| error.to_string().contains("3000 bytes, more than the limit")));

@@ -5,8 +5,11 @@ use proptest::prelude::*;
 
 use crate::{Outcome, class_ids, ids, message, said, settings, write};
 
-/// Ids and classes of a table of these bytes, and what is said of it.
-fn listed(name: &str, text: &[u8]) -> Result<(Vec<String>, Vec<Option<String>>, String), DatasetError> {
+/// Ids and classes of a table, and what is said of it.
+type Listed = (Vec<String>, Vec<Option<String>>, String);
+
+/// Lists a table of these bytes.
+fn listed(name: &str, text: &[u8]) -> Result<Listed, DatasetError> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join(name);
     write(&path, text)?;

@@ -66,14 +66,15 @@ pub(super) fn read(settings: &DatasetSettings, rows: &mut Rows<'_>) -> Result<Ve
 impl Table<'_> {
     fn columns(&self) -> Result<Columns, DatasetError> {
         let Dialect { first, header, .. } = &self.dialect;
+        let names: Vec<&str> = first.iter().map(String::as_str).collect();
         if *header {
-            return Columns::find(self.settings, first.iter().map(String::as_str));
+            return Columns::find(self.settings, &names);
         }
         let path = self.dialect.path_column().unwrap_or(0);
         // Of two columns, the other can only be the class.
         let class = (first.len() == 2 && !self.settings.class_column.is_empty()).then_some(1 - path);
         if class.is_none() && Columns::class_is_asked_for(self.settings) {
-            return Err(Columns::absent(self.settings, &self.settings.class_column, first.iter().map(String::as_str)));
+            return Err(Columns::absent(self.settings, &self.settings.class_column, &names));
         }
         Ok(Columns { path, class })
     }

@@ -114,12 +114,9 @@ struct Columns {
 impl Columns {
     /// Finds the columns by their names without outer blanks. The column of classes may be absent only if nobody asked for
     /// it, by its name or by a class file.
-    fn find<'a>(
-        settings: &DatasetSettings,
-        names: impl Iterator<Item = &'a str> + Clone,
-    ) -> Result<Self, DatasetError> {
-        let place = |column: &str| names.clone().position(|name| name.trim() == column.trim());
-        let absent = |column: &str| Self::absent(settings, column, names.clone());
+    fn find(settings: &DatasetSettings, names: &[&str]) -> Result<Self, DatasetError> {
+        let place = |column: &str| names.iter().position(|name| name.trim() == column.trim());
+        let absent = |column: &str| Self::absent(settings, column, names);
         let path = place(&settings.path_column).ok_or_else(|| absent(&settings.path_column))?;
         let class = match settings.class_column.as_str() {
             "" => None,
@@ -136,17 +133,13 @@ impl Columns {
         !settings.class_column.is_empty() && (settings.class_column != default || settings.classes.is_some())
     }
 
-    fn absent<'a>(
-        settings: &DatasetSettings,
-        column: &str,
-        names: impl Iterator<Item = &'a str> + Clone,
-    ) -> DatasetError {
-        let names = names.map(str::trim);
+    fn absent(settings: &DatasetSettings, column: &str, names: &[&str]) -> DatasetError {
+        let names: Vec<&str> = names.iter().map(|name| name.trim()).collect();
         DatasetError::NoColumn {
             path: settings.path.clone(),
             column: column.to_owned(),
-            similar: similar(column, names.clone()),
-            found: names.map(str::to_owned).collect(),
+            similar: similar(column, &names),
+            found: names.into_iter().map(str::to_owned).collect(),
         }
     }
 }

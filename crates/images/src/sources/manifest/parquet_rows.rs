@@ -18,7 +18,7 @@ pub(super) fn read(settings: &DatasetSettings, rows: &mut Rows<'_>) -> Result<()
     let failed = |source| DatasetError::Parquet { path: path.clone(), source };
     let reader = open_parquet(path)?;
     let names: Vec<String> = reader.schema().fields().iter().map(|field| field.name().clone()).collect();
-    let columns = Columns::find(settings, names.iter().map(String::as_str))?;
+    let columns = Columns::find(settings, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
     let roots = [Some(columns.path), columns.class];
     let mask = ProjectionMask::roots(reader.parquet_schema(), roots.into_iter().flatten());
     let mut before = 0;

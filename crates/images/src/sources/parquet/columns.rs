@@ -76,7 +76,7 @@ impl File<'_> {
     pub(super) fn unusable(&self, column: &str) -> DatasetError {
         let Ok(field) = self.schema().field_with_name(column) else {
             let found = self.names();
-            let similar = similar(column, found.iter().map(String::as_str));
+            let similar = similar(column, &found.iter().map(String::as_str).collect::<Vec<_>>());
             return DatasetError::NoColumn { path: self.path.to_owned(), column: column.to_owned(), similar, found };
         };
         DatasetError::ColumnType {

@@ -66,7 +66,7 @@ fn target(path: &Path, schema: &Schema, column: &str) -> Result<Option<DataType>
             return Ok(None);
         }
         let found: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
-        let similar = similar(column, found.iter().map(String::as_str));
+        let similar = similar(column, &found.iter().map(String::as_str).collect::<Vec<_>>());
         return Err(DatasetError::NoColumn { path: path.to_owned(), column: column.to_owned(), similar, found });
     };
     let target = cast_to(field.data_type()).ok_or_else(|| DatasetError::ColumnType {

@@ -150,7 +150,7 @@ impl ParquetShards {
                 }
             }
         }
-        let rows = Rows { stream, first, rows: ranges, column: &self.column };
+        let rows = Rows { stream, first, ranges, column: &self.column };
         RowCursor::open(path, self.metadata(shard)?, rows)
     }
 

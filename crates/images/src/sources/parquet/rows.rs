@@ -58,7 +58,7 @@ pub(super) struct Rows<'a> {
     /// Index of the first image.
     pub(super) first: usize,
     /// Rows of the group, from its start, that are images from `first` on.
-    pub(super) rows: Vec<std::ops::Range<usize>>,
+    pub(super) ranges: Vec<std::ops::Range<usize>>,
     pub(super) column: &'a str,
 }
 
@@ -69,7 +69,7 @@ impl RowCursor {
         let root = builder.schema().index_of(rows.column).map_err(|error| failed(error.into()))?;
         let mask = ProjectionMask::roots(builder.parquet_schema(), [root]);
         let (mut selectors, mut at, mut count) = (Vec::new(), 0, 0);
-        for range in rows.rows {
+        for range in rows.ranges {
             if range.start > at {
                 selectors.push(RowSelector::skip(range.start - at));
             }

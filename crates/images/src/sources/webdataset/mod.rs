@@ -89,7 +89,7 @@ impl TarShards {
                 let used = open_shards.remove(place);
                 open_shards.push(used);
             }
-            return Ok(open_shards.last().map(|(_number, file)| Arc::clone(file)).ok_or(ReadError::NoBytes)?);
+            return open_shards.last().map(|(_number, file)| Arc::clone(file)).ok_or(ReadError::NoBytes);
         }
         let file = Arc::new(open(&self.layout.shards[shard as usize].path)?.into_parts().0);
         if open_shards.len() >= OPEN_SHARDS {
