@@ -1,6 +1,6 @@
 //! What to do about an error: the hint that stands below it.
 
-use std::error::Error;
+use std::{error::Error, path::Path};
 
 use headspan_artifacts::ArtifactError;
 use headspan_extract::{ExtractError, PoolError};
@@ -187,6 +187,25 @@ fn pool(error: &PoolError) -> Option<String> {
 
 fn dataset(error: &DatasetError) -> Option<String> {
     let hint = match error {
+        DatasetError::NoColumn { similar: Some(similar), column, .. } => {
+            let setting = match column.as_str() {
+                "path" => "path_column",
+                "class" => "class_column",
+                "image" => "image_column",
+                "label" => "label_column",
+                _ => return Some(format!("did you mean `{similar}`?")),
+            };
+            return Some(format!("did you mean `{similar}`? set `{setting} = \"{similar}\"` in section [data]"));
+        }
+        DatasetError::SeveralColumns { .. } => "name one of them as `image_column` in section [data]",
+        DatasetError::Mixed { .. } => {
+            "set `kind` in section [data] to `folder`, `webdataset` or `parquet`, or move the other files away"
+        }
+        DatasetError::NotAShard { what, path, .. } => return not_a_shard(what, path),
+        DatasetError::UnknownKind { what: Some(what), path } => return not_a_shard(what, path),
+        DatasetError::Damaged { .. } => "without `--strict`, what can be read is used, and the rest is warned of",
+        DatasetError::Duplicate { .. } => "an image counts once: remove its other rows",
+        DatasetError::Addresses { .. } => "download the images first, for example with img2dataset",
         DatasetError::Pattern { .. } => "to read other shards together, put them into one folder",
         DatasetError::FractionalClass { .. } => {
             "name another column as `label_column`, or none: `label_column = \"\"` in section [data]"
@@ -202,6 +221,24 @@ fn dataset(error: &DatasetError) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// What to do with a file that is another than its name says.
+fn not_a_shard(what: &str, path: &Path) -> Option<String> {
+    let path = path.display();
+    let hint = match what {
+        "compressed with bzip2" => format!("unpack it: `bzip2 -dk {path}`"),
+        "compressed with xz" | "compressed with lzma" => format!("unpack it: `xz -dk {path}`"),
+        "compressed with lz4" => format!("unpack it: `lz4 -dk {path}`"),
+        "compressed with gzip" | "compressed with compress" => format!("unpack it: `gzip -dk {path}`"),
+        "compressed with zstd" => format!("unpack it: `zstd -dk {path}`"),
+        "a zip archive" | "a 7z archive" | "a rar archive" => "unpack it and give the folder".to_owned(),
+        "a Git LFS pointer" => "fetch the file itself: `git lfs pull`".to_owned(),
+        "an HTML page" => "the download failed; fetch the file again".to_owned(),
+        "a PNG image" | "a JPEG image" => "give the folder that the image is in".to_owned(),
+        _ => return None,
+    };
+    Some(hint)
 }
 
 fn clip(error: &ClipError) -> Option<String> {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use headspan_artifacts::{RunDirectory, StageRecord, with_causes};
-use headspan_images::{Dataset, DatasetSettings, DecodeLimits, RgbImage8, decode_rgb};
+use headspan_images::{Dataset, DatasetKind, DatasetSettings, DecodeLimits, RgbImage8, decode_rgb};
 use headspan_model::{Checkpoint, LoadedModel, Tokenizer, open_device};
 use headspan_query::{AccessError, ColumnStore, ExploreModel, ExploreRun, ImageTrace, RunAccess, StoreBounds};
 
@@ -166,6 +166,9 @@ impl Session {
             let unknown = || PipelineError::NoProvenance { run: self.run.name() };
             return if moved { Ok(own.clone()) } else { Err(unknown()) };
         };
+        // What a folder of several kinds of files is read as may have to be said now, though it was not when the run was made.
+        let kind = if own.kind == DatasetKind::Auto { recorded.kind } else { own.kind };
+        let recorded = DatasetSettings { kind, ..recorded };
         if !moved {
             return Ok(recorded);
         }

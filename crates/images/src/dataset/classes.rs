@@ -1,6 +1,9 @@
 use std::{collections::HashMap, path::Path};
 
-use crate::dataset::error::DatasetError;
+use crate::{dataset::error::DatasetError, sources::read_text};
+
+/// Most bytes of a class file; a million classes have less.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// Classes and their order. Both come from a file (or from a data set that carries them), never from positions of images:
 /// `i // 50` as a label once gave 0.8 % accuracy.
@@ -18,7 +21,7 @@ impl ClassList {
         let mut list = Self::default();
         if let Some(path) = file {
             list.source = path.display().to_string();
-            let text = fs_err::read_to_string(path)?;
+            let text = read_text(path, MOST_BYTES)?;
             // Windows editors leave a byte order mark, which would be part of the first class.
             let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
             for (line, row) in text.lines().enumerate() {

@@ -34,11 +34,56 @@ pub enum DatasetError {
     },
     /// A file that is not a data set.
     #[error(
-        "`{path}` is not a data set: expected a folder of images, a .csv or .parquet manifest, or .tar or .parquet shards"
+        "`{path}` is {}: expected a folder of images, a .csv or .parquet manifest, or .tar or .parquet shards",
+        what.map_or_else(|| "not a data set".to_owned(), |what| format!("{what}, not a data set"))
     )]
     UnknownKind {
         /// The file.
         path: PathBuf,
+        /// What it is, if that is known.
+        what: Option<&'static str>,
+    },
+    /// A folder with files of several kinds.
+    #[error("`{path}` holds files of several kinds, such as `{one}` and `{other}`; only one kind can be the data set")]
+    Mixed {
+        /// The folder.
+        path: PathBuf,
+        /// A shard in it.
+        one: PathBuf,
+        /// A shard of another kind in it, or an image below it.
+        other: PathBuf,
+    },
+    /// A shard that is something else than its name says.
+    #[error("`{path}` is {what}, which cannot be read as a {expected} file")]
+    NotAShard {
+        /// The file.
+        path: PathBuf,
+        /// What it is by its first bytes.
+        what: &'static str,
+        /// `tar` or `Parquet`.
+        expected: &'static str,
+    },
+    /// A manifest without rows.
+    #[error("`{path}` has no rows")]
+    NoRows {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A manifest that names no local file.
+    #[error("all rows of `{path}` are web addresses, such as `{address}`; images are read from files alone")]
+    Addresses {
+        /// The file.
+        path: PathBuf,
+        /// The first.
+        address: String,
+    },
+    /// Parts of the data set cannot be read, which a strict run does not accept.
+    #[error("`{path}` is damaged: {}", damage.join("; "))]
+    Damaged {
+        /// The data set.
+        path: PathBuf,
+        /// What is lost.
+        damage: Vec<String>,
     },
     /// Two images with one id.
     #[error("`{path}` lists `{id}` twice; ids must be unique")]
@@ -79,13 +124,23 @@ pub enum DatasetError {
         column: String,
     },
     /// A table has no such column.
-    #[error("`{path}` has no column `{column}`; it has {}", found.join(", "))]
+    #[error("`{path}` has no column `{column}`; it has {}", shown(found))]
     NoColumn {
         /// The file.
         path: PathBuf,
         /// The column looked for.
         column: String,
+        /// The column that is most likely meant.
+        similar: Option<String>,
         /// Its columns.
+        found: Vec<String>,
+    },
+    /// A table has several columns of images.
+    #[error("`{path}` has several columns of images: {}", shown(found))]
+    SeveralColumns {
+        /// The file.
+        path: PathBuf,
+        /// The columns.
         found: Vec<String>,
     },
     /// A column of a type that cannot hold what it should.
@@ -115,18 +170,6 @@ pub enum DatasetError {
         path: PathBuf,
         /// What the Parquet library said.
         source: parquet::errors::ParquetError,
-    },
-    /// A tar shard that ends early or is not a tar.
-    #[error("shard `{path}` is damaged after {images} images, at byte {offset}")]
-    Shard {
-        /// The shard.
-        path: PathBuf,
-        /// Images listed until there.
-        images: usize,
-        /// Where.
-        offset: u64,
-        /// What the tar library said.
-        source: std::io::Error,
     },
     /// A class file for images without classes.
     #[error("`{classes}` lists classes, but no image of `{path}` has one")]
@@ -162,6 +205,21 @@ pub enum DatasetError {
     },
 }
 
+/// Columns that a message names.
+const NAMED: usize = 20;
+/// Characters of a column's name.
+const SHOWN: usize = 60;
+
+/// Names of columns, which may be whatever a file that is no table begins with.
+fn shown(names: &[String]) -> String {
+    let cut = |name: &String| name.chars().take(SHOWN).collect::<String>().escape_debug().to_string();
+    let mut shown: Vec<String> = names.iter().take(NAMED).map(cut).collect();
+    if names.len() > NAMED {
+        shown.push(format!("and {} more", names.len() - NAMED));
+    }
+    shown.join(", ")
+}
+
 /// Why one image's bytes cannot be read; it concerns no other image.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -186,4 +244,10 @@ pub enum ReadError {
     /// A row without bytes.
     #[error("the row holds no image bytes")]
     NoBytes,
+    /// A URL where a path should be.
+    #[error("`{address}` is a web address; images are read from files alone")]
+    Address {
+        /// The URL.
+        address: String,
+    },
 }

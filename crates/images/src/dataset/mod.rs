@@ -13,7 +13,10 @@ pub use error::{DatasetError, ReadError};
 pub(crate) use listing::{IdList, ImageClasses, RawClass};
 pub use settings::{DatasetSettings, Sample};
 
-use crate::sources::{IMAGE_ENDINGS, ImageSource, SourceFormat, format_of};
+use crate::{
+    decoding::formats::IMAGE_ENDINGS,
+    sources::{ImageSource, SourceFormat, format_of},
+};
 
 /// One image of a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,10 +37,13 @@ pub struct Dataset {
     /// The classes that there may be.
     classes: ClassList,
     warnings: Vec<String>,
+    damage: Vec<String>,
     max_file_bytes: u64,
     format: &'static SourceFormat,
     /// What the format adds to the fingerprint.
     format_identity: Option<String>,
+    /// Whether all images were listed.
+    all_read: bool,
 }
 
 impl Dataset {
@@ -47,8 +53,9 @@ impl Dataset {
         let path = &settings.path;
         let format = format_of(settings)?;
         let listing = (format.list)(settings)?;
+        let warnings = [listing.damage.clone(), listing.warnings].concat();
         if listing.images.len() == 0 {
-            let (endings, warnings) = (IMAGE_ENDINGS.join(", "), listing.warnings);
+            let endings = IMAGE_ENDINGS.join(", ");
             return Err(DatasetError::Empty { path: path.clone(), endings, warnings });
         }
         let classes = ClassList::new(settings.classes.as_deref(), listing.class_names)?;
@@ -56,10 +63,12 @@ impl Dataset {
             images: listing.images,
             image_classes: listing.classes,
             classes,
-            warnings: listing.warnings,
+            warnings,
+            damage: listing.damage,
             max_file_bytes: settings.max_file_bytes,
             format,
-            format_identity: (format.identity)(settings),
+            format_identity: listing.identity,
+            all_read: listing.all_read,
         };
         dataset.refuse_duplicates(path)?;
         dataset.assign_classes()?;
@@ -79,9 +88,17 @@ impl Dataset {
         self.images.len() == 0
     }
 
-    /// What is unusual about the data set and what was done about it, for the log.
+    /// What is unusual about the data set and what was done about it, for the log. What is damaged comes first.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// An error if parts of the data set cannot be read, so that images are missing that no row can name.
+    pub fn refuse_damage(&self, settings: &DatasetSettings) -> Result<(), DatasetError> {
+        if self.damage.is_empty() {
+            return Ok(());
+        }
+        Err(DatasetError::Damaged { path: settings.path.clone(), damage: self.damage.clone() })
     }
 
     /// The classes of the class file.
@@ -160,7 +177,8 @@ impl Dataset {
     /// A class file says that images have classes; if none has, it is read from the wrong place.
     fn refuse_needless_classes(&mut self, settings: &DatasetSettings) -> Result<(), DatasetError> {
         let Some(classes) = settings.classes.clone() else { return Ok(()) };
-        if self.image_classes.known().iter().any(|class| class.id.is_some()) {
+        // Images that were not listed may have classes.
+        if !self.all_read || self.image_classes.known().iter().any(|class| class.id.is_some()) {
             return Ok(());
         }
         Err(DatasetError::NoClasses { path: settings.path.clone(), classes, format: self.format.name })

@@ -25,13 +25,13 @@ pub struct DatasetSettings {
     pub kind: DatasetKind,
     /// Class file: one `class` or `class,name` a line; the line's position is the class's index.
     pub classes: Option<PathBuf>,
-    /// Folder that a manifest's paths are relative to; the manifest's own folder if none.
+    /// Folder that paths in a manifest or in Parquet rows are relative to; the file's own folder if none.
     pub root: Option<PathBuf>,
     /// Column of paths in a manifest.
     pub path_column: String,
     /// Column of classes in a manifest; empty: none. Another than the default must be there.
     pub class_column: String,
-    /// Column of images in Parquet shards.
+    /// Column of images in Parquet shards. Where the default is not there, the only column that holds images.
     pub image_column: String,
     /// Column of class numbers or class names in Parquet shards; empty: none. Another than the default must be there.
     pub label_column: String,
@@ -41,6 +41,19 @@ pub struct DatasetSettings {
     pub limit: Option<u64>,
     /// Files larger than this many bytes are not read.
     pub max_file_bytes: u64,
+}
+
+impl DatasetSettings {
+    /// How many images a listing needs, if it may end before the data set does: a sample is drawn from all.
+    pub(crate) fn wanted(&self) -> Option<usize> {
+        // One image tells an empty data set from an empty selection.
+        self.limit.filter(|_limit| self.sample.is_none()).map(|limit| limit.max(1) as usize)
+    }
+
+    /// Whether a listing of `count` images may end.
+    pub(crate) fn enough(&self, count: usize) -> bool {
+        self.wanted().is_some_and(|wanted| count >= wanted)
+    }
 }
 
 impl Default for DatasetSettings {

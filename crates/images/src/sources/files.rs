@@ -2,14 +2,17 @@
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
 };
 
 use crate::{
     dataset::{IdList, ReadError},
-    sources::{ImageSource, within_limit},
+    sources::{ImageSource, names::spelled, open::read},
 };
+
+/// Where the file of an id is that is written in some other way than as a path below the folder.
+pub(super) type Find = fn(&Path, &str) -> Result<PathBuf, ReadError>;
 
 /// Files below a folder. A file's id is its path below the folder.
 pub(super) struct ImageFiles {
@@ -18,11 +21,18 @@ pub(super) struct ImageFiles {
     sizes: Vec<u64>,
     /// Paths of the files whose names are not UTF-8, by their places: the id of such a file is only a readable spelling.
     paths_not_utf8: BTreeMap<usize, PathBuf>,
+    find: Find,
 }
 
 impl ImageFiles {
     pub(super) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), ids: IdList::default(), sizes: Vec::new(), paths_not_utf8: BTreeMap::new() }
+        Self::found_by(root, |root, id| Ok(root.join(id)))
+    }
+
+    /// Files whose ids are written by hand.
+    pub(super) fn found_by(root: &Path, find: Find) -> Self {
+        let (ids, sizes, paths_not_utf8) = (IdList::default(), Vec::new(), BTreeMap::new());
+        Self { root: root.to_owned(), ids, sizes, paths_not_utf8, find }
     }
 
     /// Adds a file of `size` bytes. `path_not_utf8` is its path if its name is not UTF-8, so that the id does not lead to it.
@@ -32,6 +42,34 @@ impl ImageFiles {
         }
         self.ids.push(id);
         self.sizes.push(size);
+    }
+
+    /// Spells names that are not UTF-8 out where another name has the same readable spelling, such as those of two files that
+    /// differ in one Latin-1 letter.
+    pub(super) fn tell_apart(&mut self) {
+        let mut of_id: HashMap<&str, usize> =
+            self.paths_not_utf8.keys().map(|place| (self.ids.get(*place), 0)).collect();
+        if of_id.is_empty() {
+            return;
+        }
+        for place in 0..self.ids.len() {
+            if let Some(count) = of_id.get_mut(self.ids.get(place)) {
+                *count += 1;
+            }
+        }
+        let mut ids = IdList::default();
+        for place in 0..self.ids.len() {
+            let id = self.ids.get(place);
+            let path = self.paths_not_utf8.get(&place).filter(|_path| of_id.get(id).is_some_and(|count| *count > 1));
+            match path {
+                Some(path) => {
+                    let below = path.strip_prefix(&self.root).unwrap_or(path);
+                    ids.push(&spelled(below.as_os_str().as_encoded_bytes()));
+                }
+                None => ids.push(id),
+            }
+        }
+        self.ids = ids;
     }
 
     /// Puts the files in the order of their ids.
@@ -44,8 +82,11 @@ impl ImageFiles {
         &self.ids
     }
 
-    fn path(&self, index: usize) -> PathBuf {
-        self.paths_not_utf8.get(&index).cloned().unwrap_or_else(|| self.root.join(self.ids.get(index)))
+    fn path(&self, index: usize) -> Result<PathBuf, ReadError> {
+        match self.paths_not_utf8.get(&index) {
+            Some(path) => Ok(path.clone()),
+            None => (self.find)(&self.root, self.ids.get(index)),
+        }
     }
 }
 
@@ -63,9 +104,7 @@ impl ImageSource for ImageFiles {
     }
 
     fn read(&self, index: usize, limit: u64) -> Result<Vec<u8>, ReadError> {
-        let path = self.path(index);
-        within_limit(fs_err::metadata(&path)?.len(), limit)?;
-        Ok(fs_err::read(path)?)
+        read(&self.path(index)?, limit)
     }
 
     fn duplicate_id(&self) -> Option<&str> {

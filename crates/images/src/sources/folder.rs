@@ -1,15 +1,16 @@
 //! Folders of images, with or without a subfolder for each class.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 use crate::{
     dataset::{DatasetError, ImageClasses, RawClass},
     sources::{
         Listing, Location, SourceFormat,
         files::ImageFiles,
-        names::{is_hidden, is_image},
+        names::{is_hidden, is_image, is_litter},
+        passed_over::PassedOver,
         tally::Tally,
     },
 };
@@ -17,23 +18,24 @@ use crate::{
 pub(super) static FORMAT: SourceFormat = SourceFormat {
     name: "folder",
     schemes: &[],
-    recognises: |location| Ok(matches!(location, Location::Folder)),
+    recognises: |location, _settings| Ok(matches!(location, Location::Folder)),
     list: |settings| list(&settings.path),
-    identity: |_settings| None,
 };
 
 /// Lists a folder: `root/class/…/image.jpg`, or flat. The class is the first folder below the root. Hidden files are
-/// passed over, links are followed. What cannot be read (a subfolder, a loop of links) is passed over with a warning.
+/// passed over, links are followed. What cannot be read (a subfolder, a loop of links) is passed over with a warning, as are
+/// pipes, sockets and devices; other files are counted by their endings.
 fn list(root: &Path) -> Result<Listing, DatasetError> {
     let mut files = ImageFiles::new(root);
-    let mut unread = Tally::default();
-    let walk = WalkDir::new(root).follow_links(true).into_iter();
-    for found in walk.filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.file_name())) {
+    let (mut unread, mut special, mut passed_over) = (Tally::default(), Tally::default(), PassedOver::default());
+    for found in WalkDir::new(root).follow_links(true).into_iter().filter_entry(is_shown) {
         match found {
-            Ok(found) if found.file_type().is_file() && is_image(found.path()) => {
+            Ok(found) if found.file_type().is_dir() => {}
+            Ok(found) if !found.file_type().is_file() => special.add(|| format!("`{}`", found.path().display())),
+            Ok(found) if is_image(found.path()) => {
                 push(&mut files, root, found.path(), found.metadata().map_or(0, |metadata| metadata.len()));
             }
-            Ok(_folder_or_other) => {}
+            Ok(found) => passed_over.add(found.path()),
             Err(error) if error.depth() == 0 => return Err(std::io::Error::from(error).into()),
             Err(error) => match broken_image(&error) {
                 // An image that is skipped later, as one that a manifest names and that is gone.
@@ -43,13 +45,28 @@ fn list(root: &Path) -> Result<Listing, DatasetError> {
             },
         }
     }
+    files.tell_apart();
     files.sort();
     let mut classes = ImageClasses::default();
     for index in 0..files.ids().len() {
         classes.push(RawClass::named(files.ids().get(index).split_once('/').map(|(class, _rest)| class)));
     }
-    let warnings = unread.warning("entries of the folder could not be read and were skipped").into_iter().collect();
-    Ok(Listing { images: Box::new(files), classes, class_names: None, warnings })
+    let damage = unread.warning("entries of the folder could not be read and were skipped").into_iter().collect();
+    let special = special.warning("pipes, sockets or devices were passed over");
+    let warnings = special.into_iter().chain(passed_over.warnings("images")).collect();
+    Ok(Listing { warnings, damage, ..Listing::new(Box::new(files), classes) })
+}
+
+/// An image anywhere below a folder, in the order of names.
+pub(super) fn first_image(root: &Path) -> Option<PathBuf> {
+    let walk = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
+    let mut files = walk.filter_entry(is_shown).filter_map(Result::ok);
+    files.find(|found| found.file_type().is_file() && is_image(found.path())).map(DirEntry::into_path)
+}
+
+/// Whether a file or folder is neither hidden nor left by an operating system.
+fn is_shown(entry: &DirEntry) -> bool {
+    entry.depth() == 0 || (!is_hidden(entry.file_name()) && !is_litter(entry.file_name()))
 }
 
 fn push(files: &mut ImageFiles, root: &Path, path: &Path, bytes: u64) {

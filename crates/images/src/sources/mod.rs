@@ -7,8 +7,14 @@
 //!   are files of their own share [`files::ImageFiles`].
 
 mod files;
+mod forward;
+mod guess;
 mod names;
+mod open;
+mod passed_over;
 mod pattern;
+mod signature;
+mod suggestion;
 mod tally;
 
 use std::{borrow::Cow, path::Path};
@@ -17,7 +23,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::{DatasetError, DatasetSettings, ImageClasses, ReadError};
 
-pub(crate) use names::IMAGE_ENDINGS;
+pub(crate) use guess::format_of;
+pub(crate) use open::read_text;
 
 /// Declares the modules, the setting `kind` and the table. Each module has its source as `FORMAT`.
 macro_rules! sources {
@@ -70,12 +77,9 @@ pub(crate) struct SourceFormat {
     /// URL schemes that it reads, such as `s3`; none if it reads local files alone.
     pub(crate) schemes: &'static [&'static str],
     /// Whether a local path is of this format, for `kind = "auto"`.
-    pub(crate) recognises: fn(&Location<'_>) -> Result<bool, DatasetError>,
-    /// Lists all images in the format's own order.
+    pub(crate) recognises: fn(&Location<'_>, &DatasetSettings) -> Result<bool, DatasetError>,
+    /// Lists the images in the format's own order: all, or at least as many as are [`enough`](DatasetSettings::enough).
     pub(crate) list: fn(&DatasetSettings) -> Result<Listing, DatasetError>,
-    /// Its own settings that decide which bytes are an image's, for the fingerprint. None if they are the defaults, so that
-    /// a new setting leaves the fingerprints of earlier runs as they are.
-    pub(crate) identity: fn(&DatasetSettings) -> Option<String>,
 }
 
 /// What a source finds, before sampling.
@@ -88,6 +92,21 @@ pub(crate) struct Listing {
     pub(crate) class_names: Option<Vec<String>>,
     /// What is unusual, and what was done about it.
     pub(crate) warnings: Vec<String>,
+    /// What of the data set cannot be read, so that images are lost. A strict run does not accept it.
+    pub(crate) damage: Vec<String>,
+    /// What else decides which bytes are an image's, for the fingerprint. None where it is the default, so that a new setting
+    /// leaves the fingerprints of earlier runs as they are.
+    pub(crate) identity: Option<String>,
+    /// Whether all images were listed, and not only as many as are enough.
+    pub(crate) all_read: bool,
+}
+
+impl Listing {
+    /// A listing of all images without anything unusual.
+    pub(crate) fn new(images: Box<dyn ImageSource>, classes: ImageClasses) -> Self {
+        let (warnings, damage) = (Vec::new(), Vec::new());
+        Self { images, classes, class_names: None, warnings, damage, identity: None, all_read: true }
+    }
 }
 
 /// The images of a listed data set. There may be millions, so an implementation keeps a few bytes of each and no allocation.
@@ -129,12 +148,14 @@ pub(crate) enum Location<'a> {
         /// Its ending.
         ending: &'a str,
     },
-    /// A folder with an entry that is not hidden. Its entries are asked for in turn.
+    /// A folder, asked for each of its files that is not hidden.
     FolderWith {
-        /// Ending of the entry.
+        /// Path of the file, for formats that look into it.
+        path: &'a Path,
+        /// Its ending.
         ending: &'a str,
     },
-    /// A folder none of whose entries was recognised.
+    /// A folder none of whose files was recognised.
     Folder,
 }
 
@@ -142,66 +163,12 @@ impl Location<'_> {
     /// Whether it holds shards with this ending: one file, some in a folder, or those of a pattern.
     fn holds_shards(&self, shard_ending: &str) -> bool {
         match self {
-            Self::Pattern { ending } | Self::File { ending, .. } | Self::FolderWith { ending } => {
+            Self::Pattern { ending } | Self::File { ending, .. } | Self::FolderWith { ending, .. } => {
                 *ending == shard_ending
             }
             Self::Folder => false,
         }
     }
-}
-
-/// The source that the settings mean: that of the URL's scheme, else the `kind`, else the one that recognises the path.
-pub(crate) fn format_of(settings: &DatasetSettings) -> Result<&'static SourceFormat, DatasetError> {
-    let path = &settings.path;
-    let by_scheme = |scheme| SOURCES.iter().copied().find(|format| format.schemes.contains(&scheme));
-    if let Some(format) = scheme(path).and_then(by_scheme) {
-        return Ok(format);
-    }
-    if !pattern::is_pattern(path) {
-        fs_err::metadata(path)?;
-    }
-    settings.kind.format().map_or_else(|| guess(path), Ok)
-}
-
-/// Scheme of a URL, without `://`.
-fn scheme(path: &Path) -> Option<&str> {
-    let (scheme, _rest) = path.to_str()?.split_once("://")?;
-    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
-    (scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(valid)).then_some(scheme)
-}
-
-/// Looks at a local path: a pattern, a file, or a folder.
-fn guess(path: &Path) -> Result<&'static SourceFormat, DatasetError> {
-    let unknown = || DatasetError::UnknownKind { path: path.to_owned() };
-    let ending = names::ending(path);
-    if pattern::is_pattern(path) {
-        let message = "it ends in neither .tar nor .parquet";
-        return recognised(&Location::Pattern { ending: &ending })?
-            .ok_or_else(|| DatasetError::Pattern { path: path.to_owned(), message });
-    }
-    if path.is_file() {
-        return recognised(&Location::File { path, ending: &ending })?.ok_or_else(unknown);
-    }
-    for entry in fs_err::read_dir(path)? {
-        let entry = entry?;
-        if names::is_hidden(&entry.file_name()) {
-            continue;
-        }
-        let location = Location::FolderWith { ending: &names::ending(&entry.path()) };
-        if let Some(format) = recognised(&location)? {
-            return Ok(format);
-        }
-    }
-    recognised(&Location::Folder)?.ok_or_else(unknown)
-}
-
-fn recognised(location: &Location<'_>) -> Result<Option<&'static SourceFormat>, DatasetError> {
-    for format in SOURCES {
-        if (format.recognises)(location)? {
-            return Ok(Some(format));
-        }
-    }
-    Ok(None)
 }
 
 /// Refuses an image of more bytes than the limit.
@@ -231,7 +198,9 @@ mod tests {
     #[test]
     fn no_two_sources_recognise_the_same_path() -> Result<(), DatasetError> {
         let count = |location: Location<'_>| {
-            SOURCES.iter().try_fold(0, |count, format| Ok(count + usize::from((format.recognises)(&location)?)))
+            let settings = DatasetSettings::default();
+            let recognises = |format: &SourceFormat| (format.recognises)(&location, &settings);
+            SOURCES.iter().try_fold(0, |count, format| Ok(count + usize::from(recognises(format)?)))
         };
         let expect = |location, expected| -> Result<(), DatasetError> {
             let found: Result<usize, DatasetError> = count(location);
@@ -244,17 +213,8 @@ mod tests {
         {
             expect(Location::Pattern { ending }, of_pattern)?;
             expect(Location::File { path: Path::new("unread"), ending }, of_file)?;
-            expect(Location::FolderWith { ending }, in_folder)?;
+            expect(Location::FolderWith { path: Path::new("unread"), ending }, in_folder)?;
         }
-        expect(Location::Pattern { ending: "parquet" }, 1)?;
-        expect(Location::FolderWith { ending: "parquet" }, 1)
-    }
-
-    #[test]
-    fn schemes_are_those_of_urls() {
-        assert_eq!(scheme(Path::new("s3://bucket/shard-{0..9}.tar")), Some("s3"));
-        for path in ["images/s3", r"C:\images", "://x", "an image://x", "3s://x", "s3:/x"] {
-            assert_eq!(scheme(Path::new(path)), None, "{path}");
-        }
+        expect(Location::Pattern { ending: "parquet" }, 1)
     }
 }

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     dataset::DatasetError,
-    sources::names::{has_ending, is_hidden},
+    sources::{
+        names::{is_hidden, is_litter, shard_ending},
+        passed_over::PassedOver,
+    },
 };
 
 /// More shards than any data set has; a range above it is a slip, and would fill the memory.
@@ -15,24 +18,40 @@ pub(super) fn is_pattern(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().contains(&b'{')) && !path.exists()
 }
 
+/// The shards of a data set.
+#[derive(Debug, Default)]
+pub(super) struct Shards {
+    /// In order.
+    pub(super) paths: Vec<PathBuf>,
+    /// What else the folder holds.
+    pub(super) passed_over: PassedOver,
+}
+
 /// The shards that a path stands for: one file, those of a folder, or those of a pattern such as `train-{000..009}.tar`.
-pub(super) fn shards(path: &Path, ending: &str) -> Result<Vec<PathBuf>, DatasetError> {
+pub(super) fn shards(path: &Path, ending: &str) -> Result<Shards, DatasetError> {
+    let mut shards = Shards::default();
     if is_pattern(path) {
-        return expand(path);
+        shards.paths = expand(path)?;
+        return Ok(shards);
     }
-    if path.is_file() {
-        return Ok(vec![path.to_owned()]);
+    if !path.is_dir() {
+        shards.paths = vec![path.to_owned()];
+        return Ok(shards);
     }
-    let mut found = Vec::new();
     for entry in fs_err::read_dir(path)? {
         let entry = entry?;
         let path = entry.path();
-        if has_ending(&path, ending) && !is_hidden(&entry.file_name()) {
-            found.push(path);
+        if is_hidden(&entry.file_name()) || is_litter(&entry.file_name()) || path.is_dir() {
+            continue;
+        }
+        if shard_ending(&path) == ending {
+            shards.paths.push(path);
+        } else {
+            shards.passed_over.add(&path);
         }
     }
-    found.sort();
-    Ok(found)
+    shards.paths.sort();
+    Ok(shards)
 }
 
 /// The files of a pattern, with leading zeros kept. The range is in the file's name, because ids begin with that.

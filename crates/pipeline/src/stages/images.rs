@@ -163,12 +163,15 @@ impl Stage for Images {
     }
 }
 
-/// Lists the data set and warns of what is unusual about it.
+/// Lists the data set and warns of what is unusual about it. A strict run accepts no data set of which a part cannot be read.
 pub(crate) fn open_dataset(settings: &Settings) -> Result<Dataset> {
     if settings.data.path.as_os_str().is_empty() {
         return Err(PipelineError::NoImages);
     }
     let dataset = Dataset::open(&settings.data)?;
+    if settings.images.strict {
+        dataset.refuse_damage(&settings.data)?;
+    }
     for warning in dataset.warnings() {
         tracing::warn!("{warning}");
     }

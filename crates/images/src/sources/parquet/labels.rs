@@ -10,9 +10,12 @@ use arrow_array::{
 use arrow_schema::{DataType, Schema};
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 
-use crate::dataset::{DatasetError, DatasetSettings, ImageClasses, RawClass};
+use crate::{
+    dataset::{DatasetError, DatasetSettings, ImageClasses, RawClass},
+    sources::suggestion::similar,
+};
 
-/// Adds the class of each of a shard's `rows`. The column may be absent only if nobody named it.
+/// Adds the classes of a shard's first `rows`. The column may be absent only if nobody named it.
 pub(super) fn read(
     path: &Path,
     builder: ParquetRecordBatchReaderBuilder<std::fs::File>,
@@ -28,7 +31,7 @@ pub(super) fn read(
     };
     let failed = |source| DatasetError::Parquet { path: path.to_owned(), source };
     let mask = ProjectionMask::columns(builder.parquet_schema(), [column]);
-    let reader = builder.with_projection(mask).build().map_err(failed)?;
+    let reader = builder.with_projection(mask).with_limit(rows).build().map_err(failed)?;
     let mut before = 0;
     for batch in reader {
         let batch = batch.map_err(|source| failed(source.into()))?;
@@ -62,11 +65,9 @@ fn target(path: &Path, schema: &Schema, column: &str) -> Result<Option<DataType>
         if column.is_empty() || column == DatasetSettings::default().label_column {
             return Ok(None);
         }
-        return Err(DatasetError::NoColumn {
-            path: path.to_owned(),
-            column: column.to_owned(),
-            found: schema.fields().iter().map(|field| field.name().clone()).collect(),
-        });
+        let found: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+        let similar = similar(column, &found.iter().map(String::as_str).collect::<Vec<_>>());
+        return Err(DatasetError::NoColumn { path: path.to_owned(), column: column.to_owned(), similar, found });
     };
     let target = cast_to(field.data_type()).ok_or_else(|| DatasetError::ColumnType {
         path: path.to_owned(),
