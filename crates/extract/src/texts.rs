@@ -5,7 +5,7 @@ use std::{
 
 use headspan_artifacts::TextRow;
 use headspan_headspace::unit_feature;
-use headspan_model::{LoadedModel, TokenBatch, Tokenizer};
+use headspan_model::{LoadedModel, TextTokens, TokenBatch, Tokenizer};
 
 use crate::{
     engine::Progress,
@@ -24,6 +24,8 @@ pub struct EmbeddedTexts {
     pub rows: Vec<TextRow>,
     /// Indices of descriptions longer than the context, whose end was cut off.
     pub truncated: Vec<u32>,
+    /// Indices of descriptions of which the tokenizer's vocabulary lacks a part.
+    pub unknown: Vec<u32>,
 }
 
 /// Embeds a pool in batches of similar length, to unit norm. On the CPU one batch per core runs at once, each on a thread of its own.
@@ -35,11 +37,14 @@ pub fn embed_texts(
     progress: Progress<'_>,
 ) -> Result<EmbeddedTexts> {
     let mut tokens = Vec::with_capacity(pool.entries.len());
-    let mut truncated = Vec::new();
+    let (mut truncated, mut unknown) = (Vec::new(), Vec::new());
     for (index, entry) in pool.entries.iter().enumerate() {
-        let (ids, cut) = tokenizer.encode(&entry.text)?;
-        if cut {
+        let TextTokens { ids, is_cut, has_unknown } = tokenizer.encode(&entry.text)?;
+        if is_cut {
             truncated.push(index as u32);
+        }
+        if has_unknown {
+            unknown.push(index as u32);
         }
         tokens.push(ids);
     }
@@ -81,7 +86,7 @@ pub fn embed_texts(
     for (index, embedding) in embedded.into_iter().flatten() {
         rows[index].embedding = embedding;
     }
-    Ok(EmbeddedTexts { rows, truncated })
+    Ok(EmbeddedTexts { rows, truncated, unknown })
 }
 
 /// Embeddings of texts by their position in the pool.

@@ -19,7 +19,9 @@ pub(crate) use evaluate::{EvaluateArgs, Evaluated, SegmentationArgs};
 pub(crate) use explore::ExploreArgs;
 pub(crate) use query::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, RunArgs, SegmentArgs, WhyArgs};
 
-use headspan_pipeline::{DataOverrides, ImagesOverrides, LabelOverrides, Overrides, TextsOverrides, TextspanOverrides};
+use headspan_pipeline::{
+    DataOverrides, ImagesOverrides, LabelOverrides, ModelOverrides, Overrides, TextsOverrides, TextspanOverrides,
+};
 
 const AFTER_HELP: &str = "\
 Typical use:
@@ -123,7 +125,7 @@ pub(crate) enum Command {
     },
     /// Download weights, configuration and tokenizer of models, or the published description pool
     Fetch {
-        /// Model ids or architectures, or `descriptions` for the published pool
+        /// Model ids or architectures, `descriptions` for the published pool, or `tokenizer` for CLIP's
         #[arg(required = true)]
         names: Vec<String>,
         /// Folder of configuration, with more models in `models/`
@@ -199,9 +201,18 @@ pub(crate) struct PipelineArgs {
     #[arg(long, value_name = "FILE", help_heading = "Where")]
     pub(crate) config: Vec<PathBuf>,
 
-    /// Checkpoint folder: `open_clip_config.json`, `open_clip_model.safetensors`, tokenizer.json [setting: checkpoint]
-    #[arg(long, value_name = "DIR", help_heading = "Model and data")]
+    /// Checkpoint: a folder with `open_clip_config.json`, weights and tokenizer.json, or its file of weights [setting: checkpoint]
+    #[arg(long, value_name = "PATH", help_heading = "Model and data")]
     pub(crate) checkpoint: Option<PathBuf>,
+    /// Architecture of weights without a configuration, such as ViT-B-32 [setting: model.architecture]
+    #[arg(long, value_name = "NAME", help_heading = "Model and data")]
+    pub(crate) architecture: Option<String>,
+    /// Activation is QuickGELU, as in OpenAI's weights; `=false` for GELU [setting: `model.quick_gelu`]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Model and data")]
+    pub(crate) quick_gelu: Option<bool>,
+    /// Image size in pixels; position embeddings of other sizes are interpolated [setting: `model.image_size`]
+    #[arg(long, value_name = "PIXELS", help_heading = "Model and data")]
+    pub(crate) image_size: Option<usize>,
     /// Images: a folder, a CSV or Parquet manifest, tar shards, or Parquet with image bytes [setting: data.path]
     #[arg(long, value_name = "PATH", help_heading = "Model and data")]
     pub(crate) images: Option<PathBuf>,
@@ -252,6 +263,11 @@ impl PipelineArgs {
             dataset: self.dataset.clone(),
             checkpoint: self.checkpoint.clone(),
             device: self.device,
+            model: Some(ModelOverrides {
+                architecture: self.architecture.clone(),
+                quick_gelu: self.quick_gelu,
+                image_size: self.image_size,
+            }),
             data: Some(DataOverrides { path: self.images.clone(), classes: self.classes.clone(), limit: self.limit }),
             images: Some(ImagesOverrides {
                 layers: self.layers.clone(),

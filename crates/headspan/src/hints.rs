@@ -8,7 +8,7 @@ use headspan_hub::HubError;
 use headspan_images::DatasetError;
 use headspan_label::{CategoriesError, LabelError, openai::OpenAiError};
 use headspan_metrics::{ComparisonError, TruthError};
-use headspan_model::{ClipError, DeviceProblem, Precision};
+use headspan_model::{ClipError, DeviceProblem, ForeignFile, Precision, architectures};
 use headspan_pipeline::{ModelError, PipelineError, SettingsError};
 use headspan_query::ExploreError;
 use headspan_scenes::SceneError;
@@ -109,6 +109,10 @@ fn pipeline(error: &PipelineError) -> Option<String> {
         PipelineError::NotFetched { model, .. } => {
             return Some(format!("run `headspan fetch {model}`, or give --checkpoint DIR"));
         }
+        PipelineError::NoTokenizer { .. } => {
+            "run `headspan fetch tokenizer`, or put the model's `tokenizer.json` into the folder"
+        }
+        PipelineError::KnownArchitecture { .. } => "leave out --architecture, or give --checkpoint PATH",
         PipelineError::UnknownWeights { .. } => "give --checkpoint DIR",
         PipelineError::OtherModel { .. } => "give --checkpoint DIR, or extract again",
         PipelineError::OtherImages { .. } => "give --images PATH, or extract again",
@@ -243,8 +247,38 @@ fn not_a_shard(what: &str, path: &Path) -> Option<String> {
 
 fn clip(error: &ClipError) -> Option<String> {
     let hint = match error {
+        ClipError::CutOff { .. } | ClipError::NotWeights { kind: ForeignFile::Zeros | ForeignFile::Empty, .. } => {
+            "fetch or copy the file again; `headspan fetch` continues a download of a known model"
+        }
         ClipError::Safetensors { .. } | ClipError::Pytorch { .. } => {
-            "if the file is truncated, fetch it again (`headspan fetch`)"
+            "if PyTorch reads the file, save it anew: `torch.save(model.state_dict(), \"model.pt\")`"
+        }
+        ClipError::NotWeights { kind: ForeignFile::LfsPointer, .. } => {
+            "run `git lfs pull` in the repository it comes from"
+        }
+        ClipError::NotWeights { kind: ForeignFile::WebPage | ForeignFile::Json | ForeignFile::Text, .. } => {
+            "open the file in a text editor: a server sent it instead of the weights"
+        }
+        ClipError::TorchScript { .. } => {
+            "to convert it: `torch.save(torch.jit.load(\"model.pt\", map_location=\"cpu\").state_dict(), \"converted.pt\")`"
+        }
+        ClipError::ForeignClass { .. } => {
+            "where that program is installed, save the weights alone: `torch.save(model.state_dict(), \"model.pt\")`"
+        }
+        ClipError::NoTower { .. } => {
+            "CLIP ViTs of OpenCLIP, OpenAI and transformers (`CLIPModel`) are supported; ResNets, timm towers, SigLIP and DINO are not"
+        }
+        ClipError::NoTextTower { .. } => "give a checkpoint of the whole model",
+        ClipError::MissingFile { what: "configuration", .. } => {
+            "for weights without a configuration, name the architecture: `--architecture ViT-B-32`, and `--quick-gelu` for OpenAI's weights"
+        }
+        ClipError::SeveralWeights { .. } => "give the file of weights itself as --checkpoint",
+        ClipError::Resolution { expected, .. } => {
+            return Some(format!("to interpolate them as OpenCLIP does, add `--image-size {expected}`"));
+        }
+        ClipError::UnknownArchitecture { .. } => {
+            let known: Vec<&str> = architectures().collect();
+            return Some(format!("known are {}; each may end with `-quickgelu`", known.join(", ")));
         }
         ClipError::Sharded { .. } => {
             "to join the files: `CLIPModel.from_pretrained(folder).save_pretrained(folder, max_shard_size=\"100GB\")`"

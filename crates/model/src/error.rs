@@ -51,13 +51,29 @@ pub enum ClipError {
         /// The keys and their values.
         what: String,
     },
-    /// A safetensors file could not be opened.
-    #[error("`{path}` is not a readable safetensors file")]
+    /// A file is no weights at all.
+    #[error("`{path}` holds no weights: it is {kind}")]
+    NotWeights {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        kind: ForeignFile,
+    },
+    /// A file ends before what it describes.
+    #[error("`{path}` is cut off: {what}")]
+    CutOff {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        what: String,
+    },
+    /// The header of a safetensors file is not the JSON that is expected.
+    #[error("`{path}` has no valid safetensors header")]
     Safetensors {
         /// The file.
         path: PathBuf,
-        /// What the reader said.
-        source: burn_store::SafetensorsStoreError,
+        /// What the JSON library said.
+        source: serde_json::Error,
     },
     /// A PyTorch file could not be opened.
     #[error("`{path}` is not a readable PyTorch checkpoint")]
@@ -65,7 +81,79 @@ pub enum ClipError {
         /// The file.
         path: PathBuf,
         /// What the reader said.
-        source: burn_store::PytorchStoreError,
+        source: Box<pytorch_reader::PytorchError>,
+    },
+    /// A TorchScript archive whose tensors cannot be found.
+    #[error("`{path}` is a TorchScript archive (torch.jit.save) that cannot be read: {what}")]
+    TorchScript {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A pickle holds an object that only its own program can make.
+    #[error(
+        "`{path}` is a pickle with an object of `{class}`, which only the program that wrote it can read; headspan runs no code of a checkpoint"
+    )]
+    ForeignClass {
+        /// The file.
+        path: PathBuf,
+        /// Class or function, with its module.
+        class: String,
+    },
+    /// A file without the first layer of an image tower.
+    #[error(
+        "`{path}` has no image tower of CLIP: none of its {count} tensors is a `visual.conv1.weight` ({})",
+        listed(first)
+    )]
+    NoTower {
+        /// The file.
+        path: PathBuf,
+        /// Number of its tensors.
+        count: usize,
+        /// The first of their names.
+        first: Vec<String>,
+    },
+    /// A file with an image tower alone.
+    #[error("`{path}` has an image tower and no text tower; headspan describes heads by texts and needs both")]
+    NoTextTower {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Position embeddings for another number of patches.
+    #[error("the position embeddings of `{path}` are for images of {stored} pixels, the configuration says {expected}")]
+    Resolution {
+        /// The file.
+        path: PathBuf,
+        /// Side that the weights are for.
+        stored: usize,
+        /// Side that the configuration says.
+        expected: usize,
+    },
+    /// A folder has several files that may be the weights.
+    #[error("`{}` has {} files that may be the weights: {}", folder.display(), found.len(), file_names(found))]
+    SeveralWeights {
+        /// The checkpoint's folder.
+        folder: PathBuf,
+        /// The files.
+        found: Vec<PathBuf>,
+    },
+    /// A name that stands for no architecture.
+    #[error("unknown architecture `{name}`")]
+    UnknownArchitecture {
+        /// The name.
+        name: String,
+    },
+    /// Neither a configuration file nor the name of an architecture.
+    #[error("there is neither a configuration file nor the name of an architecture")]
+    NoConfiguration,
+    /// An image size that no whole number of patches fills.
+    #[error("image_size {size} is not a multiple of the model's patch size {patch}")]
+    ImageSize {
+        /// The size asked for.
+        size: usize,
+        /// The patch size.
+        patch: usize,
     },
     /// Tensors do not match the configuration.
     #[error("`{path}` does not fit its configuration:\n{}", problems.join("\n"))]
@@ -163,6 +251,63 @@ pub enum ClipError {
         /// What Burn said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() {
+        return "it has none".to_owned();
+    }
+    let shown: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    format!("the first are {}", shown.join(", "))
+}
+
+fn file_names(paths: &[PathBuf]) -> String {
+    const SHOWN: usize = 8;
+    let names = paths.iter().take(SHOWN).filter_map(|path| path.file_name());
+    let mut shown: Vec<String> = names.map(|name| format!("`{}`", name.display())).collect();
+    if paths.len() > SHOWN {
+        shown.push("…".to_owned());
+    }
+    shown.join(", ")
+}
+
+/// What people hand in for weights, most of it what a server sent instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ForeignFile {
+    /// No byte.
+    #[error("an empty file")]
+    Empty,
+    /// HTML.
+    #[error("a web page (HTML)")]
+    WebPage,
+    /// JSON.
+    #[error("JSON text, as servers send for an error")]
+    Json,
+    /// What Git keeps in place of a large file.
+    #[error("a Git LFS pointer, which stands for the file")]
+    LfsPointer,
+    /// Other text.
+    #[error("text")]
+    Text,
+    /// Nothing but zeros, which a download left that reserved the space.
+    #[error("filled with zeros")]
+    Zeros,
+    /// A zip archive of something else.
+    #[error("a zip archive without a PyTorch checkpoint (`data.pkl`)")]
+    Zip,
+    /// Something compressed.
+    #[error("compressed with {0}; unpack it first")]
+    Compressed(&'static str),
+    /// Another known format.
+    #[error("{0}, a format that headspan does not read")]
+    Format(&'static str),
+    /// A file named as safetensors that does not begin as one.
+    #[error("named safetensors and has no header of that format")]
+    BadHeader,
+    /// Anything else.
+    #[error("of a format that headspan does not know")]
+    Unknown,
 }
 
 /// Why a device is not available.

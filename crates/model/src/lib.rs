@@ -25,17 +25,18 @@ mod tokenizer;
 mod trace;
 
 pub use backends::cpu::{Calibration, CpuVision, InstructionSet};
-pub use checkpoint::{Checkpoint, CheckpointFiles, CheckpointLayout, SavedPrecision};
+pub use checkpoint::{Checkpoint, CheckpointFiles, CheckpointLayout, FoundFiles, Notice, SavedPrecision};
 pub use device::{DeviceChoice, DeviceDescription, OpenDevice, available_devices, open_device};
-pub use error::{ClipError, DeviceProblem, Result};
+pub use error::{ClipError, DeviceProblem, ForeignFile, Result};
 pub use families::{
-    FAMILIES, Family, ModelConfig, TextLimits, TextTower, VisionGeometry, VisionTower,
+    Activation, FAMILIES, Family, ModelConfig, ModelOptions, TextLimits, TextTower, VisionGeometry, VisionTower,
+    architectures,
     clip::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig},
 };
 pub use loaded::{LoadedModel, VisionPass};
 pub use precision::Precision;
 pub use readout::ReadoutFolder;
-pub use tokenizer::{TokenBatch, Tokenizer};
+pub use tokenizer::{TextTokens, TokenBatch, Tokenizer, is_tokenized_anew};
 pub use trace::{HostTokens, HostTrace, TraceRequest};
 
 /// Burn's modules of the towers, for training. Everything else uses [`LoadedModel`], which hides them.

@@ -26,11 +26,15 @@ impl LoadedModel {
     /// Loads a model for extraction: on a GPU the image tower is loaded on the CPU as well ([`LoadedModel::reference_pass`]). An
     /// error names every tensor that does not fit the configuration.
     pub fn load(weights: &Path, config: &ModelConfig, device: OpenDevice) -> Result<Self> {
-        let checkpoint = Checkpoint::open(weights)?;
-        let towers = config.towers().load(&checkpoint, &device)?;
+        Self::of_checkpoint(&Checkpoint::open(weights)?, config, device)
+    }
+
+    /// As [`LoadedModel::load`], of a checkpoint that is open.
+    pub fn of_checkpoint(checkpoint: &Checkpoint, config: &ModelConfig, device: OpenDevice) -> Result<Self> {
+        let towers = config.towers().load(checkpoint, &device)?;
         let mut model = Self::of_towers(towers, device);
         if !model.on_cpu() {
-            model.reference = Some(config.towers().load_vision(&checkpoint, &OpenDevice::cpu())?);
+            model.reference = Some(config.towers().load_vision(checkpoint, &OpenDevice::cpu())?);
         }
         Ok(model)
     }

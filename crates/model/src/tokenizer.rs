@@ -1,3 +1,5 @@
+mod words;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -5,20 +7,33 @@ use std::{
 
 use serde::Deserialize;
 
+use self::words::Words;
 use crate::error::{ClipError, Result};
 
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 
-/// CLIP's tokenizer from a model's `tokenizer.json`.
+/// CLIP's tokenizer from a model's `tokenizer.json`. Texts are cleaned as OpenCLIP cleans them. With CLIP's own vocabulary the ids are
+/// those of OpenCLIP's `SimpleTokenizer`, whatever else the file says; with another one, its rules count.
 #[derive(Debug)]
 pub struct Tokenizer {
     path: PathBuf,
-    inner: tokenizers::Tokenizer,
+    words: Words,
     start: u32,
     end: u32,
     context_length: usize,
     vocab_size: usize,
+}
+
+/// The tokens of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextTokens {
+    /// Start token, the text's tokens, end token.
+    pub ids: Vec<u32>,
+    /// Whether the text is longer than the context, so that its end was cut off.
+    pub is_cut: bool,
+    /// Whether the vocabulary lacks a part of the text, so that the tokens stand for another text.
+    pub has_unknown: bool,
 }
 
 /// Token ids of some texts, padded at the end to the longest of them.
@@ -108,29 +123,33 @@ pub(crate) fn ids_above_end(path: &Path) -> Result<(u32, Vec<(u32, String)>)> {
     Ok((end, above))
 }
 
+/// Whether a text may have other tokens than by the rules of a `tokenizer.json` alone: it is cleaned, has a special token's name, or a
+/// capital sigma, whose lower case depends on its place.
+pub fn is_tokenized_anew(text: &str) -> bool {
+    let has_special =
+        || ["<|", "<start_of_text>", "<end_of_text>"].iter().any(|name| text.to_lowercase().contains(name));
+    headspan_cleaning::is_changed(text) || text.contains('Σ') || has_special()
+}
+
 impl Tokenizer {
     /// Reads `tokenizer.json`. `context_length` and `vocab_size` are the model's.
     pub fn read(path: &Path, context_length: usize, vocab_size: usize) -> Result<Self> {
-        let mut inner = tokenizers::Tokenizer::from_file(path)
-            .map_err(|source| ClipError::Tokenizer { path: path.to_owned(), source })?;
+        let failed = |source| ClipError::Tokenizer { path: path.to_owned(), source };
+        let mut inner = tokenizers::Tokenizer::from_file(path).map_err(failed)?;
         // Truncation and padding of the file are for other programs; ours keep the end token.
         inner.with_padding(None);
-        inner.with_truncation(None).map_err(|source| ClipError::Tokenizer { path: path.to_owned(), source })?;
+        inner.with_truncation(None).map_err(failed)?;
         let special = |token: &'static str| {
             inner.token_to_id(token).ok_or_else(|| ClipError::NoSpecialToken { path: path.to_owned(), token })
         };
         let (start, end) = (special(START)?, special(END)?);
-        Ok(Self { path: path.to_owned(), inner, start, end, context_length, vocab_size })
+        Ok(Self { path: path.to_owned(), words: Words::new(inner, start, end), start, end, context_length, vocab_size })
     }
 
-    /// Start token, the text's tokens, end token; truncated to the context length with the end token kept. The flag says
-    /// whether something was cut off.
-    pub fn encode(&self, text: &str) -> Result<(Vec<u32>, bool)> {
-        let encoding = self
-            .inner
-            .encode(text, false)
-            .map_err(|source| ClipError::Tokenizer { path: self.path.clone(), source })?;
-        let own = encoding.get_ids();
+    /// Start token, the text's tokens, end token; truncated to the context length with the end token kept.
+    pub fn encode(&self, text: &str) -> Result<TextTokens> {
+        let (own, has_unknown) =
+            self.words.ids(text).map_err(|source| ClipError::Tokenizer { path: self.path.clone(), source })?;
         let kept = own.len().min(self.context_length - 2);
         let mut ids = Vec::with_capacity(kept + 2);
         ids.push(self.start);
@@ -140,7 +159,7 @@ impl Tokenizer {
             Some(&id) => {
                 Err(ClipError::TokenOutOfVocabulary { text: text.to_owned(), id, vocabulary: self.vocab_size })
             }
-            None => Ok((ids, kept < own.len())),
+            None => Ok(TextTokens { ids, is_cut: kept < own.len(), has_unknown }),
         }
     }
 }

@@ -102,6 +102,19 @@ pub enum PipelineError {
         source: std::io::Error,
     },
 
+    /// A folder of weights has no tokenizer, and CLIP's is not in the hub's cache.
+    #[error("`{}` has no `tokenizer.json`, and CLIP's tokenizer has not been fetched", folder.display())]
+    NoTokenizer {
+        /// The folder.
+        folder: std::path::PathBuf,
+    },
+    /// An architecture was named for a model that has a configuration of its own.
+    #[error("`model.architecture` is for weights without a configuration; that of model `{model}` is known")]
+    KnownArchitecture {
+        /// Id of the model.
+        model: String,
+    },
+
     /// No images were named.
     #[error("no images: `path` in section [data] is empty")]
     NoImages,

@@ -9,6 +9,7 @@
 //! It uses every crate below it and is used by the command line, the explorer and the Python module. It draws no progress
 //! ([`Progress`] is told of it), prints nothing, and logs through `tracing`.
 
+mod activation;
 mod compare;
 pub mod demo;
 mod error;
@@ -40,9 +41,9 @@ pub use runner::{Outcome, Pipeline, RunPlan, RunReport, StageReport, Wanted, sta
 pub use scope::{Parts, Scope, Sources};
 pub use session::{Session, column_store};
 pub use settings::{
-    BUILT_IN, DataOverrides, ImagesOverrides, LabelOverrides, MetricsSection, Overrides, Settings, SettingsError,
-    SettingsFiles, TextsOverrides, TextsSection, TextspanOverrides, TextspanSection,
+    BUILT_IN, DataOverrides, ImagesOverrides, LabelOverrides, MetricsSection, ModelOverrides, Overrides, Settings,
+    SettingsError, SettingsFiles, TextsOverrides, TextsSection, TextspanOverrides, TextspanSection,
 };
 pub use stage::{Estimate, Stage, StageJob, StageOutcome, StageResult, stage};
 pub use stages::{STAGES, dry_run, score_imported, synonyms};
-pub use weights::{cached_files, fetch_descriptions, fetch_model, hub_settings};
+pub use weights::{cached_files, fetch_descriptions, fetch_model, fetch_tokenizer, hub_settings};

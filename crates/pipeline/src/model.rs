@@ -4,19 +4,25 @@ use std::{
 };
 
 use headspan_artifacts::{Fingerprint, hash_file};
-use headspan_model::{CheckpointFiles, DeviceChoice, LoadedModel, ModelConfig, Tokenizer, open_device};
+use headspan_model::{
+    Checkpoint, CheckpointFiles, DeviceChoice, FoundFiles, LoadedModel, ModelConfig, ModelOptions, Tokenizer,
+    open_device,
+};
 
 use crate::{
+    activation,
     error::{PipelineError, Result},
     registry::{ModelChoice, ModelSource},
-    weights::cached_files,
+    weights::{cached_files, cached_tokenizer},
 };
 
 /// The files of a model and what they say, without its weights in memory.
 pub struct ModelFiles {
-    /// Where they are.
-    pub files: CheckpointFiles,
-    /// What the configuration says.
+    /// Where weights and configuration are.
+    pub files: FoundFiles,
+    /// The tokenizer's file: beside the weights, or CLIP's.
+    pub tokenizer: PathBuf,
+    /// What the configuration says, with what the user says.
     pub config: ModelConfig,
     /// The checkpoint folder, absolute, where they are in one of the user's.
     pub folder: Option<PathBuf>,
@@ -28,33 +34,88 @@ pub struct ModelFiles {
 
 impl ModelFiles {
     /// Finds and hashes the files.
-    pub fn open(choice: &ModelChoice) -> Result<Self> {
+    pub fn open(choice: &ModelChoice, options: &ModelOptions) -> Result<Self> {
         let files = match &choice.source {
-            ModelSource::Folder(folder) => {
-                let missing = |source| PipelineError::NoCheckpoint { folder: folder.clone(), source };
-                fs_err::metadata(folder).map_err(missing)?;
-                CheckpointFiles::find(folder)?
+            ModelSource::Folder(place) => found(place, options)?,
+            ModelSource::Hub(_) if options.architecture.is_some() => {
+                return Err(PipelineError::KnownArchitecture { model: choice.id.clone() });
             }
-            ModelSource::Hub(model) => cached_files(model)?,
+            ModelSource::Hub(model) => {
+                let CheckpointFiles { config, weights, tokenizer } = cached_files(model)?;
+                FoundFiles { config: Some(config), weights, tokenizer: Some(tokenizer) }
+            }
         };
-        let config = ModelConfig::read(&files.config)?;
-        let hash = |path: &Path| hash_file(path);
-        let checkpoint_hash = Fingerprint::builder("checkpoint", 1)
-            .input("config", &hash(&files.config)?)
-            .input("weights", &hash(&files.weights)?)
-            .finish()
-            .to_string();
-        let tokenizer_hash = hash(&files.tokenizer)?;
+        let alone = ModelOptions { architecture: options.architecture.clone(), ..ModelOptions::default() };
+        let written = ModelConfig::with_options(files.config.as_deref(), &alone)?;
+        let config = ModelConfig::with_options(files.config.as_deref(), options)?;
+        let checkpoint_hash = checkpoint_hash(&files, options, &written, &config)?;
+        let tokenizer = tokenizer(&files, &config)?;
+        let tokenizer_hash = hash_file(&tokenizer)?;
         let folder = match &choice.source {
             ModelSource::Folder(folder) => Some(std::path::absolute(folder)?),
             ModelSource::Hub(_) => None,
         };
-        Ok(Self { files, config, folder, checkpoint_hash, tokenizer_hash })
+        Ok(Self { files, tokenizer, config, folder, checkpoint_hash, tokenizer_hash })
     }
+}
+
+/// The files of a checkpoint of the user's. With the name of an architecture, the weights are enough.
+fn found(place: &Path, options: &ModelOptions) -> Result<FoundFiles> {
+    let missing = |source| PipelineError::NoCheckpoint { folder: place.to_owned(), source };
+    fs_err::metadata(place).map_err(missing)?;
+    if options.architecture.is_some() {
+        return Ok(FoundFiles::find(place)?);
+    }
+    let found = FoundFiles::find(place);
+    // A folder that has neither is hardly a checkpoint: the configuration is what is missed first.
+    match found {
+        Ok(FoundFiles { config: None, .. }) | Err(headspan_model::ClipError::MissingFile { .. }) => {
+            Err(CheckpointFiles::find(place).err().unwrap_or_else(|| CheckpointFiles::no_config(place)).into())
+        }
+        found => Ok(found?),
+    }
+}
+
+fn tokenizer(files: &FoundFiles, config: &ModelConfig) -> Result<PathBuf> {
+    /// Tokens of CLIP's vocabulary.
+    const CLIP: usize = 49_408;
+    if let Some(tokenizer) = &files.tokenizer {
+        return Ok(tokenizer.clone());
+    }
+    let folder = files.weights.parent().unwrap_or(Path::new(".")).to_owned();
+    if config.text.vocab_size != CLIP {
+        return Err(CheckpointFiles::no_tokenizer(&folder).into());
+    }
+    cached_tokenizer().ok_or(PipelineError::NoTokenizer { folder })
+}
+
+/// Hash of the weights and of what makes a model of them. What the user says goes in only where it says something else than the
+/// configuration: the same model is the same run.
+fn checkpoint_hash(
+    files: &FoundFiles,
+    options: &ModelOptions,
+    written: &ModelConfig,
+    config: &ModelConfig,
+) -> Result<String> {
+    let builder = Fingerprint::builder("checkpoint", 1);
+    let mut builder = match (&options.architecture, &files.config) {
+        (None, Some(path)) => builder.input("config", &hash_file(path)?),
+        (name, _) => builder.input("architecture", &name.as_deref().unwrap_or_default().to_lowercase()),
+    };
+    builder = builder.input("weights", &hash_file(&files.weights)?);
+    let quick_gelu = config.activation().quick_gelu;
+    if quick_gelu != written.activation().quick_gelu {
+        builder = builder.input("quick_gelu", if quick_gelu { "true" } else { "false" });
+    }
+    if config.vision.image_size != written.vision.image_size {
+        builder = builder.input("image_size", &config.vision.image_size.to_string());
+    }
+    Ok(builder.finish().to_string())
 }
 
 /// A model whose weights are loaded when a stage first needs them, so that a run with nothing to do reads none.
 pub struct RunModel {
+    choice: ModelChoice,
     files: ModelFiles,
     wanted: DeviceChoice,
     loaded: OnceLock<LoadedModel>,
@@ -62,8 +123,9 @@ pub struct RunModel {
 
 impl RunModel {
     /// Finds and hashes the files of a model that will run on `wanted`.
-    pub fn open(choice: &ModelChoice, wanted: DeviceChoice) -> Result<Self> {
-        Ok(Self { files: ModelFiles::open(choice)?, wanted, loaded: OnceLock::new() })
+    pub fn open(choice: &ModelChoice, wanted: DeviceChoice, options: &ModelOptions) -> Result<Self> {
+        let files = ModelFiles::open(choice, options)?;
+        Ok(Self { choice: choice.clone(), files, wanted, loaded: OnceLock::new() })
     }
 
     /// Its files.
@@ -75,14 +137,21 @@ impl RunModel {
         if let Some(loaded) = self.loaded.get() {
             return Ok(loaded);
         }
-        let (device, weights) = (open_device(self.wanted)?, &self.files.files.weights);
+        let (device, weights, config) = (open_device(self.wanted)?, &self.files.files.weights, &self.files.config);
         tracing::info!("loading `{}` on {}", weights.display(), device.choice());
-        let model = LoadedModel::load(weights, &self.files.config, device)?;
+        let checkpoint = Checkpoint::open(weights)?;
+        let model = LoadedModel::of_checkpoint(&checkpoint, config, device)?;
+        for notice in config.notices(&checkpoint) {
+            if notice.is_warning { tracing::warn!("{}", notice.text) } else { tracing::info!("{}", notice.text) }
+        }
+        if let Some(doubt) = activation::doubt(&self.choice, weights, config.activation())? {
+            tracing::warn!("{doubt}");
+        }
         Ok(self.loaded.get_or_init(|| model))
     }
 
     pub(crate) fn tokenizer(&self) -> Result<Tokenizer> {
         let text = &self.files.config.text;
-        Ok(Tokenizer::read(&self.files.files.tokenizer, text.context_length, text.vocab_size)?)
+        Ok(Tokenizer::read(&self.files.tokenizer, text.context_length, text.vocab_size)?)
     }
 }

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use headspan_artifacts::StageRecord;
 use headspan_images::DatasetSettings;
+use headspan_model::ModelOptions;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{PipelineError, Result};
@@ -15,6 +16,9 @@ pub struct Provenance {
     pub data: Option<DatasetSettings>,
     /// The checkpoint folder, absolute, where the weights are not a known model's.
     pub checkpoint: Option<PathBuf>,
+    /// What was said of the model beside its configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelOptions>,
     /// Number of blocks of the model.
     pub blocks: Option<usize>,
     /// Blocks whose heads were extracted, ascending.
@@ -32,6 +36,7 @@ impl Provenance {
         Ok(Self {
             data: figure("data").map(serde_json::from_value).transpose().map_err(damaged)?,
             checkpoint: figure("checkpoint").map(serde_json::from_value).transpose().map_err(damaged)?,
+            model: None,
             blocks: None,
             layers: None,
         })

@@ -91,10 +91,7 @@ impl Registry {
     /// The models of the program and those of `models/` in the configuration folder. A file there takes the place of the
     /// program's of the same name.
     pub fn read(configs: &Path) -> Result<Self, ModelError> {
-        let mut registry = Self { models: Vec::new(), read: Vec::new() };
-        for (id, text) in BUILT_IN {
-            registry.models.push(parse(Path::new(&format!("{id}.toml")), text)?);
-        }
+        let mut registry = Self::built_in()?;
         for path in model_files(&configs.join("models"))? {
             let model = parse(&path, &fs::read_to_string(&path)?)?;
             match registry.models.iter_mut().find(|known| known.id == model.id) {
@@ -104,6 +101,12 @@ impl Registry {
             registry.read.push(path);
         }
         Ok(registry)
+    }
+
+    /// The models of the program alone.
+    pub fn built_in() -> Result<Self, ModelError> {
+        let models = BUILT_IN.map(|(id, text)| parse(Path::new(&format!("{id}.toml")), text));
+        Ok(Self { models: models.into_iter().collect::<Result<_, _>>()?, read: Vec::new() })
     }
 
     /// All models: the program's in the order of the design's table, then the user's by name.

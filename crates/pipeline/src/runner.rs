@@ -103,7 +103,7 @@ impl<'a> Pipeline<'a> {
             Wanted::All => (Parts::All, true),
         };
         self.open_shared()?;
-        let model = RunModel::open(choice, self.settings.device)?;
+        let model = RunModel::open(choice, self.settings.device, &self.settings.model)?;
         let run = RunDirectory::create(&self.settings.runs, &id)?;
         let _locks = take(&run, parts)?;
         let scope = Scope::of_run(self.settings, &run, self.progress).with(self.sources(&model)?).of_parts(parts);
@@ -121,7 +121,7 @@ impl<'a> Pipeline<'a> {
     /// States of all stages as `run-all` would find them, with what each will write.
     pub fn plan(&mut self, choice: &ModelChoice) -> Result<RunPlan> {
         self.open_shared()?;
-        let model = RunModel::open(choice, self.settings.device)?;
+        let model = RunModel::open(choice, self.settings.device, &self.settings.model)?;
         let run = RunDirectory::at(&self.settings.runs, &RunId::new(&self.settings.dataset, &choice.id)?);
         let scope = Scope::of_run(self.settings, &run, self.progress).with(self.sources(&model)?);
         let parts = parts_done(&scope)?;

@@ -7,7 +7,7 @@ use std::{
 
 use headspan_artifacts::{RunDirectory, StageRecord, with_causes};
 use headspan_images::{Dataset, DatasetKind, DatasetSettings, DecodeLimits, RgbImage8, decode_rgb};
-use headspan_model::{Checkpoint, LoadedModel, Tokenizer, open_device};
+use headspan_model::{Checkpoint, LoadedModel, ModelOptions, Tokenizer, open_device};
 use headspan_query::{AccessError, ColumnStore, ExploreModel, ExploreRun, ImageTrace, RunAccess, StoreBounds};
 
 use crate::{
@@ -80,7 +80,7 @@ impl Session {
         if let Some(model) = self.model.get() {
             return Ok(model);
         }
-        let files = ModelFiles::open(&self.choice()?)?;
+        let files = ModelFiles::open(&self.choice()?, &self.model_options()?)?;
         if self.record.inputs.get("checkpoint") != Some(&files.checkpoint_hash) {
             return Err(PipelineError::OtherModel { weights: files.files.weights, run: self.run.name() });
         }
@@ -89,7 +89,7 @@ impl Session {
         let checkpoint = Checkpoint::open(&files.files.weights)?;
         let weights = checkpoint.towers_bytes();
         let text = &files.config.text;
-        let tokenizer = Tokenizer::read(&files.files.tokenizer, text.context_length, text.vocab_size)?;
+        let tokenizer = Tokenizer::read(&files.tokenizer, text.context_length, text.vocab_size)?;
         self.store.make_room(weights);
         let model = LoadedModel::for_queries(&checkpoint, &files.config, device)
             .inspect_err(|_| self.store.give_back(weights))?;
@@ -156,6 +156,14 @@ impl Session {
             ModelSource::Hub(Box::new(known))
         };
         Ok(ModelChoice { id, source })
+    }
+
+    /// What the settings say of the model, else what the record does.
+    fn model_options(&self) -> Result<ModelOptions> {
+        if !self.settings.model.is_empty() {
+            return Ok(self.settings.model.clone());
+        }
+        Ok(Provenance::of(&self.record)?.model.unwrap_or_default())
     }
 
     fn data_settings(&self) -> Result<DatasetSettings> {

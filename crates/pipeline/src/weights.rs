@@ -8,7 +8,7 @@ use headspan_model::CheckpointFiles;
 use crate::{
     error::{PipelineError, Result},
     progress::Progress,
-    registry::KnownModel,
+    registry::{KnownModel, Registry},
 };
 
 /// The published description pool (MIT licence), as fetched by `headspan fetch descriptions`.
@@ -74,6 +74,34 @@ fn fetch_weights(model: &KnownModel, fetch: impl Fn(&str) -> Result<PathBuf, Hub
         Some(source) => PipelineError::NoWeights { repository, expected, source: Box::new(source) },
         None => PipelineError::UnknownWeights { model: model.id.clone() },
     })
+}
+
+/// The model of the hub whose tokenizer is CLIP's, as that of nearly all is.
+fn tokenizer_of_clip() -> Result<KnownModel> {
+    Ok(Registry::built_in()?.resolve("ViT-B-32_openai")?.remove(0))
+}
+
+/// CLIP's tokenizer, if any model of the program that has it is in the cache.
+pub(crate) fn cached_tokenizer() -> Option<PathBuf> {
+    let (settings, registry) = (hub_settings(), Registry::built_in().ok()?);
+    registry.models().iter().find_map(|model| cached(&settings, &model.repository, &model.revision, &model.tokenizer))
+}
+
+/// Fetches CLIP's tokenizer and returns where it is.
+pub fn fetch_tokenizer(progress: &dyn Progress) -> Result<PathBuf> {
+    if let Some(path) = cached_tokenizer() {
+        return Ok(path);
+    }
+    let (settings, model) = (hub_settings(), tokenizer_of_clip()?);
+    install_tls();
+    let runtime = runtime()?;
+    let snapshot =
+        runtime.block_on(Snapshot::latest(&settings, &model.repository, &model.revision, &model.tokenizer))?;
+    let meter = progress.begin(&model.tokenizer, "bytes");
+    let report = |done: u64, total: Option<u64>| meter.report(done, total.unwrap_or(done));
+    let path = runtime.block_on(snapshot.fetch(&model.tokenizer, &report))?;
+    snapshot.keep()?;
+    Ok(path)
 }
 
 /// Fetches the published description pool and returns where it is.

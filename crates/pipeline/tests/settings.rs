@@ -63,7 +63,7 @@ impl Place {
             Some(folder) => ModelSource::Folder(folder.clone()),
             None => ModelSource::Folder(demo::BuiltInModel::find(model).ok_or(model)?.unpack(&self.path("models"))?),
         };
-        let model = RunModel::open(&ModelChoice { id: model.to_owned(), source }, settings.device)?;
+        let model = RunModel::open(&ModelChoice { id: model.to_owned(), source }, settings.device, &settings.model)?;
         let (dataset, pools) = (Dataset::open(&settings.data)?, Pools::read(&settings.texts)?);
         let empty = tempfile::tempdir()?;
         let run = RunDirectory::create(empty.path(), &RunId::new("any", "any")?)?;
@@ -88,6 +88,9 @@ impl Place {
             ("models", json!(["ViT-L-14"]), None),
             ("checkpoint", json!(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/demo/scenes-6")), None),
             ("device", json!("wgpu"), None),
+            ("model.architecture", json!("ViT-B-32"), None),
+            ("model.quick_gelu", json!(true), None),
+            ("model.image_size", json!(32), None),
             ("data.path", json!(self.path("other").join("images")), None),
             ("data.kind", json!("folder"), None),
             ("data.classes", path("classes.txt"), None),

@@ -48,7 +48,7 @@ impl ExploreModel {
     /// Features of texts, to unit norm, each `[d]`, and whether a text's end was cut off.
     pub fn embed(&self, texts: &[&str]) -> Result<Vec<(Vec<f32>, bool)>> {
         let encoded = texts.iter().map(|text| self.tokenizer.encode(text)).collect::<Result<Vec<_>, _>>()?;
-        let (ids, cut): (Vec<Vec<u32>>, Vec<bool>) = encoded.into_iter().unzip();
+        let (ids, cut): (Vec<Vec<u32>>, Vec<bool>) = encoded.into_iter().map(|text| (text.ids, text.is_cut)).unzip();
         let values = self.model.encode_texts(&TokenBatch::new(&ids))?;
         let d = values.len() / texts.len();
         let unit = |(row, (text, cut)): (&[f32], (&&str, bool))| {

@@ -36,7 +36,7 @@ impl Batch {
         let mut rows = Vec::with_capacity(count);
         for scene in &scenes {
             let text = scene.captions.first().unwrap_or(&scene.full_caption);
-            rows.push(tokenizer.encode(text)?.0);
+            rows.push(tokenizer.encode(text)?.ids);
         }
         let pixels = Tensor::from_data(TensorData::new(values, [count, 3, side, side]), device);
         let patches = config.vision.grid() * config.vision.grid();

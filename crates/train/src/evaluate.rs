@@ -173,7 +173,7 @@ impl EvaluatedModel<'_> {
         let mut all = Vec::with_capacity(texts.len());
         for some in texts.chunks(BATCH) {
             let tokens: Vec<Vec<u32>> =
-                some.iter().map(|text| Ok(self.tokenizer.encode(text)?.0)).collect::<Result<_>>()?;
+                some.iter().map(|text| Ok(self.tokenizer.encode(text)?.ids)).collect::<Result<_>>()?;
             all.extend(rows(&self.model.encode_texts(&TokenBatch::new(&tokens))?, some.len(), "text")?);
         }
         Ok(all)

@@ -105,6 +105,8 @@ impl Recipe {
                 norm_epsilon: 1e-5,
             },
             quick_gelu: model.quick_gelu,
+            activation_is_stated: true,
+            interpolated: false,
             preprocess: PreprocessConfig { mean: [0.5; 3], std: [0.5; 3] },
         }
     }

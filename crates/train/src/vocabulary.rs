@@ -49,7 +49,7 @@ pub(crate) fn tokenizer_json(world: &World, vocabulary: usize) -> Result<(String
 
 #[cfg(test)]
 mod tests {
-    use headspan_model::Tokenizer as ClipTokenizer;
+    use headspan_model::{TextTokens, Tokenizer as ClipTokenizer};
 
     use super::*;
 
@@ -62,8 +62,8 @@ mod tests {
         let path = folder.path().join("tokenizer.json");
         fs_err::write(&path, json)?;
         let tokenizer = ClipTokenizer::read(&path, 48, size)?;
-        let (ids, cut) = tokenizer.encode("A photo of two large red striped boats")?;
-        assert!(!cut);
+        let TextTokens { ids, is_cut, has_unknown } = tokenizer.encode("A photo of two large red striped boats")?;
+        assert!(!is_cut && !has_unknown);
         // One token a word, and start and end.
         assert_eq!(ids.len(), 8 + 2, "{ids:?}");
         assert_eq!(ids.last(), ids.iter().max());

@@ -147,7 +147,9 @@ pub(crate) fn choices(names: &[String], settings: &Settings, registry: &Registry
 
 fn folder_name(folder: &Path) -> Result<String> {
     let whole = fs_err::canonicalize(folder).context("the checkpoint folder of --checkpoint is not there")?;
-    let name = whole.file_name().and_then(|name| name.to_str());
+    // Of a file of weights, the name without its ending.
+    let name = if whole.is_file() { whole.file_stem() } else { whole.file_name() };
+    let name = name.and_then(|name| name.to_str());
     let usable = name.filter(|name| RunId::new("any", name).is_ok()).map(str::to_owned);
     let unusable = || {
         let folder = folder.display();

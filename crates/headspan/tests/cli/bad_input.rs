@@ -39,7 +39,7 @@ fn checkpoints_that_cannot_be_used() -> Outcome {
     fs::write(&weights, &bytes[..bytes.len() / 2])?;
     assert_says(
         &failing(world.run_all("runs"), 1)?,
-        &["open_clip_model.safetensors", "hint: if the file is truncated, fetch it again"],
+        &["open_clip_model.safetensors", "is cut off", "hint: fetch or copy the file again"],
     );
     fs::remove_file(&weights)?;
     assert_says(&failing(world.run_all("runs"), 1)?, &["tiny` has no weights", "open_clip_model.safetensors"]);

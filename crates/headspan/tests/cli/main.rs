@@ -6,6 +6,7 @@ mod demo;
 mod explore;
 mod fetch;
 mod gpu;
+mod handed_in;
 mod kill;
 mod left_over;
 mod pipeline;

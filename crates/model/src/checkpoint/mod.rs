@@ -1,10 +1,15 @@
 //! From the files of a checkpoint to modules with weights.
 
+mod files;
+mod kind;
 mod names;
-mod read;
+mod positions;
+mod pytorch;
+mod safetensors;
 mod save;
 mod shards;
 mod stored_rows;
+mod torchscript;
 pub(crate) mod weights;
 
 use std::{
@@ -13,8 +18,11 @@ use std::{
 };
 
 use burn::tensor::Device;
-use burn_store::{ModuleSnapshot, ModuleStore, PytorchStore, burn_pack::Tensor as StoredTensor};
+use burn_store::{ModuleSnapshot, burn_pack::Tensor as StoredTensor};
 
+pub use files::{CheckpointFiles, FoundFiles};
+use kind::Kind;
+use names::Found;
 pub use save::SavedPrecision;
 pub(crate) use stored_rows::StoredRows;
 use weights::Weights;
@@ -29,50 +37,13 @@ use crate::{
     text_encoder::TextEncoder,
 };
 
-const CONFIG_NAMES: &[&str] = &["open_clip_config.json", "config.json"];
-const WEIGHT_NAMES: &[&str] = &[
-    "open_clip_model.safetensors",
-    "model.safetensors",
-    "open_clip_pytorch_model.safetensors",
-    "open_clip_pytorch_model.bin",
-    "pytorch_model.bin",
-    "open_clip_model.pt",
-    "model.pt",
-];
-const TOKENIZER_NAMES: &[&str] = &["tokenizer.json"];
-
 /// OpenCLIP's name of the token embedding.
 const TOKEN_EMBEDDING: &str = "token_embedding.weight";
 
-/// The three files of a checkpoint folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckpointFiles {
-    /// `open_clip_config.json`, or the `config.json` of Hugging Face transformers.
-    pub config: PathBuf,
-    /// Weights.
-    pub weights: PathBuf,
-    /// `tokenizer.json`.
-    pub tokenizer: PathBuf,
-}
+const POSITIONS: &str = "visual.positional_embedding";
 
-impl CheckpointFiles {
-    /// Finds the files in a folder, the first name that exists of each kind.
-    pub fn find(folder: &Path) -> Result<Self> {
-        let find = |what: &'static str, expected: &'static [&'static str]| {
-            expected
-                .iter()
-                .map(|name| folder.join(name))
-                .find(|path| path.is_file())
-                .ok_or_else(|| ClipError::MissingFile { folder: folder.to_owned(), what, expected })
-        };
-        let whole = |missing: ClipError| shards::in_folder(folder).map_or(missing, shards::unsupported);
-        Ok(Self {
-            config: find("configuration", CONFIG_NAMES)?,
-            weights: find("weights", WEIGHT_NAMES).map_err(whole)?,
-            tokenizer: find("tokenizer", TOKENIZER_NAMES)?,
-        })
-    }
-}
+/// The temperature. It is a scalar in PyTorch; some programs keep it as `[1]`, and some save none. No feature depends on it.
+const TEMPERATURE: &str = "logit_scale";
 
 /// How the tensors of a file are named and stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,44 +54,110 @@ pub enum CheckpointLayout {
     HuggingFace,
 }
 
+/// Something about a checkpoint that its user may not expect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// What, in a sentence.
+    pub text: String,
+    /// Whether results may be other ones than expected.
+    pub is_warning: bool,
+}
+
 /// An opened weights file; tensors are read when they are put into a module.
 pub struct Checkpoint {
     path: PathBuf,
     layout: CheckpointLayout,
     /// Under OpenCLIP's names and in its layout, whatever the file's.
     tensors: BTreeMap<String, Weights>,
+    notices: Vec<Notice>,
 }
 
 impl Checkpoint {
-    /// Opens safetensors (`.safetensors`) or PyTorch (`.bin`, `.pt`, `.pth`) weights in any float type.
+    /// Opens weights of safetensors, `torch.save` or `torch.jit.save`, in any float type. The content says which it is, not the name.
     pub fn open(path: &Path) -> Result<Self> {
         // Reading the folder's entry first gives the operating system's own message for a file that is not there.
         fs_err::metadata(path)?;
         shards::refuse(path)?;
-        let stored = if path.extension().is_some_and(|extension| extension == "safetensors") {
-            read::safetensors(path)?
-        } else {
-            let mut store = PytorchStore::from_file(path);
-            let tensors =
-                store.get_all_tensors().map_err(|source| ClipError::Pytorch { path: path.to_owned(), source })?;
-            tensors.iter().map(|(name, tensor)| (name.clone(), Weights::whole(tensor.clone()))).collect()
+        let mut notices = Vec::new();
+        let stored = match kind::of(path)? {
+            Kind::Safetensors => safetensors::tensors(path)?,
+            Kind::TorchScript => torchscript::tensors(path)?,
+            Kind::Pytorch => {
+                let stored = pytorch::tensors(path)?;
+                notices.extend(of_calls(path, &pytorch::calls(path)));
+                stored
+            }
         };
-        let stored: BTreeMap<String, Weights> = names::unwrapped(stored);
-        let layout = if stored.keys().any(|name| name.starts_with("vision_model.")) {
-            CheckpointLayout::HuggingFace
-        } else {
-            CheckpointLayout::OpenClip
+        let first: Vec<String> = stored.keys().take(SHOWN_NAMES).cloned().collect();
+        let count = stored.len();
+        let Some(Found { layout, prefix, others, tensors, mut dropped }) = names::model(stored) else {
+            return Err(ClipError::NoTower { path: path.to_owned(), count, first });
         };
         let tensors = match layout {
-            CheckpointLayout::OpenClip => stored,
-            CheckpointLayout::HuggingFace => huggingface::to_open_clip(path, stored)?,
+            CheckpointLayout::OpenClip => tensors,
+            CheckpointLayout::HuggingFace => huggingface::to_open_clip(path, tensors)?,
         };
-        Ok(Self { path: path.to_owned(), layout, tensors })
+        let (tensors, beside): (BTreeMap<String, Weights>, BTreeMap<String, Weights>) =
+            tensors.into_iter().partition(|(name, _)| expected::is_of_model(name));
+        notices.extend(of_others(path, &prefix, &others));
+        dropped.extend(beside.into_keys().filter(|name| !expected::is_buffer(name)));
+        notices.extend(of_dropped(path, &dropped));
+        Ok(Self { path: path.to_owned(), layout, tensors, notices })
     }
 
     /// How the file's tensors are named.
     pub fn layout(&self) -> CheckpointLayout {
         self.layout
+    }
+
+    /// What its user may not expect of the model that `config` makes of it.
+    pub fn notices(&self, config: &ClipConfig) -> Vec<Notice> {
+        let mut notices = self.notices.clone();
+        if !self.tensors.contains_key(TEMPERATURE) {
+            let text = format!("`{}` has no `{TEMPERATURE}`; no result of headspan depends on it", self.path.display());
+            notices.push(Notice { text, is_warning: false });
+        }
+        if let Some((from, to)) = self.grids(config).filter(|_| config.interpolated) {
+            let size = |side: usize| side * config.vision.patch_size;
+            let text = format!(
+                "position embeddings of `{}` are interpolated from {from} × {from} patches (image_size {}) to {to} × {to} \
+                 (image_size {})",
+                self.path.display(),
+                size(from),
+                size(to)
+            );
+            notices.push(Notice { text, is_warning: true });
+        }
+        notices
+    }
+
+    /// The grid that the stored position embeddings are for and the configuration's, where they differ.
+    fn grids(&self, config: &ClipConfig) -> Option<(usize, usize)> {
+        let from = match self.tensors.get(POSITIONS)?.shape[..] {
+            [tokens, width] if width == config.vision.width => positions::side(tokens)?,
+            _ => return None,
+        };
+        // With other patches it is another architecture, not another resolution.
+        if self.tensors.get("visual.conv1.weight")?.shape.last() != Some(&config.vision.patch_size) {
+            return None;
+        }
+        let to = config.vision.grid();
+        (from != to).then_some((from, to))
+    }
+
+    /// A tensor as the configuration wants it.
+    fn tensor(&self, name: &str, config: &ClipConfig) -> Option<Weights> {
+        let stored = self.tensors.get(name)?.clone();
+        if name == POSITIONS
+            && config.interpolated
+            && let Some((from, to)) = self.grids(config)
+        {
+            return Some(positions::interpolated(stored, from, to));
+        }
+        if name == TEMPERATURE && stored.elements() == 1 {
+            return Some(stored.of_shape(Vec::new()));
+        }
+        Some(stored)
     }
 
     /// Bytes of the weights once they are loaded as float32.
@@ -156,15 +193,52 @@ impl Checkpoint {
     /// Fills the modules but for one tensor, which is checked all the same. What is not filled must not be used: Burn would draw it at
     /// its first use.
     fn fill(&self, config: &ClipConfig, device: &Device, left_out: Option<&str>) -> Result<Clip> {
+        if let Some((from, to)) = self.grids(config).filter(|_| !config.interpolated) {
+            let size = |side: usize| side * config.vision.patch_size;
+            return Err(ClipError::Resolution { path: self.path.clone(), stored: size(from), expected: size(to) });
+        }
         let expected = expected::tensors(config);
+        if !self
+            .tensors
+            .keys()
+            .any(|name| expected.contains_key(name) && !name.starts_with("visual.") && name != TEMPERATURE)
+        {
+            return Err(ClipError::NoTextTower { path: self.path.clone() });
+        }
+        let problems = self.problems(config, &expected);
+        if !problems.is_empty() {
+            return Err(self.misfit(problems));
+        }
+        let tensors = expected
+            .keys()
+            .filter(|name| Some(name.as_str()) != left_out)
+            .filter_map(|name| Some(module_tensor(name, self.tensor(name, config)?)))
+            .collect();
+        let mut model = config.init(device);
+        let result = model.apply(tensors, None, None, false);
+        // The shapes were checked above, so what remains are unreadable bytes and a module that drifted from the table.
+        let mut problems: Vec<String> = result.errors.iter().map(|error| format!("  {error}")).collect();
+        let meant = |name: &str| name == TEMPERATURE || left_out.is_some_and(|left| name == format!("text.{left}"));
+        let missing = result.missing.iter().filter(|(name, _)| !meant(name));
+        problems.extend(missing.map(|(name, _)| format!("  `{name}` was not filled")));
+        problems.extend(result.unused.iter().map(|name| format!("  `{name}` found no module")));
+        if !problems.is_empty() {
+            return Err(self.misfit(problems));
+        }
+        Ok(if rounds_factors(device) { model.with_split_products() } else { model })
+    }
+
+    /// Why tensors do not fit, one line each.
+    fn problems(&self, config: &ClipConfig, expected: &BTreeMap<String, Vec<usize>>) -> Vec<String> {
         let mut problems = Vec::new();
-        for (name, shape) in &expected {
-            match self.tensors.get(name) {
+        for (name, shape) in expected {
+            match self.tensor(name, config) {
+                None if name == TEMPERATURE => {}
                 None => problems.push(format!("  `{name}` is missing, the configuration expects {shape:?}")),
                 Some(tensor) if tensor.shape != *shape => problems
                     .push(format!("  `{name}` has shape {:?}, the configuration expects {shape:?}", tensor.shape)),
-                Some(tensor) if !tensor.dtype.is_float() => {
-                    problems.push(format!("  `{name}` holds {:?}, the configuration expects floats", tensor.dtype));
+                Some(tensor) if !tensor.stored_as.is_float() => {
+                    problems.push(format!("  `{name}` holds {}, the configuration expects floats", tensor.stored_as));
                 }
                 Some(_) => {}
             }
@@ -175,26 +249,7 @@ impl Checkpoint {
                 format!("  `{name}` of shape {:?} has no place in this architecture", tensor.shape)
             }),
         );
-        if !problems.is_empty() {
-            return Err(self.misfit(problems));
-        }
-        let tensors = expected
-            .keys()
-            .filter(|name| Some(name.as_str()) != left_out)
-            .filter_map(|name| self.tensors.get(name).map(|tensor| module_tensor(name, tensor.clone())))
-            .collect();
-        let mut model = config.init(device);
-        let result = model.apply(tensors, None, None, false);
-        // The shapes were checked above, so what remains are unreadable bytes and a module that drifted from the table.
-        let mut problems: Vec<String> = result.errors.iter().map(|error| format!("  {error}")).collect();
-        let meant = |name: &str| left_out.is_some_and(|left| name == format!("text.{left}"));
-        let missing = result.missing.iter().filter(|(name, _)| !meant(name));
-        problems.extend(missing.map(|(name, _)| format!("  `{name}` was not filled")));
-        problems.extend(result.unused.iter().map(|name| format!("  `{name}` found no module")));
-        if !problems.is_empty() {
-            return Err(self.misfit(problems));
-        }
-        Ok(if rounds_factors(device) { model.with_split_products() } else { model })
+        problems
     }
 
     fn misfit(&self, mut problems: Vec<String>) -> ClipError {
@@ -206,6 +261,61 @@ impl Checkpoint {
         }
         ClipError::Tensors { path: self.path.clone(), problems }
     }
+}
+
+/// Names that a notice or an error shows of many.
+const SHOWN_NAMES: usize = 4;
+
+/// The first of some names, in back-ticks.
+fn listed(names: &[String]) -> String {
+    let mut shown: Vec<String> = names.iter().take(SHOWN_NAMES).map(|name| format!("`{name}`")).collect();
+    if names.len() > SHOWN_NAMES {
+        shown.push("…".to_owned());
+    }
+    shown.join(", ")
+}
+
+fn of_calls(path: &Path, calls: &[String]) -> Option<Notice> {
+    let first = calls.first()?;
+    let text = format!(
+        "`{}` would call `{first}` when PyTorch loads it, which no checkpoint needs; headspan runs no code of a checkpoint",
+        path.display()
+    );
+    Some(Notice { text, is_warning: true })
+}
+
+fn of_others(path: &Path, prefix: &str, others: &[String]) -> Option<Notice> {
+    if others.is_empty() {
+        return None;
+    }
+    let shown = |prefix: &str| if prefix.is_empty() { "no prefix".to_owned() } else { format!("`{prefix}`") };
+    let rest: Vec<String> = others.iter().map(|other| shown(other)).collect();
+    let text = format!(
+        "`{}` holds {} models; the one with {} is used, not that with {}",
+        path.display(),
+        others.len() + 1,
+        shown(prefix),
+        rest.join(" or ")
+    );
+    Some(Notice { text, is_warning: true })
+}
+
+fn of_dropped(path: &Path, dropped: &[String]) -> Option<Notice> {
+    if dropped.is_empty() {
+        return None;
+    }
+    // Those that may be weights first: they are what a reader wants to see.
+    let (mut shown, rest): (Vec<String>, Vec<String>) =
+        dropped.iter().cloned().partition(|name| names::is_of_a_tower(name));
+    let is_warning = !shown.is_empty();
+    shown.extend(rest);
+    let text = format!(
+        "ignored {} tensors of `{}` that are not the model's: {}",
+        dropped.len(),
+        path.display(),
+        listed(&shown)
+    );
+    Some(Notice { text, is_warning })
 }
 
 /// Names of linear layers' weights; a projection is no such layer.

@@ -4,6 +4,7 @@
 //! tensor: neither its bytes, nor its values in half precision, nor the layout of the file.
 
 use std::{
+    fmt, io,
     io::{Read, Seek, SeekFrom},
     ops::Range,
     path::{Path, PathBuf},
@@ -30,12 +31,51 @@ type Taker<'a> = &'a mut dyn FnMut(&[f32]);
 /// Passes all values in order, as many at once as the number says (the last fewer).
 type Pass = dyn Fn(usize, Taker<'_>) -> Result<(), PackError> + Send + Sync;
 
+/// Type of stored values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ValueType {
+    Float64,
+    Float32,
+    Float16,
+    Bfloat16,
+    /// Its name in the file's format.
+    Other(String),
+}
+
+impl ValueType {
+    pub(crate) fn is_float(&self) -> bool {
+        self.bytes().is_some()
+    }
+
+    /// Bytes of a value; none for a type that holds no weights.
+    pub(crate) fn bytes(&self) -> Option<usize> {
+        match self {
+            Self::Float64 => Some(8),
+            Self::Float32 => Some(4),
+            Self::Float16 | Self::Bfloat16 => Some(2),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for ValueType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Float64 => "F64",
+            Self::Float32 => "F32",
+            Self::Float16 => "F16",
+            Self::Bfloat16 => "BF16",
+            Self::Other(name) => name,
+        })
+    }
+}
+
 /// A tensor in the file's shape, as float32.
 #[derive(Clone)]
 pub(crate) struct Weights {
     pub(crate) shape: Vec<usize>,
     /// The type that the file holds.
-    pub(crate) dtype: DType,
+    pub(crate) stored_as: ValueType,
     /// Where the values stand, if they are a part of a file in this order.
     place: Option<(PathBuf, u64)>,
     pass: Arc<Pass>,
@@ -43,30 +83,67 @@ pub(crate) struct Weights {
 
 impl Weights {
     /// Of `range` in a file.
-    pub(crate) fn in_file(path: PathBuf, range: Range<u64>, shape: Vec<usize>, dtype: DType) -> Self {
+    pub(crate) fn in_file(path: PathBuf, range: Range<u64>, shape: Vec<usize>, stored_as: ValueType) -> Self {
         let place = Some((path.clone(), range.start));
+        let own = stored_as.clone();
         let pass = move |piece: usize, take: Taker<'_>| {
-            read(&path, &range, dtype, piece, take).map_err(|error| PackError::IoError(error.to_string()))
+            read(&path, &range, &own, piece, take).map_err(|error| PackError::IoError(error.to_string()))
         };
-        Self { shape, dtype, place, pass: Arc::new(pass) }
+        Self { shape, stored_as, place, pass: Arc::new(pass) }
     }
 
-    /// Of another reader, which gives a tensor whole.
-    pub(crate) fn whole(tensor: StoredTensor) -> Self {
-        let (shape, dtype) = (tensor.shape.to_vec(), tensor.dtype);
+    /// Of another reader, which gives a tensor's bytes whole, little-endian and in order.
+    pub(crate) fn whole(
+        shape: Vec<usize>,
+        stored_as: ValueType,
+        bytes: impl Fn() -> io::Result<Vec<u8>> + Send + Sync + 'static,
+    ) -> Self {
+        let own = stored_as.clone();
         let pass = move |piece: usize, take: Taker<'_>| {
-            let data = bridge::to_data(&tensor)?.convert::<f32>();
-            let values = data.as_slice::<f32>().map_err(|error| PackError::ValidationError(error.to_string()))?;
-            values.chunks(piece).for_each(take);
+            let failed = |error: io::Error| PackError::IoError(error.to_string());
+            let bytes = bytes().map_err(failed)?;
+            let mut values = Vec::with_capacity(piece.min(bytes.len()));
+            for part in bytes.chunks(piece * own.bytes().unwrap_or(1)) {
+                values.clear();
+                widen(part, &own, &mut values).map_err(failed)?;
+                take(&values);
+            }
             Ok(())
         };
-        Self { shape, dtype, place: None, pass: Arc::new(pass) }
+        Self { shape, stored_as, place: None, pass: Arc::new(pass) }
+    }
+
+    /// Values that were computed from others when they are asked for.
+    pub(crate) fn computed(
+        shape: Vec<usize>,
+        values: impl Fn() -> Result<Vec<f32>, PackError> + Send + Sync + 'static,
+    ) -> Self {
+        let pass = move |piece: usize, take: Taker<'_>| {
+            values()?.chunks(piece).for_each(take);
+            Ok(())
+        };
+        Self { shape, stored_as: ValueType::Float32, place: None, pass: Arc::new(pass) }
+    }
+
+    /// The same values under another shape of as many.
+    pub(crate) fn of_shape(self, shape: Vec<usize>) -> Self {
+        Self { shape, ..self }
+    }
+
+    /// All values, as float32.
+    pub(crate) fn values(&self) -> Result<Vec<f32>, PackError> {
+        let mut values = Vec::with_capacity(self.elements());
+        (self.pass)(PIECE, &mut |piece| values.extend_from_slice(piece))?;
+        Ok(values)
     }
 
     /// One below the other; all of one shape.
     pub(crate) fn stacked(parts: [Self; 3]) -> Self {
         let [first, ..] = &parts;
-        let (mut shape, dtype) = (first.shape.clone(), first.dtype);
+        let mut shape = first.shape.clone();
+        // Of different types, the one that holds no floats is what has to be told.
+        let stored_as = parts.iter().map(|part| &part.stored_as).find(|stored| !stored.is_float());
+        let stored_as = stored_as.unwrap_or(&first.stored_as).clone();
         if let Some(rows) = shape.first_mut() {
             *rows *= parts.len();
         }
@@ -82,26 +159,24 @@ impl Weights {
             rest.chunks(piece).for_each(take);
             Ok(())
         };
-        Self { shape, dtype, place: None, pass: Arc::new(pass) }
+        Self { shape, stored_as, place: None, pass: Arc::new(pass) }
     }
 
     /// A matrix with rows for columns; another tensor stays as it is.
     pub(crate) fn transposed(self) -> Self {
         let [rows, columns] = self.shape[..] else { return self };
-        let dtype = self.dtype;
+        let stored_as = self.stored_as.clone();
         let pass = move |piece: usize, take: Taker<'_>| {
             self.turned(rows, columns)?.chunks(piece).for_each(take);
             Ok(())
         };
-        Self { shape: vec![columns, rows], dtype, place: None, pass: Arc::new(pass) }
+        Self { shape: vec![columns, rows], stored_as, place: None, pass: Arc::new(pass) }
     }
 
     /// For a module that keeps the values in this order, under its own `shape`.
     pub(crate) fn into_tensor(self, name: String, shape: Vec<usize>) -> StoredTensor {
         bridge::deferred(name, DType::F32, Shape::from(shape.clone()), None, move || {
-            let mut values = Vec::with_capacity(self.elements());
-            (self.pass)(PIECE, &mut |piece| values.extend_from_slice(piece))?;
-            Ok::<_, PackError>(TensorData::new(values, shape.clone()))
+            Ok::<_, PackError>(TensorData::new(self.values()?, shape.clone()))
         })
     }
 
@@ -124,7 +199,7 @@ impl Weights {
     /// Its rows, left in the file; none if they cannot be.
     pub(crate) fn stored_rows(&self) -> Option<std::io::Result<StoredRows>> {
         let (shape, (path, start)) = (self.shape[..].try_into().ok()?, self.place.as_ref()?);
-        Some(StoredRows::open(path, *start, shape, self.dtype))
+        Some(StoredRows::open(path, *start, shape, self.stored_as.clone()))
     }
 
     pub(crate) fn elements(&self) -> usize {
@@ -160,31 +235,36 @@ fn turn(piece: &[f32], columns: usize, out: &mut [f32], rows: usize, first_row: 
     });
 }
 
-fn read(path: &Path, range: &Range<u64>, dtype: DType, piece: usize, take: Taker<'_>) -> std::io::Result<()> {
+fn read(path: &Path, range: &Range<u64>, stored_as: &ValueType, piece: usize, take: Taker<'_>) -> io::Result<()> {
+    let size = stored_as.bytes().unwrap_or(1);
     let mut file = fs_err::File::open(path)?;
     file.seek(SeekFrom::Start(range.start))?;
     let mut left = (range.end - range.start) as usize;
-    let mut bytes = vec![0; left.min(piece * dtype.size())];
-    let mut values = Vec::with_capacity(bytes.len() / dtype.size());
+    let mut bytes = vec![0; left.min(piece * size)];
+    let mut values = Vec::with_capacity(bytes.len() / size);
     while left > 0 {
-        let bytes = &mut bytes[..left.min(piece * dtype.size())];
+        let bytes = &mut bytes[..left.min(piece * size)];
         file.read_exact(bytes)?;
         left -= bytes.len();
         values.clear();
-        widen(bytes, dtype, &mut values)?;
+        widen(bytes, stored_as, &mut values)?;
         take(&values);
     }
     Ok(())
 }
 
 /// Appends little-endian floats of a type as float32.
-pub(crate) fn widen(bytes: &[u8], dtype: DType, values: &mut Vec<f32>) -> std::io::Result<()> {
-    match dtype {
-        DType::F32 => values.extend(bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value))),
-        DType::F16 => values.extend(bytes.as_chunks().0.iter().map(|value| f16::from_le_bytes(*value).to_f32())),
-        DType::BF16 => values.extend(bytes.as_chunks().0.iter().map(|value| bf16::from_le_bytes(*value).to_f32())),
-        DType::F64 => values.extend(bytes.as_chunks().0.iter().map(|value| f64::from_le_bytes(*value) as f32)),
-        other => return Err(std::io::Error::other(format!("holds {other:?}, not floats"))),
+pub(crate) fn widen(bytes: &[u8], stored_as: &ValueType, values: &mut Vec<f32>) -> io::Result<()> {
+    match stored_as {
+        ValueType::Float32 => values.extend(bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value))),
+        ValueType::Float16 => {
+            values.extend(bytes.as_chunks().0.iter().map(|value| f16::from_le_bytes(*value).to_f32()));
+        }
+        ValueType::Bfloat16 => {
+            values.extend(bytes.as_chunks().0.iter().map(|value| bf16::from_le_bytes(*value).to_f32()));
+        }
+        ValueType::Float64 => values.extend(bytes.as_chunks().0.iter().map(|value| f64::from_le_bytes(*value) as f32)),
+        ValueType::Other(name) => return Err(io::Error::other(format!("holds {name}, not floats"))),
     }
     Ok(())
 }
@@ -196,11 +276,9 @@ mod tests {
     use super::*;
 
     fn counted(shape: [usize; 2], first: usize) -> Weights {
-        let values: Vec<f32> = (first..first + shape[0] * shape[1]).map(|index| index as f32).collect();
-        let data = TensorData::new(values, shape);
-        Weights::whole(bridge::deferred("counted".to_owned(), DType::F32, Shape::from(shape), None, move || {
-            Ok(data.clone())
-        }))
+        let values = (first..first + shape[0] * shape[1]).map(|index| index as f32);
+        let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
+        Weights::whole(shape.to_vec(), ValueType::Float32, move || Ok(bytes.clone()))
     }
 
     fn values(tensor: &StoredTensor) -> Vec<f32> {

@@ -1,9 +1,10 @@
 use std::{fmt, path::Path, sync::Arc};
 
 use headspan_images::Preprocess;
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, Notice},
     device::OpenDevice,
     error::{ClipError, Result},
     families::{FAMILIES, Towers, VisionTower, clip},
@@ -19,6 +20,34 @@ pub struct ModelConfig {
     /// How images become pixels.
     pub preprocess: Preprocess,
     towers: Arc<dyn FamilyTowers>,
+}
+
+/// What the user says of a model beside its configuration, or instead of one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelOptions {
+    /// Name of an architecture of OpenCLIP, instead of a configuration file.
+    pub architecture: Option<String>,
+    /// Whether the activation is `QuickGELU`; none as the configuration says.
+    pub quick_gelu: Option<bool>,
+    /// Side of the square input in pixels; position embeddings are interpolated where the weights have another one.
+    pub image_size: Option<usize>,
+}
+
+impl ModelOptions {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The activation of a model's MLPs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Activation {
+    /// `QuickGELU` instead of GELU.
+    pub quick_gelu: bool,
+    /// Whether the configuration or the user says so; else it is assumed.
+    pub is_stated: bool,
 }
 
 /// Sizes of an image tower. Token 0 is the class token; token `1 + row · grid + column` is a patch, rows from the top.
@@ -60,6 +89,15 @@ pub struct TextLimits {
 
 /// What makes the towers of a family: its own configuration.
 pub(crate) trait FamilyTowers: fmt::Debug + Send + Sync {
+    /// The configuration with what the user says of the model.
+    fn with(&self, options: &ModelOptions) -> Result<ModelConfig>;
+
+    /// The activation of the MLPs.
+    fn activation(&self) -> Activation;
+
+    /// What the user may not expect of a checkpoint.
+    fn notices(&self, checkpoint: &Checkpoint) -> Vec<Notice>;
+
     /// Both towers with the weights of a checkpoint.
     fn load(&self, checkpoint: &Checkpoint, device: &OpenDevice) -> Result<Towers>;
 
@@ -91,6 +129,25 @@ impl ModelConfig {
         // What no family recognises is read as CLIP's, so that the message says which key is missing.
         let family = FAMILIES.iter().find(|family| (family.recognises)(&value)).unwrap_or(&clip::FAMILY);
         (family.read)(path, value)
+    }
+
+    /// A configuration file and what the user says beside it. The architecture that is named, if one is, counts instead of the file.
+    pub fn with_options(config: Option<&Path>, options: &ModelOptions) -> Result<Self> {
+        match (&options.architecture, config) {
+            (Some(name), _) => clip::config_of(name)?.towers.with(options),
+            (None, Some(path)) => Self::read(path)?.towers.with(options),
+            (None, None) => Err(ClipError::NoConfiguration),
+        }
+    }
+
+    /// The activation of the MLPs, and whether it is assumed.
+    pub fn activation(&self) -> Activation {
+        self.towers.activation()
+    }
+
+    /// What the user may not expect of the model that a checkpoint gives.
+    pub fn notices(&self, checkpoint: &Checkpoint) -> Vec<Notice> {
+        self.towers.notices(checkpoint)
     }
 
     pub(crate) fn towers(&self) -> &dyn FamilyTowers {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::error::Result;
 
 pub(crate) use config::FamilyTowers;
-pub use config::{ModelConfig, TextLimits, VisionGeometry};
+pub use config::{Activation, ModelConfig, ModelOptions, TextLimits, VisionGeometry};
 pub(crate) use towers::Towers;
 pub use towers::{TextTower, VisionTower};
 
@@ -27,6 +27,11 @@ pub struct Family {
     pub read: fn(&Path, Value) -> Result<ModelConfig>,
     /// Keys of configurations that are refused by name, each with the reason.
     pub refuses: &'static [(&'static str, &'static str)],
+}
+
+/// Names of the architectures that weights without a configuration may have; each may end with `-quickgelu`.
+pub fn architectures() -> impl Iterator<Item = &'static str> {
+    clip::architectures::names()
 }
 
 /// All families. A configuration is read by the first that recognises it.

@@ -9,11 +9,13 @@ use headspan_extract::ImagesSettings;
 use headspan_images::DatasetSettings;
 use headspan_label::LabelSettings;
 use headspan_metrics::Settings as MetricsSettings;
-use headspan_model::DeviceChoice;
+use headspan_model::{DeviceChoice, ModelOptions};
 use serde::{Deserialize, Serialize};
 
 pub use files::{SettingsError, SettingsFiles};
-pub use overrides::{DataOverrides, ImagesOverrides, LabelOverrides, Overrides, TextsOverrides, TextspanOverrides};
+pub use overrides::{
+    DataOverrides, ImagesOverrides, LabelOverrides, ModelOverrides, Overrides, TextsOverrides, TextspanOverrides,
+};
 
 /// Name that stands for the pool built into the program.
 pub const BUILT_IN: &str = "built-in";
@@ -32,6 +34,8 @@ pub struct Settings {
     pub checkpoint: Option<PathBuf>,
     /// Where the model runs.
     pub device: DeviceChoice,
+    /// What the checkpoint's configuration does not say, or says otherwise.
+    pub model: ModelOptions,
     /// The images.
     pub data: DatasetSettings,
     /// How images are extracted.
@@ -54,6 +58,7 @@ impl Default for Settings {
             models: Vec::new(),
             checkpoint: None,
             device: DeviceChoice::Auto,
+            model: ModelOptions::default(),
             data: DatasetSettings::default(),
             images: ImagesSettings::default(),
             texts: TextsSection::default(),

@@ -28,6 +28,8 @@ section! {
         checkpoint: PathBuf,
         /// Where the model runs.
         device: DeviceChoice,
+        /// What the checkpoint's configuration does not say.
+        model: ModelOverrides,
         /// The images.
         data: DataOverrides,
         /// How images are extracted.
@@ -50,6 +52,18 @@ section! {
         classes: PathBuf,
         /// At most this many images.
         limit: u64,
+    }
+}
+
+section! {
+    /// Overrides of what is said of the model.
+    ModelOverrides {
+        /// Name of an architecture, instead of a configuration file.
+        architecture: String,
+        /// Whether the activation is QuickGELU.
+        quick_gelu: bool,
+        /// Side of the input in pixels.
+        image_size: usize,
     }
 }
 

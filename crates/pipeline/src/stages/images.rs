@@ -211,6 +211,7 @@ fn provenance(settings: &Settings, sources: &Sources<'_>) -> Result<Provenance> 
     Ok(Provenance {
         data: Some(data),
         checkpoint: files.folder.clone(),
+        model: (!settings.model.is_empty()).then(|| settings.model.clone()),
         blocks: Some(blocks),
         layers: Some(settings.images.layers.resolve(blocks)?),
     })

@@ -1,7 +1,8 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use headspan_artifacts::Table;
-use headspan_extract::{Pool, TEXTS_VERSION, TextsSettings, embed_texts};
+use headspan_extract::{EmbeddedTexts, Pool, TEXTS_VERSION, TextsSettings, embed_texts};
+use headspan_model::is_tokenized_anew;
 use serde_json::{Value, json};
 
 use crate::{
@@ -46,12 +47,18 @@ impl Stage for Texts {
 
     fn files(&self, scope: &Scope<'_>) -> Result<Option<BTreeMap<String, String>>> {
         Ok(scope.sources.map(|Sources { model, pools, .. }| {
-            BTreeMap::from([
+            let mut files = BTreeMap::from([
                 ("checkpoint".to_owned(), model.files().checkpoint_hash.clone()),
                 ("tokenizer".to_owned(), model.files().tokenizer_hash.clone()),
                 ("descriptions".to_owned(), pools.descriptions.fingerprint()),
                 ("categories".to_owned(), pools.categories.fingerprint()),
-            ])
+            ]);
+            // Named only where it changes a text: runs over other texts from before there was cleaning stay what they are.
+            let mut entries = pools.descriptions.entries.iter().chain(&pools.categories.entries);
+            if entries.any(|entry| is_tokenized_anew(&entry.text)) {
+                files.insert("cleaning".to_owned(), headspan_cleaning::VERSION.to_string());
+            }
+            files
         }))
     }
 
@@ -74,6 +81,7 @@ impl Stage for Texts {
         let categories = embed(&pools.categories)?;
         job.write_as(Table::Categories, &categories.rows)?;
         job.write(&descriptions.rows)?;
+        warn_of_unknown(&descriptions, &model.files().tokenizer);
         let mut notes = Vec::new();
         if let Some(first) = descriptions.truncated.first() {
             notes.push(format!(
@@ -90,4 +98,24 @@ impl Stage for Texts {
             provenance: None,
         }))
     }
+}
+
+/// Names texts whose tokens stand for other texts, as their vocabulary lacks a part of them.
+fn warn_of_unknown(descriptions: &EmbeddedTexts, tokenizer: &Path) {
+    const SHOWN: usize = 5;
+    if descriptions.unknown.is_empty() {
+        return;
+    }
+    let shown = descriptions
+        .unknown
+        .iter()
+        .take(SHOWN)
+        .map(|index| format!("\n  {:?}", descriptions.rows[*index as usize].text));
+    tracing::warn!(
+        "{} of {} descriptions have words that `{}` does not know; their embeddings are those of other texts:{}",
+        descriptions.unknown.len(),
+        descriptions.rows.len(),
+        tokenizer.display(),
+        shown.collect::<String>()
+    );
 }

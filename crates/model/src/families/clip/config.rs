@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{ClipError, Result},
-    families::clip::huggingface::config as huggingface_config,
+    families::{ModelOptions, clip::huggingface::config as huggingface_config},
 };
 
 /// OpenAI's normalisation, the default where a configuration gives none (OpenCLIP's `OPENAI_DATASET_MEAN`/`STD`).
@@ -24,6 +24,12 @@ pub struct ClipConfig {
     pub text: TextConfig,
     /// QuickGELU (`x·sigmoid(1.702x)`, OpenAI's weights) instead of exact GELU. The classic silent error when it is wrong.
     pub quick_gelu: bool,
+    /// Whether somebody said so: the configuration or the user. Else it is the default of the configuration's format.
+    #[serde(skip)]
+    pub activation_is_stated: bool,
+    /// Whether position embeddings for another number of patches are interpolated.
+    #[serde(skip)]
+    pub interpolated: bool,
     /// How images become pixels.
     pub preprocess: PreprocessConfig,
 }
@@ -112,8 +118,7 @@ struct RawModel {
     embed_dim: usize,
     vision_cfg: serde_json::Map<String, serde_json::Value>,
     text_cfg: serde_json::Map<String, serde_json::Value>,
-    #[serde(default)]
-    quick_gelu: bool,
+    quick_gelu: Option<bool>,
     #[serde(flatten)]
     other: serde_json::Map<String, serde_json::Value>,
 }
@@ -151,7 +156,7 @@ const VISION_KEYS: [&str; 6] = ["image_size", "layers", "width", "patch_size", "
 const TEXT_KEYS: [&str; 6] = ["context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"];
 
 /// Keys that do not change the forward pass as long as they hold the value given here (null: whatever the value).
-const HARMLESS: [(&str, Option<&str>); 18] = [
+const HARMLESS: [(&str, Option<&str>); 36] = [
     ("patch_dropout", None),
     ("output_tokens", None),
     ("global_average_pool", Some("false")),
@@ -170,7 +175,29 @@ const HARMLESS: [(&str, Option<&str>); 18] = [
     ("embed_cls", Some("false")),
     ("no_causal_mask", Some("false")),
     ("proj_bias", Some("false")),
+    ("proj_type", Some("\"linear\"")),
+    ("pad_id", None),
+    ("bos_id", None),
+    ("eos_id", None),
+    ("attn_pooler_queries", None),
+    ("attn_pooler_heads", Some("8")),
+    ("block_type", Some("null")),
+    ("block_type", Some("\"default\"")),
+    ("qk_norm", Some("false")),
+    ("scaled_cosine_attn", Some("false")),
+    ("scale_heads", Some("false")),
+    ("scale_attn_inner", Some("false")),
+    ("scale_attn", Some("false")),
+    ("scale_fc", Some("false")),
+    ("hf_tokenizer_name", Some("null")),
+    ("tokenizer_mode", Some("null")),
+    ("tokenizer_kwargs", Some("null")),
+    ("timm_model_pretrained", Some("false")),
 ];
+
+/// Keys of `model_cfg` that matter only in training, or that the weights themselves say.
+const MODEL_KEYS: [&str; 6] =
+    ["custom_text", "init_logit_scale", "init_logit_bias", "nonscalar_logit_scale", "cast_dtype", "output_dict"];
 
 const NO_CLASS_TOKEN: &str = "the decomposition needs a class token as representation (CLIP, not CoCa or SigLIP)";
 
@@ -217,6 +244,21 @@ impl ClipConfig {
         Preprocess { size: self.vision.image_size, mean: self.preprocess.mean, std: self.preprocess.std }
     }
 
+    /// With what the user says of the model.
+    pub(super) fn with(mut self, options: &ModelOptions) -> Result<Self> {
+        if let Some(quick_gelu) = options.quick_gelu {
+            (self.quick_gelu, self.activation_is_stated) = (quick_gelu, true);
+        }
+        if let Some(size) = options.image_size {
+            let patch = self.vision.patch_size;
+            if size == 0 || !size.is_multiple_of(patch) {
+                return Err(ClipError::ImageSize { size, patch });
+            }
+            (self.vision.image_size, self.interpolated) = (size, true);
+        }
+        Ok(self)
+    }
+
     fn from_open_clip(path: &Path, value: serde_json::Value) -> Result<Self> {
         let config = |source| ClipError::Config { path: path.to_owned(), source };
         let raw: RawFile = serde_json::from_value(value).map_err(config)?;
@@ -230,7 +272,7 @@ impl ClipConfig {
                 why: "only ViT image towers have attention heads in every block",
             });
         }
-        refuse_unknown(path, "model_cfg", &model.other, &["custom_text", "init_logit_scale", "init_logit_bias"])?;
+        refuse_unknown(path, "model_cfg", &model.other, &MODEL_KEYS)?;
         refuse_unknown(path, "vision_cfg", &model.vision_cfg, &VISION_KEYS)?;
         refuse_unknown(path, "text_cfg", &model.text_cfg, &TEXT_KEYS)?;
         let vision: RawVision = serde_json::from_value(model.vision_cfg.into()).map_err(config)?;
@@ -273,7 +315,10 @@ impl ClipConfig {
                 mlp_width: scaled(text_width, text.mlp_ratio),
                 norm_epsilon: 1e-5,
             },
-            quick_gelu: model.quick_gelu,
+            // OpenCLIP's default is GELU.
+            quick_gelu: model.quick_gelu.unwrap_or_default(),
+            activation_is_stated: model.quick_gelu.is_some(),
+            interpolated: false,
             preprocess: PreprocessConfig { mean: raw.preprocess_cfg.mean.unwrap_or(standard.mean), std },
         })
     }

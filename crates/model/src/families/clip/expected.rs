@@ -59,3 +59,22 @@ pub(crate) fn is_buffer(name: &str) -> bool {
         ["attn_mask", "input_resolution", "context_length", "vocab_size", "position_ids", "num_batches_tracked"];
     BUFFERS.iter().any(|buffer| name == *buffer || name.ends_with(&format!(".{buffer}")))
 }
+
+/// Whether a tensor under OpenCLIP's names belongs to the towers or the temperature. Others, such as a classifier that was trained on
+/// the features, change neither tower.
+pub(crate) fn is_of_model(name: &str) -> bool {
+    const BEGINNINGS: [&str; 8] = [
+        "visual.",
+        "transformer.",
+        "token_embedding.",
+        "positional_embedding",
+        "text_projection",
+        "ln_final.",
+        "text.",
+        "vision_model.",
+    ];
+    name == "logit_scale"
+        || name.starts_with("text_model.")
+        || name.starts_with("visual_projection")
+        || BEGINNINGS.iter().any(|begin| name.starts_with(begin))
+}

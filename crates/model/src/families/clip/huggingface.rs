@@ -79,10 +79,10 @@ fn fused(path: &Path, name: &str, thirds: &BTreeMap<usize, Weights>) -> Result<W
         return Err(problem(format!("  `{name}` needs q_proj, k_proj and v_proj, and not all three are there")));
     };
     for other in [key, value] {
-        if other.shape != query.shape || other.dtype != query.dtype {
+        if other.shape != query.shape {
             return Err(problem(format!(
-                "  q_proj, k_proj and v_proj of `{name}` differ: {:?} {:?} and {:?} {:?}",
-                query.shape, query.dtype, other.shape, other.dtype
+                "  q_proj, k_proj and v_proj of `{name}` differ: {:?} and {:?}",
+                query.shape, other.shape
             )));
         }
     }
@@ -166,6 +166,8 @@ pub(crate) fn config(path: &Path, value: serde_json::Value) -> Result<ClipConfig
             norm_epsilon: text.layer_norm_eps.unwrap_or(1e-5),
         },
         quick_gelu,
+        activation_is_stated: vision.hidden_act.is_some() || text.hidden_act.is_some(),
+        interpolated: false,
         preprocess: preprocess(path, image_size)?,
     })
 }

@@ -1,15 +1,24 @@
 //! CLIP by OpenAI and OpenCLIP, and `CLIPModel` of Hugging Face transformers.
 
+pub(crate) mod architectures;
 mod config;
 pub(crate) mod expected;
 pub(crate) mod huggingface;
 mod preprocessor;
 mod towers;
 
-use crate::families::Family;
+use crate::{
+    error::Result,
+    families::{Family, ModelConfig},
+};
 
 pub(crate) use config::check_std;
 pub use config::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig};
+
+/// The configuration of an architecture that is known by name.
+pub(crate) fn config_of(name: &str) -> Result<ModelConfig> {
+    Ok(architectures::config(name)?.into())
+}
 
 /// The family's entry in the table.
 pub(crate) const FAMILY: Family = Family {

@@ -10,11 +10,12 @@ use crate::{
         burn::{BurnVisionTower, Clip},
         cpu::CpuVision,
     },
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, Notice},
     device::OpenDevice,
     error::{ClipError, Result},
     families::{
-        FamilyTowers, ModelConfig, TextLimits, TextTower, Towers, VisionGeometry, VisionTower, clip::ClipConfig,
+        Activation, FamilyTowers, ModelConfig, ModelOptions, TextLimits, TextTower, Towers, VisionGeometry,
+        VisionTower, clip::ClipConfig,
     },
     precision::Precision,
     readout::ReadoutFolder,
@@ -127,6 +128,18 @@ impl ClipConfig {
 }
 
 impl FamilyTowers for ClipConfig {
+    fn with(&self, options: &ModelOptions) -> Result<ModelConfig> {
+        Ok(self.clone().with(options)?.into())
+    }
+
+    fn activation(&self) -> Activation {
+        Activation { quick_gelu: self.quick_gelu, is_stated: self.activation_is_stated }
+    }
+
+    fn notices(&self, checkpoint: &Checkpoint) -> Vec<Notice> {
+        checkpoint.notices(self)
+    }
+
     fn load(&self, checkpoint: &Checkpoint, device: &OpenDevice) -> Result<Towers> {
         Ok(self.towers_in(checkpoint.load(self, device.burn())?, device))
     }
