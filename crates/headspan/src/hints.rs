@@ -9,6 +9,7 @@ use headspan_images::DatasetError;
 use headspan_label::{CategoriesError, LabelError, openai::OpenAiError};
 use headspan_metrics::{ComparisonError, TruthError};
 use headspan_model::{ClipError, DeviceProblem, ForeignFile, Precision, architectures};
+use headspan_net::NetError;
 use headspan_pipeline::{ModelError, PipelineError, SettingsError};
 use headspan_query::ExploreError;
 use headspan_scenes::SceneError;
@@ -296,7 +297,8 @@ fn clip(error: &ClipError) -> Option<String> {
 
 fn hub(error: &HubError) -> Option<String> {
     let hint = match error {
-        HubError::Request { .. } => "check HF_ENDPOINT and HF_TOKEN",
+        HubError::Net(NetError::Request { .. }) => "check HF_ENDPOINT and HF_TOKEN",
+        HubError::Net(inner) => return net(inner),
         HubError::Offline { .. } => "unset HF_HUB_OFFLINE to use the network",
         HubError::NotFound { .. } => "check the names of the repository, the revision and the file",
         HubError::Forbidden { .. } => "accept the repository's terms on the hub, and set HF_TOKEN",
@@ -305,6 +307,22 @@ fn hub(error: &HubError) -> Option<String> {
              --checkpoint DIR"
         }
         HubError::Busy { .. } => WAIT,
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn net(error: &NetError) -> Option<String> {
+    let hint = match error {
+        NetError::Client(_) => "install the system's certificates (`ca-certificates`), or set SSL_CERT_FILE",
+        NetError::Certificates { variable, .. } => {
+            return Some(format!("let `{variable}` name certificates in PEM format, or unset it"));
+        }
+        NetError::Untrusted { .. } => {
+            "if a proxy or a server of your organisation has certificates of its own, set SSL_CERT_FILE to a file with the \
+             system's and theirs"
+        }
+        NetError::NotTls { .. } => "begin the address with `http://`",
         _ => return None,
     };
     Some(hint.to_owned())
@@ -346,10 +364,27 @@ fn language_model(error: &OpenAiError) -> Option<String> {
                 "set `{variable}`, or name another variable as `api_key_env` in section [label.openai]"
             ));
         }
+        OpenAiError::Key { variable, .. } => return Some(format!("set `{variable}` to the key alone")),
+        OpenAiError::KeyVariable => {
+            "put the key into an environment variable, and the variable's name into `api_key_env` in section [label.openai]"
+        }
+        OpenAiError::BaseUrl { .. } => "set `base_url` in section [label.openai], such as `http://127.0.0.1:8000/v1`",
+        OpenAiError::NoModel => "set `model` in section [label.openai]",
+        OpenAiError::Net(NetError::Request { .. }) => "check `base_url` in section [label.openai]",
+        OpenAiError::Net(inner) => return net(inner),
+        OpenAiError::Moved { .. } => "set `base_url` in section [label.openai] to the new address",
+        OpenAiError::Refused { status: 401 | 403, .. } => {
+            "check the key in OPENAI_API_KEY, or in the variable that `api_key_env` in section [label.openai] names"
+        }
+        OpenAiError::Refused { status: 404 | 405, .. } => {
+            "check `base_url` and `model` in section [label.openai]; the path of most endpoints is `/v1`"
+        }
         OpenAiError::Ceiling { key, .. } => {
             return Some(format!("raise `{key}` in section [label.openai] and {CONTINUE}"));
         }
-        OpenAiError::GaveUp { .. } => CONTINUE,
+        OpenAiError::GaveUp { .. } => {
+            return Some(format!("check `base_url` in section [label.openai], and {CONTINUE}"));
+        }
         OpenAiError::NoLabels { .. } => {
             "check `model` and `base_url` in section [label.openai], and run the same command to ask again"
         }
@@ -416,6 +451,14 @@ mod tests {
         let (key, limit, spent) = ("max_tokens", 500.0, 550.0);
         let ceiling = OpenAiError::Ceiling { what: "tokens", key, limit, spent, requests: 5 };
         assert!(told(ceiling).contains("`max_tokens`") && CONTINUE.contains("continue"));
+        let variable = || NetError::Certificates {
+            variable: "SSL_CERT_FILE",
+            path: PathBuf::from("x"),
+            what: "is not a file",
+            source: None,
+        };
+        assert!(told(HubError::Net(variable())).contains("`SSL_CERT_FILE`"));
+        assert!(told(OpenAiError::Net(variable())).contains("`SSL_CERT_FILE`"));
     }
 
     #[test]

@@ -5,18 +5,21 @@ use std::{
 
 use fs_err as fs;
 use futures::StreamExt;
+use headspan_net::{Failure, shown};
 use reqwest::{
-    Method, Response, StatusCode,
-    header::{CONTENT_RANGE, HeaderMap, RANGE},
-    redirect::Policy,
+    Response, StatusCode,
+    header::{CONTENT_RANGE, HeaderMap, HeaderValue, RANGE},
 };
 use sha2::{Digest, Sha256};
 
 use crate::{
     error::HubError,
-    request::{Failure, refuse, request, retried, send},
+    request::{Connection, local, refuse},
     settings::HubSettings,
 };
+
+/// A try that adds at least this much to a file was worth it: the tries are then counted anew.
+const ADVANCE: u64 = 1 << 20;
 
 /// Called with bytes there and bytes in all, if known.
 pub type Progress<'a> = &'a (dyn Fn(u64, Option<u64>) + Send + Sync);
@@ -29,8 +32,8 @@ pub async fn fetch_url(
     sha256: Option<&str>,
     progress: Progress<'_>,
 ) -> Result<(), HubError> {
-    settings.online(url)?;
-    download(settings, url, target, &Expected { size: None, sha256: sha256.map(str::to_owned) }, progress).await
+    let connection = Connection::new(settings, url)?;
+    download(&connection, url, target, &Expected { size: None, sha256: sha256.map(str::to_owned) }, progress).await
 }
 
 pub(crate) struct Expected {
@@ -41,7 +44,7 @@ pub(crate) struct Expected {
 /// Downloads to `target` by way of `target.incomplete`, which a later call continues. Damaged bytes are fetched once more
 /// from the start, then given up.
 pub(crate) async fn download(
-    settings: &HubSettings,
+    connection: &Connection<'_>,
     url: &str,
     target: &Path,
     expected: &Expected,
@@ -59,7 +62,7 @@ pub(crate) async fn download(
     }
     let mut damage = None;
     for _ in 0..2 {
-        retried(settings, url, || receive(settings, url, &partial, expected.size, progress)).await?;
+        receive_all(connection, url, &partial, expected.size, progress).await?;
         match verify(&partial, expected)? {
             None => {
                 fs::rename(&partial, target)?;
@@ -73,31 +76,49 @@ pub(crate) async fn download(
         }
     }
     let (what, found, expected) = damage.unwrap_or_default();
-    Err(HubError::Damaged { url: url.to_owned(), what, found, expected })
+    Err(HubError::Damaged { url: shown(url), what, found, expected })
 }
 
-async fn receive(
-    settings: &HubSettings,
+/// Receives until the file is whole. Large files come in as many parts as it takes, as long as each adds to them.
+async fn receive_all(
+    connection: &Connection<'_>,
     url: &str,
     partial: &Path,
     size: Option<u64>,
     progress: Progress<'_>,
-) -> Result<(), Failure> {
+) -> Result<(), HubError> {
+    let length = || fs::metadata(partial).map_or(0, |metadata| metadata.len());
+    loop {
+        let before = length();
+        match connection.retried(url, || receive(connection, url, partial, size, progress)).await {
+            Err(HubError::GaveUp { .. }) if length() >= before + ADVANCE => {}
+            other => return other,
+        }
+    }
+}
+
+async fn receive(
+    connection: &Connection<'_>,
+    url: &str,
+    partial: &Path,
+    size: Option<u64>,
+    progress: Progress<'_>,
+) -> Result<(), Failure<HubError>> {
     let have = fs::metadata(partial).map_or(0, |metadata| metadata.len());
     if have > 0 && size == Some(have) {
         return Ok(());
     }
-    let mut request = request(settings, Policy::limited(5), Method::GET, url)?;
-    if have > 0 {
-        request = request.header(RANGE, format!("bytes={have}-"));
+    let mut headers = HeaderMap::new();
+    if let Some(range) = HeaderValue::from_str(&format!("bytes={have}-")).ok().filter(|_| have > 0) {
+        headers.insert(RANGE, range);
     }
-    let response = send(url, request).await?;
+    let response = connection.get(url, headers).await?;
     if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
         // What is there cannot be the beginning of this file.
-        fs::remove_file(partial)?;
-        return Err(Failure::Passing("the unfinished file does not fit".into()));
+        fs::remove_file(partial).map_err(local)?;
+        return Err(Failure::passing("the unfinished file does not fit"));
     }
-    refuse(url, response.status())?;
+    refuse(url, &response)?;
     let continues = response.status() == StatusCode::PARTIAL_CONTENT && starts_at(response.headers(), have);
     let start = if continues { have } else { 0 };
     write_body(response, partial, start, size, progress).await
@@ -114,22 +135,26 @@ async fn write_body(
     start: u64,
     size: Option<u64>,
     progress: Progress<'_>,
-) -> Result<(), Failure> {
+) -> Result<(), Failure<HubError>> {
     let total = size.or_else(|| response.content_length().map(|length| start + length));
     let mut options = fs::OpenOptions::new();
     options.create(true).write(true).append(start > 0).truncate(start == 0);
-    let mut file = options.open(partial)?;
+    let mut file = options.open(partial).map_err(local)?;
     let mut have = start;
     let mut body = response.bytes_stream();
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| Failure::Passing(error.into()))?;
-        file.write_all(&chunk)?;
+        let chunk = chunk.map_err(|error| Failure::passing(error.without_url()))?;
+        file.write_all(&chunk).map_err(local)?;
         have += chunk.len() as u64;
+        // The check of the size refuses the file; a server that never ends must not fill the disk before.
+        if total.is_some_and(|total| have > total) {
+            break;
+        }
         progress(have, total);
     }
-    file.sync_all()?;
+    file.sync_all().map_err(local)?;
     match total {
-        Some(total) if have < total => Err(Failure::Passing(format!("cut off after {have} of {total} bytes").into())),
+        Some(total) if have < total => Err(Failure::passing(format!("cut off after {have} of {total} bytes"))),
         _ => Ok(()),
     }
 }

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use headspan_net::{Cause, NetError};
+
 /// Why a file could not be fetched.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -7,17 +9,9 @@ pub enum HubError {
     /// The operating system refused; the source names the path.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// The HTTP client could not be made.
-    #[error("the HTTP client could not be made")]
-    Client(#[source] reqwest::Error),
-    /// A request that cannot be made, so that another try would not help.
-    #[error("no request can be made for `{url}`")]
-    Request {
-        /// The address.
-        url: String,
-        /// What is wrong with it.
-        source: reqwest::Error,
-    },
+    /// No request can be made, or none to this server.
+    #[error(transparent)]
+    Net(#[from] NetError),
     /// An answer that is not a hub's.
     #[error("the answer from `{url}` cannot be used: {what}")]
     Answer {
@@ -62,7 +56,7 @@ pub enum HubError {
         /// How often it was tried.
         tries: u32,
         /// Why the last try failed.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Cause,
     },
     /// The bytes are not those that the hub states.
     #[error("`{url}` arrived damaged twice: {what} is {found}, expected {expected}; nothing was kept")]

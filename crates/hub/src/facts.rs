@@ -1,16 +1,15 @@
 //! What the hub says of a file before it is fetched.
 
+use headspan_net::{Failure, shown};
 use reqwest::{
-    Method, Response, Url,
+    Response, Url,
     header::{ETAG, HeaderMap, LOCATION},
-    redirect::Policy,
 };
 
 use crate::{
     cache::is_plain,
     error::HubError,
-    request::{Failure, refuse, request, send},
-    settings::HubSettings,
+    request::{Connection, refuse},
 };
 
 /// Redirects that are followed from a renamed repository to the present one.
@@ -26,24 +25,28 @@ pub(crate) struct FileFacts {
 
 /// Reads the headers of the hub's own answer: a redirect to its storage would no longer carry them. A redirect without
 /// them is a renamed repository's.
-pub(crate) async fn facts(settings: &HubSettings, url: &str, revision: &str) -> Result<FileFacts, Failure> {
+pub(crate) async fn facts(
+    connection: &Connection<'_>,
+    url: &str,
+    revision: &str,
+) -> Result<FileFacts, Failure<HubError>> {
     let mut address = url.to_owned();
     for _ in 0..=MOVES {
-        let response = head(settings, &address).await?;
+        let response = head(connection, &address).await?;
         if let Some(etag) = etag(response.headers()) {
-            return Ok(read(&response, url, revision, etag)?);
+            return read(&response, url, revision, etag).map_err(Failure::Final);
         }
         let Some(next) = moved_to(&response) else { break };
         address = next.into();
     }
     let what = "it has no usable etag, and does not redirect to an answer on the same host that has one".to_owned();
-    Err(HubError::Answer { url: url.to_owned(), what }.into())
+    Err(Failure::Final(HubError::Answer { url: shown(url), what }))
 }
 
-async fn head(settings: &HubSettings, url: &str) -> Result<Response, Failure> {
-    let response = send(url, request(settings, Policy::none(), Method::HEAD, url)?).await?;
+async fn head(connection: &Connection<'_>, url: &str) -> Result<Response, Failure<HubError>> {
+    let response = connection.head(url).await?;
     if !response.status().is_redirection() {
-        refuse(url, response.status())?;
+        refuse(url, &response)?;
     }
     Ok(response)
 }
@@ -86,7 +89,7 @@ fn commit(headers: &HeaderMap, url: &str, revision: &str) -> Result<String, HubE
         None if is_plain(revision) => return Ok(revision.to_owned()),
         None => format!("it names no commit for `{revision}`"),
     };
-    Err(HubError::Answer { url: url.to_owned(), what })
+    Err(HubError::Answer { url: shown(url), what })
 }
 
 fn is_commit(text: &str) -> bool {

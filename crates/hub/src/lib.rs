@@ -5,8 +5,7 @@
 //! - A download continues where it was cut off. Large files are checked against the SHA-256 that the hub states.
 //! - [`HubSettings`] follow `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_OFFLINE` and `HF_TOKEN`. The token goes to the hub alone.
 //!
-//! It uses none of our crates, and knows nothing about models. `pipeline` uses it for the models of the registry, and for TLS
-//! ([`install_tls`]), which requests of the labeller need as well.
+//! It uses `net` for requests, and knows nothing about models. `pipeline` uses it for the models of the registry.
 
 mod cache;
 mod download;
@@ -21,9 +20,3 @@ pub use download::{Progress, fetch_url};
 pub use error::HubError;
 pub use settings::HubSettings;
 pub use snapshot::{Snapshot, fetch_file};
-
-/// Installs the process's TLS implementation (ring); to be called before the first request. Later calls do nothing.
-pub fn install_tls() {
-    // The only error is that one is installed already, which is what is wanted.
-    drop(rustls::crypto::ring::default_provider().install_default());
-}

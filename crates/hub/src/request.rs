@@ -1,105 +1,89 @@
-//! One request and its tries: who gets the token, and which failures are worth another try.
+//! One request: who gets the token, and which answers are worth another try.
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect::Policy};
+use headspan_net::{ClientSettings, Failure, Redirects, RetryRule, Stopped, retry_after, shown};
+use reqwest::{Client, RequestBuilder, Response, header::HeaderMap};
 
 use crate::{error::HubError, settings::HubSettings};
 
-/// One try: worth another, or not.
-pub(crate) enum Failure {
-    Passing(Box<dyn Error + Send + Sync>),
-    Final(HubError),
+/// Longest pause between two parts of an answer.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Clients for one piece of work, with the rule for tries.
+pub(crate) struct Connection<'a> {
+    pub(crate) settings: &'a HubSettings,
+    /// For facts: the hub's own answer is wanted, not that of the storage it redirects to.
+    asking: Client,
+    /// For bytes.
+    fetching: Client,
 }
 
-impl From<HubError> for Failure {
-    fn from(error: HubError) -> Self {
-        Self::Final(error)
+impl<'a> Connection<'a> {
+    pub(crate) fn new(settings: &'a HubSettings, url: &str) -> Result<Self, HubError> {
+        settings.online(url)?;
+        let client =
+            |redirects, whole| headspan_net::client(&ClientSettings { redirects, pause: Some(PAUSE), whole }, url);
+        Ok(Self {
+            settings,
+            asking: client(Redirects::None, Some(PAUSE))?,
+            fetching: client(Redirects::Limited(5), None)?,
+        })
     }
-}
 
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        Self::Final(error.into())
+    pub(crate) async fn head(&self, url: &str) -> Result<Response, Failure<HubError>> {
+        self.send(url, self.asking.head(url)).await
     }
-}
 
-pub(crate) async fn retried<T>(
-    settings: &HubSettings,
-    url: &str,
-    mut once: impl AsyncFnMut() -> Result<T, Failure>,
-) -> Result<T, HubError> {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match once().await {
-            Ok(value) => return Ok(value),
-            Err(Failure::Final(error)) => return Err(error),
-            Err(Failure::Passing(source)) if tries > settings.retries => {
-                return Err(HubError::GaveUp { url: url.to_owned(), tries, source });
+    pub(crate) async fn get(&self, url: &str, headers: HeaderMap) -> Result<Response, Failure<HubError>> {
+        self.send(url, self.fetching.get(url).headers(headers)).await
+    }
+
+    /// Sends a request, which carries the token only if it goes to the hub: to others the token is a secret. (On a redirect
+    /// to another host, reqwest drops it.)
+    async fn send(&self, url: &str, request: RequestBuilder) -> Result<Response, Failure<HubError>> {
+        let request = match &self.settings.token {
+            Some(token) if self.settings.is_hub(url) => request.bearer_auth(token),
+            _ => request,
+        };
+        headspan_net::send(url, request).await
+    }
+
+    /// Tries by the settings' rule.
+    pub(crate) async fn retried<T, F>(&self, url: &str, once: impl FnMut() -> F) -> Result<T, HubError>
+    where
+        F: Future<Output = Result<T, Failure<HubError>>>,
+    {
+        let rule = RetryRule {
+            retries: self.settings.retries,
+            first_wait: Duration::from_millis(self.settings.backoff_ms),
+            total: Duration::from_secs(self.settings.total_secs),
+        };
+        let url = shown(url);
+        headspan_net::retried(&rule, &url, once).await.map_err(|stopped| match stopped {
+            Stopped::Final(error) => error,
+            Stopped::GaveUp(gave_up) => {
+                HubError::GaveUp { url: url.clone(), tries: gave_up.tries, source: gave_up.cause }
             }
-            Err(Failure::Passing(cause)) => {
-                tracing::debug!("{url}: {}; trying again", with_causes(&*cause));
-                tokio::time::sleep(Duration::from_millis(settings.backoff_ms << (tries - 1).min(6))).await;
-            }
+        })
+    }
+}
+
+pub(crate) fn refuse(url: &str, response: &Response) -> Result<(), Failure<HubError>> {
+    let (status, url) = (response.status(), shown(url));
+    Err(Failure::Final(match status.as_u16() {
+        200..=299 => return Ok(()),
+        404 => HubError::NotFound { url },
+        status @ (401 | 403) => HubError::Forbidden { url, status },
+        408 | 429 | 500..=599 => {
+            let wait = retry_after(response.headers());
+            return Err(Failure::Passing { cause: format!("status {status}").into(), wait });
         }
-    }
+        status => HubError::Status { url, status },
+    }))
 }
 
-fn client(redirects: Policy) -> Result<Client, HubError> {
-    Client::builder()
-        .redirect(redirects)
-        .connect_timeout(Duration::from_secs(20))
-        .read_timeout(Duration::from_secs(60))
-        .user_agent(concat!("headspan/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(HubError::Client)
-}
-
-/// A request that carries the token only if it goes to the hub: to others the token is a secret. (On a redirect to another
-/// host, reqwest drops it.)
-pub(crate) fn request(
-    settings: &HubSettings,
-    redirects: Policy,
-    method: Method,
-    url: &str,
-) -> Result<RequestBuilder, HubError> {
-    let request = client(redirects)?.request(method, url);
-    Ok(match &settings.token {
-        Some(token) if settings.is_hub(url) => request.bearer_auth(token),
-        _ => request,
-    })
-}
-
-pub(crate) async fn send(url: &str, request: RequestBuilder) -> Result<Response, Failure> {
-    request.send().await.map_err(|error| {
-        // A request that cannot be made, or that is sent in circles, fails the same way each time.
-        if error.is_builder() || error.is_redirect() {
-            Failure::Final(HubError::Request { url: url.to_owned(), source: error })
-        } else {
-            Failure::Passing(error.into())
-        }
-    })
-}
-
-pub(crate) fn refuse(url: &str, status: StatusCode) -> Result<(), Failure> {
-    let url = url.to_owned();
-    match status.as_u16() {
-        200..=299 => Ok(()),
-        404 => Err(HubError::NotFound { url }.into()),
-        401 | 403 => Err(HubError::Forbidden { url, status: status.as_u16() }.into()),
-        408 | 429 | 500..=599 => Err(Failure::Passing(format!("status {status}").into())),
-        status => Err(HubError::Status { url, status }.into()),
-    }
-}
-
-/// An error and its causes in one line.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
+/// A failure on this machine, which another try does not mend.
+pub(crate) fn local(error: std::io::Error) -> Failure<HubError> {
+    Failure::Final(error.into())
 }

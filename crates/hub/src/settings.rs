@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use headspan_net::shown;
 use reqwest::Url;
 
 use crate::error::HubError;
@@ -17,6 +18,8 @@ pub struct HubSettings {
     pub retries: u32,
     /// First wait before another try, doubled each time, in milliseconds.
     pub backoff_ms: u64,
+    /// Longest time for all tries of a request, in seconds; a download that grew begins anew.
+    pub total_secs: u64,
     /// Only the cache is used.
     pub offline: bool,
 }
@@ -38,13 +41,14 @@ impl HubSettings {
             token: set("HF_TOKEN").map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()),
             retries: 5,
             backoff_ms: 500,
+            total_secs: 600,
             offline: set("HF_HUB_OFFLINE").is_some_and(|value| is_true(&value)),
         }
     }
 
     /// Refuses the network if it is not to be used.
     pub(crate) fn online(&self, url: &str) -> Result<(), HubError> {
-        if self.offline { Err(HubError::Offline { url: url.to_owned() }) } else { Ok(()) }
+        if self.offline { Err(HubError::Offline { url: shown(url) }) } else { Ok(()) }
     }
 
     /// Whether an address is below the endpoint. Parsed, not compared as text: `https://hub.example.evil` begins like

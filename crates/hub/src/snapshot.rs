@@ -5,13 +5,13 @@ use crate::{
     download::{Expected, Progress, download},
     error::HubError,
     facts::facts,
-    request::retried,
+    request::Connection,
     settings::HubSettings,
 };
 
 /// A repository at one commit, so that files fetched one after another belong together even if the hub moves on.
 pub struct Snapshot<'a> {
-    settings: &'a HubSettings,
+    connection: Connection<'a>,
     cache: RepositoryCache,
     repository: &'a str,
     revision: &'a str,
@@ -27,9 +27,9 @@ impl<'a> Snapshot<'a> {
         file: &str,
     ) -> Result<Self, HubError> {
         let url = address(settings, repository, revision, file);
-        settings.online(&url)?;
-        let commit = retried(settings, &url, || facts(settings, &url, revision)).await?.commit;
-        Ok(Self { settings, cache: RepositoryCache::new(settings, repository), repository, revision, commit })
+        let connection = Connection::new(settings, &url)?;
+        let commit = connection.retried(&url, || facts(&connection, &url, revision)).await?.commit;
+        Ok(Self { connection, cache: RepositoryCache::new(settings, repository), repository, revision, commit })
     }
 
     /// Fetches one file unless the cache has it of this commit, and returns where it is.
@@ -37,13 +37,13 @@ impl<'a> Snapshot<'a> {
         if let Some(path) = self.cache.find_at(&self.commit, file) {
             return Ok(path);
         }
-        let settings = self.settings;
-        let url = address(settings, self.repository, &self.commit, file);
-        let facts = retried(settings, &url, || facts(settings, &url, &self.commit)).await?;
+        let connection = &self.connection;
+        let url = address(connection.settings, self.repository, &self.commit, file);
+        let facts = connection.retried(&url, || facts(connection, &url, &self.commit)).await?;
         let blob = self.cache.blob(&facts.etag);
         if !blob.is_file() {
             let expected = Expected { size: facts.size, sha256: facts.sha256 };
-            download(settings, &url, &blob, &expected, progress).await?;
+            download(connection, &url, &blob, &expected, progress).await?;
         }
         Ok(self.cache.link(&self.commit, file, &facts.etag)?)
     }

@@ -17,6 +17,7 @@ use axum::{
     response::Response,
 };
 use headspan_hub::{HubError, HubSettings, Snapshot, cached, fetch_file, fetch_url};
+use headspan_net::NetError;
 use sha2::{Digest, Sha256};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -88,6 +89,7 @@ fn settings_for(endpoint: &str, folder: &Path) -> HubSettings {
         token: None,
         retries: 3,
         backoff_ms: 1,
+        total_secs: 60,
         offline: false,
     }
 }
@@ -158,7 +160,6 @@ async fn answer(
 }
 
 async fn fetch(settings: &HubSettings) -> Result<std::path::PathBuf, HubError> {
-    headspan_hub::install_tls();
     fetch_file(settings, "org/model", "main", "open_clip_model.safetensors", &|_, _| {}).await
 }
 
@@ -275,7 +276,7 @@ async fn what_another_try_does_not_mend_is_tried_once() {
     let token = HubSettings { token: Some("two\nlines".to_owned()), ..settings };
     for settings in [scheme, token] {
         let error = fetch(&settings).await.expect_err("no request");
-        assert!(matches!(error, HubError::Request { .. }), "{error}");
+        assert!(matches!(error, HubError::Net(NetError::Request { .. })), "{error}");
         let told = told(&error);
         assert!(!told.contains("two"), "the token is not printed: {told}");
     }
@@ -298,7 +299,6 @@ async fn offline_uses_the_cache_alone() {
 #[tokio::test]
 async fn a_revision_moves_once_its_snapshot_is_whole() {
     let (_server, settings, _folder) = Server::start(Fault::None).await;
-    headspan_hub::install_tls();
     let old = "f".repeat(40);
     let repository = settings.cache.join("models--org--model");
     fs_err::create_dir_all(repository.join("snapshots").join(&old)).expect("a folder");

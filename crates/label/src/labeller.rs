@@ -30,6 +30,12 @@ pub trait Labeller: Sync {
     /// Hashes of the files that its labels depend on, by name.
     fn files(&self, settings: &LabelSettings) -> Result<BTreeMap<String, String>, LabelError>;
 
+    /// Checks what can be checked before there is anything to label: an extraction takes hours.
+    fn check(&self, settings: &LabelSettings) -> Result<(), LabelError> {
+        let _ = settings;
+        Ok(())
+    }
+
     /// How many of a head's first texts it judges; none where the labels come with judgements or without.
     fn judged_texts(&self, settings: &LabelSettings) -> Option<usize>;
 

@@ -15,12 +15,16 @@ use axum::{
     routing::post,
 };
 use futures::StreamExt;
-use headspan_artifacts::{HeadId, LabelRow, TextspanRow, with_causes};
+use headspan_artifacts::with_causes;
 use headspan_label::{
     HeadTexts, OpenAiSettings,
     openai::{self, OpenAiError, Prompts},
 };
 use serde_json::{Value, json};
+
+mod support;
+
+use support::{completion, good_answer, heads, label, settings};
 
 /// What the server does with the next request; when the list is empty it answers well.
 #[derive(Debug, Clone)]
@@ -50,31 +54,13 @@ impl Server {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         tokio::spawn(async move { axum::serve(listener, app).await });
-        let settings = OpenAiSettings {
-            base_url: format!("http://{address}/v1"),
-            model: "labeller".to_owned(),
-            api_key_env: "HEADSPAN_TEST_KEY_THAT_IS_NOT_SET".to_owned(),
-            concurrency: 1,
-            max_retries: 2,
-            max_reasks: 1,
-            backoff_ms: 1,
-            timeout_secs: 0.3,
-            ..OpenAiSettings::default()
-        };
+        let settings = settings(format!("http://{address}/v1"));
         (server, settings)
     }
 
     fn requests(&self) -> usize {
         self.requests.lock().expect("no panic before").len()
     }
-}
-
-fn completion(content: &str) -> Value {
-    json!({
-        "id": "1", "object": "chat.completion", "created": 0, "model": "labeller",
-        "choices": [{ "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": content } }],
-        "usage": { "prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110 },
-    })
 }
 
 /// The head of a response is sent only once the body makes the server wait.
@@ -86,9 +72,7 @@ async fn pausing<T>(part: std::io::Result<T>) -> std::io::Result<T> {
 }
 
 async fn answer(State(server): State<Arc<Server>>, Json(request): Json<Value>) -> Response {
-    let question = request["messages"].as_array().and_then(|messages| messages.last()).cloned().unwrap_or_default();
-    let question = question["content"].as_str().unwrap_or_default().to_owned();
-    let (model, schema) = (request["model"].clone(), request.get("response_format").is_some());
+    let (schema, content) = (request.get("response_format").is_some(), good_answer(&request));
     server.requests.lock().expect("no panic before").push(request);
     let act = server.acts.lock().expect("no panic before").pop_front();
     match act {
@@ -117,48 +101,7 @@ async fn answer(State(server): State<Arc<Server>>, Json(request): Json<Value>) -
         }
         Some(Act::RefuseSchema(_)) | None => {}
     }
-    // A good answer: labels are `colors`; a judge says yes to what is red, and `strict` judges never do.
-    let content = if question.starts_with("Property:") {
-        json!({ "consistent": question.contains("red") && model != "strict" }).to_string()
-    } else {
-        json!({ "property": "colors" }).to_string()
-    };
     Json(completion(&content)).into_response()
-}
-
-fn heads(count: u32) -> Vec<HeadTexts> {
-    (0..count)
-        .map(|head| HeadTexts {
-            head: HeadId { layer: 3, head },
-            texts: ["a red door", "a red cat", "a blue cat"]
-                .iter()
-                .enumerate()
-                .map(|(rank, text)| TextspanRow {
-                    layer: 3,
-                    head,
-                    pick: rank as u32,
-                    text_index: rank as u32,
-                    text: format!("{text} {head}"),
-                    category: None,
-                    std: 1.0,
-                    variance_share: 0.1,
-                    cumulative_share: 0.1,
-                    effective_rank: Some(16),
-                })
-                .collect(),
-        })
-        .collect()
-}
-
-async fn label(
-    settings: &OpenAiSettings,
-    heads: &[HeadTexts],
-    cache: &std::path::Path,
-) -> Result<Vec<LabelRow>, OpenAiError> {
-    // Only the first of the tests finds none installed.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let prompts = Prompts::load(settings).expect("the built-in prompts");
-    openai::label(heads, settings, &prompts, cache, &|_, _| {}).await
 }
 
 #[tokio::test]
@@ -322,7 +265,7 @@ async fn an_endpoint_without_schemas_is_asked_without() {
         let rows = label(&settings, &heads(1), cache.path()).await.expect("labels");
         assert_eq!(rows[0].property.as_deref(), Some("colors"));
         let requests = server.requests.lock().expect("no panic before");
-        let with_schema = requests.iter().filter(|request| request.get("response_format").is_some()).count();
+        let with_schema = requests.iter().filter(|request| request["response_format"]["type"] == "json_schema").count();
         assert_eq!((requests.len(), with_schema), (5, 1), "{status}");
     }
     let (server, settings) = Server::start(&[Act::Unprocessable]).await;

@@ -14,7 +14,7 @@ use crate::{
     scope::{Parts, Scope, Sources},
     settings::Settings,
     stage::{Estimate, Stage, StageJob, StageOutcome, stage},
-    stages::{STAGES, open_dataset, parts_done},
+    stages::{LABEL, STAGES, open_dataset, parts_done},
 };
 
 /// What is asked of the pipeline.
@@ -103,6 +103,11 @@ impl<'a> Pipeline<'a> {
             Wanted::All => (Parts::All, true),
         };
         self.open_shared()?;
+        // A run that has labels needs no key to find them up to date.
+        if all && RunDirectory::at(&self.settings.runs, &id).record(LABEL)?.is_none() {
+            let label = &self.settings.label;
+            label.labeller.labeller().check(label)?;
+        }
         let model = RunModel::open(choice, self.settings.device, &self.settings.model)?;
         let run = RunDirectory::create(&self.settings.runs, &id)?;
         let _locks = take(&run, parts)?;

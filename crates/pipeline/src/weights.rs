@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use headspan_hub::{HubError, HubSettings, Snapshot, cached, fetch_url, install_tls};
+use headspan_hub::{HubError, HubSettings, Snapshot, cached, fetch_url};
 use headspan_model::CheckpointFiles;
 
 use crate::{
@@ -42,7 +42,6 @@ pub fn fetch_model(model: &KnownModel, progress: &dyn Progress) -> Result<Checkp
     if let Some(files) = find_files(&settings, model) {
         return Ok(files);
     }
-    install_tls();
     let runtime = runtime()?;
     let snapshot = runtime.block_on(Snapshot::latest(&settings, &model.repository, &model.revision, &model.config))?;
     let fetch = |file: &str| -> Result<PathBuf, HubError> {
@@ -106,7 +105,6 @@ pub fn fetch_tokenizer(progress: &dyn Progress) -> Result<PathBuf> {
 
 /// Fetches the published description pool and returns where it is.
 pub fn fetch_descriptions(progress: &dyn Progress) -> Result<PathBuf> {
-    install_tls();
     let target = PathBuf::from(POOL_FILE);
     let meter = progress.begin("descriptions", "bytes");
     let report = |done: u64, total: Option<u64>| meter.report(done, total.unwrap_or(done));

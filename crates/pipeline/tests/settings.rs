@@ -132,6 +132,8 @@ impl Place {
             ("label.openai.max_reasks", json!(1), openai()),
             ("label.openai.backoff_ms", json!(1), openai()),
             ("label.openai.timeout_secs", json!(1.0), openai()),
+            ("label.openai.total_secs", json!(1.0), openai()),
+            ("label.openai.answer_tokens", json!(100), openai()),
             ("label.openai.temperature", json!(0.5), openai()),
             ("label.openai.max_tokens", json!(1), openai()),
             ("label.openai.max_cost", json!(1.0), openai()),

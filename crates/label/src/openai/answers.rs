@@ -6,18 +6,69 @@ use std::{
 
 use headspan_artifacts::write_atomic;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::openai::prompts::hex;
+use crate::openai::{
+    object::{answered, concluded},
+    prompts::hex,
+    reply::{Said, Usage},
+};
 
 /// One kept answer: the request as it was sent, the raw answer, and what it cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Answer {
     pub(crate) request: Value,
     pub(crate) content: String,
+    /// Thoughts that a server keeps apart, where there is no content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reasoning: Option<String>,
+    /// Why the model, or a filter before it, says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refusal: Option<String>,
+    /// Why the model stopped, where it did not come to an end by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) finish: Option<String>,
     pub(crate) tokens_in: u64,
     pub(crate) tokens_out: u64,
+}
+
+impl Answer {
+    pub(crate) fn new(request: Value, said: Said, usage: Usage) -> Self {
+        let reasoning = said.reasoning.filter(|_| said.content.trim().is_empty());
+        let finish = said.finish.filter(|finish| matches!(finish.as_str(), "length" | "content_filter"));
+        let (tokens_in, tokens_out) = (usage.tokens_in, usage.tokens_out);
+        Self { request, content: said.content, reasoning, refusal: said.refusal, finish, tokens_in, tokens_out }
+    }
+
+    /// What can be read from the JSON object that the model answered with.
+    pub(crate) fn read<T>(&self, read: impl Fn(&Map<String, Value>) -> Option<T>) -> Option<T> {
+        answered(&self.content, &read).or_else(|| concluded(self.reasoning.as_deref()?, &read))
+    }
+
+    /// What an answer that cannot be used says, to stand behind "the last".
+    pub(crate) fn described(&self) -> String {
+        let said = self.content.trim();
+        match (&self.refusal, self.finish.as_deref(), &self.reasoning) {
+            (Some(refusal), _, _) => format!("was a refusal: {:?}", shortened(refusal)),
+            (_, Some("content_filter"), _) if said.is_empty() => {
+                "was withheld by the endpoint's content filter".to_owned()
+            }
+            (_, Some("length"), _) => format!("was cut off at the limit of tokens and began {:?}", shortened(said)),
+            (_, _, Some(thoughts)) => format!("had thoughts alone, which began {:?}", shortened(thoughts.trim())),
+            _ if said.is_empty() => "was empty".to_owned(),
+            _ => format!("began {:?}", shortened(said)),
+        }
+    }
+}
+
+/// The beginning of a text, for a message.
+pub(crate) fn shortened(text: &str) -> String {
+    const LONGEST: usize = 200;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// Folder of answers, one file a request, named by the request's hash.

@@ -19,7 +19,7 @@ impl Budget {
     /// An error once a ceiling is reached; to be asked before every request.
     pub(crate) fn check(&self, settings: &OpenAiSettings) -> Result<(), OpenAiError> {
         let spent = self.read();
-        let tokens = spent.tokens_in + spent.tokens_out;
+        let tokens = spent.tokens_in.saturating_add(spent.tokens_out);
         let cost = (spent.tokens_in as f64 * settings.price_in + spent.tokens_out as f64 * settings.price_out) / 1e6;
         let ceiling = |what, key, limit, amount| OpenAiError::Ceiling {
             what,
@@ -42,8 +42,8 @@ impl Budget {
         // A poisoned lock still holds the sums; losing them would lift the ceiling.
         let mut spent = self.spent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         spent.requests += 1;
-        spent.tokens_in += usage.tokens_in;
-        spent.tokens_out += usage.tokens_out;
+        spent.tokens_in = spent.tokens_in.saturating_add(usage.tokens_in);
+        spent.tokens_out = spent.tokens_out.saturating_add(usage.tokens_out);
     }
 
     fn read(&self) -> Spent {

@@ -1,3 +1,5 @@
+use headspan_net::{Cause, NetError};
+
 use crate::openai::prompts::PromptError;
 
 /// What stops labelling. Malformed answers do not, unless they are all that there is: their heads are recorded without a
@@ -17,9 +19,31 @@ pub enum OpenAiError {
     /// The cache could not be read or written.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// The HTTP client could not be made.
-    #[error("the HTTP client could not be made")]
-    Client(#[source] reqwest::Error),
+    /// The key cannot be sent.
+    #[error("the key in the environment variable `{variable}` cannot be used: {what}")]
+    Key {
+        /// The variable.
+        variable: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// `api_key_env` is not the name of a variable. It may be the key itself, and is not shown.
+    #[error("`api_key_env` is not the name of an environment variable")]
+    KeyVariable,
+    /// The address of the endpoint is none.
+    #[error("`base_url` is `{base_url}`, which cannot be used: {what}")]
+    BaseUrl {
+        /// The setting, without secrets.
+        base_url: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// No model is named.
+    #[error("no language model is named: `model` is empty")]
+    NoModel,
+    /// No request can be made, or none to this server.
+    #[error(transparent)]
+    Net(#[from] NetError),
     /// A ceiling was reached.
     #[error("the limit of {limit} {what} is reached ({spent} spent, {requests} requests); all answers so far are kept")]
     Ceiling {
@@ -44,6 +68,14 @@ pub enum OpenAiError {
         /// What the endpoint said.
         message: String,
     },
+    /// The endpoint is elsewhere. Keys are not given to another address than the one that was set.
+    #[error("`{url}` redirects to `{to}`")]
+    Moved {
+        /// Where.
+        url: String,
+        /// Where to.
+        to: String,
+    },
     /// Every try failed.
     #[error("`{url}` did not answer in {tries} tries; all answers so far are kept")]
     GaveUp {
@@ -52,11 +84,11 @@ pub enum OpenAiError {
         /// How often it was asked.
         tries: u32,
         /// Why the last try failed.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Cause,
     },
     /// Every head that was asked about got malformed answers only.
     #[error(
-        "no head got a label: for {heads} heads, model `{model}` at `{url}` gave only unusable answers; the last began {last:?}"
+        "no head got a label: for {heads} heads, model `{model}` at `{url}` gave only unusable answers; the last {last}"
     )]
     NoLabels {
         /// The model asked for labels.
@@ -65,7 +97,7 @@ pub enum OpenAiError {
         url: String,
         /// Heads that were asked about.
         heads: usize,
-        /// Beginning of the last answer.
+        /// What the last answer was.
         last: String,
     },
 }

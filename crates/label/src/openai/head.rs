@@ -1,13 +1,14 @@
 use headspan_artifacts::LabelRow;
+use serde_json::{Map, Value};
 
 use crate::{
     heads::{HeadTexts, NO_TEXTS},
     openai::{
         answers::Answer,
-        ask::{Asker, Kind, Question, shortened},
+        ask::Asker,
         error::OpenAiError,
-        object::object,
         prompts::Prompts,
+        request::{Kind, Question},
         settings::OpenAiSettings,
     },
 };
@@ -17,7 +18,10 @@ pub(super) const NAME: &str = "openai";
 /// A property is a name, not a sentence.
 const LONGEST_PROPERTY: usize = 60;
 
-/// An answer that was understood, or the last one that was not; and what all of them cost.
+/// Reads what was asked for from the object that a model answered with.
+type Read<T> = fn(&Map<String, Value>) -> Option<T>;
+
+/// An answer that was understood, or what the last one was; and what all of them cost.
 struct Outcome<T> {
     answer: Result<T, String>,
     tokens_in: u64,
@@ -30,15 +34,15 @@ impl<T> Outcome<T> {
     }
 
     /// Takes one more answer; whether it is understood.
-    fn take(&mut self, answer: &Answer, parse: fn(&str) -> Option<T>) -> bool {
-        self.tokens_in += answer.tokens_in;
-        self.tokens_out += answer.tokens_out;
-        self.answer = parse(&answer.content).ok_or_else(|| shortened(&answer.content));
+    fn take(&mut self, answer: &Answer, read: Read<T>) -> bool {
+        self.tokens_in = self.tokens_in.saturating_add(answer.tokens_in);
+        self.tokens_out = self.tokens_out.saturating_add(answer.tokens_out);
+        self.answer = answer.read(read).ok_or_else(|| answer.described());
         self.answer.is_ok()
     }
 }
 
-/// One head's row, and the beginning of the last answer if it has no label because none was understood.
+/// One head's row, and what the last answer was if it has no label because none was understood.
 pub(crate) struct Labelled {
     pub(crate) row: LabelRow,
     pub(crate) malformed: Option<String>,
@@ -69,14 +73,14 @@ pub(crate) async fn label_head(
         row.description = Some(NO_TEXTS.to_owned());
         return Ok(Labelled { row, malformed: None });
     }
-    let question = asker.question(&settings.model, Kind::Label, &prompts.label(&texts))?;
+    let question = Question::new(settings, &settings.model, Kind::Label, &prompts.label(&texts))?;
     let label = understood(asker, settings, &question, property).await?;
-    row.tokens_in += label.tokens_in;
-    row.tokens_out += label.tokens_out;
+    row.tokens_in = row.tokens_in.saturating_add(label.tokens_in);
+    row.tokens_out = row.tokens_out.saturating_add(label.tokens_out);
     match label.answer {
         Ok(property) => row.property = Some(property),
         Err(last) => {
-            row.description = Some(format!("no label: the answers were malformed, the last: {last}"));
+            row.description = Some(format!("no label: the answers were malformed, the last {last}"));
             return Ok(Labelled { row, malformed: Some(last) });
         }
     }
@@ -101,10 +105,10 @@ async fn judge(
         let conversation = prompts.judge(text, property);
         let mut votes = Vec::new();
         for judge in &judges {
-            let question = asker.question(judge, Kind::Judge, &conversation)?;
+            let question = Question::new(settings, judge, Kind::Judge, &conversation)?;
             let vote = understood(asker, settings, &question, judgement).await?;
-            row.tokens_in += vote.tokens_in;
-            row.tokens_out += vote.tokens_out;
+            row.tokens_in = row.tokens_in.saturating_add(vote.tokens_in);
+            row.tokens_out = row.tokens_out.saturating_add(vote.tokens_out);
             votes.extend(vote.answer.ok());
         }
         let yes = votes.iter().filter(|vote| **vote).count();
@@ -138,14 +142,14 @@ async fn understood<T>(
     asker: &Asker<'_>,
     settings: &OpenAiSettings,
     question: &Question,
-    parse: fn(&str) -> Option<T>,
+    read: Read<T>,
 ) -> Result<Outcome<T>, OpenAiError> {
-    if let Some(outcome) = kept(asker, settings, question, parse) {
+    if let Some(outcome) = kept(asker, settings, question, read) {
         return Ok(outcome);
     }
     let mut outcome = Outcome::new();
     for attempt in 0..=settings.max_reasks {
-        if outcome.take(&asker.ask(question, attempt).await?, parse) {
+        if outcome.take(&asker.ask(question, attempt).await?, read) {
             break;
         }
     }
@@ -154,44 +158,53 @@ async fn understood<T>(
 
 /// What kept answers give, if one of them is understood. Those that are not count for what they cost, so that a rerun
 /// gives the same row, and for nothing else: whoever gave them may do better by now.
-fn kept<T>(
-    asker: &Asker<'_>,
-    settings: &OpenAiSettings,
-    question: &Question,
-    parse: fn(&str) -> Option<T>,
-) -> Option<Outcome<T>> {
+fn kept<T>(asker: &Asker<'_>, settings: &OpenAiSettings, question: &Question, read: Read<T>) -> Option<Outcome<T>> {
     let mut outcome = Outcome::new();
     for attempt in 0..=settings.max_reasks {
         let answers = asker.kept(question, attempt);
-        let best = answers.iter().find(|answer| parse(&answer.content).is_some()).or(answers.first());
-        if best.is_some_and(|answer| outcome.take(answer, parse)) {
+        let best = answers.iter().find(|answer| answer.read(read).is_some()).or(answers.first());
+        if best.is_some_and(|answer| outcome.take(answer, read)) {
             return Some(outcome);
         }
     }
     None
 }
 
-fn property(content: &str) -> Option<String> {
-    let answer = object(content)?;
+fn property(answer: &Map<String, Value>) -> Option<String> {
     let property = answer.get("property")?.as_str()?.trim().trim_end_matches('.').to_owned();
     (!property.is_empty() && property.chars().count() <= LONGEST_PROPERTY).then_some(property)
 }
 
-fn judgement(content: &str) -> Option<bool> {
-    object(content)?.get("consistent")?.as_bool()
+/// Without a schema, some models write the words of JSON as texts.
+fn judgement(answer: &Map<String, Value>) -> Option<bool> {
+    match answer.get("consistent")? {
+        Value::Bool(judgement) => Some(*judgement),
+        Value::String(text) => match text.trim().to_ascii_lowercase().as_str() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openai::object::answered;
 
     #[test]
     fn answers_are_taken_literally_or_not_at_all() {
-        assert_eq!(property("```json\n{\"property\": \"Colors.\"}\n```").as_deref(), Some("Colors"));
-        assert_eq!(property("Colors"), None);
-        assert_eq!(property("{\"property\": 3}"), None);
-        assert_eq!(property("{\"property\": \"\"}"), None);
-        assert_eq!(judgement("{\"consistent\": true}"), Some(true));
-        assert_eq!(judgement("{\"consistent\": \"yes\"}"), None);
+        let label = |content| answered(content, property);
+        assert_eq!(label("```json\n{\"property\": \"Colors.\"}\n```").as_deref(), Some("Colors"));
+        for no_label in ["Colors", "{\"property\": 3}", "{\"property\": \"\"}", "{\"property\": [\"colors\"]}"] {
+            assert_eq!(label(no_label), None, "{no_label}");
+        }
+        let judge = |content| answered(content, judgement);
+        assert_eq!(judge("{\"consistent\": true}"), Some(true));
+        assert_eq!(judge("{\"consistent\": \"False\"}"), Some(false));
+        for no_judgement in ["{\"consistent\": \"yes\"}", "{\"consistent\": 1}", "{\"consistent\": True}", "true"] {
+            assert_eq!(judge(no_judgement), None, "{no_judgement}");
+        }
     }
 }

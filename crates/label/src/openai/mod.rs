@@ -6,11 +6,15 @@
 mod answers;
 mod ask;
 mod budget;
+mod endpoint;
 mod error;
+mod form;
 mod head;
 mod object;
 mod prompts;
+mod refusal;
 mod reply;
+mod request;
 mod settings;
 
 use std::{collections::BTreeMap, path::Path};
@@ -28,6 +32,7 @@ use crate::{
     heads::HeadTexts,
     openai::{
         ask::Asker,
+        endpoint::Endpoint,
         head::{Labelled, NAME},
     },
 };
@@ -53,6 +58,12 @@ impl Labeller for OpenAi {
 
     fn files(&self, settings: &LabelSettings) -> Result<BTreeMap<String, String>, LabelError> {
         Ok(BTreeMap::from([("prompts".to_owned(), Prompts::load(&settings.openai)?.sha256())]))
+    }
+
+    fn check(&self, settings: &LabelSettings) -> Result<(), LabelError> {
+        Prompts::load(&settings.openai)?;
+        Endpoint::of_environment(&settings.openai)?;
+        Ok(())
     }
 
     fn judged_texts(&self, settings: &LabelSettings) -> Option<usize> {
@@ -99,7 +110,7 @@ fn rows(labelled: Vec<Labelled>, settings: &OpenAiSettings, asker: &Asker<'_>) -
     match malformed.last() {
         Some(last) if labelled.iter().all(|head| head.row.property.is_none()) => Err(OpenAiError::NoLabels {
             model: settings.model.clone(),
-            url: asker.url().to_owned(),
+            url: asker.shown().to_owned(),
             heads: malformed.len(),
             last: (*last).clone(),
         }),

@@ -1,41 +1,61 @@
-//! The JSON object in what a model said.
+//! The JSON objects in what a model said.
 
 use serde_json::{Deserializer, Map, Value};
 
 const OPEN: &str = "<think>";
 const CLOSE: &str = "</think>";
 
-/// The last object that stands in an answer, outside of thoughts. Models wrap it in code fences and prose, and where there
-/// are several the last is what they came to.
-pub(crate) fn object(content: &str) -> Option<Map<String, Value>> {
-    let said = without_thoughts(content);
-    let (mut last, mut from) = (None, 0);
+/// What can be read from an answer. Models wrap their object in code fences and prose, and where there are several the last
+/// is what they came to. Objects among thoughts do not count, except where an answer has nothing else and the thoughts end
+/// with one: some servers count the whole answer as thoughts.
+pub(crate) fn answered<T>(content: &str, read: impl Fn(&Map<String, Value>) -> Option<T>) -> Option<T> {
+    let (said, thoughts) = without_thoughts(content);
+    let last = objects(&said).into_iter().rev().find_map(|(object, _)| read(&object));
+    if last.is_some() || !said.trim().is_empty() { last } else { concluded(&thoughts, read) }
+}
+
+/// What can be read from the object that thoughts end with.
+pub(crate) fn concluded<T>(thoughts: &str, read: impl Fn(&Map<String, Value>) -> Option<T>) -> Option<T> {
+    let thoughts = thoughts.replace(OPEN, "").replace(CLOSE, "");
+    let (object, end) = objects(&thoughts).pop()?;
+    let rest = thoughts[end..].trim_matches(|sign: char| sign.is_whitespace() || matches!(sign, '`' | '.' | '*'));
+    if rest.is_empty() { read(&object) } else { None }
+}
+
+/// Objects in the order in which they stand, with where each ends.
+fn objects(said: &str) -> Vec<(Map<String, Value>, usize)> {
+    let (mut found, mut from) = (Vec::new(), 0);
     while let Some(start) = said[from..].find('{').map(|at| from + at) {
         let mut objects = Deserializer::from_str(&said[start..]).into_iter::<Map<String, Value>>();
         match objects.next() {
             Some(Ok(object)) => {
-                last = Some(object);
                 from = start + objects.byte_offset();
+                found.push((object, from));
             }
             _ => from = start + 1,
         }
     }
-    last
+    found
 }
 
-/// What was said, less the blocks of thoughts. The template of some models opens the first block, so that only its end is in
-/// the answer; a block that is not closed was cut off, and there is no answer in it.
-fn without_thoughts(content: &str) -> String {
-    let (mut said, mut rest) = (String::new(), content);
+/// What was said, and the blocks of thoughts. The template of some models opens the first block, so that only its end is in
+/// the answer; a block that is not closed reaches to the end.
+fn without_thoughts(content: &str) -> (String, String) {
+    let (mut said, mut thoughts, mut rest) = (String::new(), String::new(), content);
     while let Some((before, after)) = rest.split_once(CLOSE) {
-        match before.split_once(OPEN) {
-            Some((outside, _)) => said.push_str(outside),
-            None => said.clear(),
+        if let Some((outside, inside)) = before.split_once(OPEN) {
+            said.push_str(outside);
+            thoughts.push_str(inside);
+        } else {
+            thoughts.push_str(&std::mem::take(&mut said));
+            thoughts.push_str(before);
         }
         rest = after;
     }
-    said.push_str(rest.split_once(OPEN).map_or(rest, |(outside, _)| outside));
-    said
+    let (outside, inside) = rest.split_once(OPEN).unwrap_or((rest, ""));
+    said.push_str(outside);
+    thoughts.push_str(inside);
+    (said, thoughts)
 }
 
 #[cfg(test)]
@@ -43,7 +63,7 @@ mod tests {
     use super::*;
 
     fn number(content: &str) -> Option<u64> {
-        object(content)?.get("n")?.as_u64()
+        answered(content, |object| object.get("n")?.as_u64())
     }
 
     #[test]
@@ -55,16 +75,18 @@ mod tests {
             r#"{"n": 1} {open"#,
             r#"First {"n": 2}, no: {"n": 1}"#,
             r#"{"m": {"n": 2}, "t": "} {", "n": 1}"#,
+            r#"[{"n": 1}]"#,
+            r#"{"n": 1} {"certainty": 0.9}"#,
         ] {
             assert_eq!(number(content), Some(1), "{content}");
         }
-        for content in ["", "1", "{", "{{{", r#"{"n": 1"#, "{n: 1}"] {
+        for content in ["", "1", "{", "{{{", r#"{"n": 1"#, "{n: 1}", r#"{"n": 1,}"#, "{'n': 1}", r#"{"n": True}"#] {
             assert_eq!(number(content), None, "{content}");
         }
     }
 
     #[test]
-    fn thoughts_do_not_count() {
+    fn thoughts_do_not_count_beside_an_answer() {
         for content in [
             r#"<think>{x}</think>{"n": 1}"#,
             r#"<think>{"n": 2}</think>{"n": 1}<think>{"n": 3}</think>"#,
@@ -73,7 +95,23 @@ mod tests {
         ] {
             assert_eq!(number(content), Some(1), "{content}");
         }
-        assert_eq!(number(r#"<think>perhaps {"n": 2}"#), None, "cut off before the answer");
-        assert_eq!(number(r#"<think>{"n": 2}</think>"#), None);
+        assert_eq!(number(r#"<think>{"n": 2}</think> two"#), None);
+    }
+
+    #[test]
+    fn thoughts_alone_count_if_they_end_with_an_object() {
+        for content in [
+            r#"<think>perhaps {"n": 2}? No. {"n": 1}"#,
+            "<think>so\n```json\n{\"n\": 1}\n```\n</think>\n",
+            r#"opened by the template {"n": 1}</think>"#,
+        ] {
+            assert_eq!(number(content), Some(1), "{content}");
+        }
+        for cut in [r#"<think>perhaps {"n": 2}, but"#, r#"<think>perhaps {"n": 2} or {"n""#, "<think>"] {
+            assert_eq!(number(cut), None, "{cut}");
+        }
+        let read = |object: &Map<String, Value>| object.get("n")?.as_u64();
+        assert_eq!(concluded(r#"<think>so {"n": 1}."#, read), Some(1));
+        assert_eq!(concluded(r#"{"n": 2} was wrong"#, read), None);
     }
 }

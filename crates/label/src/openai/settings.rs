@@ -1,16 +1,20 @@
 use std::{path::PathBuf, time::Duration};
 
+use headspan_net::shown;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_json::{Value, json};
 
-/// Endpoint of the default `base_url`, which needs a key.
-pub(crate) const OPENAI: &str = "https://api.openai.com/v1";
+use crate::openai::endpoint;
+
+/// The default endpoint.
+const OPENAI: &str = "https://api.openai.com/v1";
 
 /// How a language model is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OpenAiSettings {
-    /// Endpoint, up to and without `/chat/completions`.
+    /// Endpoint, up to and without `/chat/completions`; a query is kept.
+    #[serde(deserialize_with = "address")]
     pub base_url: String,
     /// Model that labels.
     pub model: String,
@@ -33,6 +37,11 @@ pub struct OpenAiSettings {
     /// Longest wait for an answer, in seconds.
     #[serde(deserialize_with = "seconds")]
     pub timeout_secs: f64,
+    /// Longest time for one answer with all its tries, in seconds.
+    #[serde(deserialize_with = "seconds")]
+    pub total_secs: f64,
+    /// Most tokens of one answer; 0 leaves it to the endpoint.
+    pub answer_tokens: u32,
     /// Sampling temperature.
     pub temperature: f32,
     /// Most tokens, sent and received, of one run; 0 for no ceiling.
@@ -59,6 +68,8 @@ impl Default for OpenAiSettings {
             max_reasks: 2,
             backoff_ms: 500,
             timeout_secs: 60.0,
+            total_secs: 600.0,
+            answer_tokens: 0,
             temperature: 0.0,
             max_tokens: 2_000_000,
             max_cost: 0.0,
@@ -76,6 +87,14 @@ fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     }
 }
 
+fn address<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let base_url = String::deserialize(from)?;
+    match endpoint::address(&base_url) {
+        Ok(_) => Ok(base_url),
+        Err(what) => Err(D::Error::custom(format!("`{}` cannot be used: {what}", shown(base_url.trim())))),
+    }
+}
+
 impl OpenAiSettings {
     /// Models that judge.
     pub(crate) fn judge_models(&self) -> Vec<&str> {
@@ -90,6 +109,7 @@ pub(crate) fn slice(settings: &OpenAiSettings) -> Value {
         model,
         texts,
         temperature,
+        answer_tokens,
         judges: _,
         // Read into the prompts, which are an input.
         prompts: _,
@@ -99,16 +119,22 @@ pub(crate) fn slice(settings: &OpenAiSettings) -> Value {
         max_reasks: _,
         backoff_ms: _,
         timeout_secs: _,
+        total_secs: _,
         max_tokens: _,
         max_cost: _,
         price_in: _,
         price_out: _,
     } = settings;
-    json!({
+    let mut slice = json!({
         "base_url": base_url,
         "model": model,
         "judges": settings.judge_models(),
         "texts": texts,
         "temperature": temperature,
-    })
+    });
+    // Runs from before there was this setting keep their fingerprints.
+    if *answer_tokens > 0 {
+        slice["answer_tokens"] = json!(answer_tokens);
+    }
+    slice
 }

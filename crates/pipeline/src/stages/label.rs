@@ -76,7 +76,6 @@ impl Stage for Label {
     fn run(&self, job: &StageJob<'_>) -> Result<StageOutcome> {
         let scope = job.scope;
         let settings = &scope.settings.label;
-        headspan_hub::install_tls();
         let meter = scope.progress.begin(&format!("{} labels", scope.run.id().model()), "heads");
         let progress = |done, total| meter.report(done, total);
         let rows =
