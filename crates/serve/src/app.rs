@@ -1,4 +1,10 @@
-use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    num::NonZeroUsize,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -13,6 +19,7 @@ use headspan_artifacts::HeadId;
 use crate::{
     files::{image, seen, upload, uploaded},
     handlers::{analysis, head, nothing, overview},
+    origin::Hosts,
     pages,
     token::{allowed, refusal},
     uploads::Uploads,
@@ -38,6 +45,11 @@ pub struct ExplorerSettings {
     /// Token that every request must carry, if any: `Authorization: Bearer`, or `Basic` with any name and the token as the
     /// password, which is what a browser asks for.
     pub token: Option<String>,
+    /// Address that it listens on: a request may name it, or a loopback address, as its host; any address if it is unspecified.
+    pub listen: IpAddr,
+    /// Names that a request may name as its host beside `localhost`. A page of a name that is not here cannot read a run
+    /// although it resolves to this machine (DNS rebinding).
+    pub host_names: Vec<String>,
 }
 
 impl Default for ExplorerSettings {
@@ -50,6 +62,8 @@ impl Default for ExplorerSettings {
             upload_pixels: 40_000_000,
             kept_bytes: 128 << 20,
             token: None,
+            listen: Ipv4Addr::LOCALHOST.into(),
+            host_names: Vec::new(),
         }
     }
 }
@@ -65,6 +79,7 @@ pub(super) struct Shared {
     pub(super) runs: BTreeMap<String, Arc<dyn RunAccess>>,
     pub(super) uploads: Uploads,
     pub(super) work: Work,
+    hosts: Hosts,
     pub(super) settings: ExplorerSettings,
 }
 
@@ -74,12 +89,18 @@ impl Explorer {
         let work = Work::new(settings.workers.get(), settings.accepted, settings.patience);
         let runs = runs.into_iter().map(|run| (run.run().name(), run)).collect();
         let uploads = Uploads::new(settings.kept_bytes);
-        Self { shared: Arc::new(Shared { runs, uploads, work, settings }) }
+        let hosts = Hosts::new(settings.listen, &settings.host_names);
+        Self { shared: Arc::new(Shared { runs, uploads, work, hosts, settings }) }
     }
 
     /// The application; to be served on a listener.
     pub fn router(&self) -> Router {
         let shared = Arc::clone(&self.shared);
+        self.pages().layer(middleware::from_fn_with_state(shared, guard))
+    }
+
+    /// The pages without a guard, for whoever holds the explorer itself.
+    pub(super) fn pages(&self) -> Router {
         Router::new()
             .route("/", get(overview))
             .route("/{page}", get(overview))
@@ -92,12 +113,11 @@ impl Explorer {
             .route("/assets/{page}", get(pages::asset))
             .fallback(nothing)
             .layer(DefaultBodyLimit::max(self.shared.settings.upload_bytes))
-            .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard))
-            .with_state(shared)
+            .with_state(Arc::clone(&self.shared))
     }
 }
 
-/// Headers that keep a page to itself, and the token where one is set.
+/// Headers that keep a page to itself, the hosts that a request may name, and the token where one is set.
 async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     const HEADERS: [(HeaderName, &str); 5] = [
         (
@@ -110,10 +130,13 @@ async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
         (header::REFERRER_POLICY, "same-origin"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ];
-    let mut response = if allowed(request.headers(), shared.settings.token.as_deref()) {
+    let (uri, headers) = (request.uri(), request.headers());
+    let mut response = if let Err(refused) = shared.hosts.check(request.method(), uri, headers) {
+        refused.response(uri.path())
+    } else if allowed(headers, shared.settings.token.as_deref()) {
         next.run(request).await
     } else {
-        refusal(request.uri().path())
+        refusal(uri.path())
     };
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
