@@ -12,7 +12,9 @@
 mod compare;
 pub mod demo;
 mod error;
+mod facts;
 pub mod figures;
+mod inputs;
 mod model;
 mod plan;
 mod pools;
@@ -28,8 +30,10 @@ mod stage;
 mod stages;
 mod weights;
 
-pub use compare::{ComparedRuns, compare, labellers, notices, warn_of_unfinished};
+pub use compare::{ComparedRow, ComparedRuns, compare, labellers, notices, warn_of_unfinished};
 pub use error::{PipelineError, Result};
+pub use facts::facts;
+pub use inputs::check_inputs;
 pub use model::{ModelFiles, RunModel};
 pub use plan::{StagePlan, StageStatus, state_of};
 pub use pools::Pools;
@@ -41,8 +45,8 @@ pub use scope::{Parts, Scope, Sources};
 pub use session::{Session, column_store};
 pub use settings::{
     BUILT_IN, DataOverrides, ImagesOverrides, LabelOverrides, MetricsSection, Overrides, Settings, SettingsError,
-    SettingsFiles, TextsOverrides, TextsSection, TextspanOverrides, TextspanSection,
+    SettingsFiles, TextsOverrides, TextsSection, TextspanOverrides, TextspanSection, VALUES, Values, meant_variable,
 };
 pub use stage::{Estimate, Stage, StageJob, StageOutcome, StageResult, stage};
-pub use stages::{STAGES, dry_run, score_imported, synonyms};
+pub use stages::{STAGES, ScoredLabels, dry_run, score_imported, synonyms};
 pub use weights::{cached_files, fetch_descriptions, fetch_model, hub_settings};

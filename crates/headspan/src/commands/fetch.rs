@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use headspan_pipeline::{fetch_descriptions, fetch_model};
+use headspan_pipeline::{demo::BuiltInModel, fetch_descriptions, fetch_model};
 
 use crate::{
     commands::{UsageError, print, registry},
@@ -14,6 +14,10 @@ pub(crate) fn fetch(names: &[String], configs: &Path, quiet: bool) -> Result<()>
     for name in names {
         if name == "descriptions" {
             print(&fetch_descriptions(&progress)?.display().to_string())?;
+            continue;
+        }
+        if BuiltInModel::find(name).is_some() {
+            tracing::info!("`{name}` is in the program; there is nothing to fetch");
             continue;
         }
         for model in registry.resolve(name).map_err(UsageError::of)? {

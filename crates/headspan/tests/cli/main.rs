@@ -13,3 +13,4 @@ mod query;
 mod scenes;
 mod snapshots;
 mod support;
+mod typed;
