@@ -41,7 +41,7 @@ impl Hinted {
 pub(crate) fn report(error: &anyhow::Error) -> String {
     let mut lines: Vec<String> = Vec::new();
     for cause in error.chain() {
-        let cause = cause.to_string();
+        let cause = cause.to_string().trim_end().to_owned();
         if !lines.iter().any(|line| line.contains(&cause)) {
             lines.push(cause);
         }

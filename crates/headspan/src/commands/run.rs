@@ -32,12 +32,12 @@ pub(crate) fn run(names: &[String], arguments: &PipelineArgs, wanted: Wanted, qu
     if wanted == Wanted::All && is_demo(names, &common) {
         return demo(arguments, quiet);
     }
+    let chosen = choices(names, &common, &registry(&arguments.place.configs)?)?;
     // Images and a file of labels may be named in a model's own settings; each model's are checked again.
     match check_inputs(&common, wanted) {
         Ok(()) | Err(PipelineError::NoImages | PipelineError::Label(LabelError::NoImportFile)) => {}
         Err(error) => return Err(error.into()),
     }
-    let chosen = choices(names, &common, &registry(&arguments.place.configs)?)?;
     let (mut reports, mut failures) = (Vec::new(), not_fetched(&chosen, wanted));
     for choice in chosen.iter().filter(|choice| !failures.contains(&choice.id)).collect::<Vec<_>>() {
         let own = settings(arguments, Some(&choice.id))?;

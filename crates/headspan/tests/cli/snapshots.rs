@@ -29,6 +29,7 @@ fn compare(name: &str, text: &str) {
         (r"\b\d+(\.\d+)? (B|kB|MB)\b", "[bytes]"),
         (r"\d\.\d+e-\d+", "[error]"),
         (r"process \d+", "process [pid]"),
+        (r"(/[\w/]+)?\.tmp\w{6}\b", "[world]"),
         (r"─{2,}", "──"),
         (r"═{2,}", "══"),
         (r"(\S) {3,}", "$1   "),

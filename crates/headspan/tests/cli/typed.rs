@@ -24,7 +24,7 @@ fn values_that_cannot_be_are_refused_before_work() -> Outcome {
     let world = World::new(2)?;
     let run = |flags: &[&str]| {
         let mut command = world.bare();
-        command.args(["run-all", "--checkpoint", "tiny", "--images", "images", "--device", "cpu"]).args(flags);
+        command.args(["run-all", "--checkpoint", "tiny", "--images", "images"]).args(flags);
         command.output()
     };
     for (flags, says) in [
@@ -38,7 +38,7 @@ fn values_that_cannot_be_are_refused_before_work() -> Outcome {
         (&["--layers", "first:2"], "last:4"),
         (&["--device", "tpu"], "unknown device `tpu`"),
         (&["--labeller", "lexikon"], "'lexicon'"),
-        (&["--images", ""], "--images"),
+        (&["--texts", ""], "--texts"),
     ] {
         let message = stderr_of(&run(flags)?, 2);
         assert_says(&message, &[says]);
