@@ -9,7 +9,7 @@ import tomllib
 
 import questions
 from json_diff import JsonDifference, shown
-from known_changes import PROSE, VOLATILE_KEYS
+from known_changes import GONE_FLAGS, PROSE, VOLATILE_KEYS
 from table_diff import Verdict, compare_folders, compare_tables
 
 OWN_LABELS = "model,layer,head,property\nscenes-4,3,0,colors\nscenes-4,3,1,Colours\nscenes-4,3,2,shapes\nscenes-4,3,3,\n"
@@ -25,13 +25,16 @@ def verdicts(old, new, model, labels=None):
         ["evaluate", "segmentation", model, "--device", "cpu", "--limit", "60", "--json"],
     ]
     yield from (answers(old, new, words, same_json) for words in questions.JSON + asked_of_models)
-    yield from (answers(old, new, words, same_figures) for words in questions.TEXT)
+    yield from (answers(old, new, words, MORE.get(words[0], same_figures)) for words in questions.TEXT)
     yield answers(old, new, ["config", "--dataset", "mine", "--k", "7"], same_toml)
     for words, files in questions.FILES:
         yield from written(old, new, words, files)
     yield from labelled(old, new, labels)
     yield from (refused(old, new, words) for words in questions.REFUSED)
-    yield from (answers(old, new, [*words, "--help"], same_flags) for words in questions.HELP)
+    yield from (
+        answers(old, new, [*words, "--help"], functools.partial(same_flags, unread=GONE_FLAGS.get(words[0] if words else "", set())))
+        for words in questions.HELP
+    )
     yield from pages(old, new)
 
 
@@ -74,13 +77,19 @@ def same_toml(old, new):
     return agreed(JsonDifference(tomllib.loads(old), tomllib.loads(new), renamed={}))
 
 
-def same_figures(old, new):
-    """Words may differ; words with a digit in them, such as figures, heads and file names, may not."""
+def same_figures(old, new, more=False):
+    """Words may differ; words with a digit in them, such as figures, heads and file names, may not. With `more`, further ones may follow."""
     one, other = figures(old), figures(new)
     if one == other:
         return [], "the same figures in other words"
+    if more and one and one == other[: len(one)]:
+        return [], f"the same figures; added {' '.join(other[len(one) :])}"
     at = next((at for at, pair in enumerate(zip(one, other)) if pair[0] != pair[1]), min(len(one), len(other)))
     return [f"figures differ: {' '.join(one[at : at + 3]) or 'none'} and {' '.join(other[at : at + 3]) or 'none'}"], ""
+
+
+# Commands that say more below the figures than they did: what they were made with.
+MORE = {"compare": functools.partial(same_figures, more=True)}
 
 
 def figures(text):
@@ -89,10 +98,10 @@ def figures(text):
     return [word for word in text.split() if any(letter.isdigit() for letter in word)]
 
 
-def same_flags(old, new):
-    """What `--help` lists: flags and commands. None may be gone."""
+def same_flags(old, new, unread=frozenset()):
+    """What `--help` lists: flags and commands. None may be gone but those that the command never read."""
     one, other = listed(old), listed(new)
-    gone = sorted(one - other)
+    gone = sorted(one - other - unread)
     added = sorted(other - one)
     return [f"gone: {', '.join(gone)}"] if gone else [], "the same flags" if not added else f"added: {', '.join(added)}"
 
@@ -126,7 +135,7 @@ def labelled(old, new, published):
     for number, file in enumerate(files):
         where = ["--runs", "labelled", "--dataset", f"file-{number}"]
         yield answers(old, new, ["metrics", "--labels", file, *where], same_figures)
-        yield answers(old, new, ["compare", *where], same_figures)
+        yield answers(old, new, ["compare", *where], MORE["compare"])
     yield from compare_folders(old.folder / "labelled", new.folder / "labelled", "contract: labelled/")
 
 

@@ -20,5 +20,20 @@ VOLATILE_KEYS = {
 # Of a stage's record also what a version may write down differently: settings, where things lie, and the fingerprints of inputs.
 VOLATILE_IN_RECORDS = VOLATILE_KEYS | {"config", "inputs", "data", "checkpoint"}
 
+# Flags that a command listed and never read, by command.
+UNREAD = {"--batch-size", "--strict", "--k", "--rank", "--labeller", "--layers", "--limit", "--texts", "--classes", "--images", "--device", "--checkpoint"}
+GONE_FLAGS = {
+    "extract": {"--k", "--rank", "--labeller"},
+    "textspan": UNREAD - {"--k", "--rank", "--checkpoint"},
+    "label": UNREAD - {"--labeller", "--checkpoint"},
+    "metrics": UNREAD - {"--checkpoint"},
+    "status": UNREAD - {"--k", "--rank", "--labeller", "--layers"},
+    "compare": UNREAD,
+    "export": UNREAD,
+    "truth": UNREAD,
+    "explore": UNREAD - {"--checkpoint", "--images", "--classes", "--device"},
+    "query": UNREAD - {"--checkpoint", "--images", "--classes", "--device"},
+}
+
 # Prose in `/openapi.json`.
 PROSE = {"description", "summary", "title"}

@@ -167,12 +167,16 @@ class Contract(unittest.TestCase):
         self.assertEqual(contract.same_figures("head L3.H5: 0.25 in 3 ms", "of L3.H5: 0.25 in 9 ms")[0], [])
         self.assertTrue(contract.same_figures("score 0.25", "score 0.26")[0])
         self.assertTrue(contract.same_figures("score 0.25", "score")[0])
+        self.assertTrue(contract.same_figures("score 0.25", "score 0.25, k 60")[0])
+        self.assertEqual(contract.MORE["compare"]("score 0.25", "score 0.25\nmade with: k 60")[0], [])
+        self.assertTrue(contract.MORE["compare"]("score 0.25", "k 60, score 0.25")[0])
 
     def test_flags_of_help(self):
         text = "Use --other.\n\nCommands:\n  plan    What\n  status  Of\n\nOptions:\n  -v, --verbose  More\n      --runs <DIR>\n"
         self.assertEqual(contract.listed(text), {"plan", "status", "--verbose", "--runs"})
         self.assertEqual(contract.same_flags(text, text.replace("--runs", "--folder"))[0], ["gone: --runs"])
         self.assertEqual(contract.same_flags(text, text + "      --new\n"), ([], "added: --new"))
+        self.assertEqual(contract.same_flags(text, text.replace("--runs", "--folder"), unread={"--runs"})[0], [])
 
 
 class Checkpoint(unittest.TestCase):

@@ -2,26 +2,24 @@
 
 mod evaluate;
 mod explore;
+mod pipeline;
 mod query;
+mod world;
 
 use std::path::PathBuf;
 
-use clap::{
-    Args, Parser, Subcommand, ValueEnum,
-    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
-};
-use headspan_extract::{LayerSelection, Shard};
-use headspan_label::{LABELLERS, LabellerName};
-use headspan_model::DeviceChoice;
-use headspan_scenes::{Combinations, DatasetFormat};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use headspan_extract::Shard;
 
 pub(crate) use evaluate::{EvaluateArgs, Evaluated, SegmentationArgs};
 pub(crate) use explore::ExploreArgs;
-pub(crate) use query::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, RunArgs, SegmentArgs, WhyArgs};
-
-use headspan_pipeline::{
-    DataOverrides, ImagesOverrides, LabelOverrides, ModelOverrides, Overrides, TextsOverrides, TextspanOverrides,
+use pipeline::{
+    CheckpointArgs, DataArgs, DeviceArgs, IgnoredDevice, ImagesArgs, LabelArgs, LayersArgs, SourceArgs, TextspanArgs,
+    WorkArgs, output_file,
 };
+pub(crate) use pipeline::{DEFAULT_CONFIGS, PipelineArgs, PlaceArgs};
+pub(crate) use query::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, RunArgs, SegmentArgs, WhyArgs};
+pub(crate) use world::{ScenesArgs, TrainArgs, TruthArgs};
 
 const AFTER_HELP: &str = "\
 Typical use:
@@ -56,77 +54,45 @@ pub(crate) enum Command {
     #[command(after_help = RUN_ALL_HELP)]
     RunAll {
         /// Model ids or architectures (`headspan models`); none with --checkpoint takes the folder's name
+        #[arg(value_delimiter = ',')]
         models: Vec<String>,
         #[command(flatten)]
         pipeline: PipelineArgs,
     },
     /// Stage 1: images and texts to head activations, moments and text embeddings
-    Extract {
-        /// Model ids or architectures
-        models: Vec<String>,
-        #[command(flatten)]
-        pipeline: PipelineArgs,
-        /// Extract every N-th part, starting with part I (for job arrays)
-        #[arg(long, value_name = "I/N")]
-        shard: Option<Shard>,
-        /// Write the tables from the parts that the shards of a job array extracted
-        #[arg(long, conflicts_with = "shard")]
-        merge: bool,
-    },
+    Extract(ExtractArgs),
     /// Stage 2: the texts that span each head's output (TEXTSPAN)
-    Textspan {
-        /// Model ids or architectures
-        models: Vec<String>,
-        #[command(flatten)]
-        pipeline: PipelineArgs,
-    },
+    Textspan(TextspanStageArgs),
     /// Stage 3: a property label for every head
-    Label {
-        /// Model ids or architectures
-        models: Vec<String>,
-        #[command(flatten)]
-        pipeline: PipelineArgs,
-        /// Print the prompts and the estimated number of tokens, and send nothing
-        #[arg(long)]
-        dry_run: bool,
-    },
+    Label(LabelStageArgs),
     /// Stage 4: entanglement, association and concept consistency
-    Metrics {
-        /// Model ids or architectures
-        models: Vec<String>,
-        #[command(flatten)]
-        pipeline: PipelineArgs,
-        /// Score the labels in this file instead; needs no activations (columns: model, layer, head, property)
-        #[arg(long, value_name = "FILE")]
-        labels: Option<PathBuf>,
-    },
+    Metrics(MetricsStageArgs),
     /// State of each stage of every run: done, stale, partial or missing
-    Status {
-        #[command(flatten)]
-        pipeline: PipelineArgs,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Status(StatusArgs),
     /// Show what run-all would do, and how many bytes it would write
     Plan {
         /// Model ids or architectures
+        #[arg(value_delimiter = ',')]
         models: Vec<String>,
         #[command(flatten)]
         pipeline: PipelineArgs,
     },
     /// Compare the scores of all models on a data set: a table, comparison.parquet and an HTML report
+    #[command(after_help = COMPARE_HELP)]
     Compare {
         #[command(flatten)]
-        pipeline: PipelineArgs,
+        place: PlaceArgs,
         /// File for the report; default: RUNS/DATASET/comparison.html
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", value_parser = output_file)]
         html: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Download weights, configuration and tokenizer of models, or the published description pool
     Fetch {
         /// Model ids or architectures, `descriptions` for the published pool, or `tokenizer` for CLIP's
-        #[arg(required = true)]
+        #[arg(required = true, value_delimiter = ',')]
         names: Vec<String>,
         /// Folder of configuration, with more models in `models/`
         #[arg(long, value_name = "DIR", default_value = DEFAULT_CONFIGS)]
@@ -182,261 +148,188 @@ Settings, weakest first: built-in defaults, configs/default.toml, configs/models
 Changing a setting reruns exactly the stages that read it.
 Artifacts go to RUNS/DATASET/MODEL/ as Parquet; read them with Polars, pandas or DuckDB.";
 
-/// Folder of configuration layers, which need not be there.
-pub(crate) const DEFAULT_CONFIGS: &str = "configs";
+const COMPARE_HELP: &str = "\
+Beside the figures stands what each run was made with: images, pool, k, rank, layers, precision, labeller. Figures of runs that differ in
+one of these are not comparable; a warning names it.
+Without --dataset, the only data set that has runs is compared.";
 
-/// Flags of every pipeline command; each overrides one setting.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct PipelineArgs {
-    /// Folder of all runs [setting: runs; default: runs]
-    #[arg(long, value_name = "DIR", help_heading = "Where")]
-    pub(crate) runs: Option<PathBuf>,
-    /// Name of the data set, the folder below RUNS [setting: dataset; default: images]
-    #[arg(long, value_name = "NAME", help_heading = "Where")]
-    pub(crate) dataset: Option<String>,
-    /// Folder of configuration files
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_CONFIGS, help_heading = "Where")]
-    pub(crate) configs: PathBuf,
-    /// Additional configuration file, such as a sweep; may be given several times
-    #[arg(long, value_name = "FILE", help_heading = "Where")]
-    pub(crate) config: Vec<PathBuf>,
-
-    /// Checkpoint: a folder with `open_clip_config.json`, weights and tokenizer.json, or its file of weights [setting: checkpoint]
-    #[arg(long, value_name = "PATH", help_heading = "Model and data")]
-    pub(crate) checkpoint: Option<PathBuf>,
-    /// Architecture of weights without a configuration, such as ViT-B-32 [setting: model.architecture]
-    #[arg(long, value_name = "NAME", help_heading = "Model and data")]
-    pub(crate) architecture: Option<String>,
-    /// Activation is QuickGELU, as in OpenAI's weights; `=false` for GELU [setting: `model.quick_gelu`]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Model and data")]
-    pub(crate) quick_gelu: Option<bool>,
-    /// Image size in pixels; position embeddings of other sizes are interpolated [setting: `model.image_size`]
-    #[arg(long, value_name = "PIXELS", help_heading = "Model and data")]
-    pub(crate) image_size: Option<usize>,
-    /// Images: a folder, a CSV or Parquet manifest, tar shards, or Parquet with image bytes [setting: data.path]
-    #[arg(long, value_name = "PATH", help_heading = "Model and data")]
-    pub(crate) images: Option<PathBuf>,
-    /// File with one class per line; its order gives `class_index` [setting: data.classes]
-    #[arg(long, value_name = "FILE", help_heading = "Model and data")]
-    pub(crate) classes: Option<PathBuf>,
-    /// Maximum number of images [setting: data.limit]
-    #[arg(long, value_name = "N", help_heading = "Model and data")]
-    pub(crate) limit: Option<u64>,
-    /// Pool of descriptions: one per line, or columns text and category; `built-in` is the tagged pool [setting: texts.file]
-    #[arg(long, value_name = "FILE", help_heading = "Model and data")]
-    pub(crate) texts: Option<PathBuf>,
-    /// cpu, wgpu, cuda or auto [setting: device]
-    #[arg(long, value_name = "DEVICE", help_heading = "Model and data")]
-    pub(crate) device: Option<DeviceChoice>,
-
-    /// Layers whose heads are kept: last:4, all, or a list such as 8,9 [setting: images.layers]
-    #[arg(long, value_name = "LAYERS", help_heading = "Stages")]
-    pub(crate) layers: Option<LayerSelection>,
-    /// Images per forward pass [setting: `images.batch_size`]
-    #[arg(long, value_name = "N", help_heading = "Stages")]
-    pub(crate) batch_size: Option<usize>,
-    /// Stop at the first bad image [setting: images.strict]
-    #[arg(long, help_heading = "Stages")]
-    pub(crate) strict: bool,
-    /// Texts per head [setting: textspan.texts]
-    #[arg(long, value_name = "K", help_heading = "Stages")]
-    pub(crate) k: Option<usize>,
-    /// Number of principal directions kept per head [setting: textspan.rank]
-    #[arg(long, value_name = "RANK", help_heading = "Stages")]
-    pub(crate) rank: Option<usize>,
-    /// Labeller [setting: label.labeller]
-    #[arg(long, value_name = "LABELLER", value_parser = labeller(), help_heading = "Stages")]
-    pub(crate) labeller: Option<LabellerName>,
+/// Flags of `extract`.
+#[derive(Debug, Args)]
+pub(crate) struct ExtractArgs {
+    /// Model ids or architectures
+    #[arg(value_delimiter = ',')]
+    pub(crate) models: Vec<String>,
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    checkpoint: CheckpointArgs,
+    #[command(flatten)]
+    images: ImagesArgs,
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
+    layers: LayersArgs,
+    #[command(flatten)]
+    work: WorkArgs,
+    /// Extract every N-th part, starting with part I (for job arrays)
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Shard>,
+    /// Write the tables from the parts that the shards of a job array extracted
+    #[arg(long, conflicts_with = "shard")]
+    pub(crate) merge: bool,
 }
 
-/// Names of labellers, listed in help and in errors.
-fn labeller() -> impl TypedValueParser<Value = LabellerName> {
-    let known = LABELLERS.iter().map(|labeller| PossibleValue::new(labeller.name()).help(labeller.summary()));
-    PossibleValuesParser::new(known).try_map(|name| name.parse::<LabellerName>())
-}
-
-impl PipelineArgs {
-    /// The flags as settings.
-    pub(crate) fn overrides(&self) -> Overrides {
-        Overrides {
-            runs: self.runs.clone(),
-            dataset: self.dataset.clone(),
+impl ExtractArgs {
+    pub(crate) fn pipeline(&self) -> PipelineArgs {
+        PipelineArgs {
             checkpoint: self.checkpoint.clone(),
-            device: self.device,
-            model: Some(ModelOverrides {
-                architecture: self.architecture.clone(),
-                quick_gelu: self.quick_gelu,
-                image_size: self.image_size,
-            }),
-            data: Some(DataOverrides { path: self.images.clone(), classes: self.classes.clone(), limit: self.limit }),
-            images: Some(ImagesOverrides {
-                layers: self.layers.clone(),
-                batch_size: self.batch_size,
-                strict: self.strict.then_some(true),
-            }),
-            texts: Some(TextsOverrides { file: self.texts.clone() }),
-            textspan: Some(TextspanOverrides { texts: self.k, rank: self.rank }),
-            label: Some(LabelOverrides { labeller: self.labeller }),
+            images: self.images.clone(),
+            data: self.data.clone(),
+            device: self.device.clone(),
+            layers: self.layers.clone(),
+            work: self.work.clone(),
+            ..self.place.alone()
         }
     }
 }
 
+/// Flags of all stages that read only tables.
+#[derive(Debug, Args)]
+pub(crate) struct StageArgs {
+    /// Models of the runs; default: every run of the data set
+    #[arg(value_delimiter = ',')]
+    pub(crate) models: Vec<String>,
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    checkpoint: CheckpointArgs,
+    #[command(flatten)]
+    device: IgnoredDevice,
+}
+
+impl StageArgs {
+    fn pipeline(&self) -> PipelineArgs {
+        self.device.warn();
+        PipelineArgs { checkpoint: self.checkpoint.clone(), ..self.place.alone() }
+    }
+}
+
+/// Flags of `textspan`.
+#[derive(Debug, Args)]
+pub(crate) struct TextspanStageArgs {
+    #[command(flatten)]
+    pub(crate) stage: StageArgs,
+    #[command(flatten)]
+    textspan: TextspanArgs,
+}
+
+impl TextspanStageArgs {
+    pub(crate) fn pipeline(&self) -> PipelineArgs {
+        PipelineArgs { textspan: self.textspan.clone(), ..self.stage.pipeline() }
+    }
+}
+
+/// Flags of `label`.
+#[derive(Debug, Args)]
+pub(crate) struct LabelStageArgs {
+    #[command(flatten)]
+    pub(crate) stage: StageArgs,
+    #[command(flatten)]
+    label: LabelArgs,
+    /// Print the prompts and the estimated number of tokens, and send nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+impl LabelStageArgs {
+    pub(crate) fn pipeline(&self) -> PipelineArgs {
+        PipelineArgs { label: self.label.clone(), ..self.stage.pipeline() }
+    }
+}
+
+/// Flags of `metrics`.
+#[derive(Debug, Args)]
+pub(crate) struct MetricsStageArgs {
+    #[command(flatten)]
+    pub(crate) stage: StageArgs,
+    /// Score the labels in this file instead; needs no activations (columns: model, layer, head, property)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+}
+
+impl MetricsStageArgs {
+    pub(crate) fn pipeline(&self) -> PipelineArgs {
+        self.stage.pipeline()
+    }
+}
+
+/// Flags of `status`: where, and the settings that runs may be out of date with.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    layers: LayersArgs,
+    #[command(flatten)]
+    textspan: TextspanArgs,
+    #[command(flatten)]
+    label: LabelArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl StatusArgs {
+    pub(crate) fn pipeline(&self) -> PipelineArgs {
+        PipelineArgs {
+            layers: self.layers.clone(),
+            textspan: self.textspan.clone(),
+            label: self.label.clone(),
+            ..self.place.alone()
+        }
+    }
+}
+
+/// Flags of `export`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ExportArgs {
     #[command(flatten)]
-    pub(crate) pipeline: PipelineArgs,
-    /// Model id
+    place: PlaceArgs,
+    #[command(flatten)]
+    device: IgnoredDevice,
+    /// Model id; may be left out if the data set has one run
     #[arg(long)]
-    pub(crate) model: String,
+    pub(crate) model: Option<String>,
+    /// Heads, such as L3.H5 or L3.H5,L2.H0
+    #[arg(long, value_name = "HEADS", conflicts_with_all = ["layer", "head"])]
+    pub(crate) heads: Vec<String>,
     /// Block of the head, from 0; may be given several times, once per --head
-    #[arg(long, required = true)]
+    #[arg(long, required_unless_present = "heads")]
     pub(crate) layer: Vec<u32>,
     /// Head in the block, from 0
-    #[arg(long, required = true)]
+    #[arg(long, required_unless_present = "heads")]
     pub(crate) head: Vec<u32>,
     /// Output file; the ending .parquet or .npy chooses the format
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = output_file)]
     pub(crate) out: PathBuf,
     /// Format, if the ending does not choose it
     #[arg(long)]
     pub(crate) format: Option<ExportFormat>,
 }
 
+impl ExportArgs {
+    pub(crate) fn pipeline(&self) -> PipelineArgs {
+        self.device.warn();
+        self.place.alone()
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExportFormat {
     Parquet,
     Npy,
-}
-
-/// Flags of `scenes`.
-#[derive(Debug, Args)]
-pub(crate) struct ScenesArgs {
-    /// Folder of the data set
-    #[arg(long, value_name = "DIR", conflicts_with = "sheet")]
-    pub(crate) out: Option<PathBuf>,
-
-    /// Number of scenes
-    #[arg(long, value_name = "N", default_value_t = 2000)]
-    pub(crate) scenes: u64,
-
-    /// How the images are stored
-    #[arg(long, value_enum, default_value_t = SceneFormat::Parquet)]
-    pub(crate) format: SceneFormat,
-
-    /// Seed of the world
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
-
-    /// Height and width of a picture in pixels
-    #[arg(long, default_value_t = 64)]
-    pub(crate) pixels: u32,
-
-    /// Pairs of kind and colour that are drawn
-    #[arg(long, value_enum, default_value_t = ScenePairs::Seen)]
-    pub(crate) combinations: ScenePairs,
-
-    /// Share of scenes whose background is correlated with the kind, as in Waterbirds
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    pub(crate) correlation: f32,
-
-    /// Share of plain scenes: one large object, photo-like, by day, in clear weather, without pattern or sign
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    pub(crate) ease: f32,
-
-    /// Share of scenes with a bystander, a smaller object of another kind, where there is room for one
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    pub(crate) bystanders: f32,
-
-    /// Captions per scene, in addition to the full one
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    pub(crate) captions: u32,
-
-    /// Draw only the first 72 scenes, on one picture
-    #[arg(long, value_name = "FILE")]
-    pub(crate) sheet: Option<PathBuf>,
-}
-
-/// Formats of rendered scenes.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum SceneFormat {
-    /// A folder per kind
-    Folder,
-    /// `WebDataset` tar shards
-    Webdataset,
-    /// Parquet shards with image bytes
-    Parquet,
-}
-
-impl From<SceneFormat> for DatasetFormat {
-    fn from(format: SceneFormat) -> Self {
-        match format {
-            SceneFormat::Folder => Self::Folder,
-            SceneFormat::Webdataset => Self::Webdataset,
-            SceneFormat::Parquet => Self::Parquet,
-        }
-    }
-}
-
-/// Pairs of kind and colour.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum ScenePairs {
-    /// All
-    All,
-    /// The pairs in training
-    Seen,
-    /// The held-out pairs
-    Unseen,
-}
-
-impl From<ScenePairs> for Combinations {
-    fn from(pairs: ScenePairs) -> Self {
-        match pairs {
-            ScenePairs::All => Self::All,
-            ScenePairs::Seen => Self::Seen,
-            ScenePairs::Unseen => Self::Unseen,
-        }
-    }
-}
-
-/// Flags of `train`.
-#[derive(Debug, Args)]
-pub(crate) struct TrainArgs {
-    /// Recipe (configs/train/); default: the recipe of the demo model
-    pub(crate) recipe: Option<PathBuf>,
-
-    /// Folder of the checkpoint and of the finished model
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: PathBuf,
-
-    /// cpu, wgpu, cuda or auto
-    #[arg(long)]
-    pub(crate) device: Option<DeviceChoice>,
-
-    /// Number of steps, instead of the recipe's
-    #[arg(long, value_name = "N")]
-    pub(crate) steps: Option<u64>,
-}
-
-/// Flags of `truth`.
-#[derive(Debug, Args)]
-pub(crate) struct TruthArgs {
-    /// Model of the run
-    pub(crate) model: String,
-
-    /// Table of true attributes: `scenes.parquet` of the data set
-    #[arg(long, value_name = "FILE")]
-    pub(crate) attributes: PathBuf,
-
-    /// Number of random sets of heads in the permutation test
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    pub(crate) permutations: usize,
-
-    /// Share of images whose background agrees with the object, in the spurious-correlation experiment
-    #[arg(long, value_name = "SHARE", default_value_t = 0.95)]
-    pub(crate) correlation: f64,
-
-    #[command(flatten)]
-    pub(crate) pipeline: PipelineArgs,
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{error::Error, path::Path};
 
-use headspan_artifacts::ArtifactError;
+use headspan_artifacts::{ArtifactError, similar_name};
 use headspan_extract::{ExtractError, PoolError};
 use headspan_hub::HubError;
 use headspan_images::DatasetError;
@@ -10,7 +10,7 @@ use headspan_label::{CategoriesError, LabelError, openai::OpenAiError};
 use headspan_metrics::{ComparisonError, TruthError};
 use headspan_model::{ClipError, DeviceProblem, ForeignFile, Precision, architectures};
 use headspan_net::NetError;
-use headspan_pipeline::{ModelError, PipelineError, SettingsError};
+use headspan_pipeline::{ModelError, PipelineError, SettingsError, demo::BuiltInModel};
 use headspan_query::ExploreError;
 use headspan_scenes::SceneError;
 use headspan_textspan::TextspanError;
@@ -42,7 +42,7 @@ impl Hinted {
 pub(crate) fn report(error: &anyhow::Error) -> String {
     let mut lines: Vec<String> = Vec::new();
     for cause in error.chain() {
-        let cause = cause.to_string();
+        let cause = cause.to_string().trim_end().to_owned();
         if !lines.iter().any(|line| line.contains(&cause)) {
             lines.push(cause);
         }
@@ -102,6 +102,10 @@ fn pipeline(error: &PipelineError) -> Option<String> {
         PipelineError::OfModel { source, .. } => return extract(source),
         PipelineError::NoWeights { source, .. } => return hub(source),
         PipelineError::RunImage { source, .. } => return pipeline(source),
+        PipelineError::NotThere { key: "checkpoint", path } if is_built_in(path) => {
+            "this model is in the program: name it without --checkpoint"
+        }
+        PipelineError::NotThere { path, .. } => return Some(not_there(path)),
         PipelineError::RunImages { .. } => "if the images have moved, give --images PATH",
         PipelineError::NoImages => "give --images PATH, or set `path` in section [data] of a settings file",
         PipelineError::NeedsModel { .. } => "run `headspan run-all` with the model and --images PATH",
@@ -136,6 +140,29 @@ fn label(error: &LabelError) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// A name beside a path that is not there which may have been meant, or where relative paths start.
+fn not_there(path: &Path) -> String {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    let names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let wanted = path.file_name().unwrap_or_default().to_string_lossy();
+    if let Some(meant) = similar_name(&wanted, names.iter().map(String::as_str)) {
+        return did_you_mean(&path.with_file_name(meant).display().to_string());
+    }
+    match std::env::current_dir() {
+        Ok(here) if path.is_relative() => format!("relative paths start at `{}`", here.display()),
+        _ => "check the path".to_owned(),
+    }
+}
+
+fn is_built_in(path: &Path) -> bool {
+    path.to_str().is_some_and(|name| BuiltInModel::find(name).is_some())
+}
+
+fn did_you_mean(name: &str) -> String {
+    format!("did you mean `{name}`?")
 }
 
 /// The command that writes the tables of a stage.
@@ -329,6 +356,9 @@ fn net(error: &NetError) -> Option<String> {
 }
 
 fn query(error: &ExploreError) -> Option<String> {
+    if let Some(meant) = error.suggestion() {
+        return Some(did_you_mean(&meant));
+    }
     let hint = match error {
         ExploreError::Artifact(inner) => return artifact(inner),
         ExploreError::Clip(inner) => return clip(inner),
@@ -417,76 +447,28 @@ fn train(error: &TrainError) -> Option<String> {
 }
 
 fn settings(error: &SettingsError) -> Option<String> {
-    matches!(error, SettingsError::NotUtf8 { .. }).then(|| "give the file or folder another name".to_owned())
+    match error {
+        SettingsError::NotUtf8 { .. } => Some("give the file or folder another name".to_owned()),
+        SettingsError::File { meant: Some(meant), .. } => Some(did_you_mean(meant)),
+        SettingsError::Variable { meant, .. } => Some(match meant {
+            Some(meant) => did_you_mean(meant),
+            None => "`headspan config` prints all settings; `HEADSPAN__TEXTSPAN__RANK` is `rank` in section [textspan]"
+                .to_owned(),
+        }),
+        _ => None,
+    }
 }
 
 fn registry(error: &ModelError) -> Option<String> {
-    let unknown =
-        "an architecture's name alone means all its models; for a checkpoint of your own, use --checkpoint DIR";
-    matches!(error, ModelError::Unknown { .. }).then(|| unknown.to_owned())
+    match error {
+        ModelError::Unknown { meant: Some(meant), .. } => Some(did_you_mean(meant)),
+        ModelError::Unknown { .. } => Some(
+            "an architecture's name alone means all its models; for a checkpoint of your own, use --checkpoint DIR"
+                .to_owned(),
+        ),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-
-    use super::*;
-
-    fn told(error: impl Error + Send + Sync + 'static) -> String {
-        hint(&anyhow::Error::from(error)).unwrap_or_default()
-    }
-
-    #[test]
-    fn hints_name_the_command_and_what_it_needs() {
-        let run = PathBuf::from("runs/a/b");
-        let input = PipelineError::InputMissing { stage: "label", input: "texts", run: run.clone() };
-        assert_eq!(told(input), "run `headspan extract` first, or `headspan run-all`");
-        let input = PipelineError::InputMissing { stage: "metrics", input: "label", run: run.clone() };
-        assert!(told(input).contains("`headspan label`"));
-        let missing = PipelineError::NotFetched { model: "ViT-B-32_openai".to_owned(), cache: run };
-        assert!(told(missing).contains("headspan fetch ViT-B-32_openai"));
-        let url = String::new();
-        assert!(told(HubError::Forbidden { url: url.clone(), status: 403 }).contains("HF_TOKEN"));
-        assert!(told(HubError::GaveUp { url, tries: 2, source: "reset".into() }).contains("--checkpoint"));
-        let (key, limit, spent) = ("max_tokens", 500.0, 550.0);
-        let ceiling = OpenAiError::Ceiling { what: "tokens", key, limit, spent, requests: 5 };
-        assert!(told(ceiling).contains("`max_tokens`") && CONTINUE.contains("continue"));
-        let variable = || NetError::Certificates {
-            variable: "SSL_CERT_FILE",
-            path: PathBuf::from("x"),
-            what: "is not a file",
-            source: None,
-        };
-        assert!(told(HubError::Net(variable())).contains("`SSL_CERT_FILE`"));
-        assert!(told(OpenAiError::Net(variable())).contains("`SSL_CERT_FILE`"));
-    }
-
-    #[test]
-    fn hints_are_found_below_contexts_and_in_errors_that_stand_for_others() {
-        let missing = || ExtractError::PartsMissing { missing: 1, total: 4 };
-        let merge = "run the remaining shards, then `headspan extract --merge`";
-        assert_eq!(told(PipelineError::Extract(missing())), merge);
-        assert_eq!(told(PipelineError::OfModel { model: "m".to_owned(), source: Box::new(missing()) }), merge);
-        let wanted = "cuda".to_owned();
-        let device = ExtractError::from(ClipError::NoDevice { wanted, source: DeviceProblem::NotBuiltIn });
-        let source = Box::new(PipelineError::from(device));
-        let error = anyhow::Error::from(PipelineError::RunImage { image: "i".to_owned(), source }).context("asking");
-        assert_eq!(hint(&error).as_deref(), Some("build headspan with `--features cuda`"));
-    }
-
-    #[test]
-    fn a_report_has_each_cause_once_and_the_hint_last() {
-        let source = DatasetError::Duplicate { path: PathBuf::from("x"), id: "a".to_owned() };
-        let error = anyhow::Error::from(PipelineError::RunImages { run: "d/m".to_owned(), source });
-        let lines = [
-            "the images of `d/m` cannot be listed",
-            "  caused by: `x` lists `a` twice; ids must be unique",
-            "  hint: if the images have moved, give --images PATH",
-        ];
-        assert_eq!(report(&error), lines.join("\n"));
-        let error = anyhow::Error::from(std::io::Error::other("taken")).context(Hinted::new("cannot listen", "wait"));
-        assert_eq!(report(&error), "cannot listen\n  caused by: taken\n  hint: wait");
-        let without = anyhow::anyhow!("outer: inner");
-        assert_eq!(report(&without), "outer: inner");
-    }
-}
+mod tests;

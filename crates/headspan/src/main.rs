@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod hints;
+mod log;
 mod progress;
 
 use std::process::ExitCode;
@@ -38,7 +39,9 @@ fn start_logging(cli: &cli::Cli) {
     let filter = EnvFilter::try_from_env("HEADSPAN_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| log::Log)
+        // A log that cannot be written has nowhere to say so.
+        .log_internal_errors(false)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(cli.verbose > 0)
         .without_time()

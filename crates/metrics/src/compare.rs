@@ -161,6 +161,16 @@ impl Comparison {
             .map_err(|source| ComparisonError::Polars { paths: Vec::new(), source })
     }
 
+    /// Adds a column of texts, by model and labeller.
+    pub fn add_text(&mut self, name: &str, text: impl Fn(&str, &str) -> Option<String>) -> Result<(), ComparisonError> {
+        let rows = self.text("model").into_iter().zip(self.text("labeller"));
+        let column: Vec<Option<String>> = rows.map(|(model, labeller)| text(&model, &labeller)).collect();
+        self.figures
+            .with_column(Column::new(name.into(), column))
+            .map(|_frame| ())
+            .map_err(|source| ComparisonError::Polars { paths: Vec::new(), source })
+    }
+
     /// Value and interval of one figure of a model.
     pub fn figure(&self, model: &str, labeller: &str, metric: &str) -> Option<(f64, Option<(f64, f64)>)> {
         let text = |name: &str| self.figures.column(name).ok().and_then(|column| column.str().ok());

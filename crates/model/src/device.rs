@@ -43,8 +43,11 @@ impl fmt::Display for DeviceChoice {
 impl FromStr for DeviceChoice {
     type Err = String;
 
+    /// In any case: `CPU` is `cpu`.
     fn from_str(name: &str) -> Result<Self, String> {
-        let (kind, number) = name.split_once(':').map_or((name, None), |(kind, number)| (kind, Some(number)));
+        let lower = name.trim().to_ascii_lowercase();
+        let (kind, number) =
+            lower.split_once(':').map_or((lower.as_str(), None), |(kind, number)| (kind, Some(number)));
         let numbered = number.unwrap_or("0").parse();
         match (kind, number, numbered) {
             ("auto", None, _) => Ok(Self::Auto),

@@ -3,23 +3,28 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use headspan_artifacts::{AtomicFile, RunDirectory, Table, write_atomic};
+use headspan_artifacts::{AtomicFile, Fact, RunDirectory, RunFacts, Table, differences, write_atomic};
 use headspan_metrics::{Comparison, compare as compare_runs};
 
 use crate::{
     error::{PipelineError, Result},
+    facts::facts,
     progress::Silent,
     report::comparison_page,
     runner::statuses,
     scope::Scope,
     settings::Settings,
-    stages::{IMAGES, METRICS, synonyms},
+    stages::{IMAGES, synonyms},
 };
 
 /// A comparison of runs, and where it lies.
 pub struct ComparedRuns {
     /// The runs that have metrics, in the order of their names.
     pub runs: Vec<RunDirectory>,
+    /// Models and labellers of the figures, by name.
+    pub rows: Vec<ComparedRow>,
+    /// What figures that stand side by side were made with differently, a sentence for each fact.
+    pub differences: Vec<(Fact, String)>,
     /// Scores of all of them.
     pub comparison: Comparison,
     /// `comparison.parquet`.
@@ -28,8 +33,30 @@ pub struct ComparedRuns {
     pub page: PathBuf,
 }
 
+/// Whose figures stand in one row.
+pub struct ComparedRow {
+    /// Id of the model.
+    pub model: String,
+    /// The labeller.
+    pub labeller: String,
+    /// What the figures were made with.
+    pub facts: RunFacts,
+}
+
+/// Columns of `comparison.parquet` for what figures were made with. `labeller` alone names another column already.
+const COLUMNS: [(Fact, &str); Fact::ALL.len()] = [
+    (Fact::Images, "images"),
+    (Fact::Pool, "pool"),
+    (Fact::K, "k"),
+    (Fact::Rank, "rank"),
+    (Fact::Layers, "layers"),
+    (Fact::Precision, "precision"),
+    (Fact::Labeller, "labelled_by"),
+    (Fact::Scores, "scores"),
+];
+
 /// Compares all runs of the data set that have metrics, and writes `comparison.parquet` and the report (by default
-/// `comparison.html` beside it). Warns of runs that are left out or out of date.
+/// `comparison.html` beside it). Warns of runs that are left out or out of date, and of what they were made with differently.
 pub fn compare(settings: &Settings, page: Option<&Path>) -> Result<ComparedRuns> {
     let all = RunDirectory::list(&settings.runs, Some(&settings.dataset))?;
     let (runs, without): (Vec<_>, Vec<_>) = all.into_iter().partition(|run| run.table(Table::Metrics).is_file());
@@ -39,34 +66,50 @@ pub fn compare(settings: &Settings, page: Option<&Path>) -> Result<ComparedRuns>
     for run in &runs {
         warn_of_unfinished(settings, run, None)?;
     }
-    warn_of_settings(&runs)?;
     let folder = settings.runs.join(&settings.dataset);
     if runs.is_empty() {
         return Err(PipelineError::NoMetrics { folder });
     }
     let mut comparison = compare_runs(&runs, &settings.metrics.scores, &synonyms(settings)?)?;
+    let rows = rows(&runs, &comparison)?;
+    let differences = differing(&rows);
+    for (_, told) in &differences {
+        tracing::warn!("{told}");
+    }
+    for (fact, name) in COLUMNS {
+        let of = |model: &str, labeller: &str| rows.iter().find(|row| row.model == model && row.labeller == labeller);
+        comparison.add_text(name, |model, labeller| Some(of(model, labeller)?.facts.get(fact)?.to_owned()))?;
+    }
     let table = folder.join("comparison.parquet");
     let mut file = AtomicFile::create(&table)?;
     comparison.write_parquet(&mut file)?;
     file.commit()?;
     let page = page.map_or_else(|| folder.join("comparison.html"), Path::to_owned);
-    write_atomic(&page, comparison_page(&settings.dataset, &runs, &comparison)?.as_bytes())?;
-    Ok(ComparedRuns { runs, comparison, table, page })
+    let html = comparison_page(&settings.dataset, &runs, &comparison, &rows, &differences)?;
+    write_atomic(&page, html.as_bytes())?;
+    Ok(ComparedRuns { runs, rows, differences, comparison, table, page })
 }
 
-/// Scores that were computed by different settings are not comparable, whoever asks for a comparison.
-fn warn_of_settings(runs: &[RunDirectory]) -> Result<()> {
-    let mut found: Vec<(String, serde_json::Value)> = Vec::new();
+fn rows(runs: &[RunDirectory], comparison: &Comparison) -> Result<Vec<ComparedRow>> {
+    let mut rows = Vec::new();
     for run in runs {
-        if let Some(record) = run.record(METRICS)? {
-            found.push((run.id().model().to_owned(), record.config));
+        let model = run.id().model();
+        for labeller in labellers(comparison, model) {
+            let facts = facts(run, &labeller)?;
+            rows.push(ComparedRow { model: model.to_owned(), labeller, facts });
         }
     }
-    let Some((first, settings)) = found.first() else { return Ok(()) };
-    for (other, _) in found.iter().filter(|(_, own)| own != settings) {
-        tracing::warn!("`{other}` was scored with other settings than `{first}`; run `headspan metrics` for both");
-    }
-    Ok(())
+    Ok(rows)
+}
+
+/// Differences between rows, each named by its model, and by its labeller where the model has several.
+fn differing(rows: &[ComparedRow]) -> Vec<(Fact, String)> {
+    let several = |model: &str| rows.iter().filter(|row| row.model == model).count() > 1;
+    let name = |row: &ComparedRow| {
+        if several(&row.model) { format!("{}, {}", row.model, row.labeller) } else { row.model.clone() }
+    };
+    let named: Vec<(String, &RunFacts)> = rows.iter().map(|row| (name(row), &row.facts)).collect();
+    differences(named.iter().map(|(name, facts)| (name.as_str(), *facts)))
 }
 
 /// What is wrong with a run in itself, each in a sentence: stages that are missing, or older than what they were made from.

@@ -115,6 +115,36 @@ pub enum PipelineError {
         model: String,
     },
 
+    /// A path that a setting names is not there.
+    #[error("`{}` does not exist (setting `{key}`)", path.display())]
+    NotThere {
+        /// The setting.
+        key: &'static str,
+        /// The path.
+        path: PathBuf,
+    },
+    /// A path that a setting names is a file where a folder is wanted, or the reverse.
+    #[error("`{}` is {found}, expected {expected} (setting `{key}`)", path.display())]
+    WrongKind {
+        /// The setting.
+        key: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+        /// What is wanted.
+        expected: &'static str,
+    },
+    /// A path that a setting names cannot be looked at.
+    #[error("`{}` cannot be opened (setting `{key}`)", path.display())]
+    Inaccessible {
+        /// The setting.
+        key: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
     /// No images were named.
     #[error("no images: `path` in section [data] is empty")]
     NoImages,

@@ -13,7 +13,9 @@ mod activation;
 mod compare;
 pub mod demo;
 mod error;
+mod facts;
 pub mod figures;
+mod inputs;
 mod model;
 mod plan;
 mod pools;
@@ -29,8 +31,10 @@ mod stage;
 mod stages;
 mod weights;
 
-pub use compare::{ComparedRuns, compare, labellers, notices, warn_of_unfinished};
+pub use compare::{ComparedRow, ComparedRuns, compare, labellers, notices, warn_of_unfinished};
 pub use error::{PipelineError, Result};
+pub use facts::facts;
+pub use inputs::check_inputs;
 pub use model::{ModelFiles, RunModel};
 pub use plan::{StagePlan, StageStatus, state_of};
 pub use pools::Pools;
@@ -42,8 +46,9 @@ pub use scope::{Parts, Scope, Sources};
 pub use session::{Session, column_store};
 pub use settings::{
     BUILT_IN, DataOverrides, ImagesOverrides, LabelOverrides, MetricsSection, ModelOverrides, Overrides, Settings,
-    SettingsError, SettingsFiles, TextsOverrides, TextsSection, TextspanOverrides, TextspanSection,
+    SettingsError, SettingsFiles, TextsOverrides, TextsSection, TextspanOverrides, TextspanSection, VALUES, Values,
+    meant_variable,
 };
 pub use stage::{Estimate, Stage, StageJob, StageOutcome, StageResult, stage};
-pub use stages::{STAGES, dry_run, score_imported, synonyms};
+pub use stages::{STAGES, ScoredLabels, dry_run, score_imported, synonyms};
 pub use weights::{cached_files, fetch_descriptions, fetch_model, fetch_tokenizer, hub_settings};

@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::{path::Path, sync::OnceLock};
 
 use headspan_extract::Pool;
 
@@ -30,4 +30,11 @@ impl Pools {
 
 fn read(path: &Path, built_in: &str, name: &str) -> Result<Pool> {
     if path == Path::new(BUILT_IN) { Ok(Pool::parse_csv(Path::new(name), built_in)?) } else { Ok(Pool::read(path)?) }
+}
+
+/// Fingerprint of the descriptions in the program.
+pub(crate) fn built_in_fingerprint() -> &'static str {
+    static FINGERPRINT: OnceLock<String> = OnceLock::new();
+    let read = || Pool::parse_csv(Path::new(BUILT_IN), DESCRIPTIONS).map(|pool| pool.fingerprint()).unwrap_or_default();
+    FINGERPRINT.get_or_init(read)
 }

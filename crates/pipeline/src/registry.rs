@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use headspan_artifacts::similar_name;
 use serde::Deserialize;
+
+use crate::demo;
 
 /// One of the models that are known by id: a file of `configs/models/`.
 #[derive(Debug, Clone, Deserialize)]
@@ -56,8 +59,10 @@ pub enum ModelError {
     Unknown {
         /// The name.
         name: String,
-        /// What could have been meant.
+        /// Ids of all models.
         known: String,
+        /// The id or architecture that may have been meant.
+        meant: Option<String>,
     },
     /// A model's file is broken.
     #[error("model file `{}` is not valid", path.display())]
@@ -125,9 +130,17 @@ impl Registry {
         let found: Vec<KnownModel> = self.models.iter().filter(fits).cloned().collect();
         if found.is_empty() {
             let known: Vec<String> = self.models.iter().map(|model| format!("`{}`", model.id)).collect();
-            return Err(ModelError::Unknown { name: name.to_owned(), known: known.join(", ") });
+            let meant = self.similar(name).map(str::to_owned);
+            return Err(ModelError::Unknown { name: name.to_owned(), known: known.join(", "), meant });
         }
         Ok(found)
+    }
+
+    /// The id or architecture that a name may mean.
+    fn similar(&self, name: &str) -> Option<&str> {
+        let own = demo::MODELS.iter().map(|model| model.id);
+        let architectures = self.models.iter().map(|model| model.architecture.as_str());
+        similar_name(name, architectures.chain(self.models.iter().map(|model| model.id.as_str())).chain(own))
     }
 }
 
@@ -202,6 +215,19 @@ mod tests {
     fn an_unknown_name_lists_what_there_is() -> Result<(), ModelError> {
         let message = built_in()?.resolve("RN50").err().map(|error| error.to_string()).unwrap_or_default();
         assert!(message.contains("ViT-B-32_openai"), "{message}");
+        for (name, expected) in [
+            ("vit-b-32", Some("ViT-B-32")),
+            ("ViT-L/14", Some("ViT-L-14")),
+            ("ViT-B-32-openai", Some("ViT-B-32_openai")),
+            ("scenes4", Some("scenes-4")),
+            ("RN50", None),
+        ] {
+            let error = built_in()?.resolve(name).err();
+            assert!(
+                matches!(&error, Some(ModelError::Unknown { meant, .. }) if meant.as_deref() == expected),
+                "{error:?}"
+            );
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use headspan_images::Dataset;
 
 use crate::{
     error::{PipelineError, Result},
+    inputs::check_inputs,
     model::RunModel,
     plan::{StagePlan, StageStatus, state_of, state_of_same},
     pools::Pools,
@@ -87,6 +88,7 @@ impl<'a> Pipeline<'a> {
             tracing::warn!("{disagreement}");
         }
         let id = RunId::new(&self.settings.dataset, &choice.id)?;
+        check_inputs(self.settings, wanted)?;
         if let Wanted::Only(name) = wanted {
             let only = stage(name).filter(|stage| !stage.needs_model());
             let only = only.ok_or_else(|| PipelineError::NoStage { stage: name.to_owned() })?;
@@ -109,6 +111,7 @@ impl<'a> Pipeline<'a> {
             label.labeller.labeller().check(label)?;
         }
         let model = RunModel::open(choice, self.settings.device, &self.settings.model)?;
+        self.settings.images.layers.resolve(model.files().config.vision.layers)?;
         let run = RunDirectory::create(&self.settings.runs, &id)?;
         let _locks = take(&run, parts)?;
         let scope = Scope::of_run(self.settings, &run, self.progress).with(self.sources(&model)?).of_parts(parts);
@@ -125,6 +128,7 @@ impl<'a> Pipeline<'a> {
 
     /// States of all stages as `run-all` would find them, with what each will write.
     pub fn plan(&mut self, choice: &ModelChoice) -> Result<RunPlan> {
+        check_inputs(self.settings, Wanted::All)?;
         self.open_shared()?;
         let model = RunModel::open(choice, self.settings.device, &self.settings.model)?;
         let run = RunDirectory::at(&self.settings.runs, &RunId::new(&self.settings.dataset, &choice.id)?);

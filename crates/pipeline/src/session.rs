@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use headspan_artifacts::{RunDirectory, StageRecord, with_causes};
+use headspan_artifacts::{RunDirectory, RunFacts, StageRecord, with_causes};
 use headspan_images::{Dataset, DatasetKind, DatasetSettings, DecodeLimits, RgbImage8, decode_rgb};
 use headspan_model::{Checkpoint, LoadedModel, ModelOptions, Tokenizer, open_device};
 use headspan_query::{AccessError, ColumnStore, ExploreModel, ExploreRun, ImageTrace, RunAccess, StoreBounds};
@@ -14,6 +14,7 @@ use crate::{
     compare::notices,
     demo::BuiltInModel,
     error::{PipelineError, Result},
+    facts::facts,
     model::ModelFiles,
     provenance::Provenance,
     registry::{ModelChoice, ModelSource, Registry},
@@ -197,6 +198,10 @@ impl RunAccess for Session {
 
     fn notices(&self) -> Vec<String> {
         notices(&self.settings, self.run.directory()).unwrap_or_else(|error| vec![with_causes(&error)])
+    }
+
+    fn facts(&self) -> RunFacts {
+        facts(self.run.directory(), self.run.labeller().unwrap_or("none")).unwrap_or_default()
     }
 
     fn model(&self) -> Result<&ExploreModel, AccessError> {

@@ -9,7 +9,7 @@ use std::{
 use headspan_artifacts::{RunDirectory, RunId, StageRecord};
 use headspan_images::Dataset;
 use headspan_pipeline::{
-    ModelChoice, ModelSource, Pools, RunModel, STAGES, Scope, Settings, Silent, Sources, StagePlan, demo,
+    ModelChoice, ModelSource, Pools, RunModel, STAGES, Scope, Settings, Silent, Sources, StagePlan, VALUES, demo,
 };
 use headspan_scenes::{DatasetFormat, World, write_dataset};
 use serde_json::{Value, json};
@@ -201,8 +201,8 @@ fn every_setting_reruns_exactly_the_stages_that_the_documentation_says() -> Resu
 
     let mut table = String::from(
         "# Settings, and the stages that each reruns\n\nWritten by `crates/pipeline/tests/settings.rs`, which changes every setting, one after another, and \
-         compares fingerprints.\n`images` and `texts` are the two halves of `headspan extract`. Settings of a labeller count only while it is chosen. The images are a folder here; columns count in manifests and Parquet shards.\n\n\
-         | setting | default | reruns |\n|---|---|---|\n",
+         compares fingerprints.\nAnother value than the column *values* has is refused before any work begins; `VALUES` in `crates/pipeline/src/settings/values.rs` says which.\n`images` and `texts` are the two halves of `headspan extract`. Settings of a labeller count only while it is chosen. The images are a folder here; columns count in manifests and Parquet shards.\n\n\
+         | setting | default | values | reruns |\n|---|---|---|---|\n",
     );
     for (key, default) in &defaults {
         let (_, value, beside) = others.iter().find(|(own, _, _)| own == key).ok_or("no such key")?;
@@ -226,8 +226,11 @@ fn every_setting_reruns_exactly_the_stages_that_the_documentation_says() -> Resu
         let shown = if key == "runs" || key == "data.path" { String::new() } else { format!("`{default}`") };
         let shown = if key == "runs" { "`\"runs\"`".to_owned() } else { shown };
         let rerun = if rerun.is_empty() { "nothing".to_owned() } else { rerun.join(", ") };
-        table.push_str(&format!("| `{key}` | {shown} | {rerun} |\n"));
+        let values =
+            VALUES.iter().find(|values| values.key == key).ok_or(format!("`{key}` is not in VALUES"))?.expected;
+        table.push_str(&format!("| `{key}` | {shown} | {values} | {rerun} |\n"));
     }
+    assert_eq!(VALUES.len(), defaults.len(), "VALUES has a setting that is not there, or one twice");
     if std::env::var_os("HEADSPAN_WRITE_DOCS").is_some() {
         fs_err::write(TABLE, &table)?;
     }

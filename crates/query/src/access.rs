@@ -1,5 +1,6 @@
 use std::error::Error;
 
+use headspan_artifacts::RunFacts;
 use headspan_images::RgbImage8;
 
 use crate::{model::ExploreModel, run::ExploreRun};
@@ -24,6 +25,11 @@ pub trait RunAccess: Send + Sync {
     /// What is wrong with the run's artifacts, such as a stage that is stale or missing, each in a sentence.
     fn notices(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// What the figures of the labels that are shown were made with.
+    fn facts(&self) -> RunFacts {
+        RunFacts::default()
     }
 
     /// The model that the run was made with.

@@ -1,4 +1,6 @@
-use headspan_artifacts::HeadId;
+use headspan_artifacts::{HeadId, similar_name};
+
+use crate::selection::meant_head;
 
 /// Why a question about a run has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +62,8 @@ pub enum ExploreError {
         image: String,
         /// The run.
         run: String,
+        /// An image that may have been meant.
+        similar: Option<String>,
     },
     /// A class that no image has.
     #[error("no image of the run `{run}` has the class `{class}`")]
@@ -68,6 +72,8 @@ pub enum ExploreError {
         class: String,
         /// The run.
         run: String,
+        /// The classes that there are.
+        known: Vec<String>,
     },
     /// A vector or number that does not fit.
     #[error("{what}: {found}, expected {expected}")]
@@ -91,6 +97,23 @@ pub enum ExploreError {
         /// The run.
         run: String,
     },
+}
+
+impl ExploreError {
+    /// What may have been meant instead of a name that the run does not have.
+    pub fn suggestion(&self) -> Option<String> {
+        match self {
+            Self::NoProperty { property, known, .. } => {
+                let head = meant_head(property).map(|head| head.to_string());
+                head.or_else(|| similar_name(property, known.iter().map(String::as_str)).map(str::to_owned))
+            }
+            Self::NoClass { known, class, .. } => {
+                similar_name(class, known.iter().map(String::as_str)).map(str::to_owned)
+            }
+            Self::NoImage { similar, .. } => similar.clone(),
+            _ => None,
+        }
+    }
 }
 
 fn properties(known: &[String]) -> String {

@@ -37,5 +37,5 @@ pub use pictures::{Scale, Shading, contact_sheet, heat_map, number, png, score_a
 pub use pool::Pool;
 pub use run::ExploreRun;
 pub use segmentation::{ContrastiveMaps, TokenScores, contrast, segment};
-pub use selection::{HeadSelection, SelectionError};
+pub use selection::{HeadSelection, SelectionError, meant_head};
 pub use tables::{Columns, image_columns, map_columns, name_columns, patch_columns};

@@ -124,7 +124,8 @@ impl ExploreRun {
         let compared = candidates().count();
         if compared == 0 && !request.classes.is_empty() {
             let class = request.classes.iter().cloned().collect::<Vec<_>>().join(", ");
-            return Err(ExploreError::NoClass { class, run: self.name() });
+            let known = self.classes().iter().cloned().collect();
+            return Err(ExploreError::NoClass { class, run: self.name(), known });
         }
         let chosen = best(candidates(), &scores, request.count, request.farthest);
         Ok(Neighbours { heads, images: self.named(&rows, &chosen, &scores), compared })

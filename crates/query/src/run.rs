@@ -21,8 +21,11 @@ use crate::{
     selection::HeadSelection,
 };
 
-/// Labellers whose labels are shown, the first that a run has.
+/// Labellers whose labels are shown: the one that labelled last, else the first that a run has.
 const LABELLERS: [&str; 3] = ["openai", "import", "lexicon"];
+
+/// The stage whose record names the labeller.
+const LABEL: &str = "label";
 
 /// A finished run of the pipeline: its small tables in memory, its activations read by column.
 pub struct ExploreRun {
@@ -60,7 +63,14 @@ impl ExploreRun {
             return Err(ExploreError::Empty { run: name });
         }
         let labels: Vec<LabelRow> = optional(&directory.table(Table::Labels))?;
-        let labeller = LABELLERS.into_iter().find(|name| labels.iter().any(|row| row.labeller == *name));
+        let chosen = directory
+            .record(LABEL)
+            .ok()
+            .flatten()
+            .and_then(|record| record.config["labeller"].as_str().map(str::to_owned));
+        let has = |name: &&str| labels.iter().any(|row| row.labeller == **name);
+        let labeller = LABELLERS.into_iter().find(|name| chosen.as_deref() == Some(name) && has(name));
+        let labeller = labeller.or_else(|| LABELLERS.into_iter().find(has));
         let labels: BTreeMap<HeadId, LabelRow> = labels
             .into_iter()
             .filter(|row| Some(row.labeller.as_str()) == labeller)
@@ -116,7 +126,8 @@ impl ExploreRun {
         self.readouts.keys().copied()
     }
 
-    /// Whose labels are shown: a language model's before imported ones before the lexicon's; none if there are no labels.
+    /// Whose labels are shown: those of the labeller that the run's record names, else a language model's before imported ones before
+    /// the lexicon's; none if there are no labels.
     pub fn labeller(&self) -> Option<&'static str> {
         self.labeller
     }
@@ -224,23 +235,38 @@ impl ExploreRun {
                 Ok(heads)
             }
             HeadSelection::Property(property) => {
-                // Names that differ in case alone are one property, as for the scores.
-                let found = self.properties.iter().filter(|(name, _)| name.eq_ignore_ascii_case(property));
-                let heads: BTreeSet<HeadId> = found.flat_map(|(_, heads)| heads).copied().collect();
-                let heads: Vec<HeadId> = heads.into_iter().filter(|head| self.readouts.contains_key(head)).collect();
+                let heads = self.heads_labelled(|name| name.eq_ignore_ascii_case(property));
                 if heads.is_empty() {
                     let known = self.properties.keys().cloned().collect();
                     return Err(ExploreError::NoProperty { property: property.clone(), run: self.name(), known });
                 }
                 Ok(heads)
             }
+            HeadSelection::List(parts) => {
+                // A language model may name a property with commas in it.
+                let whole =
+                    self.heads_labelled(|name| name.parse::<HeadSelection>().is_ok_and(|name| name == *selection));
+                if !whole.is_empty() {
+                    return Ok(whole);
+                }
+                let heads = parts.iter().map(|part| self.resolve(part)).collect::<Result<Vec<_>>>()?;
+                Ok(heads.into_iter().flatten().collect::<BTreeSet<_>>().into_iter().collect())
+            }
         }
+    }
+
+    /// Extracted heads by their property. Names that differ in case alone are one property, as for the scores.
+    fn heads_labelled(&self, wanted: impl Fn(&str) -> bool) -> Vec<HeadId> {
+        let found = self.properties.iter().filter(|(name, _)| wanted(name));
+        let heads: BTreeSet<HeadId> = found.flat_map(|(_, heads)| heads).copied().collect();
+        heads.into_iter().filter(|head| self.readouts.contains_key(head)).collect()
     }
 
     /// An image by its position in the data set.
     pub fn image(&self, index: u64) -> Result<&ImageRow> {
         let found = usize::try_from(index).ok().and_then(|index| self.images.get(index));
-        found.ok_or_else(|| ExploreError::NoImage { image: format!("#{index}"), run: self.name() })
+        let absent = || ExploreError::NoImage { image: format!("#{index}"), run: self.name(), similar: None };
+        found.ok_or_else(absent)
     }
 
     /// An image by its id.
@@ -274,7 +300,19 @@ impl ExploreRun {
     }
 
     fn no_image(&self, id: &str) -> ExploreError {
-        ExploreError::NoImage { image: id.to_owned(), run: self.name() }
+        ExploreError::NoImage { image: id.to_owned(), run: self.name(), similar: self.similar_image(id) }
+    }
+
+    /// The first image that was extracted whose id is like this one: in other case, or the same file in a folder.
+    fn similar_image(&self, id: &str) -> Option<String> {
+        let wanted = id.to_lowercase();
+        let file = wanted.rsplit(['/', '\\']).next().filter(|file| !file.is_empty())?;
+        let like = |row: &&ImageRow| {
+            let own = row.image_id.to_lowercase();
+            let own = own.rsplit('/').next().unwrap_or_default();
+            row.status == ImageStatus::Ok && (own == file || own.rsplit_once('.').is_some_and(|(stem, _)| stem == file))
+        };
+        self.images.iter().find(like).map(|row| row.image_id.clone()).filter(|found| found != id)
     }
 }
 

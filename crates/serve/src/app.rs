@@ -1,4 +1,10 @@
-use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    num::NonZeroUsize,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -14,6 +20,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::{
     files::{image, seen, upload, uploaded},
     handlers::{analysis, head, nothing, overview},
+    origin::Hosts,
     pages,
     token::{allowed, refusal},
     uploads::Uploads,
@@ -39,6 +46,11 @@ pub struct ExplorerSettings {
     /// Token that every request must carry, if any: `Authorization: Bearer`, or `Basic` with any name and the token as the
     /// password, which is what a browser asks for.
     pub token: Option<String>,
+    /// Address that it listens on: a request may name it, or a loopback address, as its host; any address if it is unspecified.
+    pub listen: IpAddr,
+    /// Names that a request may name as its host beside `localhost`. A page of a name that is not here cannot read a run
+    /// although it resolves to this machine (DNS rebinding).
+    pub host_names: Vec<String>,
 }
 
 impl Default for ExplorerSettings {
@@ -51,6 +63,8 @@ impl Default for ExplorerSettings {
             upload_pixels: 40_000_000,
             kept_bytes: 128 << 20,
             token: None,
+            listen: Ipv4Addr::LOCALHOST.into(),
+            host_names: Vec::new(),
         }
     }
 }
@@ -66,6 +80,7 @@ pub(super) struct Shared {
     pub(super) runs: BTreeMap<String, Arc<dyn RunAccess>>,
     pub(super) uploads: Uploads,
     pub(super) work: Work,
+    hosts: Hosts,
     pub(super) settings: ExplorerSettings,
 }
 
@@ -75,13 +90,22 @@ impl Explorer {
         let work = Work::new(settings.workers.get(), settings.accepted, settings.patience);
         let runs = runs.into_iter().map(|run| (run.run().name(), run)).collect();
         let uploads = Uploads::new(settings.kept_bytes);
-        Self { shared: Arc::new(Shared { runs, uploads, work, settings }) }
+        let hosts = Hosts::new(settings.listen, &settings.host_names);
+        Self { shared: Arc::new(Shared { runs, uploads, work, hosts, settings }) }
     }
 
     /// The application; to be served on a listener.
     pub fn router(&self) -> Router {
         let shared = Arc::clone(&self.shared);
-        let router = Router::new()
+        let router = self.pages().layer(middleware::from_fn_with_state(shared, guard));
+        HEADERS.into_iter().fold(router, |router, (name, value)| {
+            router.layer(SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value)))
+        })
+    }
+
+    /// The pages without a guard, for whoever holds the explorer itself.
+    pub(super) fn pages(&self) -> Router {
+        Router::new()
             .route("/", get(overview))
             .route("/{page}", get(overview))
             .route("/r/{dataset}/{model}/{page}", get(analysis))
@@ -93,11 +117,7 @@ impl Explorer {
             .route("/assets/{page}", get(pages::asset))
             .fallback(nothing)
             .layer(DefaultBodyLimit::max(self.shared.settings.upload_bytes))
-            .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard));
-        let router = HEADERS.into_iter().fold(router, |router, (name, value)| {
-            router.layer(SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value)))
-        });
-        router.with_state(shared)
+            .with_state(Arc::clone(&self.shared))
     }
 }
 
@@ -114,12 +134,15 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// Lets a request through that carries the token, where one is set.
+/// Lets a request through that names a host of the explorer, and carries the token where one is set.
 async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    if allowed(request.headers(), shared.settings.token.as_deref()) {
+    let (uri, headers) = (request.uri(), request.headers());
+    if let Err(refused) = shared.hosts.check(request.method(), uri, headers) {
+        refused.response(uri.path())
+    } else if allowed(headers, shared.settings.token.as_deref()) {
         next.run(request).await
     } else {
-        refusal(request.uri().path())
+        refusal(uri.path())
     }
 }
 

@@ -97,7 +97,8 @@ impl From<ExploreError> for WebError {
             | ExploreError::MixedParts { .. } => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self::new(status, with_causes(&error))
+        let meant = error.suggestion().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+        Self::new(status, with_causes(&error) + &meant)
     }
 }
 

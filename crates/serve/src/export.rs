@@ -45,7 +45,7 @@ impl Explorer {
     /// taken off. Pages are named by number, in the order given; `index.html`
     /// lists them by what they were asked.
     pub async fn export(&self, pages: &[String]) -> Result<Exported, ExportError> {
-        let router = self.router();
+        let router = self.pages();
         let names: BTreeMap<&str, String> =
             pages.iter().enumerate().map(|(number, page)| (page.as_str(), format!("page-{number:03}.html"))).collect();
         let mut files = Exported::new();

@@ -4,6 +4,7 @@
 //! - [`Explorer`] is the application over some runs, each behind [`RunAccess`](headspan_query::RunAccess); [`Explorer::router`] is
 //!   served on a listener, [`Explorer::export`] writes pages that need no server.
 //! - A page is built in `pages/` from what a handler asked of `query`. Questions are read in `ask`, and bounded there.
+//! - `origin` and `token` say which requests are answered at all.
 //! - Errors become pages or JSON in `error`, each logged once.
 //!
 //! Only this crate knows HTTP and HTML. It uses `query`, and `artifacts` for Parquet answers. The command line starts it; the
@@ -15,6 +16,7 @@ mod error;
 mod export;
 mod files;
 mod handlers;
+mod origin;
 mod page_request;
 mod pages;
 mod token;

@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 use clap::{Args, Subcommand};
 use headspan_query::Shading;
 
-use super::PipelineArgs;
+use super::{PipelineArgs, PlaceArgs, SourceArgs, output_file};
 
 const NEIGHBOURS_HELP: &str = "\
 Examples:
@@ -22,7 +22,7 @@ Examples:
 #[derive(Debug, Subcommand)]
 pub(crate) enum Question {
     /// Nearest images of an image or a text, under one head, the heads of a property, a layer or all heads
-    #[command(after_help = NEIGHBOURS_HELP)]
+    #[command(after_help = NEIGHBOURS_HELP, alias = "neighbors")]
     Neighbours(NeighboursArgs),
     /// Where a text is in an image: token scores on the patch grid; with several texts, where each scores highest
     #[command(after_help = SEGMENT_HELP)]
@@ -36,10 +36,18 @@ pub(crate) enum Question {
 /// Whom to ask.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RunArgs {
-    /// Model of the run
-    pub(crate) model: String,
+    /// Model of the run; may be left out if the data set has one run
+    pub(crate) model: Option<String>,
     #[command(flatten)]
-    pub(crate) pipeline: PipelineArgs,
+    place: PlaceArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+impl RunArgs {
+    pub(crate) fn pipeline(&self) -> PipelineArgs {
+        self.source.at(&self.place)
+    }
 }
 
 /// Where the answer goes; a table without these.
@@ -49,7 +57,7 @@ pub(crate) struct OutputArgs {
     #[arg(long, help_heading = "Answer")]
     pub(crate) json: bool,
     /// Also write the numbers to this Parquet file
-    #[arg(long, value_name = "FILE", help_heading = "Answer")]
+    #[arg(long, value_name = "FILE", value_parser = output_file, help_heading = "Answer")]
     pub(crate) parquet: Option<PathBuf>,
     /// Also write a picture (PNG): a contact sheet or a heat map
     #[arg(long, value_name = "FILE.png", value_parser = png_file, help_heading = "Answer")]
@@ -59,7 +67,7 @@ pub(crate) struct OutputArgs {
 /// Of which image.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ImageArgs {
-    /// An image of the run: its id, or #INDEX
+    /// An image of the run: its id, or its number, such as 12 or #12
     #[arg(long, value_name = "ID", conflicts_with = "file", help_heading = "Question")]
     pub(crate) image: Option<String>,
     /// An image file
@@ -72,9 +80,9 @@ pub(crate) struct ImageArgs {
 pub(crate) struct NeighboursArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
-    /// L3.H5 (a head), L3 (a layer), a property, or all; contributions of several heads are averaged
-    #[arg(long, value_name = "HEADS", help_heading = "Question")]
-    pub(crate) heads: String,
+    /// L3.H5 (a head), L3 (a layer), a property, all, or a list such as L3.H5,L3.H6; contributions are averaged
+    #[arg(long, value_name = "HEADS", required = true, help_heading = "Question")]
+    pub(crate) heads: Vec<String>,
     #[command(flatten)]
     pub(crate) of: ImageArgs,
     /// A text
@@ -106,9 +114,9 @@ pub(crate) struct SegmentArgs {
     pub(crate) text: Vec<String>,
     #[command(flatten)]
     pub(crate) of: ImageArgs,
-    /// L3.H5 (a head), L3 (a layer), a property, or all; contributions of several heads are added
+    /// L3.H5 (a head), L3 (a layer), a property, all, or a list such as L3.H5,L3.H6; contributions are added
     #[arg(long, value_name = "HEADS", default_value = "all", help_heading = "Question")]
-    pub(crate) heads: String,
+    pub(crate) heads: Vec<String>,
     /// Draw one colour per patch, instead of a smooth map
     #[arg(long, help_heading = "Answer")]
     pub(crate) patches: bool,
@@ -137,8 +145,11 @@ pub(crate) struct ExtremesArgs {
     #[arg(long, value_name = "TEXT", help_heading = "Question")]
     pub(crate) text: Option<String>,
     /// Order images by the component of this TEXTSPAN pick (from 0) orthogonal to the picks before it
-    #[arg(long, value_name = "RANK", conflicts_with = "text", help_heading = "Question")]
+    #[arg(long, value_name = "PICK", conflicts_with = "text", help_heading = "Question")]
     pub(crate) pick: Option<usize>,
+    /// Not a flag of this command; a person who gives it means `--pick`
+    #[arg(long, hide = true)]
+    pub(crate) rank: Option<String>,
     /// Number of images at each end
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Question")]
     pub(crate) count: u16,
@@ -153,18 +164,18 @@ pub(crate) struct WhyArgs {
     pub(crate) run: RunArgs,
     #[command(flatten)]
     pub(crate) of: ImageArgs,
-    /// The neighbour, an image of the run: its id, or #INDEX
+    /// The neighbour, an image of the run: its id, or its number, such as 12 or #12
     #[arg(long, value_name = "ID", help_heading = "Question")]
     pub(crate) neighbour: String,
-    /// Heads under which it is a neighbour
-    #[arg(long, value_name = "HEADS", help_heading = "Question")]
-    pub(crate) heads: String,
+    /// Heads under which it is a neighbour, as for `query neighbours`
+    #[arg(long, value_name = "HEADS", required = true, help_heading = "Question")]
+    pub(crate) heads: Vec<String>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
 
 fn png_file(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
+    let path = output_file(text)?;
     let is_png = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
     if is_png { Ok(path) } else { Err("pictures are PNG: end the name in .png".to_owned()) }
 }

@@ -8,7 +8,7 @@ use crate::{
 /// Prints the settings after all layers, as TOML that could be a configuration file, under the names of what was read.
 pub(crate) fn config(arguments: &PipelineArgs) -> Result<()> {
     let common = settings(arguments, None)?;
-    let registry = registry(&arguments.configs)?;
+    let registry = registry(&arguments.place.configs)?;
     // A checkpoint's folder names the model, whose own file is a layer, too.
     let model = match choices(&[], &common, &registry) {
         Ok(found) if found.len() == 1 => Some(found[0].id.clone()),

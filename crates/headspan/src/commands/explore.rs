@@ -11,10 +11,12 @@ use headspan_pipeline::{
 };
 
 use crate::{
-    cli::ExploreArgs,
+    cli::{ExploreArgs, PipelineArgs},
     commands::{
-        UsageError, print, registry,
-        run::{demo, existing_run, is_demo},
+        UsageError, existing_run,
+        place::{check_runs, extracted, instead, is_default},
+        placed, print, registry,
+        run::{demo, is_demo},
         settings,
     },
     hints::{Hinted, report},
@@ -22,33 +24,50 @@ use crate::{
 
 /// Serves the explorer until it is interrupted.
 pub(crate) fn explore(arguments: &ExploreArgs, quiet: bool) -> Result<()> {
-    let own = settings(&arguments.pipeline, None)?;
-    let own = with_runs(arguments, own, quiet)?;
-    let sessions = sessions(arguments, &own)?;
-    let defaults = ExplorerSettings::default();
-    let server = ExplorerSettings {
-        workers: arguments.workers.unwrap_or(defaults.workers),
-        token: arguments.token.clone(),
-        ..defaults
-    };
-    if !arguments.listen.ip().is_loopback() && server.token.is_none() {
-        tracing::warn!("{} can be reached from other machines and asks for no token (--token)", arguments.listen);
-    }
+    // Taken first: a port that is in use is told before the demo runs.
+    let listener = arguments.save.is_none().then(|| listen(arguments)).transpose()?;
+    let (pipeline, own) = with_runs(arguments, quiet)?;
+    let sessions = sessions(arguments, &pipeline, &own)?;
     let shown = sessions.len();
-    let explorer = Explorer::new(sessions, server);
+    let explorer = Explorer::new(sessions, server(arguments));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     if let Some(folder) = &arguments.save {
         return runtime.block_on(save(&explorer, &arguments.page, folder));
     }
+    let Some(listener) = listener else { return Ok(()) };
     let router = explorer.router();
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind(arguments.listen).await;
-        let taken = || Hinted::new(format!("cannot listen on {}", arguments.listen), "choose --listen ADDRESS:PORT");
-        let listener = listener.with_context(taken)?;
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
         tracing::info!("{shown} runs; Ctrl-C ends");
         print(&format!("http://{}/", listener.local_addr()?))?;
         axum::serve(listener, router).with_graceful_shutdown(interrupted()).await.context("the server stopped")
     })
+}
+
+fn listen(arguments: &ExploreArgs) -> Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind(arguments.listen);
+    let taken = || Hinted::new(format!("cannot listen on {}", arguments.listen), "choose --listen ADDRESS:PORT");
+    listener.with_context(taken)
+}
+
+/// How the explorer serves, with warnings of what others can do.
+fn server(arguments: &ExploreArgs) -> ExplorerSettings {
+    let (defaults, listen) = (ExplorerSettings::default(), arguments.listen.ip());
+    let is_open = arguments.save.is_none() && !listen.is_loopback();
+    if is_open && arguments.token.is_none() {
+        tracing::warn!("{} can be reached from other machines and asks for no token (--token)", arguments.listen);
+    }
+    if is_open && arguments.host_name.is_empty() {
+        tracing::info!("browsers reach it by IP address; to reach it by a name, give the name as --host-name");
+    }
+    ExplorerSettings {
+        workers: arguments.workers.unwrap_or(defaults.workers),
+        token: arguments.token.clone(),
+        listen,
+        host_names: arguments.host_name.clone(),
+        ..defaults
+    }
 }
 
 /// Writes pages and what they show; prints where they begin.
@@ -61,32 +80,39 @@ async fn save(explorer: &Explorer, pages: &[String], folder: &Path) -> Result<()
     print(&folder.join("index.html").display().to_string())
 }
 
-/// The settings, pointed at the demo's runs where nothing was said and nothing else is there.
-fn with_runs(arguments: &ExploreArgs, own: Settings, quiet: bool) -> Result<Settings> {
-    let said = !arguments.models.is_empty() || arguments.pipeline.dataset.is_some();
-    if said || !is_demo(&[], &own) || !RunDirectory::list(&own.runs, Some(&own.dataset))?.is_empty() {
-        return Ok(own);
+/// The flags and settings, pointed at the only data set that has runs, or at the demo's where nothing was said and nothing else is
+/// there.
+fn with_runs(arguments: &ExploreArgs, quiet: bool) -> Result<(PipelineArgs, Settings)> {
+    let mut pipeline = arguments.pipeline();
+    let own = settings(&pipeline, None)?;
+    let model = arguments.models.first().map(String::as_str);
+    let others = RunDirectory::list(&own.runs, None)?.iter().any(|run| run.id().dataset() != DATASET);
+    let is_demos = arguments.models.is_empty() && is_default(&pipeline, &own) && is_demo(&[], &own) && !others;
+    if !is_demos {
+        let pipeline = placed(&pipeline, model)?;
+        let own = settings(&pipeline, None)?;
+        return Ok((pipeline, own));
     }
+    check_runs(&own)?;
     if RunDirectory::list(&own.runs, Some(DATASET))?.len() < MODELS.len() {
-        demo(&arguments.pipeline, quiet)?;
+        demo(&pipeline, quiet)?;
     }
-    let mut pipeline = arguments.pipeline.clone();
-    pipeline.dataset = Some(DATASET.to_owned());
-    settings(&pipeline, None)
+    pipeline.place.dataset = Some(DATASET.to_owned());
+    let own = settings(&pipeline, None)?;
+    Ok((pipeline, own))
 }
 
-fn sessions(arguments: &ExploreArgs, own: &Settings) -> Result<Vec<Arc<dyn RunAccess>>> {
+fn sessions(arguments: &ExploreArgs, pipeline: &PipelineArgs, own: &Settings) -> Result<Vec<Arc<dyn RunAccess>>> {
     let models = &arguments.models;
-    let registry = Arc::new(registry(&arguments.pipeline.configs)?);
+    let registry = Arc::new(registry(&pipeline.place.configs)?);
     let runs = if models.is_empty() {
-        RunDirectory::list(&own.runs, Some(&own.dataset))?
+        extracted(RunDirectory::list(&own.runs, Some(&own.dataset))?)?
     } else {
-        models.iter().map(|model| existing_run(own, model)).collect::<Result<Vec<_>>>()?
+        models.iter().map(|model| existing_run(own, Some(model))).collect::<Result<Vec<_>>>()?
     };
     if runs.is_empty() {
-        let message =
-            format!("no run of `{}` in `{}`: name another --dataset, or run one", own.dataset, own.runs.display());
-        return Err(UsageError(message).into());
+        let message = format!("no run of `{}` in `{}`", own.dataset, own.runs.display());
+        return Err(UsageError::hinted(message, instead(own, &own.dataset, "")?));
     }
     let mut sessions: Vec<Arc<dyn RunAccess>> = Vec::new();
     let store = column_store();

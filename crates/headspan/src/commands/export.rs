@@ -7,34 +7,52 @@ use headspan_artifacts::{
     AtomicFile, HeadId, ImageRow, PartReader, ReadoutRow, RunDirectory, Table as RunTable, head_column, read_rows,
 };
 use headspan_headspace::Readout;
+use headspan_query::meant_head;
 use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
 use rayon::prelude::*;
 
 use crate::{
     cli::{ExportArgs, ExportFormat},
-    commands::{UsageError, run::existing_run, settings},
+    commands::{UsageError, existing_run, placed, settings},
 };
 
 /// Writes the dense contributions of chosen heads to `r/|r|`, part by part.
 pub(crate) fn export(arguments: &ExportArgs) -> Result<()> {
-    if arguments.layer.len() != arguments.head.len() {
-        return Err(UsageError("give as many --layer as --head".to_owned()).into());
-    }
-    let heads: Vec<HeadId> = arguments
-        .layer
-        .iter()
-        .zip(&arguments.head)
-        .map(|(layer, head)| HeadId { layer: *layer, head: *head })
-        .collect();
-    let own = settings(&arguments.pipeline, None)?;
-    let run = existing_run(&own, &arguments.model)?;
+    let heads = heads(arguments)?;
+    let format = format(arguments)?;
+    let model = arguments.model.as_deref();
+    let own = settings(&placed(&arguments.pipeline(), model)?, None)?;
+    let run = existing_run(&own, model)?;
     let readouts = readouts(&run, &heads)?;
     let images: Vec<ImageRow> = read_rows(&run.table(RunTable::Images))?;
     let parts = run.parts_of(&images)?;
-    match format(arguments)? {
+    match format {
         ExportFormat::Parquet => to_parquet(&parts, &images, &readouts, &arguments.out),
         ExportFormat::Npy => to_npy(&parts, &readouts, &arguments.out),
     }
+}
+
+/// The heads in the order in which they were named.
+fn heads(arguments: &ExportArgs) -> Result<Vec<HeadId>> {
+    if arguments.layer.len() != arguments.head.len() {
+        return Err(UsageError("give as many --layer as --head".to_owned()).into());
+    }
+    let pairs = arguments.layer.iter().zip(&arguments.head);
+    let mut heads: Vec<HeadId> = pairs.map(|(layer, head)| HeadId { layer: *layer, head: *head }).collect();
+    let listed = arguments.heads.join(",");
+    for name in listed.split([',', ' ']).filter(|name| !name.is_empty()) {
+        heads.push(name.to_ascii_uppercase().parse().map_err(|_no_head| {
+            let message = format!("`{name}` is not a head such as L3.H5");
+            match meant_head(name) {
+                Some(head) => UsageError::hinted(message, format!("did you mean `{head}`?")),
+                None => UsageError(message).into(),
+            }
+        })?);
+    }
+    if heads.is_empty() {
+        return Err(UsageError("--heads names no head".to_owned()).into());
+    }
+    Ok(heads)
 }
 
 fn format(arguments: &ExportArgs) -> Result<ExportFormat> {

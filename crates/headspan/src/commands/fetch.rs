@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use headspan_pipeline::{fetch_descriptions, fetch_model, fetch_tokenizer};
+use headspan_pipeline::{demo::BuiltInModel, fetch_descriptions, fetch_model, fetch_tokenizer};
 
 use crate::{
     commands::{UsageError, print, registry},
@@ -18,6 +18,10 @@ pub(crate) fn fetch(names: &[String], configs: &Path, quiet: bool) -> Result<()>
         }
         if name == "tokenizer" {
             print(&fetch_tokenizer(&progress)?.display().to_string())?;
+            continue;
+        }
+        if BuiltInModel::find(name).is_some() {
+            tracing::info!("`{name}` is in the program; there is nothing to fetch");
             continue;
         }
         for model in registry.resolve(name).map_err(UsageError::of)? {

@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+mod choices;
 mod compare;
 mod config;
 mod curve;
@@ -10,6 +11,7 @@ mod explore;
 mod export;
 mod fetch;
 mod models;
+mod place;
 mod plan;
 mod query;
 mod run;
@@ -25,14 +27,15 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use headspan_artifacts::RunId;
-
-use headspan_pipeline::{ModelChoice, ModelSource, Registry, Settings, SettingsFiles, Wanted, demo::BuiltInModel};
+use headspan_pipeline::{Registry, Settings, SettingsFiles, Wanted, meant_variable};
 
 use crate::{
     cli::{Cli, Command, DEFAULT_CONFIGS, PipelineArgs},
     hints::Hinted,
 };
+
+pub(crate) use choices::choices;
+pub(crate) use place::{existing_run, placed};
 
 /// Wrong usage that only shows once files are read: exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -45,25 +48,34 @@ impl UsageError {
         let usage = Self(error.to_string());
         anyhow::Error::from(error).context(usage)
     }
+
+    /// Wrong usage with what to do about it.
+    pub(crate) fn hinted(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
+        let message = message.into();
+        anyhow::Error::from(Self(message.clone())).context(Hinted::new(message, hint))
+    }
 }
 
 /// Runs a command.
 pub(crate) fn run(cli: Cli) -> Result<()> {
     let quiet = cli.quiet;
+    warn_of_variables();
     match cli.command {
         Command::RunAll { models, pipeline } => run::run(&models, &pipeline, Wanted::All, quiet),
-        Command::Extract { models, pipeline, shard, merge } => {
-            let wanted = if merge { Wanted::Merge } else { Wanted::Extract(shard) };
-            run::run(&models, &pipeline, wanted, quiet)
+        Command::Extract(arguments) => {
+            let wanted = if arguments.merge { Wanted::Merge } else { Wanted::Extract(arguments.shard) };
+            run::run(&arguments.models, &arguments.pipeline(), wanted, quiet)
         }
-        Command::Textspan { models, pipeline } => run::stage(&models, &pipeline, "textspan", quiet),
-        Command::Label { models, pipeline, dry_run: true } => run::dry_run(&models, &pipeline),
-        Command::Label { models, pipeline, .. } => run::stage(&models, &pipeline, "label", quiet),
-        Command::Metrics { pipeline, labels: Some(file), .. } => run::score_file(&file, &pipeline),
-        Command::Metrics { models, pipeline, .. } => run::stage(&models, &pipeline, "metrics", quiet),
-        Command::Status { pipeline, json } => status::status(&pipeline, json),
+        Command::Textspan(arguments) => run::stage(&arguments.stage.models, &arguments.pipeline(), "textspan", quiet),
+        Command::Label(arguments) if arguments.dry_run => run::dry_run(&arguments.stage.models, &arguments.pipeline()),
+        Command::Label(arguments) => run::stage(&arguments.stage.models, &arguments.pipeline(), "label", quiet),
+        Command::Metrics(arguments) => match &arguments.labels {
+            Some(file) => run::score_file(file, &arguments.stage.models, &arguments.pipeline()),
+            None => run::stage(&arguments.stage.models, &arguments.pipeline(), "metrics", quiet),
+        },
+        Command::Status(arguments) => status::status(&arguments.pipeline(), arguments.json),
         Command::Plan { models, pipeline } => plan::plan(&models, &pipeline, quiet),
-        Command::Compare { pipeline, html } => compare::compare(&pipeline, html.as_deref()),
+        Command::Compare { place, html, json } => compare::compare(&place.alone(), html.as_deref(), json),
         Command::Fetch { names, configs } => fetch::fetch(&names, &configs, quiet),
         Command::Models { configs, json } => models::models(&configs, json),
         Command::Explore(arguments) => explore::explore(&arguments, quiet),
@@ -80,15 +92,16 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
 
 /// The layers of settings for one model, or for none.
 pub(crate) fn settings_files(arguments: &PipelineArgs, model: Option<&str>) -> Result<SettingsFiles> {
-    let configs = &arguments.configs;
+    let configs = &arguments.place.configs;
     if configs != Path::new(DEFAULT_CONFIGS) && !configs.is_dir() {
-        return Err(UsageError(format!("--configs `{}`: there is no such folder", configs.display())).into());
+        let is = if configs.exists() { "is a file, expected a folder" } else { "does not exist" };
+        return Err(UsageError(format!("--configs `{}` {is}", configs.display())).into());
     }
     let mut files = SettingsFiles::new(configs)?;
     if let Some(model) = model {
         files = files.of_model(configs, model)?;
     }
-    for path in &arguments.config {
+    for path in &arguments.place.config {
         files = files.file(path)?;
     }
     Ok(files.environment(environment()?)?.overrides(&arguments.overrides())?)
@@ -104,6 +117,15 @@ pub(crate) fn registry(configs: &Path) -> Result<Registry> {
     Ok(Registry::read(configs)?)
 }
 
+/// Warns of environment variables that look like settings and are none.
+fn warn_of_variables() {
+    for (name, _) in std::env::vars_os() {
+        if let Some((name, meant)) = name.to_str().and_then(|name| Some((name, meant_variable(name)?))) {
+            tracing::warn!("ignored the environment variable `{name}`; did you mean `{meant}`?");
+        }
+    }
+}
+
 /// The environment variables that are settings; others may be anything.
 fn environment() -> Result<::config::Map<String, String>> {
     let mut found = ::config::Map::new();
@@ -113,50 +135,6 @@ fn environment() -> Result<::config::Map<String, String>> {
         found.insert(name.to_owned(), value.with_context(|| format!("environment variable `{name}` is not UTF-8"))?);
     }
     Ok(found)
-}
-
-/// The models that a command is about: those named, else those of the configuration, else the checkpoint's folder.
-pub(crate) fn choices(names: &[String], settings: &Settings, registry: &Registry) -> Result<Vec<ModelChoice>> {
-    let names = if names.is_empty() { &settings.models } else { names };
-    if let Some(folder) = &settings.checkpoint {
-        let id = match names {
-            [] => folder_name(folder)?,
-            [id] => id.clone(),
-            _ => {
-                return Err(UsageError("--checkpoint is one model; name at most one with it".to_owned()).into());
-            }
-        };
-        return Ok(vec![ModelChoice { id, source: ModelSource::Folder(folder.clone()) }]);
-    }
-    if names.is_empty() {
-        let message = "no model: name one (`headspan models` lists them), or give --checkpoint DIR";
-        return Err(UsageError(message.to_owned()).into());
-    }
-    let mut choices = Vec::new();
-    for name in names {
-        if let Some(model) = BuiltInModel::find(name) {
-            choices.push(ModelChoice { id: name.clone(), source: ModelSource::Folder(model.unpack(&settings.runs)?) });
-            continue;
-        }
-        for model in registry.resolve(name).map_err(UsageError::of)? {
-            choices.push(ModelChoice { id: model.id.clone(), source: ModelSource::Hub(Box::new(model)) });
-        }
-    }
-    Ok(choices)
-}
-
-fn folder_name(folder: &Path) -> Result<String> {
-    let whole = fs_err::canonicalize(folder).context("the checkpoint folder of --checkpoint is not there")?;
-    // Of a file of weights, the name without its ending.
-    let name = if whole.is_file() { whole.file_stem() } else { whole.file_name() };
-    let name = name.and_then(|name| name.to_str());
-    let usable = name.filter(|name| RunId::new("any", name).is_ok()).map(str::to_owned);
-    let unusable = || {
-        let folder = folder.display();
-        let message = format!("the name of `{folder}` cannot be a model's id");
-        Hinted::new(message, format!("give one: `headspan run-all NAME --checkpoint \"{folder}\"`"))
-    };
-    Ok(usable.ok_or_else(unusable)?)
 }
 
 /// Writes data to stdout; a closed pipe (`| head`) is not an error.

@@ -24,7 +24,7 @@ pub(crate) fn plan(names: &[String], arguments: &PipelineArgs, quiet: bool) -> R
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(["model", "stage", "would", "rows", "estimated bytes"]);
-    for choice in choices(names, &common, &registry(&arguments.configs)?)? {
+    for choice in choices(names, &common, &registry(&arguments.place.configs)?)? {
         let own = settings(arguments, Some(&choice.id))?;
         let planned = Pipeline::new(&own, &Terminal { quiet }).plan(&choice)?;
         for (status, estimate) in planned.statuses.iter().zip(&planned.estimates) {

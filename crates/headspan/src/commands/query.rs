@@ -7,13 +7,14 @@ use headspan_artifacts::{HeadId, parquet_bytes, write_atomic};
 use headspan_images::RgbImage8;
 use headspan_query::{
     Columns, ExtremesRequest, HeadSelection, ImageTrace, Neighbour, Neighbours, NeighboursRequest, Query, Scale,
-    Shading, Similarity, TokenScores, contact_sheet, contrast, heat_map, image_columns, map_columns, png, segment,
+    Shading, Similarity, TokenScores, contact_sheet, contrast, heat_map, image_columns, map_columns, meant_head, png,
+    segment,
 };
 use serde::Serialize;
 
 use crate::{
     cli::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, RunArgs, SegmentArgs, WhyArgs},
-    commands::{UsageError, print, print_json, registry, run::existing_run, settings},
+    commands::{UsageError, existing_run, placed, print, print_json, registry, settings},
 };
 use headspan_pipeline::{Session, column_store};
 
@@ -53,24 +54,30 @@ pub(crate) fn query(question: &Question) -> Result<()> {
 }
 
 fn open(run: &RunArgs) -> Result<Session> {
-    let own = settings(&run.pipeline, None)?;
-    let directory = existing_run(&own, &run.model)?;
-    let registry = Arc::new(registry(&run.pipeline.configs)?);
+    let model = run.model.as_deref();
+    let pipeline = placed(&run.pipeline(), model)?;
+    let own = settings(&pipeline, None)?;
+    let directory = existing_run(&own, model)?;
+    let registry = Arc::new(registry(&pipeline.place.configs)?);
     Ok(Session::open(directory, own, registry, &column_store())?)
 }
 
-fn selection(text: &str) -> Result<HeadSelection> {
-    text.parse().map_err(UsageError::of)
+/// Heads as they were listed, with commas or by repeating the flag.
+fn selection(texts: &[String]) -> Result<HeadSelection> {
+    texts.join(",").parse().map_err(UsageError::of)
 }
 
-/// Where an image stands: by id, or `#index`.
+/// Where an image stands: by id, by `#index`, or by a number that is not an id.
 fn index_of(bench: &Session, image: &str) -> Result<u64> {
-    let by_number = image.strip_prefix('#').and_then(|number| number.parse::<u64>().ok());
-    let row = match by_number {
-        Some(index) => bench.run().image(index)?,
-        None => bench.run().image_by_id(image)?,
-    };
-    Ok(row.image_index)
+    let image = image.trim();
+    if let Some(index) = image.strip_prefix('#').and_then(|number| number.parse::<u64>().ok()) {
+        return Ok(bench.run().image(index)?.image_index);
+    }
+    match (bench.run().image_by_id(image), image.parse::<u64>()) {
+        (Ok(row), _) => Ok(row.image_index),
+        (Err(_no_id), Ok(index)) => Ok(bench.run().image(index)?.image_index),
+        (Err(error), Err(_no_number)) => Err(error.into()),
+    }
 }
 
 /// The subject as pixels: of the run, or of a file.
@@ -93,11 +100,21 @@ fn embedding(bench: &Session, text: &str) -> Result<Vec<f32>> {
     Ok(embedding)
 }
 
+/// Refuses a question about nothing, or about two things.
+fn one_subject(arguments: &NeighboursArgs) -> Result<()> {
+    let subjects = [arguments.of.image.is_some(), arguments.of.file.is_some(), arguments.text.is_some()];
+    if subjects.into_iter().filter(|given| *given).count() == 1 {
+        return Ok(());
+    }
+    Err(UsageError("ask with one of --image ID, --file PATH and --text TEXT".to_owned()).into())
+}
+
 fn neighbours(arguments: &NeighboursArgs) -> Result<()> {
-    let subject = &arguments.run;
-    let bench = open(subject)?;
+    let heads = selection(&arguments.heads)?;
+    one_subject(arguments)?;
+    let bench = open(&arguments.run)?;
     let request = NeighboursRequest {
-        heads: selection(&arguments.heads)?,
+        heads,
         count: arguments.count.get(),
         similarity: if arguments.cosine { Similarity::Cosine } else { Similarity::Dot },
         classes: arguments.class.iter().cloned().collect::<BTreeSet<_>>(),
@@ -106,11 +123,16 @@ fn neighbours(arguments: &NeighboursArgs) -> Result<()> {
     let found = match (&arguments.of.image, &arguments.of.file, &arguments.text) {
         (Some(image), None, None) => bench.run().neighbours(Query::Image(index_of(&bench, image)?), &request)?,
         (None, Some(file), None) => {
+            bench.run().resolve(&request.heads)?;
             let trace = bench.trace(&bench.file(file)?)?;
             bench.run().neighbours(Query::Trace(&trace), &request)?
         }
-        (None, None, Some(text)) => bench.run().neighbours(Query::Text(&embedding(&bench, text)?), &request)?,
-        _ => return Err(UsageError("ask with one of --image ID, --file PATH and --text TEXT".to_owned()).into()),
+        (_, _, text) => {
+            // Heads are looked for before the model is loaded.
+            bench.run().resolve(&request.heads)?;
+            let embedding = embedding(&bench, text.as_deref().unwrap_or_default())?;
+            bench.run().neighbours(Query::Text(&embedding), &request)?
+        }
     };
     show_images(&bench, &found, &arguments.output)
 }
@@ -160,10 +182,10 @@ fn image_table(images: &[Neighbour]) -> Table {
 }
 
 fn segmentation(arguments: &SegmentArgs) -> Result<()> {
-    let bench = open(&arguments.run)?;
-    let image = pixels(&bench, &arguments.of)?;
     let heads = selection(&arguments.heads)?;
+    let bench = open(&arguments.run)?;
     bench.run().resolve(&heads)?;
+    let image = pixels(&bench, &arguments.of)?;
     let trace = bench.trace(&image)?;
     let embeddings = arguments.text.iter().map(|text| embedding(&bench, text)).collect::<Result<Vec<_>>>()?;
     let texts: Vec<&[f32]> = embeddings.iter().map(Vec::as_slice).collect();
@@ -231,14 +253,18 @@ fn numbered(path: &Path, index: usize, count: usize) -> std::path::PathBuf {
 }
 
 fn extremes(arguments: &ExtremesArgs) -> Result<()> {
-    if arguments.run.pipeline.rank.is_some() {
+    if arguments.rank.is_some() {
         let message = "--rank is a setting of TEXTSPAN; the rank of one of the head's texts is --pick";
         return Err(UsageError(message.to_owned()).into());
     }
-    let bench = open(&arguments.run)?;
-    let HeadSelection::Head(head) = selection(&arguments.head)? else {
-        return Err(UsageError(format!("`{}` is not one head such as L3.H5", arguments.head)).into());
+    let HeadSelection::Head(head) = selection(std::slice::from_ref(&arguments.head))? else {
+        let message = format!("`{}` is not one head such as L3.H5", arguments.head);
+        return Err(match meant_head(&arguments.head) {
+            Some(head) => UsageError::hinted(message, format!("did you mean `{head}`?")),
+            None => UsageError(message).into(),
+        });
     };
+    let bench = open(&arguments.run)?;
     let embedded = arguments.text.as_ref().map(|text| embedding(&bench, text)).transpose()?;
     let request = match (embedded.as_deref(), arguments.pick) {
         (Some(embedding), _) => ExtremesRequest::Text(embedding),
@@ -272,9 +298,10 @@ fn extremes(arguments: &ExtremesArgs) -> Result<()> {
 }
 
 fn why(arguments: &WhyArgs) -> Result<()> {
-    let bench = open(&arguments.run)?;
-    let image = pixels(&bench, &arguments.of)?;
     let heads = selection(&arguments.heads)?;
+    let bench = open(&arguments.run)?;
+    bench.run().resolve(&heads)?;
+    let image = pixels(&bench, &arguments.of)?;
     let neighbour = index_of(&bench, &arguments.neighbour)?;
     let direction = bench.run().reason(neighbour, &heads)?;
     let trace: ImageTrace = bench.trace(&image)?;

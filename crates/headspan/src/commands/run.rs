@@ -1,33 +1,45 @@
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_artifacts::{MetricRow, RunDirectory, RunId, Table as RunTable, read_rows};
+use headspan_label::LabelError;
+use headspan_model::ClipError;
 use headspan_scenes::DatasetFiles;
 
 use headspan_pipeline::{
-    ModelChoice, Outcome, Pipeline, RunReport, Settings, StageReport, Wanted, demo, dry_run as prompts,
-    figures::duration, score_imported, warn_of_unfinished,
+    ModelChoice, ModelSource, Outcome, Pipeline, PipelineError, RunReport, ScoredLabels, Settings, StageReport, Wanted,
+    cached_files, check_inputs, demo, dry_run as prompts, figures::duration, score_imported, warn_of_unfinished,
 };
 
 use crate::{
     cli::PipelineArgs,
-    commands::{UsageError, choices, compare::compare, print, registry, settings},
+    commands::{
+        UsageError, choices,
+        compare::compare,
+        place::{check_runs, extracted, instead, placed},
+        print, registry, settings,
+    },
     hints::{Hinted, report},
     progress::Terminal,
 };
 
 /// Runs stages of the models, one model after another. A model that fails does not stop the others; the command fails at
-/// the end.
+/// the end. What concerns all models is told once, before any work.
 pub(crate) fn run(names: &[String], arguments: &PipelineArgs, wanted: Wanted, quiet: bool) -> Result<()> {
     let common = settings(arguments, None)?;
+    check_runs(&common)?;
     if wanted == Wanted::All && is_demo(names, &common) {
         return demo(arguments, quiet);
     }
-    let chosen = choices(names, &common, &registry(&arguments.configs)?)?;
-    let mut reports = Vec::new();
-    let mut failures = Vec::new();
-    for choice in &chosen {
+    let chosen = choices(names, &common, &registry(&arguments.place.configs)?)?;
+    // Images and a file of labels may be named in a model's own settings; each model's are checked again.
+    match check_inputs(&common, wanted) {
+        Ok(()) | Err(PipelineError::NoImages | PipelineError::Label(LabelError::NoImportFile)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let (mut reports, mut failures) = (Vec::new(), not_fetched(&chosen, wanted));
+    for choice in chosen.iter().filter(|choice| !failures.contains(&choice.id)).collect::<Vec<_>>() {
         let own = settings(arguments, Some(&choice.id))?;
         match Pipeline::new(&own, &Terminal { quiet }).run(choice, wanted) {
             Ok(report) => {
@@ -35,6 +47,7 @@ pub(crate) fn run(names: &[String], arguments: &PipelineArgs, wanted: Wanted, qu
                 reports.push(report);
             }
             Err(error) if chosen.len() == 1 => return Err(error.into()),
+            Err(error) if concerns_all(&error) && own.data == common.data => return Err(error.into()),
             Err(error) => {
                 tracing::error!("{}: {}", choice.id, report(&error.into()));
                 failures.push(choice.id.clone());
@@ -51,6 +64,40 @@ pub(crate) fn run(names: &[String], arguments: &PipelineArgs, wanted: Wanted, qu
     }
 }
 
+/// Of several models those whose weights are not here, which is told before the others are run.
+fn not_fetched(chosen: &[ModelChoice], wanted: Wanted) -> Vec<String> {
+    if chosen.len() == 1 || matches!(wanted, Wanted::Only(_)) {
+        return Vec::new();
+    }
+    let mut missing = Vec::new();
+    for choice in chosen {
+        if let ModelSource::Hub(model) = &choice.source
+            && let Err(error) = cached_files(model)
+        {
+            tracing::error!("{}: {}", choice.id, report(&error.into()));
+            missing.push(choice.id.clone());
+        }
+    }
+    missing
+}
+
+/// Whether an error would be every model's: it is of the images, the texts, a setting or the device.
+fn concerns_all(error: &PipelineError) -> bool {
+    matches!(
+        error,
+        PipelineError::Dataset(_)
+            | PipelineError::Pool(_)
+            | PipelineError::Settings(_)
+            | PipelineError::Synonyms(_)
+            | PipelineError::NoImages
+            | PipelineError::NotThere { .. }
+            | PipelineError::WrongKind { .. }
+            | PipelineError::Inaccessible { .. }
+            | PipelineError::Label(LabelError::NoImportFile)
+            | PipelineError::Model(ClipError::NoDevice { .. })
+    )
+}
+
 /// Whether nothing at all was said of models and images.
 pub(crate) fn is_demo(names: &[String], common: &Settings) -> bool {
     let said = [
@@ -65,9 +112,10 @@ pub(crate) fn is_demo(names: &[String], common: &Settings) -> bool {
 /// The whole pipeline over rendered scenes with the models that the program carries, and their comparison.
 pub(crate) fn demo(arguments: &PipelineArgs, quiet: bool) -> Result<()> {
     let (names, own) = demo_of(arguments)?;
-    let scenes = DatasetFiles::below(own.images.as_deref().and_then(Path::parent).unwrap_or(Path::new("."))).scenes;
+    let scenes =
+        DatasetFiles::below(own.images.images.as_deref().and_then(Path::parent).unwrap_or(Path::new("."))).scenes;
     self::run(&names, &own, Wanted::All, quiet)?;
-    compare(&own, None)?;
+    compare(&own, None, false)?;
     let attributes = scenes.display();
     tracing::info!(
         "against the truth: headspan truth {} --attributes {attributes} --dataset {}",
@@ -82,31 +130,55 @@ pub(crate) fn demo_of(arguments: &PipelineArgs) -> Result<(Vec<String>, Pipeline
     let common = settings(arguments, None)?;
     let files = demo::scenes(&common.runs)?;
     let mut own = arguments.clone();
-    own.dataset.get_or_insert_with(|| demo::DATASET.to_owned());
-    own.images = Some(files.images);
-    own.classes = Some(files.classes);
-    own.texts.get_or_insert(files.descriptions);
+    own.place.dataset.get_or_insert_with(|| demo::DATASET.to_owned());
+    own.images.images = Some(files.images);
+    own.images.classes = Some(files.classes);
+    own.data.texts.get_or_insert(files.descriptions);
     Ok((demo::MODELS.iter().map(|model| model.id.to_owned()).collect(), own))
 }
 
 /// Runs one later stage: of the models named, else of every run of the data set.
 pub(crate) fn stage(names: &[String], arguments: &PipelineArgs, stage: &'static str, quiet: bool) -> Result<()> {
-    if !names.is_empty() || arguments.checkpoint.is_some() {
-        let own = settings(arguments, None)?;
+    let arguments = &placed(arguments, names.first().map(String::as_str))?;
+    let common = settings(arguments, None)?;
+    check_runs(&common)?;
+    if !names.is_empty() || arguments.checkpoint.checkpoint.is_some() {
         // A run's folder is enough: a model of one's own has no id among the known ones.
-        if let Some(choices) = existing(names, &own)? {
+        if let Some(choices) = existing(names, &common)? {
             return each(&choices, arguments, stage, quiet);
         }
+        refuse_unknown(names, arguments, &common)?;
         return run(names, arguments, Wanted::Only(stage), quiet);
     }
-    let common = settings(arguments, None)?;
-    let runs = RunDirectory::list(&common.runs, Some(&common.dataset))?;
+    let mut runs = RunDirectory::list(&common.runs, Some(&common.dataset))?;
+    // Scores of a file of labels have neither texts nor activations to label by.
+    if stage != "metrics" {
+        runs = extracted(runs)?;
+    }
     if runs.is_empty() {
         let message = format!("no runs in `{}/{}`", common.runs.display(), common.dataset);
-        return Err(Hinted::new(message, "run `headspan extract` first").into());
+        let meant = instead(&common, &common.dataset, "")?;
+        let hint = if meant.starts_with("did") { meant } else { "run `headspan extract` first".to_owned() };
+        return Err(Hinted::new(message, hint).into());
     }
     let found: Vec<ModelChoice> = runs.iter().map(|run| ModelChoice::by_run(run.id().model())).collect();
     each(&found, arguments, stage, quiet)
+}
+
+/// Refuses a name that is neither a run nor a known model, with the runs that there are.
+fn refuse_unknown(names: &[String], arguments: &PipelineArgs, common: &Settings) -> Result<()> {
+    if common.checkpoint.is_some() {
+        return Ok(());
+    }
+    let registry = registry(&arguments.place.configs)?;
+    let is_known = |name: &str| {
+        let is_run =
+            RunId::new(&common.dataset, name).is_ok_and(|id| RunDirectory::at(&common.runs, &id).path().is_dir());
+        is_run || registry.resolve(name).is_ok() || demo::BuiltInModel::find(name).is_some()
+    };
+    let Some(name) = names.iter().find(|name| !is_known(name)) else { return Ok(()) };
+    let message = format!("no run of `{name}` over `{}` in `{}`", common.dataset, common.runs.display());
+    Err(UsageError::hinted(message, instead(common, &common.dataset, name)?))
 }
 
 fn each(choices: &[ModelChoice], arguments: &PipelineArgs, stage: &'static str, quiet: bool) -> Result<()> {
@@ -130,31 +202,38 @@ fn existing(names: &[String], settings: &Settings) -> Result<Option<Vec<ModelCho
 
 /// Prints the prompts of every model asked for.
 pub(crate) fn dry_run(names: &[String], arguments: &PipelineArgs) -> Result<()> {
+    let arguments = &placed(arguments, names.first().map(String::as_str))?;
     let own = settings(arguments, None)?;
     let runs = RunDirectory::list(&own.runs, Some(&own.dataset))?;
-    let wanted: Vec<&RunDirectory> =
-        runs.iter().filter(|run| names.is_empty() || names.iter().any(|name| name == run.id().model())).collect();
-    if wanted.is_empty() {
-        return Err(UsageError(format!("no such run in `{}/{}`", own.runs.display(), own.dataset)).into());
+    let unknown = names.iter().find(|name| runs.iter().all(|run| run.id().model() != *name));
+    if runs.is_empty() || unknown.is_some() {
+        let message = format!("no such run in `{}/{}`", own.runs.display(), own.dataset);
+        let name = unknown.map_or("", String::as_str);
+        return Err(UsageError::hinted(message, instead(&own, &own.dataset, name)?));
     }
-    for run in wanted {
+    for run in runs.iter().filter(|run| names.is_empty() || names.iter().any(|name| name == run.id().model())) {
         print(&prompts(&own, run)?)?;
     }
     Ok(())
 }
 
 /// Scores a file of labels without any activations.
-pub(crate) fn score_file(file: &Path, arguments: &PipelineArgs) -> Result<()> {
+pub(crate) fn score_file(file: &Path, names: &[String], arguments: &PipelineArgs) -> Result<()> {
     let own = settings(arguments, None)?;
-    let runs = score_imported(&own, file)?;
-    let reports: Vec<RunReport> = runs
-        .into_iter()
-        .map(|run| RunReport {
-            run,
-            stages: vec![StageReport { stage: "metrics", outcome: Outcome::UpToDate, notes: Vec::new() }],
-        })
-        .collect();
-    print(&summary(&reports)?)
+    check_runs(&own)?;
+    let scored = score_imported(&own, file, names)?;
+    for ScoredLabels { run, beside } in &scored {
+        if let Some(kept) = beside {
+            let (kept, file, place) = (kept.id().model(), file.display(), run.path().display());
+            tracing::info!("the run of `{kept}` keeps its own labels; the scores of `{file}` are in `{place}`");
+        }
+    }
+    let outcome = Outcome::UpToDate;
+    let report = |one: ScoredLabels| RunReport {
+        run: one.run,
+        stages: vec![StageReport { stage: "metrics", outcome, notes: Vec::new() }],
+    };
+    print(&summary(&scored.into_iter().map(report).collect::<Vec<_>>())?)
 }
 
 fn tell(report: &RunReport) {
@@ -208,13 +287,4 @@ pub(crate) fn interval(row: Option<&MetricRow>) -> String {
         Some((low, high)) => format!("{value:.3} ({low:.3}–{high:.3})"),
         None => format!("{value:.3}"),
     }
-}
-
-/// The run of one model, which must exist.
-pub(crate) fn existing_run(own: &Settings, model: &str) -> Result<RunDirectory> {
-    let id = RunId::new(&own.dataset, model)?;
-    let run = RunDirectory::at(&own.runs, &id);
-    fs_err::metadata(run.path())
-        .with_context(|| format!("no run of `{model}` over `{}` in `{}`", own.dataset, own.runs.display()))?;
-    Ok(run)
 }

@@ -9,18 +9,25 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::PipelineArgs,
-    commands::{print, print_json, settings},
+    commands::{
+        place::{check_runs, instead},
+        print, print_json, settings,
+    },
 };
 
 /// Prints the stages of all runs of the data set, or of all data sets.
 pub(crate) fn status(arguments: &PipelineArgs, as_json: bool) -> Result<()> {
     let own = settings(arguments, None)?;
-    let dataset = arguments.dataset.as_deref();
+    check_runs(&own)?;
+    let dataset = arguments.place.dataset.as_deref();
     let mut all = Vec::new();
     for run in RunDirectory::list(&own.runs, dataset)? {
         let own = settings(arguments, Some(run.id().model()))?;
         let found = statuses(&Scope::of_run(&own, &run, &Silent))?;
         all.push((found, run));
+    }
+    if let Some(dataset) = dataset.filter(|_| all.is_empty()) {
+        tracing::warn!("no runs of `{dataset}`: {}", instead(&own, dataset, "")?);
     }
     if as_json { print_json(&to_json(&all)) } else { print(&to_table(&all, &own)) }
 }

@@ -12,7 +12,7 @@ use headspan_scenes::{Attribute, Background, Home, Kind, categories, description
 
 use crate::{
     cli::TruthArgs,
-    commands::{percent, print, run::existing_run, settings, share, truth_neighbours::agreement_table},
+    commands::{existing_run, percent, placed, print, settings, share, truth_neighbours::agreement_table},
 };
 use headspan_pipeline::synonyms;
 
@@ -22,8 +22,9 @@ use crate::hints::Hinted;
 /// attribute explains each head.
 pub(crate) fn truth(arguments: &TruthArgs) -> Result<()> {
     share("correlation", arguments.correlation as f32)?;
-    let own = settings(&arguments.pipeline, None)?;
-    let run = existing_run(&own, &arguments.model)?;
+    let model = arguments.model.as_deref();
+    let own = settings(&placed(&arguments.pipeline(), model)?, None)?;
+    let run = existing_run(&own, model)?;
     let table = AttributeTable::read(&arguments.attributes, &categories())?;
     let labels: Vec<LabelRow> = read_rows(&run.table(RunTable::Labels)).with_context(|| {
         Hinted::new(format!("`{}` has no labels yet", run.path().display()), "run `headspan run-all`")

@@ -159,26 +159,48 @@ fn images_that_were_too_large_are_read_when_they_may_be() -> Outcome {
 }
 
 #[test]
-fn labels_of_a_file_leave_the_scores_of_others_alone() -> Outcome {
+fn labels_of_a_file_leave_a_run_as_it_is() -> Outcome {
     let world = World::new(5)?;
     stderr_of(&world.run_all("runs").output()?, 0);
-    let scores = |labeller: &str| -> Result<Vec<MetricRow>, Box<dyn std::error::Error>> {
-        let rows: Vec<MetricRow> = read_rows(&world.run_folder("runs").join("metrics.parquet"))?;
-        Ok(rows.into_iter().filter(|row| row.labeller == labeller).collect())
+    let (before, record) = (world.artifacts("runs")?, world.run_folder("runs").join("stages/label.json"));
+    let recorded = fs::read(&record)?;
+    fs::write(world.path("my labels.csv"), "model,layer,head,property\ntiny,1,0,sky\ntiny,1,1,sky\nzebra,0,0,sea\n")?;
+    let score = || world.command("metrics", "runs").arg("--labels").arg(world.path("my labels.csv")).output();
+    let output = score()?;
+    let said = stderr_of(&output, 0);
+    assert!(said.contains("the run of `tiny` keeps its own labels") && said.contains("toy/tiny+my-labels"), "{said}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("tiny+my-labels"));
+    assert_eq!((world.artifacts("runs")?, fs::read(&record)?), (before.clone(), recorded.clone()));
+    assert!(world.states("runs", &["--k", "4"])?.values().all(|state| state == "done"));
+    // The scores of the file have a run of their own, and a model without a run has it under its own name.
+    let scores = |model: &str| -> Result<Vec<MetricRow>, Box<dyn std::error::Error>> {
+        Ok(read_rows(&world.path("runs/toy").join(model).join("metrics.parquet"))?)
     };
-    let before = scores("lexicon")?;
-    fs::write(world.path("labels.csv"), "model,layer,head,property\ntiny,1,0,sky\ntiny,1,1,sky\n")?;
-    stderr_of(&world.command("metrics", "runs").arg("--labels").arg(world.path("labels.csv")).output()?, 0);
-    assert_eq!(scores("lexicon")?, before);
-    let imported = scores("import")?;
-    assert!(!imported.is_empty());
-    // Labelled anew, the run has both, and so have its scores.
+    let imported = scores("tiny+my-labels")?;
+    assert!(imported.iter().all(|row| row.labeller == "import") && imported.iter().any(|row| row.metric == "heads"));
+    assert!(!scores("zebra")?.is_empty());
+    stderr_of(&score()?, 0);
+    assert_eq!(scores("tiny+my-labels")?, imported);
+    // Commands about all runs pass them over, or have them beside the others.
     stderr_of(&world.command("label", "runs").output()?, 0);
     stderr_of(&world.command("metrics", "runs").output()?, 0);
-    assert_eq!((scores("lexicon")?, scores("import")?), (before, imported.clone()));
-    // `metrics` alone would write the same.
-    stderr_of(&world.command("metrics", "runs").output()?, 0);
-    assert_eq!(scores("import")?, imported);
+    assert_eq!(world.artifacts("runs")?, before);
+    let compared = world.command("compare", "runs").output()?;
+    let said = stderr_of(&compared, 0);
+    let table = String::from_utf8_lossy(&compared.stdout).into_owned();
+    assert!(table.contains("tiny+my-labels") && table.contains("lexicon") && table.contains("import"), "{table}");
+    assert!(said.contains("different labellers: ") && said.contains("`tiny`"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn labels_of_some_models_of_a_file_are_scored() -> Outcome {
+    let world = World::new(0)?;
+    fs::write(world.path("labels.csv"), "model,layer,head,property\none,0,0,sky\ntwo,0,0,sea\n")?;
+    let score = |model: &str| world.command("metrics", "runs").arg(model).args(["--labels", "labels.csv"]).output();
+    stderr_of(&score("two")?, 0);
+    assert!(world.path("runs/toy/two").is_dir() && !world.path("runs/toy/one").exists());
+    assert!(stderr_of(&score("three")?, 1).contains("has no labels of model `three`"));
     Ok(())
 }
 

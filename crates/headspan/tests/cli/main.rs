@@ -14,3 +14,4 @@ mod query;
 mod scenes;
 mod snapshots;
 mod support;
+mod typed;

@@ -151,6 +151,15 @@ fn questions_that_have_no_answer_say_so() -> Outcome {
         (&["segment", "--image", "#0", "--text", "a cat", "--opacity", "7"], 2, "expected 0 to 1"),
         (&["segment", "--file", "pool.csv", "--text", "a cat"], 1, "pool.csv"),
         (&["extremes", "--head", "L2"], 2, "`L2` is not one head"),
+        (&["extremes", "--head", "L2H1"], 2, "did you mean `L2.H1`?"),
+        (&["extremes", "--head", "L2.H1", "--rank", "1"], 2, "is --pick"),
+        (&["neighbours", "--heads", "L2H1", "--image", "0"], 1, "did you mean `L2.H1`?"),
+        (&["neighbours", "--heads", "L2.H0,L2-H1", "--image", "0"], 1, "did you mean `L2.H1`?"),
+        (&["neighbours", "--heads", "all", "--image", "00004.png"], 1, "did you mean `even/00004.png`?"),
+        (&["neighbours", "--heads", "all", "--image", "12"], 1, "no extracted image `#12`"),
+        (&["neighbours", "--heads", "all", "--image", "-1"], 2, "-1"),
+        (&["neighbours", "--heads", "all", "--image", "0", "--class", "evn"], 1, "did you mean `even`?"),
+        (&["neighbours", "--heads", "all", "--image", "0", "--k", "4"], 2, "--k"),
     ] {
         let message = stderr_of(&query(&world, arguments).output()?, code);
         assert!(message.contains(says), "{says:?} is not in:\n{message}");

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Outcome, World};
+use crate::support::{Outcome, World, stderr_of};
 
 /// Runs a command and writes down all that it says, with what changes from run to run (folders, times, rates, versions)
 /// replaced by names.
@@ -29,6 +29,7 @@ fn compare(name: &str, text: &str) {
         (r"\b\d+(\.\d+)? (B|kB|MB)\b", "[bytes]"),
         (r"\d\.\d+e-\d+", "[error]"),
         (r"process \d+", "process [pid]"),
+        (r"(/[\w/]+)?\.tmp\w{6}\b", "[world]"),
         (r"─{2,}", "──"),
         (r"═{2,}", "══"),
         (r"(\S) {3,}", "$1   "),
@@ -38,7 +39,15 @@ fn compare(name: &str, text: &str) {
 #[test]
 fn help() -> Outcome {
     let world = World::new(0)?;
-    for (name, arguments) in [("help", &["--help"][..]), ("help_run_all", &["run-all", "--help"])] {
+    for (name, arguments) in [
+        ("help", &["--help"][..]),
+        ("help_run_all", &["run-all", "--help"]),
+        ("help_compare", &["compare", "--help"]),
+        ("help_explore", &["explore", "--help"]),
+        ("help_neighbours", &["query", "neighbours", "--help"]),
+        ("help_status", &["status", "--help"]),
+        ("help_label", &["label", "--help"]),
+    ] {
         let mut command = world.bare();
         command.args(arguments);
         compare(name, &transcript(&world, command)?);
@@ -52,6 +61,9 @@ fn the_models_and_wrong_usage() -> Outcome {
     for (name, arguments) in [
         ("models", &["models"][..]),
         ("unknown_model", &["run-all", "RN50", "--images", "images"]),
+        ("misspelt_model", &["run-all", "vit-b-32", "--images", "images"]),
+        ("no_texts", &["run-all", "--k", "0", "--images", "images"]),
+        ("no_such_folder", &["run-all", "ViT-L-14", "--images", "imgs"]),
         ("unknown_flag", &["run-all", "--imags", "images"]),
         ("no_command", &[]),
     ] {
@@ -71,7 +83,9 @@ fn a_run_from_plan_to_comparison() -> Outcome {
     compare("plan", &transcript(&world, plan)?);
     compare("run_all", &transcript(&world, world.run_all("runs"))?);
     compare("run_all_again", &transcript(&world, world.run_all("runs"))?);
-    compare("status", &transcript(&world, renamed(&world, &world.run_all("runs"), "status"))?);
+    let mut status = world.command("status", "runs");
+    status.args(["--k", "4"]);
+    compare("status", &transcript(&world, status)?);
     compare("compare", &transcript(&world, world.command("compare", "runs"))?);
     compare(
         "strict",
@@ -81,6 +95,27 @@ fn a_run_from_plan_to_comparison() -> Outcome {
             strict
         })?,
     );
+    Ok(())
+}
+
+#[test]
+fn runs_that_were_made_differently_are_compared() -> Outcome {
+    let world = World::new(6)?;
+    stderr_of(&world.run_all("runs").output()?, 0);
+    fs_err::write(world.path("other.csv"), "text,category\nA red cat,colors\nTwo dog,counting\nThe big tree,size\n")?;
+    let mut other = world.run_all("runs");
+    other.arg("second").env("HEADSPAN__TEXTSPAN__RANK", "5").env("HEADSPAN__IMAGES__LAYERS", "last:2");
+    // The later of two flags would be refused, so the pool of the first is replaced.
+    fs_err::copy(world.path("other.csv"), world.path("pool.csv"))?;
+    stderr_of(&other.output()?, 0);
+    compare("compare_differently_made", &transcript(&world, world.command("compare", "runs"))?);
+    let mut json = world.command("compare", "runs");
+    json.args(["--json", "--quiet"]);
+    compare("compare_json", &transcript(&world, json)?);
+    let page = fs_err::read_to_string(world.path("runs/toy/comparison.html"))?;
+    for says in ["Compare with care: the figures are of different pools", "28 of", "3 of", "Made with"] {
+        assert!(page.contains(says), "{says}");
+    }
     Ok(())
 }
 
@@ -105,6 +140,8 @@ fn settings_that_are_wrong() -> Outcome {
         ("no_rows", "[images]\npart_rows = 0\n"),
         ("no_share", "[metrics.scores]\nconfidence = 1.5\n"),
         ("no_time", "[label.openai]\ntimeout_secs = -1.0\n"),
+        ("no_k", "[textspan]\ntexts = 0\n"),
+        ("flag_as_key", "k = 10\n"),
     ] {
         fs_err::write(world.path("sweep.toml"), text)?;
         let mut command = world.run_all("runs");

@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 
-use headspan_artifacts::{LabelRow, RunDirectory, Table, TextspanRow, read_rows};
+use headspan_artifacts::{Fact, LabelRow, RunDirectory, Table, TextspanRow, read_rows};
 use headspan_metrics::Comparison;
 use maud::{DOCTYPE, Markup, html};
 
 use crate::{
-    compare::labellers,
+    compare::{ComparedRow, labellers},
     error::Result,
     report::charts::{Bar, bars, style},
 };
@@ -22,7 +22,13 @@ const CHARTS: [(&str, &str); 4] = [
 const TEXTS: usize = 5;
 
 /// The comparison of runs as one self-contained page.
-pub(crate) fn comparison_page(dataset: &str, runs: &[RunDirectory], comparison: &Comparison) -> Result<String> {
+pub(crate) fn comparison_page(
+    dataset: &str,
+    runs: &[RunDirectory],
+    comparison: &Comparison,
+    rows: &[ComparedRow],
+    differences: &[(Fact, String)],
+) -> Result<String> {
     let mut heads = Vec::new();
     for run in runs {
         heads.push(head_table(run)?);
@@ -43,9 +49,12 @@ pub(crate) fn comparison_page(dataset: &str, runs: &[RunDirectory], comparison: 
                     "properties more often by chance: z compares entanglement with labels redrawn from the properties of "
                     "all models shown."
                 }
+                @for (_, told) in differences { p.warning { "Compare with care: " (told) "." } }
                 @for (metric, title) in CHARTS { (chart(runs, comparison, metric, title)) }
                 h2 { "Figures" }
-                (figures(runs, comparison))
+                (figures(comparison, rows))
+                h2 { "Made with" }
+                (made_with(rows, differences))
                 h2 { "Heads by property" }
                 (properties(runs, comparison))
                 @for table in &heads { (table) }
@@ -75,7 +84,7 @@ fn chart(runs: &[RunDirectory], comparison: &Comparison, metric: &str, title: &s
     bars(title, &rows)
 }
 
-fn figures(runs: &[RunDirectory], comparison: &Comparison) -> Markup {
+fn figures(comparison: &Comparison, rows: &[ComparedRow]) -> Markup {
     const COLUMNS: [(&str, &str); 9] = [
         ("heads", "heads"),
         ("labelled_heads", "labelled"),
@@ -91,18 +100,36 @@ fn figures(runs: &[RunDirectory], comparison: &Comparison) -> Markup {
         div.scroll { table {
             thead { tr { th { "model" } th { "labeller" } @for (_, heading) in COLUMNS { th.number { (heading) } } } }
             tbody {
-                @for run in runs {
-                    @for labeller in labellers(comparison, run.id().model()) {
-                        tr {
-                            td { (run.id().model()) } td { (labeller) }
-                            @for (metric, _) in COLUMNS {
-                                @match comparison.figure(run.id().model(), &labeller, metric) {
-                                    Some((value, _)) if value.fract() == 0.0 && value.abs() >= 1.0 =>
-                                        td.number { (format!("{value:.0}")) },
-                                    Some((value, _)) => td.number { (format!("{value:.3}")) },
-                                    None => td.none { "n/a" },
-                                }
+                @for row in rows {
+                    tr {
+                        td { (row.model) } td { (row.labeller) }
+                        @for (metric, _) in COLUMNS {
+                            @match comparison.figure(&row.model, &row.labeller, metric) {
+                                Some((value, _)) if value.fract() == 0.0 && value.abs() >= 1.0 =>
+                                    td.number { (format!("{value:.0}")) },
+                                Some((value, _)) => td.number { (format!("{value:.3}")) },
+                                None => td.none { "n/a" },
                             }
+                        }
+                    }
+                }
+            }
+        } }
+    }
+}
+
+/// What each row of figures was made with; what differs between rows stands out.
+fn made_with(rows: &[ComparedRow], differences: &[(Fact, String)]) -> Markup {
+    let differs = |fact: Fact| differences.iter().any(|(own, _)| *own == fact);
+    html! {
+        div.scroll { table {
+            thead { tr { th { "model" } th { "labeller" } @for fact in Fact::ALL { th { (fact) } } } }
+            tbody {
+                @for row in rows {
+                    tr {
+                        td { (row.model) } td { (row.labeller) }
+                        @for fact in Fact::ALL {
+                            td.differs[differs(fact)] { (row.facts.get(fact).unwrap_or("–")) }
                         }
                     }
                 }

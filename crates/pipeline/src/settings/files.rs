@@ -3,7 +3,11 @@ use std::path::{Path, PathBuf};
 use config::{Config, Environment, File, FileFormat, Map, builder::DefaultState};
 use fs_err as fs;
 
-use crate::settings::{Overrides, Settings};
+use crate::settings::{
+    Overrides, Settings,
+    keys::{similar_key, unknown_key},
+    values::{VALUES, WrongValue, wrong_value},
+};
 
 /// Prefix of environment variables: `HEADSPAN__TEXTSPAN__RANK=60`.
 const PREFIX: &str = "HEADSPAN";
@@ -19,10 +23,35 @@ pub enum SettingsError {
     File {
         /// The file.
         path: PathBuf,
+        /// The setting that an unknown key may mean.
+        meant: Option<&'static str>,
         /// What the TOML library said.
         source: Box<toml::de::Error>,
     },
-    /// An environment variable names no setting, or has the wrong type.
+    /// An environment variable names no setting.
+    #[error("environment variable `{name}` is not a setting")]
+    Variable {
+        /// The variable.
+        name: String,
+        /// The variable of the setting that it may mean.
+        meant: Option<String>,
+    },
+    /// A setting has a value that it does not take.
+    #[error("{}`{key}` is {value}, expected {expected}", place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default())]
+    Value {
+        /// The file or the environment; none where several layers were merged.
+        place: Option<String>,
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What it takes.
+        expected: &'static str,
+    },
+    /// Settings cannot be written as JSON.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// An environment variable has the wrong type.
     #[error("environment variables `{PREFIX}__…` are not valid settings")]
     Environment {
         /// What is wrong, with the key.
@@ -74,8 +103,13 @@ impl SettingsFiles {
 
     /// The text of a file.
     pub fn text(mut self, path: &Path, text: &str) -> Result<Self, SettingsError> {
-        toml::from_str::<Settings>(text)
-            .map_err(|source| SettingsError::File { path: path.to_owned(), source: Box::new(source) })?;
+        let failed = |source: toml::de::Error| {
+            let table = toml::from_str::<serde_json::Value>(text).ok();
+            let meant = table.and_then(|table| unknown_key(&table)).and_then(|key| similar_key(&key));
+            SettingsError::File { path: path.to_owned(), meant, source: Box::new(source) }
+        };
+        let own = toml::from_str::<Settings>(text).map_err(failed)?;
+        check(&own, Some(format!("settings file `{}`", path.display())))?;
         self.builder = self.builder.add_source(File::from_str(text, FileFormat::Toml));
         self.read.push(path.display().to_string());
         Ok(self)
@@ -85,13 +119,17 @@ impl SettingsFiles {
     pub fn environment(mut self, variables: Map<String, String>) -> Result<Self, SettingsError> {
         let ours: Map<String, String> =
             variables.into_iter().filter(|(name, _)| name.starts_with(&format!("{PREFIX}__"))).collect();
+        for name in ours.keys() {
+            known_variable(name)?;
+        }
         let source =
             || Environment::with_prefix(PREFIX).prefix_separator("__").separator("__").source(Some(ours.clone()));
-        Config::builder()
+        let own = Config::builder()
             .add_source(source())
             .build()
             .and_then(Config::try_deserialize::<Settings>)
             .map_err(|source| SettingsError::Environment { source: Box::new(source) })?;
+        check(&own, Some(format!("environment variables `{PREFIX}__…`")))?;
         self.builder = self.builder.add_source(source());
         if !ours.is_empty() {
             self.read.push(format!("environment: {}", names(&ours)));
@@ -118,11 +156,45 @@ impl SettingsFiles {
 
     /// Merges all layers.
     pub fn settings(self) -> Result<Settings, SettingsError> {
-        self.builder
-            .build()
-            .and_then(Config::try_deserialize)
-            .map_err(|source| SettingsError::Merge { source: Box::new(source) })
+        let merged = self.builder.build().and_then(Config::try_deserialize);
+        let mut settings: Settings = merged.map_err(|source| SettingsError::Merge { source: Box::new(source) })?;
+        check(&settings, None)?;
+        settings.expand_home();
+        Ok(settings)
     }
+}
+
+/// Refuses a value that its setting does not take.
+fn check(settings: &Settings, place: Option<String>) -> Result<(), SettingsError> {
+    match wrong_value(settings)? {
+        None => Ok(()),
+        Some(WrongValue { key, value, expected }) => Err(SettingsError::Value { place, key, value, expected }),
+    }
+}
+
+/// Refuses a variable that names no setting.
+fn known_variable(name: &str) -> Result<(), SettingsError> {
+    let key = name.trim_start_matches(PREFIX).trim_start_matches("__").to_lowercase().replace("__", ".");
+    // A setting may be a table of its own, such as `data.sample`.
+    let names = |known: &str| key == known || key.strip_prefix(known).is_some_and(|rest| rest.starts_with('.'));
+    if VALUES.iter().any(|values| names(values.key)) {
+        return Ok(());
+    }
+    let meant = similar_key(&key).map(variable);
+    Err(SettingsError::Variable { name: name.to_owned(), meant })
+}
+
+/// The variable of a setting.
+fn variable(key: &str) -> String {
+    format!("{PREFIX}__{}", key.to_uppercase().replace('.', "__"))
+}
+
+/// The variable that one without effect may mean: `HEADSPAN_TEXTSPAN_RANK` has too few underscores.
+pub fn meant_variable(name: &str) -> Option<String> {
+    let plain = |name: &str| name.replace('_', "");
+    let without_effect = name.starts_with(PREFIX) && !name.starts_with(&format!("{PREFIX}__"));
+    let known = VALUES.iter().map(|values| variable(values.key)).find(|known| plain(known) == plain(name));
+    known.filter(|_| without_effect)
 }
 
 fn names(variables: &Map<String, String>) -> String {
@@ -206,6 +278,34 @@ mod tests {
     fn an_unknown_variable_names_its_key() {
         let variables = Map::from_iter([("HEADSPAN__TEXTSPAN__RNAK".to_owned(), "40".to_owned())]);
         let message = files().environment(variables).err().map(|error| told(&error)).unwrap_or_default();
-        assert!(message.contains("rnak"), "{message}");
+        assert!(message.contains("HEADSPAN__TEXTSPAN__RNAK"), "{message}");
+    }
+
+    #[test]
+    fn a_misspelt_name_has_a_suggestion() {
+        let file = files().text(Path::new("x.toml"), "rank = 50\n").err();
+        assert!(matches!(file, Some(SettingsError::File { meant: Some("textspan.rank"), .. })), "{file:?}");
+        let variables = Map::from_iter([("HEADSPAN__TEXTSPAN__RNAK".to_owned(), "40".to_owned())]);
+        let variable = files().environment(variables).err();
+        let expected = Some("HEADSPAN__TEXTSPAN__RANK");
+        assert!(matches!(&variable, Some(SettingsError::Variable { meant, .. }) if meant.as_deref() == expected));
+        assert_eq!(meant_variable("HEADSPAN_TEXTSPAN_RANK").as_deref(), expected);
+        for other in ["HEADSPAN_LOG", "HEADSPAN_TOKEN", "HEADSPAN__TEXTSPAN__RANK", "TEXTSPAN_RANK"] {
+            assert_eq!(meant_variable(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_names_its_layer_and_what_the_setting_takes() {
+        let file = files().text(Path::new("x.toml"), "[textspan]\ntexts = 0\n").err();
+        let message = file.map(|error| told(&error)).unwrap_or_default();
+        assert_eq!(message, "settings file `x.toml`: `textspan.texts` is `0`, expected 1 or more");
+        let variables = Map::from_iter([("HEADSPAN__LABEL__OPENAI__TEMPERATURE".to_owned(), "inf".to_owned())]);
+        let message = files().environment(variables).err().map(|error| told(&error)).unwrap_or_default();
+        assert!(message.contains("`label.openai.temperature` is not finite, expected 0 to 2"), "{message}");
+        let overrides = Overrides { dataset: Some("a/b".to_owned()), ..Overrides::default() };
+        let merged = files().overrides(&overrides).and_then(SettingsFiles::settings).err();
+        let message = merged.map(|error| told(&error)).unwrap_or_default();
+        assert!(message.starts_with("`dataset` is `\"a/b\"`, expected letters"), "{message}");
     }
 }

@@ -1,7 +1,9 @@
 //! Settings: files, environment and flags, merged once into [`Settings`].
 
 mod files;
+mod keys;
 mod overrides;
+mod values;
 
 use std::path::PathBuf;
 
@@ -12,10 +14,11 @@ use headspan_metrics::Settings as MetricsSettings;
 use headspan_model::{DeviceChoice, ModelOptions};
 use serde::{Deserialize, Serialize};
 
-pub use files::{SettingsError, SettingsFiles};
+pub use files::{SettingsError, SettingsFiles, meant_variable};
 pub use overrides::{
     DataOverrides, ImagesOverrides, LabelOverrides, ModelOverrides, Overrides, TextsOverrides, TextspanOverrides,
 };
+pub use values::{VALUES, Values};
 
 /// Name that stands for the pool built into the program.
 pub const BUILT_IN: &str = "built-in";
@@ -70,10 +73,42 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Replaces `~` at the start of paths by the home folder: only a shell does it, and not in files or after `=`.
+    fn expand_home(&mut self) {
+        let Some(home) = std::env::home_dir() else { return };
+        let data = &mut self.data;
+        let paths = [
+            &mut self.runs,
+            &mut data.path,
+            &mut self.texts.file,
+            &mut self.texts.categories,
+            &mut self.metrics.synonyms,
+        ];
+        let optional = [
+            self.checkpoint.as_mut(),
+            data.classes.as_mut(),
+            data.root.as_mut(),
+            self.label.import.as_mut(),
+            self.label.openai.prompts.as_mut(),
+        ];
+        for path in paths.into_iter().chain(optional.into_iter().flatten()) {
+            if let Ok(rest) = path.strip_prefix("~") {
+                *path = home.join(rest);
+            }
+        }
+    }
+
     /// What labeller and scores must agree on and do not, in a sentence: the labeller judges the first texts of a head, and
     /// the scores count the judgements of as many. None if they agree.
     pub fn disagreement(&self) -> Option<String> {
         let (labeller, scored) = (self.label.labeller.labeller(), self.metrics.scores.texts);
+        let threshold = self.metrics.scores.association_threshold;
+        if threshold > scored {
+            return Some(format!(
+                "no head can be associated: {threshold} texts must be consistent (`metrics.scores.association_threshold`), \
+                 and only {scored} are considered (`metrics.scores.texts`)"
+            ));
+        }
         let judged = labeller.judged_texts(&self.label).filter(|judged| *judged < scored)?;
         let name = labeller.name();
         Some(format!(
@@ -145,5 +180,7 @@ mod tests {
         assert!(told.contains("5 texts") && told.contains("`label.lexicon.texts`"), "{told}");
         settings.metrics.scores.texts = 3;
         assert_eq!(settings.disagreement(), None);
+        settings.metrics.scores.texts = 2;
+        assert!(settings.disagreement().is_some_and(|told| told.contains("no head can be associated")));
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     scope::Scope,
     settings::{BUILT_IN, MetricsSection, Settings},
     stage::{Estimate, Stage, StageJob, StageOutcome, StageResult, stage},
-    stages::{LABEL, images::heads},
+    stages::{IMAGES, LABEL, images::heads},
 };
 
 pub(crate) const NAME: &str = "metrics";
@@ -46,9 +46,7 @@ impl Stage for Metrics {
 
     /// The synonym table itself is in it, so that a changed word reruns the stage whatever the file is called.
     fn slice(&self, scope: &Scope<'_>) -> Result<Value> {
-        let MetricsSection { synonyms: _, scores } = &scope.settings.metrics;
-        let (_, table) = synonyms_text(scope.settings)?;
-        Ok(json!({ "scores": scores, "synonyms": table }))
+        slice(scope.settings)
     }
 
     fn estimate(&self, scope: &Scope<'_>) -> Result<Estimate> {
@@ -63,6 +61,13 @@ impl Stage for Metrics {
         job.write(&rows)?;
         Ok(StageOutcome::Done(StageResult { rows: rows.len() as u64, ..StageResult::default() }))
     }
+}
+
+/// The settings that scores depend on.
+pub(crate) fn slice(settings: &Settings) -> Result<Value> {
+    let MetricsSection { synonyms: _, scores } = &settings.metrics;
+    let (_, table) = synonyms_text(settings)?;
+    Ok(json!({ "scores": scores, "synonyms": table }))
 }
 
 /// Text of the synonym table and its name.
@@ -90,9 +95,18 @@ fn scored(labels: &[LabelRow], settings: &Settings, synonyms: &Synonyms) -> Vec<
     labellers.into_iter().flat_map(of_one).collect()
 }
 
-/// Scores the labels of a file for every model in it, without activations: each model gets a run with `labels.parquet` and
-/// `metrics.parquet`. Labels of other labellers that a run has stay.
-pub fn score_imported(settings: &Settings, file: &Path) -> Result<Vec<RunDirectory>> {
+/// Labels of a file that were scored.
+pub struct ScoredLabels {
+    /// Where their tables are.
+    pub run: RunDirectory,
+    /// The run of the same model that has labels of its own, which are left as they are; none if there is no such run.
+    pub beside: Option<RunDirectory>,
+}
+
+/// Scores the labels of a file for every model in it that is wanted (all if none is named), without activations: each model gets a
+/// run with `labels.parquet` and `metrics.parquet`. A run that was extracted, or that has labels of a labeller, keeps its labels
+/// and scores; those of the file then go to a run beside it, `MODEL+FILE`.
+pub fn score_imported(settings: &Settings, file: &Path, wanted: &[String]) -> Result<Vec<ScoredLabels>> {
     let mut models: Vec<(String, Vec<LabelRow>)> = Vec::new();
     for (model, row) in import::read(file, None).map_err(LabelError::from)? {
         match models.iter_mut().find(|(known, _)| *known == model) {
@@ -100,33 +114,54 @@ pub fn score_imported(settings: &Settings, file: &Path) -> Result<Vec<RunDirecto
             None => models.push((model, vec![row])),
         }
     }
+    let none_of = |model: &String| models.iter().all(|(known, _)| known != model);
+    if let Some(model) = wanted.iter().find(|model| none_of(model)).cloned() {
+        return Err(LabelError::NoLabels { file: file.to_owned(), model: Some(model) }.into());
+    }
     if models.is_empty() {
         return Err(LabelError::NoLabels { file: file.to_owned(), model: None }.into());
     }
     let synonyms = synonyms(settings)?;
     let hash = hash_file(file)?;
-    let mut runs = Vec::new();
-    for (model, labels) in models {
-        let run = RunDirectory::create(&settings.runs, &RunId::new(&settings.dataset, &model)?)?;
+    let mut scored = Vec::new();
+    for (model, labels) in models.into_iter().filter(|(model, _)| wanted.is_empty() || wanted.contains(model)) {
+        let own = RunDirectory::at(&settings.runs, &RunId::new(&settings.dataset, &model)?);
+        let beside = has_own_labels(&own)?.then_some(own);
+        let id = if beside.is_some() { format!("{model}+{}", file_stem(file)) } else { model };
+        let run = RunDirectory::create(&settings.runs, &RunId::new(&settings.dataset, &id)?)?;
         let _lock = run.lock()?;
         score_labels(settings, &synonyms, &run, labels, &hash)?;
-        runs.push(run);
+        scored.push(ScoredLabels { run, beside });
     }
-    Ok(runs)
+    Ok(scored)
+}
+
+/// Whether a run has more than the labels of a file, or may have: a table that cannot be read is not replaced.
+fn has_own_labels(run: &RunDirectory) -> Result<bool> {
+    if run.record(IMAGES)?.is_some() || !run.parts()?.is_empty() {
+        return Ok(true);
+    }
+    let table = run.table(Table::Labels);
+    let others = |rows: Vec<LabelRow>| rows.iter().any(|row| row.labeller != import::NAME);
+    Ok(table.is_file() && read_rows(&table).map_or(true, others))
+}
+
+/// Name of a file without its ending, as a run's name may have it.
+fn file_stem(file: &Path) -> String {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    let stem: String = stem.chars().map(plain).collect();
+    if stem.is_empty() { "labels".to_owned() } else { stem }
 }
 
 fn score_labels(
     settings: &Settings,
     synonyms: &Synonyms,
     run: &RunDirectory,
-    mut labels: Vec<LabelRow>,
+    labels: Vec<LabelRow>,
     hash: &str,
 ) -> Result<()> {
     let started = Instant::now();
-    if run.table(Table::Labels).is_file() {
-        let others = read_rows::<LabelRow>(&run.table(Table::Labels))?;
-        labels.extend(others.into_iter().filter(|row| row.labeller != import::NAME));
-    }
     let label = stage(LABEL).ok_or_else(|| PipelineError::NoStage { stage: LABEL.to_owned() })?;
     let slice = json!({ "labeller": import::NAME, "settings": {} });
     let plan = StagePlan::new(label, slice, BTreeMap::from([("labels".to_owned(), hash.to_owned())]));

@@ -28,5 +28,7 @@ stages! {
 pub(crate) use images::{NAME as IMAGES, open_dataset, parts_done};
 pub(crate) use label::NAME as LABEL;
 pub use label::dry_run;
-pub(crate) use metrics::NAME as METRICS;
-pub use metrics::{score_imported, synonyms};
+pub(crate) use metrics::{NAME as METRICS, slice as metrics_slice};
+pub use metrics::{ScoredLabels, score_imported, synonyms};
+pub(crate) use texts::{NAME as TEXTS, POOL_FILE};
+pub(crate) use textspan::NAME as TEXTSPAN;

@@ -12,7 +12,9 @@ use crate::{
     stage::{Estimate, Stage, StageJob, StageOutcome, StageResult},
 };
 
-const NAME: &str = "texts";
+pub(crate) const NAME: &str = "texts";
+/// Figure of the file that the descriptions came from.
+pub(crate) const POOL_FILE: &str = "pool";
 pub(super) static STAGE: Texts = Texts;
 
 /// Descriptions to text embeddings.
@@ -93,7 +95,10 @@ impl Stage for Texts {
         }
         Ok(StageOutcome::Done(StageResult {
             rows: descriptions.rows.len() as u64,
-            figures: BTreeMap::from([("truncated".to_owned(), json!(descriptions.truncated.len()))]),
+            figures: BTreeMap::from([
+                ("truncated".to_owned(), json!(descriptions.truncated.len())),
+                (POOL_FILE.to_owned(), json!(scope.settings.texts.file)),
+            ]),
             notes,
             provenance: None,
         }))

@@ -19,7 +19,7 @@ use crate::{
     stages::images::heads,
 };
 
-const NAME: &str = "textspan";
+pub(crate) const NAME: &str = "textspan";
 pub(super) static STAGE: Textspan = Textspan;
 
 /// Moments and embeddings to the texts that span each head.

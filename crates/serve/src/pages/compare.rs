@@ -4,6 +4,7 @@ use std::{
 };
 
 use arrow_array::StringArray;
+use headspan_artifacts::RunFacts;
 use maud::{Markup, html};
 use serde::Serialize;
 
@@ -15,6 +16,7 @@ use super::{
         Title, by, counted, cut_note, formats, heading, image_choice, in_words, own_image, page, selection_tag,
         upload_form,
     },
+    made_with::{made_with, not_comparable, warning},
     maps::Maps,
     neighbours::{class_fields, class_list, grid, question},
     segment::{seen, text_fields},
@@ -57,6 +59,8 @@ pub(crate) struct ComparePage {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     cut: bool,
     answers: Vec<Side>,
+    /// What the figures and answers were made with differently, each in a sentence.
+    differences: Vec<String>,
     /// Metric, then run, then score by layer counted from the last.
     curves: BTreeMap<String, Curves>,
     /// Whether the models were chosen, and are not just the first.
@@ -74,6 +78,8 @@ pub(crate) struct ComparePage {
 #[derive(Debug, Serialize)]
 struct Side {
     run: String,
+    /// What the run was made with.
+    facts: RunFacts,
     found: Option<Neighbours>,
     maps: Option<Maps>,
     /// Why there is no answer, such as a property that this run has no head for.
@@ -94,7 +100,8 @@ impl ComparePage {
                 let curve = curve(subject.run(), metric);
                 curves.entry(metric.to_owned()).or_default().insert(name.clone(), curve);
             }
-            let mut side = Side { run: name.clone(), found: None, maps: None, error: None, cut: false };
+            let facts = subject.facts();
+            let mut side = Side { run: name.clone(), facts, found: None, maps: None, error: None, cut: false };
             let answer = match ask {
                 CompareAsk::Neighbours(ask) => {
                     let mut ask = ask.clone();
@@ -127,6 +134,7 @@ impl ComparePage {
         // As it was asked: the default is another than that of neighbours.
         let count = |own| if fields.get("count").is_none() { COUNT } else { own };
         Self {
+            differences: not_comparable(answers.iter().map(|side| (side.run.as_str(), &side.facts))),
             analysis,
             heads: heads.to_string(),
             texts: fields.all("text").map(str::to_owned).collect(),
@@ -183,6 +191,7 @@ impl Page for ComparePage {
             None,
             &html! {
                 (heading("Models side by side", "The same question to every model: what is near a text or an image, or where in an image a text is."))
+                (warning(&self.differences))
                 (form(shared, self))
                 (upload_form(&format!("/compare?{}", self.query)))
                 @if self.answers.iter().any(|side| side.found.is_some() || side.maps.is_some() || side.error.is_some()) {
@@ -197,6 +206,7 @@ impl Page for ComparePage {
                 div.sides.curves { @for (metric, title, axis) in METRICS {
                     @if let Some(curves) = self.curves.get(metric) { (chart(title, axis, curves)) }
                 } }
+                (made_with(self.answers.iter().map(|side| (side.run.as_str(), &side.facts))))
             },
         )
     }

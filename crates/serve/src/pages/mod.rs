@@ -9,6 +9,7 @@ mod head;
 mod heat;
 mod images;
 mod layout;
+mod made_with;
 mod maps;
 mod neighbours;
 mod scatter;

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow_array::{BooleanArray, Float64Array, StringArray, UInt32Array};
-use headspan_artifacts::HeadId;
+use headspan_artifacts::{HeadId, RunFacts};
 use maud::{Markup, html};
 use serde::Serialize;
 
@@ -9,6 +9,7 @@ use super::{
     accents::Accents,
     filter::{filter, properties},
     layout::{Title, formats, heading, page, urlencoded},
+    made_with::{not_comparable, warning},
     scatter::{Axis, scatter},
 };
 use crate::{
@@ -110,6 +111,14 @@ impl Overview {
         self.run.iter().chain(&self.property).cloned().chain(text).collect::<Vec<_>>().join(", ")
     }
 
+    /// What the figures of the models shown were made with differently.
+    fn not_comparable(&self, shared: &Shared) -> Vec<String> {
+        let shown =
+            self.models.iter().filter_map(|model| Some((model.run.as_str(), shared.runs.get(&model.run)?.facts())));
+        let shown: Vec<(&str, RunFacts)> = shown.collect();
+        not_comparable(shown.iter().map(|(run, facts)| (*run, facts)))
+    }
+
     fn leaves(&self, cell: &HeadCell) -> bool {
         let property = self.property.as_ref().is_none_or(|wanted| cell.property.as_ref() == Some(wanted));
         let text = self.text.as_ref().is_none_or(|wanted| {
@@ -196,6 +205,7 @@ impl Page for Overview {
             None,
             &html! {
                 (heading("What the heads look at", "Each cell is an attention head of a CLIP model: its property, and how many of its first five texts fit it."))
+                (warning(&self.not_comparable(shared)))
                 (filter(self))
                 (properties(self, &accents))
                 @for model in &self.models { (matrix(model, &accents)) }

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use axum::{
     Router,
     body::{Body, to_bytes},
-    http::{HeaderMap, Request, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Request, StatusCode, header},
 };
 use headspan_images::{DecodeLimits, RgbImage8, decode_rgb};
 use headspan_query::{AccessError, RunAccess};
@@ -53,7 +53,13 @@ impl Site {
         Ok(Self { case, router, runtime: tokio::runtime::Runtime::new()? })
     }
 
-    pub(crate) fn send(&self, request: Request<Body>) -> Result<(StatusCode, HeaderMap, Vec<u8>), Failure> {
+    /// Sends a request to the name that a browser on this machine has for the server.
+    pub(crate) fn send(&self, mut request: Request<Body>) -> Result<(StatusCode, HeaderMap, Vec<u8>), Failure> {
+        request.headers_mut().entry(header::HOST).or_insert(HeaderValue::from_static("localhost:7478"));
+        self.send_as_it_is(request)
+    }
+
+    pub(crate) fn send_as_it_is(&self, request: Request<Body>) -> Result<(StatusCode, HeaderMap, Vec<u8>), Failure> {
         self.runtime.block_on(async {
             let response = self.router.clone().oneshot(request).await?;
             let (parts, body) = response.into_parts();
@@ -74,19 +80,22 @@ impl Site {
 
     /// Hands in a file and returns where the answer leads.
     pub(crate) fn upload(&self, file: &[u8], next: &str) -> Result<(StatusCode, String), Failure> {
-        let mut form = Vec::new();
-        form.extend_from_slice(b"--edge\r\nContent-Disposition: form-data; name=\"next\"\r\n\r\n");
-        form.extend_from_slice(next.as_bytes());
-        form.extend_from_slice(
-            b"\r\n--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.png\"\r\n\r\n",
-        );
-        form.extend_from_slice(file);
-        form.extend_from_slice(b"\r\n--edge--\r\n");
-        let request = Request::post("/upload").header(header::CONTENT_TYPE, "multipart/form-data; boundary=edge");
-        let (status, headers, body) = self.send(request.body(Body::from(form))?)?;
+        let (status, headers, body) = self.send(form(file, next)?)?;
         let place = headers.get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
         Ok((status, place.unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned())))
     }
+}
+
+/// The form that hands in a file, as a browser sends it.
+pub(crate) fn form(file: &[u8], next: &str) -> Result<Request<Body>, Failure> {
+    let mut form = Vec::new();
+    form.extend_from_slice(b"--edge\r\nContent-Disposition: form-data; name=\"next\"\r\n\r\n");
+    form.extend_from_slice(next.as_bytes());
+    form.extend_from_slice(b"\r\n--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.png\"\r\n\r\n");
+    form.extend_from_slice(file);
+    form.extend_from_slice(b"\r\n--edge--\r\n");
+    let request = Request::post("/upload").header(header::CONTENT_TYPE, "multipart/form-data; boundary=edge");
+    Ok(request.body(Body::from(form))?)
 }
 
 /// A site for the tests that only read: a case takes seconds to make.

@@ -1,0 +1,127 @@
+//! Files and folders that settings name, looked at before any work begins: once, however many models there are.
+
+use std::path::Path;
+
+use crate::{
+    error::{PipelineError, Result},
+    runner::Wanted,
+    settings::{BUILT_IN, Settings},
+};
+
+/// What a setting's path must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Folder,
+    File,
+    Either,
+}
+
+/// Errors if a path of the settings is not there that the wanted stages read, or is a file where a folder is wanted. What a single
+/// stage reads it opens first of all, and is not looked at here.
+pub fn check_inputs(settings: &Settings, wanted: Wanted) -> Result<()> {
+    check_runs(&settings.runs)?;
+    if matches!(wanted, Wanted::Only(_)) {
+        return Ok(());
+    }
+    check_sources(settings)?;
+    if wanted != Wanted::All {
+        return Ok(());
+    }
+    let label = &settings.label;
+    match label.labeller.to_string().as_str() {
+        "import" => match &label.import {
+            Some(file) => check("label.import", file, Kind::File)?,
+            None => return Err(headspan_label::LabelError::NoImportFile.into()),
+        },
+        "openai" => check_all(&[("label.openai.prompts", label.openai.prompts.as_deref(), Kind::Folder)])?,
+        _ => {}
+    }
+    check_all(&[("metrics.synonyms", not_built_in(&settings.metrics.synonyms), Kind::File)])
+}
+
+fn check_sources(settings: &Settings) -> Result<()> {
+    let data = &settings.data;
+    if data.path.as_os_str().is_empty() {
+        return Err(PipelineError::NoImages);
+    }
+    let text = data.path.to_string_lossy();
+    // Patterns and URLs are looked at by their sources.
+    let path = (!text.contains('{') && !text.contains("://")).then_some(data.path.as_path());
+    check_all(&[
+        ("data.path", path, Kind::Either),
+        ("data.classes", data.classes.as_deref(), Kind::File),
+        ("data.root", data.root.as_deref(), Kind::Folder),
+        ("texts.file", not_built_in(&settings.texts.file), Kind::File),
+        ("texts.categories", not_built_in(&settings.texts.categories), Kind::File),
+    ])
+}
+
+/// The folder of runs is made if it is not there.
+fn check_runs(runs: &Path) -> Result<()> {
+    if runs.exists() { check("runs", runs, Kind::Folder) } else { Ok(()) }
+}
+
+fn not_built_in(path: &Path) -> Option<&Path> {
+    (path != Path::new(BUILT_IN)).then_some(path)
+}
+
+fn check_all(paths: &[(&'static str, Option<&Path>, Kind)]) -> Result<()> {
+    paths.iter().try_for_each(|(key, path, wanted)| path.map_or(Ok(()), |path| check(key, path, *wanted)))
+}
+
+fn check(key: &'static str, path: &Path, wanted: Kind) -> Result<()> {
+    let found = match std::fs::metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(PipelineError::NotThere { key, path: path.to_owned() });
+        }
+        Err(source) => return Err(PipelineError::Inaccessible { key, path: path.to_owned(), source }),
+    };
+    let wrong = |found, expected| PipelineError::WrongKind { key, path: path.to_owned(), found, expected };
+    match wanted {
+        Kind::Folder if !found.is_dir() => Err(wrong("a file", "a folder")),
+        Kind::File if found.is_dir() => Err(wrong("a folder", "a file")),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_path_is_found_out_before_work() -> Result<(), Box<dyn std::error::Error>> {
+        let place = tempfile::tempdir()?;
+        let (file, folder, gone) = (place.path().join("file"), place.path().join("folder"), place.path().join("gone"));
+        fs_err::write(&file, "")?;
+        fs_err::create_dir(&folder)?;
+        let usual = || {
+            let mut settings = Settings { runs: gone.clone(), ..Settings::default() };
+            settings.data.path.clone_from(&folder);
+            settings
+        };
+        check_inputs(&usual(), Wanted::All)?;
+        let told = |change: &dyn Fn(&mut Settings)| {
+            let mut settings = usual();
+            change(&mut settings);
+            check_inputs(&settings, Wanted::All).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        let cases: [(&dyn Fn(&mut Settings), &str); 7] = [
+            (&|all| all.data.path.clone_from(&gone), "gone` does not exist (setting `data.path`)"),
+            (
+                &|all| all.data.classes = Some(folder.clone()),
+                "folder` is a folder, expected a file (setting `data.classes`)",
+            ),
+            (&|all| all.data.root = Some(file.clone()), "file` is a file, expected a folder (setting `data.root`)"),
+            (&|all| all.texts.file.clone_from(&gone), "(setting `texts.file`)"),
+            (&|all| all.runs.clone_from(&file), "file` is a file, expected a folder (setting `runs`)"),
+            (&|all| all.metrics.synonyms.clone_from(&gone), "(setting `metrics.synonyms`)"),
+            (&|all| all.data.path = "".into(), "no images"),
+        ];
+        for (change, expected) in cases {
+            let message = told(change);
+            assert!(message.contains(expected), "{expected}: {message}");
+        }
+        Ok(())
+    }
+}
