@@ -92,7 +92,6 @@ pub fn fetch_tokenizer(progress: &dyn Progress) -> Result<PathBuf> {
         return Ok(path);
     }
     let (settings, model) = (hub_settings(), tokenizer_of_clip()?);
-    install_tls();
     let runtime = runtime()?;
     let snapshot =
         runtime.block_on(Snapshot::latest(&settings, &model.repository, &model.revision, &model.tokenizer))?;

@@ -14,7 +14,7 @@ pub(crate) use listing::{IdList, ImageClasses, RawClass};
 pub use settings::{DatasetSettings, Sample};
 
 use crate::{
-    decoding::formats::IMAGE_ENDINGS,
+    decoding::formats::{IMAGE_ENDINGS, is_image_ending},
     sources::{ImageSource, SourceFormat, format_of},
 };
 
@@ -147,7 +147,25 @@ impl Dataset {
         if let Some(identity) = &self.format_identity {
             text(identity);
         }
+        // Another decoder read them before, with other pixels: what it made of JPEGs must not be continued.
+        if self.holds_jpegs() {
+            text("JPEGs by libjpeg-turbo");
+        }
         hasher.finalize().to_hex().to_string()
+    }
+
+    /// Whether there are JPEGs: by their endings, or by the bytes of the first image where ids have none.
+    fn holds_jpegs(&self) -> bool {
+        let mut named = false;
+        for index in 0..self.images.len() {
+            let id = self.images.id(index);
+            let Some((_, ending)) = id.rsplit_once('.').filter(|(_, ending)| is_image_ending(ending)) else { continue };
+            if ["jpg", "jpeg", "jpe", "jfif", "mpo"].iter().any(|jpeg| ending.eq_ignore_ascii_case(jpeg)) {
+                return true;
+            }
+            named = true;
+        }
+        !named && !self.is_empty() && self.read(0).is_ok_and(|bytes| bytes.starts_with(&[0xff, 0xd8]))
     }
 
     fn refuse_duplicates(&self, path: &Path) -> Result<(), DatasetError> {
