@@ -28,6 +28,11 @@ test:
 bench *arguments:
     python3 benches/run.py "$@"
 
+# Make system calls fail and kill the program at them, one by one: just torture --calls 40
+torture *arguments:
+    cargo build --release
+    python3 tools/torture/faults.py target/release/headspan "$@"
+
 # The style of everything and the types of all code, in about two minutes: before each commit
 check:
     cargo fmt --all --check
