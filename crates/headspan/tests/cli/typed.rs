@@ -82,7 +82,7 @@ fn paths_that_are_not_there_are_told_once() -> Outcome {
             &["run-all", "--checkpoint", "nowhere", "--images", "images"][..],
             "`nowhere` does not exist (setting `checkpoint`)",
         ),
-        (&["run-all", "--checkpoint", "pool.csv", "--images", "images"], "`pool.csv` is a file, expected a folder"),
+        (&["run-all", "--checkpoint", "pool.csv", "--images", "images"], "has no configuration"),
         (
             &["run-all", "--checkpoint", "tiny/", "--images", "images", "--texts", "images"],
             "`images` is a folder, expected a file",
