@@ -71,7 +71,7 @@ pub(super) fn of(path: &Path) -> Result<Kind> {
         // Pickles of protocol 2 and above; those of 0 and 1 begin with a letter of text.
         0x80 => Ok(Kind::Pytorch),
         _ if is_named_safetensors => foreign(if is_text(&head) { ForeignFile::Text } else { ForeignFile::BadHeader }),
-        b'(' | b'}' | b']' | b'c' => Ok(Kind::Pytorch),
+        b'(' | b'}' | b']' | b'c' if !is_text(&head) || first_line_is_one_word(&head) => Ok(Kind::Pytorch),
         _ => foreign(if is_text(&head) { ForeignFile::Text } else { ForeignFile::Unknown }),
     }
 }
@@ -84,6 +84,11 @@ fn is_safetensors(head: &[u8]) -> bool {
 
 pub(super) fn is_text(head: &[u8]) -> bool {
     head.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace())
+}
+
+/// As in a pickle of protocol 0, whose first line is an opcode with a name. A message such as `could not resolve host` has spaces.
+fn first_line_is_one_word(head: &[u8]) -> bool {
+    head.split(|byte| *byte == b'\n').next().is_some_and(|line| !line.contains(&b' '))
 }
 
 /// A zip archive has its directory at its end, so one that was cut off has none.

@@ -188,7 +188,6 @@ mod tests {
             ("models", json!([""]), json!(["ViT-L-14"])),
             ("label.lexicon.minimum_agreement", json!(1.5), json!(1)),
             ("label.openai.temperature", json!(-0.5), json!(2.0)),
-            ("label.openai.base_url", json!("localhost:8000"), json!("http://localhost:8000/v1")),
             ("label.openai.concurrency", json!(0), json!(1)),
             ("label.openai.max_cost", json!(-1.0), json!(0.5)),
             ("metrics.scores.texts", json!(0), json!(5)),
