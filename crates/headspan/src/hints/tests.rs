@@ -1,5 +1,8 @@
 use std::path::PathBuf;
 
+use headspan_images::DatasetError;
+use headspan_model::{ClipError, DeviceProblem};
+
 use super::*;
 
 fn told(error: impl Error + Send + Sync + 'static) -> String {

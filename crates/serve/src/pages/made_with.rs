@@ -22,7 +22,7 @@ pub(super) fn made_with<'a>(runs: impl Iterator<Item = (&'a str, &'a RunFacts)>)
         @if !facts.is_empty() {
             section aria-label="Made with" {
                 h2 { "Made with" }
-                div.scroll { table {
+                div.scroll tabindex="0" role="region" aria-label="What each run was made with" { table {
                     thead { tr { th scope="col" { "run" } @for fact in &facts { th scope="col" { (fact) } } } }
                     tbody { @for (run, own) in &runs {
                         tr { th scope="row" { (run) } @for fact in &facts { td { (own.get(*fact).unwrap_or("–")) } } }
