@@ -126,7 +126,9 @@ mod tests {
 
     fn facts(pairs: &[(Fact, &str)]) -> RunFacts {
         let mut facts = RunFacts::default();
-        pairs.iter().for_each(|(fact, value)| facts.note(*fact, *value, *value));
+        for (fact, value) in pairs {
+            facts.note(*fact, *value, *value);
+        }
         facts
     }
 

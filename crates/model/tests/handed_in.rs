@@ -86,7 +86,9 @@ fn the_model_is_found_below_any_prefix_with_anything_beside_it() -> Outcome {
         for prefix in ["", "module.", "model.", "state_dict.model.", "model_state_dict.", "base_model.model.", "a.b.c."]
         {
             let mut tensors = stored(file)?;
-            tensors.iter_mut().for_each(|tensor| tensor.name = format!("{prefix}{}", tensor.name));
+            for tensor in &mut tensors {
+                tensor.name = format!("{prefix}{}", tensor.name);
+            }
             for name in ["optimizer.state.0.exp_avg", "classifier.weight"] {
                 tensors.push(Stored { name: name.to_owned(), dtype: Dtype::F32, shape: vec![1], bytes: vec![0; 4] });
             }
@@ -132,7 +134,9 @@ fn the_temperature_may_have_any_shape_or_be_missing() -> Outcome {
         let mut tensors = stored("open_clip_model.safetensors")?;
         match &shape {
             Some(shape) => {
-                tensors.iter_mut().filter(|t| t.name == "logit_scale").for_each(|t| t.shape.clone_from(shape))
+                for tensor in tensors.iter_mut().filter(|tensor| tensor.name == "logit_scale") {
+                    tensor.shape.clone_from(shape);
+                }
             }
             None => tensors.retain(|tensor| tensor.name != "logit_scale"),
         }
@@ -239,7 +243,9 @@ fn what_is_no_clip_or_half_of_one_is_told() -> Outcome {
     tensors.retain(|tensor| tensor.name.starts_with("visual."));
     write(&path, &tensors)?;
     assert!(told(&path).contains("an image tower and no text tower"), "{}", told(&path));
-    tensors.iter_mut().for_each(|tensor| tensor.name = tensor.name.replace("visual.", "backbone."));
+    for tensor in &mut tensors {
+        tensor.name = tensor.name.replace("visual.", "backbone.");
+    }
     write(&path, &tensors)?;
     assert!(told(&path).contains("no image tower of CLIP") && told(&path).contains("`backbone."), "{}", told(&path));
     Ok(())
@@ -255,7 +261,9 @@ fn of_two_models_one_is_used_and_the_other_is_named() -> Outcome {
         tensor.bytes.fill(0);
         tensor
     });
-    tensors.iter_mut().for_each(|tensor| tensor.name = format!("model.{}", tensor.name));
+    for tensor in &mut tensors {
+        tensor.name = format!("model.{}", tensor.name);
+    }
     tensors.extend(copies);
     write(&path, &tensors)?;
     let (found, notices) = features(&path)?;

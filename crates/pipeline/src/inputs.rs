@@ -89,6 +89,8 @@ fn check(key: &'static str, path: &Path, wanted: Kind) -> Result<()> {
 mod tests {
     use super::*;
 
+    type Change<'a> = &'a dyn Fn(&mut Settings);
+
     #[test]
     fn each_path_is_found_out_before_work() -> Result<(), Box<dyn std::error::Error>> {
         let place = tempfile::tempdir()?;
@@ -106,7 +108,7 @@ mod tests {
             change(&mut settings);
             check_inputs(&settings, Wanted::All).err().map(|error| error.to_string()).unwrap_or_default()
         };
-        let cases: [(&dyn Fn(&mut Settings), &str); 7] = [
+        let cases: [(Change<'_>, &str); 7] = [
             (&|all| all.data.path.clone_from(&gone), "gone` does not exist (setting `data.path`)"),
             (
                 &|all| all.data.classes = Some(folder.clone()),

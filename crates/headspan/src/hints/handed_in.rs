@@ -21,8 +21,9 @@ pub(super) fn dataset(error: &DatasetError) -> Option<String> {
         DatasetError::Mixed { .. } => {
             "set `kind` in section [data] to `folder`, `webdataset` or `parquet`, or move the other files away"
         }
-        DatasetError::NotAShard { what, path, .. } => return not_a_shard(what, path),
-        DatasetError::UnknownKind { what: Some(what), path } => return not_a_shard(what, path),
+        DatasetError::NotAShard { what, path, .. } | DatasetError::UnknownKind { what: Some(what), path } => {
+            return not_a_shard(what, path);
+        }
         DatasetError::Damaged { .. } => "without `--strict`, what can be read is used, and the rest is warned of",
         DatasetError::Duplicate { .. } => "an image counts once: remove its other rows",
         DatasetError::Addresses { .. } => "download the images first, for example with img2dataset",

@@ -14,8 +14,11 @@ fn with_weights(file: &str, name: &str) -> Result<World, Box<dyn std::error::Err
     Ok(world)
 }
 
+/// Texts with their embeddings.
+type Embedded = Vec<(String, Vec<f32>)>;
+
 /// Embeddings of the run's descriptions by text.
-fn embeddings(world: &World) -> Result<Vec<(String, Vec<f32>)>, Box<dyn std::error::Error>> {
+fn embeddings(world: &World) -> Result<Embedded, Box<dyn std::error::Error>> {
     let rows: Vec<TextRow> = read_rows(&world.run_folder("runs").join("texts.parquet"))?;
     Ok(rows.into_iter().map(|row| (row.text, row.embedding)).collect())
 }

@@ -123,7 +123,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(name);
         fs_err::write(&path, bytes).expect("written");
-        of(&path).map(|kind| format!("{kind:?}")).unwrap_or_else(|error| error.to_string())
+        of(&path).map_or_else(|error| error.to_string(), |kind| format!("{kind:?}"))
     }
 
     #[test]

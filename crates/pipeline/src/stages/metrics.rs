@@ -130,7 +130,7 @@ pub fn score_imported(settings: &Settings, file: &Path, wanted: &[String]) -> Re
         let id = if beside.is_some() { format!("{model}+{}", file_stem(file)) } else { model };
         let run = RunDirectory::create(&settings.runs, &RunId::new(&settings.dataset, &id)?)?;
         let _lock = run.lock()?;
-        score_labels(settings, &synonyms, &run, labels, &hash)?;
+        score_labels(settings, &synonyms, &run, &labels, &hash)?;
         scored.push(ScoredLabels { run, beside });
     }
     Ok(scored)
@@ -158,7 +158,7 @@ fn score_labels(
     settings: &Settings,
     synonyms: &Synonyms,
     run: &RunDirectory,
-    labels: Vec<LabelRow>,
+    labels: &[LabelRow],
     hash: &str,
 ) -> Result<()> {
     let started = Instant::now();
@@ -166,13 +166,13 @@ fn score_labels(
     let slice = json!({ "labeller": import::NAME, "settings": {} });
     let plan = StagePlan::new(label, slice, BTreeMap::from([("labels".to_owned(), hash.to_owned())]));
     run.forget(LABEL)?;
-    write_rows(&run.table(Table::Labels), run.id(), plan.fingerprint(), &labels)?;
+    write_rows(&run.table(Table::Labels), run.id(), plan.fingerprint(), labels)?;
     let result = StageResult { rows: labels.len() as u64, ..StageResult::default() };
     plan.commit(label, run, started.elapsed().as_secs_f64(), &result)?;
 
     let scope = Scope::of_run(settings, run, &Silent);
     let plan = StagePlan::of(&STAGE, &scope)?;
-    let rows = scored(&labels, settings, synonyms);
+    let rows = scored(labels, settings, synonyms);
     StageJob { scope: &scope, plan: &plan }.write(&rows)?;
     let result = StageResult { rows: rows.len() as u64, ..StageResult::default() };
     plan.commit(&STAGE, run, started.elapsed().as_secs_f64(), &result)
