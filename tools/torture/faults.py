@@ -212,6 +212,9 @@ def main():
     arguments = parser.parse_args()
     if not shutil.which("strace"):
         sys.exit("strace is not installed")
+    if subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True).returncode != 0:
+        print("left out: everything (strace may not trace programs here)")
+        return
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         campaign = Campaign(str(Path(arguments.binary).resolve()), Path(folder))
