@@ -132,8 +132,9 @@ def places(numbers, most, chance):
     """At most so many of the calls: the first and the last ones, and some between."""
     if len(numbers) <= most:
         return numbers
-    ends = numbers[: most // 4] + numbers[-(most // 4) :]
-    return sorted(set(ends + chance.sample(numbers, most - len(ends))))
+    at_ends = max(1, most // 4)
+    ends = numbers[:at_ends] + numbers[-at_ends:]
+    return sorted(set(ends + chance.sample(numbers, max(0, most - len(ends)))))
 
 
 def errors(campaign, arguments, chance):
