@@ -1,10 +1,7 @@
-use std::{
-    io::{self, ErrorKind},
-    ops::Range,
-};
+use std::ops::Range;
 
 use headspan_artifacts::{ImageRow, ImageStatus, with_causes};
-use headspan_images::{Dataset, DecodeLimits, Preprocess, ReadError, decode_rgb, probe_dimensions};
+use headspan_images::{Dataset, DecodeLimits, Preprocess, decode_rgb, probe_dimensions};
 use rayon::prelude::*;
 
 use crate::error::{ExtractError, Result};
@@ -77,7 +74,7 @@ fn decode_one(
     };
     let bytes = match dataset.read(index) {
         Ok(bytes) => bytes,
-        Err(ReadError::Io(source)) if of_the_machine(&source) => {
+        Err(source) if source.is_of_the_machine() => {
             return Err(ExtractError::Unreadable { image_id: row.image_id, source });
         }
         Err(error) => {
@@ -100,50 +97,12 @@ fn decode_one(
     })
 }
 
-/// Whether an image could not be read for a reason that may be gone tomorrow, such as a disk that fails, a server that does not
-/// answer, or too many open files. Such an image must not be written down as a bad one: the run would stay without it for good.
-fn of_the_machine(error: &io::Error) -> bool {
-    use ErrorKind as Kind;
-    !matches!(
-        error.kind(),
-        Kind::NotFound
-            | Kind::PermissionDenied
-            | Kind::NotADirectory
-            | Kind::IsADirectory
-            | Kind::InvalidFilename
-            | Kind::InvalidInput
-            | Kind::InvalidData
-            | Kind::UnexpectedEof
-            | Kind::Other
-            | Kind::Unsupported
-    ) && error.raw_os_error() != Some(TOO_MANY_LINKS)
-}
-
-/// `ELOOP` of Linux: links that lead in a circle. Its kind has no stable name.
-const TOO_MANY_LINKS: i32 = 40;
-
 #[cfg(test)]
 mod tests {
     use headspan_images::{ImageError, ReadError};
     use parquet::errors::ParquetError;
 
     use super::*;
-
-    #[test]
-    fn a_machine_at_fault_is_told_from_an_image_at_fault() {
-        for code in [5, 12, 24, 110, 116] {
-            assert!(
-                of_the_machine(&io::Error::from_raw_os_error(code)),
-                "EIO, ENOMEM, EMFILE, ETIMEDOUT, ESTALE: {code}"
-            );
-        }
-        for code in [2, 13, 20, 21, 36, 40] {
-            assert!(
-                !of_the_machine(&io::Error::from_raw_os_error(code)),
-                "ENOENT, EACCES, ENOTDIR, EISDIR, ELOOP: {code}"
-            );
-        }
-    }
 
     /// These texts stand in `images.parquet`: programs compare them.
     #[test]

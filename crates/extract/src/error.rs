@@ -2,7 +2,7 @@ use headspan_artifacts::ArtifactError;
 use headspan_model::ClipError;
 
 use crate::pool::PoolError;
-use headspan_images::DatasetError;
+use headspan_images::{DatasetError, ReadError};
 
 /// What stops an extraction. A bad image does not, unless the run is strict.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +33,8 @@ pub enum ExtractError {
     Unreadable {
         /// The image.
         image_id: String,
-        /// What the operating system said.
-        source: std::io::Error,
+        /// Why; [`ReadError::is_of_the_machine`] holds.
+        source: ReadError,
     },
     /// No image of the data set could be used.
     #[error("none of the {images} images could be decoded; the first error: {first}")]

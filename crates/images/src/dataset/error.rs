@@ -1,4 +1,8 @@
-use std::path::PathBuf;
+use std::{
+    error::Error,
+    io::{self, ErrorKind},
+    path::PathBuf,
+};
 
 /// Why a data set cannot be listed.
 #[derive(Debug, thiserror::Error)]
@@ -250,4 +254,88 @@ pub enum ReadError {
         /// The URL.
         address: String,
     },
+}
+
+impl ReadError {
+    /// Whether the reason may be gone tomorrow, such as a disk that fails, a server that does not answer, or too many open files.
+    /// Such an image must not be written down as a bad one: a run would stay without it for good.
+    pub fn is_of_the_machine(&self) -> bool {
+        let io = match self {
+            Self::Io(error) => Some(error),
+            Self::Parquet { source } => io_error_in(&**source),
+            _ => None,
+        };
+        io.is_some_and(|error| !is_of_the_file(error.kind()))
+    }
+}
+
+/// What the operating system said, below what a library made of it.
+fn io_error_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
+        .find_map(|error| error.downcast_ref())
+}
+
+fn is_of_the_file(kind: ErrorKind) -> bool {
+    use ErrorKind as Kind;
+    let named = matches!(
+        kind,
+        Kind::NotFound
+            | Kind::PermissionDenied
+            | Kind::NotADirectory
+            | Kind::IsADirectory
+            | Kind::InvalidFilename
+            | Kind::InvalidInput
+            | Kind::InvalidData
+            | Kind::UnexpectedEof
+            | Kind::Other
+            | Kind::Unsupported
+    );
+    named || is_circle_of_links(kind)
+}
+
+/// This kind has no stable name.
+#[cfg(unix)]
+fn is_circle_of_links(kind: ErrorKind) -> bool {
+    kind == io::Error::from_raw_os_error(libc::ELOOP).kind()
+}
+
+#[cfg(not(unix))]
+fn is_circle_of_links(_kind: ErrorKind) -> bool {
+    false
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use parquet::errors::ParquetError;
+
+    use super::*;
+
+    #[test]
+    fn a_machine_at_fault_is_told_from_an_image_at_fault() {
+        let of_the_machine = |code: i32| {
+            let plain = ReadError::Io(io::Error::from_raw_os_error(code));
+            let below = ParquetError::External(Box::new(io::Error::from_raw_os_error(code)));
+            let below = ReadError::Parquet { source: below.into() };
+            assert_eq!(plain.is_of_the_machine(), below.is_of_the_machine(), "{code}");
+            plain.is_of_the_machine()
+        };
+        for code in [libc::EIO, libc::ENOMEM, libc::EMFILE, libc::ETIMEDOUT, libc::ESTALE] {
+            assert!(of_the_machine(code), "{code}");
+        }
+        for code in [libc::ENOENT, libc::EACCES, libc::ENOTDIR, libc::EISDIR, libc::ENAMETOOLONG, libc::ELOOP] {
+            assert!(!of_the_machine(code), "{code}");
+        }
+        assert!(!ReadError::NoBytes.is_of_the_machine());
+    }
+
+    /// fs-err wraps what the operating system said, and keeps its kind alone.
+    #[test]
+    fn a_circle_of_links_is_no_fault_of_the_machine() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let link = folder.path().join("a.png");
+        std::os::unix::fs::symlink(&link, &link)?;
+        let error = fs_err::File::open(&link).err().map(ReadError::Io);
+        assert!(error.is_some_and(|error| !error.is_of_the_machine()));
+        Ok(())
+    }
 }
