@@ -34,5 +34,5 @@ mod decoding;
 mod sources;
 
 pub use dataset::{ClassList, Dataset, DatasetError, DatasetSettings, Item, ReadError, Sample};
-pub use decoding::{DecodeLimits, ImageError, Preprocess, RgbImage8, decode_rgb, probe_dimensions};
+pub use decoding::{DecodeLimits, ImageError, Preprocess, RgbImage8, bicubic_taps, decode_rgb, probe_dimensions};
 pub use sources::DatasetKind;

@@ -15,3 +15,4 @@ mod webp;
 pub use decode::{DecodeLimits, RgbImage8, decode_rgb, probe_dimensions};
 pub use error::ImageError;
 pub use preprocess::Preprocess;
+pub use resample::bicubic_taps;

@@ -25,6 +25,23 @@ fn bicubic(x: f64) -> f64 {
     }
 }
 
+/// First source sample of each wanted output of `from` samples resized to `to`, and the weights of it and those that follow; they
+/// sum to one. Antialiased bicubic, as in Pillow and in PyTorch with `antialias=True`.
+pub fn bicubic_taps(from: usize, to: usize, wanted: Range<usize>) -> impl Iterator<Item = (usize, Vec<f64>)> {
+    let scale = from as f64 / to as f64;
+    let filter_scale = scale.max(1.0);
+    let support = SUPPORT * filter_scale;
+    wanted.map(move |out| {
+        let center = (out as f64 + 0.5) * scale;
+        // Truncation towards zero, then the lower bound: as Pillow's casts do.
+        let first = (center - support + 0.5).max(0.0) as usize;
+        let end = ((center + support + 0.5) as usize).min(from);
+        let raw: Vec<f64> = (first..end).map(|x| bicubic((x as f64 - center + 0.5) * (1.0 / filter_scale))).collect();
+        let sum: f64 = raw.iter().sum();
+        (first, raw.into_iter().map(|weight| weight / sum).collect())
+    })
+}
+
 /// Source pixels and weights of one output pixel.
 struct Taps {
     first: usize,
@@ -32,28 +49,12 @@ struct Taps {
 }
 
 fn taps(from: usize, to: usize, wanted: Range<usize>) -> Vec<Taps> {
-    let scale = from as f64 / to as f64;
-    let filter_scale = scale.max(1.0);
-    let support = SUPPORT * filter_scale;
-    wanted
-        .map(|out| {
-            let center = (out as f64 + 0.5) * scale;
-            // Truncation towards zero, then the lower bound: as Pillow's casts do.
-            let first = (center - support + 0.5).max(0.0) as usize;
-            let end = ((center + support + 0.5) as usize).min(from);
-            let raw: Vec<f64> =
-                (first..end).map(|x| bicubic((x as f64 - center + 0.5) * (1.0 / filter_scale))).collect();
-            let sum: f64 = raw.iter().sum();
-            let weights = raw
-                .into_iter()
-                .map(|weight| {
-                    let fixed = weight / sum * f64::from(1_u32 << PRECISION_BITS);
-                    (if fixed < 0.0 { fixed - 0.5 } else { fixed + 0.5 }) as i32
-                })
-                .collect();
-            Taps { first, weights }
-        })
-        .collect()
+    let fixed = |weight: f64| {
+        let fixed = weight * f64::from(1_u32 << PRECISION_BITS);
+        (if fixed < 0.0 { fixed - 0.5 } else { fixed + 0.5 }) as i32
+    };
+    let taps = bicubic_taps(from, to, wanted);
+    taps.map(|(first, weights)| Taps { first, weights: weights.into_iter().map(fixed).collect() }).collect()
 }
 
 fn round(sum: i32) -> u8 {

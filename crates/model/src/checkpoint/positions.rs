@@ -1,36 +1,8 @@
 //! Position embeddings for another number of patches, as OpenCLIP interpolates them when it loads weights.
 
+use headspan_images::bicubic_taps;
+
 use super::weights::Weights;
-
-/// Cubic convolution with a = −0.5, PyTorch's where it smooths (`antialias=True`).
-fn cubic(x: f64) -> f64 {
-    const A: f64 = -0.5;
-    let x = x.abs();
-    if x < 1.0 {
-        ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
-    } else if x < 2.0 {
-        (((x - 5.0) * x + 8.0) * x - 4.0) * A
-    } else {
-        0.0
-    }
-}
-
-/// First source and weights of each output.
-fn taps(from: usize, to: usize) -> Vec<(usize, Vec<f64>)> {
-    let scale = from as f64 / to as f64;
-    let stretch = scale.max(1.0);
-    let support = 2.0 * stretch;
-    (0..to)
-        .map(|out| {
-            let center = scale * (out as f64 + 0.5);
-            let first = (center - support + 0.5).max(0.0) as usize;
-            let end = ((center + support + 0.5) as usize).min(from);
-            let raw: Vec<f64> = (first..end).map(|x| cubic((x as f64 - center + 0.5) / stretch)).collect();
-            let sum: f64 = raw.iter().sum();
-            (first, raw.into_iter().map(|weight| weight / sum).collect())
-        })
-        .collect()
-}
 
 /// The side of the square grid that embeddings of a class token and patches are for.
 pub(super) fn side(tokens: usize) -> Option<usize> {
@@ -52,7 +24,7 @@ pub(super) fn interpolated(stored: Weights, from: usize, to: usize) -> Weights {
 
 /// `[from, from, width]` to `[to, to, width]`.
 fn resized(patches: &[f32], from: usize, to: usize, width: usize) -> Vec<f32> {
-    let taps = taps(from, to);
+    let taps: Vec<_> = bicubic_taps(from, to, 0..to).collect();
     let mut wide = vec![0.0_f64; from * to * width];
     for (row, out) in patches.chunks_exact(from * width).zip(wide.chunks_exact_mut(to * width)) {
         for ((first, weights), out) in taps.iter().zip(out.chunks_exact_mut(width)) {
