@@ -9,7 +9,7 @@ use std::{
 use headspan_artifacts::{LabelRow, hash_file};
 use serde_json::{Value, json};
 
-use crate::{LabelError, LabelRequest, LabelSettings, Labeller, labeller::strangers};
+use crate::{LabelError, LabelRequest, LabelSettings, Labeller, NamedPath, labeller::strangers};
 
 /// Name of the labeller in tables.
 pub const NAME: &str = "import";
@@ -97,6 +97,10 @@ impl Labeller for Import {
 
     fn files(&self, settings: &LabelSettings) -> Result<BTreeMap<String, String>, LabelError> {
         Ok(BTreeMap::from([("labels".to_owned(), hash_file(file_of(settings)?)?)]))
+    }
+
+    fn paths<'a>(&self, settings: &'a LabelSettings) -> Result<Vec<NamedPath<'a>>, LabelError> {
+        Ok(vec![NamedPath { key: "label.import", path: file_of(settings)?, is_folder: false }])
     }
 
     fn judged_texts(&self, _settings: &LabelSettings) -> Option<usize> {

@@ -1,7 +1,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     str::FromStr,
 };
 
@@ -30,6 +30,12 @@ pub trait Labeller: Sync {
     /// Hashes of the files that its labels depend on, by name.
     fn files(&self, settings: &LabelSettings) -> Result<BTreeMap<String, String>, LabelError>;
 
+    /// Files and folders that its settings name, to be looked at before any work. An error if one that it needs is not named.
+    fn paths<'a>(&self, settings: &'a LabelSettings) -> Result<Vec<NamedPath<'a>>, LabelError> {
+        let _ = settings;
+        Ok(Vec::new())
+    }
+
     /// Checks what can be checked before there is anything to label: an extraction takes hours.
     fn check(&self, settings: &LabelSettings) -> Result<(), LabelError> {
         let _ = settings;
@@ -45,6 +51,17 @@ pub trait Labeller: Sync {
 
 /// All labellers, the default first.
 pub static LABELLERS: &[&dyn Labeller] = &[&lexicon::Lexicon, &openai::OpenAi, &import::Import];
+
+/// A path that a setting names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NamedPath<'a> {
+    /// The setting.
+    pub key: &'static str,
+    /// Where.
+    pub path: &'a Path,
+    /// Whether it is a folder.
+    pub is_folder: bool,
+}
 
 /// What a labeller is given.
 pub struct LabelRequest<'a> {

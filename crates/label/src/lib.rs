@@ -18,6 +18,6 @@ pub mod openai;
 pub const VERSION: u32 = 2;
 
 pub use heads::{HeadTexts, heads_of};
-pub use labeller::{LABELLERS, LabelError, LabelRequest, LabelSettings, Labeller, LabellerName};
+pub use labeller::{LABELLERS, LabelError, LabelRequest, LabelSettings, Labeller, LabellerName, NamedPath};
 pub use lexicon::{Categories, CategoriesError, LexiconSettings, Weighting};
 pub use openai::OpenAiSettings;

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use headspan_label::NamedPath;
+
 use crate::{
     error::{PipelineError, Result},
     runner::Wanted,
@@ -28,13 +30,8 @@ pub fn check_inputs(settings: &Settings, wanted: Wanted) -> Result<()> {
         return Ok(());
     }
     let label = &settings.label;
-    match label.labeller.to_string().as_str() {
-        "import" => match &label.import {
-            Some(file) => check("label.import", file, Kind::File)?,
-            None => return Err(headspan_label::LabelError::NoImportFile.into()),
-        },
-        "openai" => check_all(&[("label.openai.prompts", label.openai.prompts.as_deref(), Kind::Folder)])?,
-        _ => {}
+    for NamedPath { key, path, is_folder } in label.labeller.labeller().paths(label)? {
+        check(key, path, if is_folder { Kind::Folder } else { Kind::File })?;
     }
     check_all(&[("metrics.synonyms", not_built_in(&settings.metrics.synonyms), Kind::File)])
 }

@@ -28,7 +28,7 @@ pub use settings::OpenAiSettings;
 use settings::slice;
 
 use crate::{
-    LabelError, LabelRequest, LabelSettings, Labeller,
+    LabelError, LabelRequest, LabelSettings, Labeller, NamedPath,
     heads::HeadTexts,
     openai::{
         ask::Asker,
@@ -58,6 +58,11 @@ impl Labeller for OpenAi {
 
     fn files(&self, settings: &LabelSettings) -> Result<BTreeMap<String, String>, LabelError> {
         Ok(BTreeMap::from([("prompts".to_owned(), Prompts::load(&settings.openai)?.sha256())]))
+    }
+
+    fn paths<'a>(&self, settings: &'a LabelSettings) -> Result<Vec<NamedPath<'a>>, LabelError> {
+        let prompts = settings.openai.prompts.as_deref();
+        Ok(prompts.map(|path| NamedPath { key: "label.openai.prompts", path, is_folder: true }).into_iter().collect())
     }
 
     fn check(&self, settings: &LabelSettings) -> Result<(), LabelError> {
