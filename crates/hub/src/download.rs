@@ -87,14 +87,18 @@ async fn receive_all(
     size: Option<u64>,
     progress: Progress<'_>,
 ) -> Result<(), HubError> {
-    let length = || fs::metadata(partial).map_or(0, |metadata| metadata.len());
     loop {
-        let before = length();
+        let before = length(partial);
         match connection.retried(url, || receive(connection, url, partial, size, progress)).await {
-            Err(HubError::GaveUp { .. }) if length() >= before + ADVANCE => {}
+            Err(HubError::GaveUp { .. }) if length(partial) >= before + ADVANCE => {}
             other => return other,
         }
     }
+}
+
+/// Bytes that are there.
+fn length(partial: &Path) -> u64 {
+    fs::metadata(partial).map_or(0, |metadata| metadata.len())
 }
 
 async fn receive(
@@ -104,7 +108,7 @@ async fn receive(
     size: Option<u64>,
     progress: Progress<'_>,
 ) -> Result<(), Failure<HubError>> {
-    let have = fs::metadata(partial).map_or(0, |metadata| metadata.len());
+    let have = length(partial);
     if have > 0 && size == Some(have) {
         return Ok(());
     }

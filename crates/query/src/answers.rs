@@ -9,6 +9,8 @@ use lru::LruCache;
 
 use crate::{error::Result, extremes::Extremes};
 
+// Each `unwrap` is of a constant: the compiler evaluates it.
+
 /// Most extremes kept: every head of a large model with some of its texts, at a few kilobytes each.
 const MOST_EXTREMES: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 /// Most selections whose lengths are kept (0.2 MB each for 50,000 images), and most heads whose directions are.
