@@ -1,4 +1,9 @@
-use std::{collections::BTreeMap, ops::Range, thread, time::Instant};
+use std::{
+    collections::BTreeMap,
+    ops::{ControlFlow, Range},
+    thread,
+    time::Instant,
+};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use headspan_artifacts::{
@@ -19,8 +24,8 @@ use crate::{
 };
 use headspan_images::Dataset;
 
-/// Called with images done so far and images to do in this process.
-pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
+/// Called with images done so far and images to do in this process. `Break` ends the work; parts that are committed stay.
+pub type Progress<'a> = &'a (dyn Fn(u64, u64) -> ControlFlow<()> + Sync);
 
 /// One extraction of images.
 pub struct ImagesJob<'a> {
@@ -132,6 +137,14 @@ pub fn extract_images(job: &ImagesJob<'_>) -> Result<ImagesSummary> {
     summary.seconds = started.elapsed().as_secs_f64();
     summary.busy_seconds = if job.model.on_cpu() { busy.sum() / machine_use.workers as f64 } else { busy.union() };
     Ok(summary)
+}
+
+/// Tells how far the work is, and ends it where that is the answer.
+pub(crate) fn report(progress: Progress<'_>, done: u64, total: u64) -> Result<()> {
+    match progress(done, total) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(ExtractError::Stopped),
+    }
 }
 
 /// What this process has to do.
@@ -304,7 +317,7 @@ fn commit_parts(
     };
     let mut pending: BTreeMap<u64, BTreeMap<u64, TracedBatch>> = BTreeMap::new();
     let mut passes = Passes::default();
-    (job.progress)(0, total);
+    report(job.progress, 0, total)?;
     for batch in traced {
         let batch = batch?;
         if job.settings.strict
@@ -319,7 +332,7 @@ fn commit_parts(
         let good = batch.activations.len() as u64;
         summary.extracted += good;
         summary.skipped += batch.rows.len() as u64 - good;
-        (job.progress)(summary.extracted + summary.skipped, total);
+        report(job.progress, summary.extracted + summary.skipped, total)?;
         let part = batch.job.part;
         let batches = pending.entry(part).or_default();
         batches.insert(batch.job.images.start, batch);

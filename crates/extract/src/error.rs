@@ -8,6 +8,9 @@ use headspan_images::{DatasetError, ReadError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExtractError {
+    /// Whoever was told of progress asked to stop.
+    #[error("stopped; what is committed stays, and the same call continues it")]
+    Stopped,
     /// The data set could not be listed.
     #[error(transparent)]
     Dataset(#[from] DatasetError),

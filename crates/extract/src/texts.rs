@@ -8,7 +8,7 @@ use headspan_headspace::unit_feature;
 use headspan_model::{LoadedModel, TextTokens, TokenBatch, Tokenizer};
 
 use crate::{
-    engine::Progress,
+    engine::{Progress, report},
     error::{ExtractError, Result},
     pool::Pool,
     settings::TextsSettings,
@@ -59,7 +59,7 @@ pub fn embed_texts(
         let values = model.encode_texts(&TokenBatch::new(&ids))?;
         let d = values.len() / batch.len();
         let so_far = done.fetch_add(batch.len() as u64, Ordering::Relaxed) + batch.len() as u64;
-        progress(so_far, tokens.len() as u64);
+        report(progress, so_far, tokens.len() as u64)?;
         let found = batch.iter().zip(values.chunks_exact(d)).map(|(index, row)| {
             let text = || ExtractError::NoFeature { text: pool.entries[*index].text.clone() };
             Ok((*index, unit_feature(row).ok_or_else(text)?))

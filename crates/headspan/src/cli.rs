@@ -58,6 +58,9 @@ pub(crate) enum Command {
         models: Vec<String>,
         #[command(flatten)]
         pipeline: PipelineArgs,
+        /// Print JSON: each run with its stages
+        #[arg(long)]
+        json: bool,
     },
     /// Stage 1: images and texts to head activations, moments and text embeddings
     Extract(ExtractArgs),
@@ -76,6 +79,9 @@ pub(crate) enum Command {
         models: Vec<String>,
         #[command(flatten)]
         pipeline: PipelineArgs,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Compare the scores of all models on a data set: a table, comparison.parquet and an HTML report
     #[command(after_help = COMPARE_HELP)]
@@ -144,7 +150,7 @@ Examples:
   headspan run-all --config configs/sweeps/six-models.toml
 
 Settings, weakest first: built-in defaults, configs/default.toml, configs/models/<id>.settings.toml,
---config FILE, the environment (HEADSPAN__TEXTSPAN__RANK=60), flags.
+--config FILE, the environment (HEADSPAN__TEXTSPAN__RANK=60), --set, flags.
 Changing a setting reruns exactly the stages that read it.
 Artifacts go to RUNS/DATASET/MODEL/ as Parquet; read them with Polars, pandas or DuckDB.";
 

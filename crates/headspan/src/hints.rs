@@ -40,8 +40,18 @@ impl Hinted {
     }
 }
 
-/// The error, its causes, and the hint, each on a line of its own. A cause is left out where a line above already says it.
+/// The error, its causes, and the hint, each on a line of its own.
 pub(crate) fn report(error: &anyhow::Error) -> String {
+    let mut text = told(error);
+    if let Some(hint) = hint(error) {
+        text.push_str("\n  hint: ");
+        text.push_str(&hint);
+    }
+    text
+}
+
+/// The error and its causes, each on a line of its own. A cause is left out where a line above already says it.
+pub(crate) fn told(error: &anyhow::Error) -> String {
     let mut lines: Vec<String> = Vec::new();
     for cause in error.chain() {
         let cause = cause.to_string().trim_end().to_owned();
@@ -49,12 +59,7 @@ pub(crate) fn report(error: &anyhow::Error) -> String {
             lines.push(cause);
         }
     }
-    let mut text = lines.join("\n  caused by: ");
-    if let Some(hint) = hint(error) {
-        text.push_str("\n  hint: ");
-        text.push_str(&hint);
-    }
-    text
+    lines.join("\n  caused by: ")
 }
 
 /// What to do about an error: the hint for the outermost of its causes that has one.

@@ -2,6 +2,7 @@
 
 use std::{
     io::IsTerminal,
+    ops::ControlFlow,
     sync::Mutex,
     time::{Duration, Instant},
 };
@@ -25,8 +26,9 @@ impl Progress for Terminal {
 }
 
 impl Meter for Reporter {
-    fn report(&self, done: u64, total: u64) {
+    fn report(&self, done: u64, total: u64) -> ControlFlow<()> {
         Self::report(self, done, total);
+        ControlFlow::Continue(())
     }
 }
 

@@ -1,5 +1,6 @@
 use std::{
     io::{Read, Write},
+    ops::ControlFlow,
     path::Path,
 };
 
@@ -22,7 +23,7 @@ use crate::{
 const ADVANCE: u64 = 1 << 20;
 
 /// Called with bytes there and bytes in all, if known.
-pub type Progress<'a> = &'a (dyn Fn(u64, Option<u64>) + Send + Sync);
+pub type Progress<'a> = &'a (dyn Fn(u64, Option<u64>) -> ControlFlow<()> + Send + Sync);
 
 /// Fetches an address to a file, checking its SHA-256 if one is given. An address that is not the hub's gets no token.
 pub async fn fetch_url(
@@ -154,7 +155,9 @@ async fn write_body(
         if total.is_some_and(|total| have > total) {
             break;
         }
-        progress(have, total);
+        if progress(have, total).is_break() {
+            return Err(Failure::Final(HubError::Stopped));
+        }
     }
     file.sync_all().map_err(local)?;
     match total {

@@ -6,6 +6,9 @@ use headspan_net::{Cause, NetError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubError {
+    /// Whoever was told of progress asked to stop.
+    #[error("stopped; what has come is kept, and the same call continues it")]
+    Stopped,
     /// The operating system refused; the source names the path.
     #[error(transparent)]
     Io(#[from] std::io::Error),

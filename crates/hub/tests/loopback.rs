@@ -160,7 +160,14 @@ async fn answer(
 }
 
 async fn fetch(settings: &HubSettings) -> Result<std::path::PathBuf, HubError> {
-    fetch_file(settings, "org/model", "main", "open_clip_model.safetensors", &|_, _| {}).await
+    fetch_file(
+        settings,
+        "org/model",
+        "main",
+        "open_clip_model.safetensors",
+        &|_, _| std::ops::ControlFlow::Continue(()),
+    )
+    .await
 }
 
 /// An error and its causes, as the command line prints them.
@@ -243,7 +250,7 @@ async fn the_token_goes_to_the_hub_and_to_nobody_else() {
     let (other, elsewhere, _folder) = Server::start(Fault::None).await;
     let url = format!("{}/cdn/pool.txt", elsewhere.endpoint);
     let target = folder.path().join("pool.txt");
-    fetch_url(&settings, &url, &target, None, &|_, _| {}).await.expect("fetched");
+    fetch_url(&settings, &url, &target, None, &|_, _| std::ops::ControlFlow::Continue(())).await.expect("fetched");
     assert_eq!(fs_err::read(target).expect("readable"), other.content);
     assert_eq!(other.tokens.load(Ordering::SeqCst), 0, "another host is not");
 }
@@ -289,7 +296,9 @@ async fn offline_uses_the_cache_alone() {
     let message = fetch(&offline).await.expect_err("offline").to_string();
     assert!(message.contains("HF_HUB_OFFLINE") && message.contains("org/model"), "{message}");
     let url = format!("{}/cdn/blob", settings.endpoint);
-    let error = fetch_url(&offline, &url, &folder.path().join("pool.txt"), None, &|_, _| {}).await;
+    let error =
+        fetch_url(&offline, &url, &folder.path().join("pool.txt"), None, &|_, _| std::ops::ControlFlow::Continue(()))
+            .await;
     assert!(matches!(error, Err(HubError::Offline { .. })));
     assert_eq!(server.requests.load(Ordering::SeqCst), 0, "nobody was asked");
     let path = fetch(&settings).await.expect("fetched");
@@ -309,7 +318,7 @@ async fn a_revision_moves_once_its_snapshot_is_whole() {
     let before = found().expect("the old one");
 
     let snapshot = Snapshot::latest(&settings, "org/model", "main", "config.json").await.expect("a commit");
-    let config = snapshot.fetch("config.json", &|_, _| {}).await.expect("fetched");
+    let config = snapshot.fetch("config.json", &|_, _| std::ops::ControlFlow::Continue(())).await.expect("fetched");
     assert!(config.ends_with(format!("snapshots/{COMMIT}/config.json")), "not the old commit's: {}", config.display());
     assert_eq!(found(), Some(before), "an unfinished fetch leaves what there was");
     snapshot.keep().expect("moved");

@@ -1,6 +1,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    ops::ControlFlow,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -70,7 +71,7 @@ pub struct LabelRequest<'a> {
     /// Settings.
     pub settings: &'a LabelSettings,
     /// Called with heads done and heads to do.
-    pub progress: &'a (dyn Fn(u64, u64) + Sync),
+    pub progress: &'a (dyn Fn(u64, u64) -> ControlFlow<()> + Sync),
 }
 
 impl LabelRequest<'_> {

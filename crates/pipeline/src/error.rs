@@ -6,6 +6,9 @@ use headspan_artifacts::ArtifactError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PipelineError {
+    /// Whoever was told of progress asked to stop.
+    #[error("stopped; stages that are done stay, and the same call continues")]
+    Stopped,
     /// The operating system refused; the source names the path and the call.
     #[error(transparent)]
     Io(#[from] std::io::Error),

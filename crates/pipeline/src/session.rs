@@ -1,7 +1,7 @@
 //! A finished run with all that questions about it need: its tables, its model, its images.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
@@ -95,6 +95,13 @@ impl Session {
         let model = LoadedModel::for_queries(&checkpoint, &files.config, device)
             .inspect_err(|_| self.store.give_back(weights))?;
         Ok(self.model.get_or_init(|| ExploreModel::new(model, tokenizer)))
+    }
+
+    /// The folder or the file of weights that the model's files are found by.
+    pub fn checkpoint(&self) -> Result<PathBuf> {
+        let files = ModelFiles::open(&self.choice()?, &self.model_options()?)?;
+        let beside = || files.files.weights.parent().map(Path::to_owned);
+        Ok(files.folder.clone().or_else(beside).unwrap_or(files.files.weights))
     }
 
     /// The images, checked to be those that were extracted.

@@ -29,6 +29,16 @@ pub struct HeadColumn {
 }
 
 impl HeadColumn {
+    /// Row-major values, `[n, head_dim]`, one row an image that was extracted.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// Length of a row.
+    pub fn head_dim(&self) -> usize {
+        self.head_dim
+    }
+
     /// The row of one image.
     pub(crate) fn row(&self, row: usize) -> &[f32] {
         &self.values[row * self.head_dim..][..self.head_dim]

@@ -8,7 +8,7 @@ use headspan_artifacts::{
     HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, ReadoutRow, RunDirectory, Table, TextspanRow,
     read_rows,
 };
-use headspan_headspace::{Moments, Readout};
+use headspan_headspace::{HeadVector, Moments, Readout, Scalars};
 use rayon::prelude::*;
 
 use crate::{
@@ -274,6 +274,47 @@ impl ExploreRun {
         let row = |place: &u32| &self.images[*place as usize];
         let found = self.by_id.binary_search_by_key(&id, |place| row(place).image_id.as_str());
         found.map(|found| row(&self.by_id[found])).map_err(|_insertion| self.no_image(id))
+    }
+
+    /// Position of an image in the data set: by id, by `#index`, or by a number that is not an id.
+    pub fn find_image(&self, image: &str) -> Result<u64> {
+        let image = image.trim();
+        if let Some(index) = image.strip_prefix('#').and_then(|number| number.parse::<u64>().ok()) {
+            return Ok(self.image(index)?.image_index);
+        }
+        match (self.image_by_id(image), image.parse::<u64>()) {
+            (Ok(row), _) => Ok(row.image_index),
+            (Err(_no_id), Ok(index)) => Ok(self.image(index)?.image_index),
+            (Err(error), Err(_no_number)) => Err(error),
+        }
+    }
+
+    /// Positions in the data set of the images that were extracted, in the order of the rows of all columns.
+    pub fn image_indices(&self) -> Result<Vec<u64>> {
+        Ok(self.rows()?.image_index.clone())
+    }
+
+    /// Scalars of the images that were extracted, one a row.
+    pub fn scalars(&self) -> Result<Vec<Scalars>> {
+        Ok(self.rows()?.scalars.clone())
+    }
+
+    /// `z/(σ|r|)` of a head for every image that was extracted, read once and then shared.
+    pub fn activations(&self, head: HeadId) -> Result<Arc<HeadColumn>> {
+        self.readout(head)?;
+        self.column(head)
+    }
+
+    /// Contributions of a head to `r/|r|`, `[images, d]` row-major: of the images at these positions in the data set, else of all that
+    /// were extracted.
+    pub fn contributions(&self, head: HeadId, images: Option<&[u64]>) -> Result<Vec<f32>> {
+        let (readout, column, rows) = (self.readout(head)?, self.activations(head)?, self.rows()?);
+        let chosen: Vec<usize> = match images {
+            Some(images) => images.iter().map(|image| self.row_of(*image)).collect::<Result<_>>()?,
+            None => (0..rows.image_index.len()).collect(),
+        };
+        let one = |row: usize| readout.contribution(HeadVector::new(column.row(row), rows.scalars[row]).as_slice());
+        Ok(chosen.into_par_iter().flat_map_iter(one).collect())
     }
 
     /// Row of an image in the activations.

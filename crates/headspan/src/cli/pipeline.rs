@@ -54,6 +54,9 @@ pub(crate) struct PlaceArgs {
     /// Additional configuration file, such as a sweep; may be given several times
     #[arg(long, value_name = "FILE", help_heading = "Where")]
     pub(crate) config: Vec<PathBuf>,
+    /// Any setting by its key, such as textspan.rank=60; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Where")]
+    pub(crate) set: Vec<String>,
 }
 
 /// The model's files.

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use crate::{
     cli::PipelineArgs,
-    commands::{place::check_runs, placed, print, print_json, settings},
+    commands::{place::check_runs, placed, settings},
+    console::Console,
 };
 
 /// What the terminal shows, and the headings.
@@ -48,14 +49,14 @@ struct Figure {
 }
 
 /// Compares all runs of a data set that have metrics.
-pub(crate) fn compare(arguments: &PipelineArgs, html: Option<&Path>, json: bool) -> Result<()> {
+pub(crate) fn compare(arguments: &PipelineArgs, html: Option<&Path>, json: bool, console: &Console<'_>) -> Result<()> {
     let own = settings(&placed(arguments, None)?, None)?;
     check_runs(&own)?;
     let compared = headspan_pipeline::compare(&own, html)?;
     if json {
-        print_json(&answer(&own.dataset, &compared))?;
+        console.print_json(&answer(&own.dataset, &compared))?;
     } else {
-        print(&format!("{}\n{}", table(&compared), common(&compared.rows, &differing(&compared))))?;
+        console.print(&format!("{}\n{}", table(&compared), common(&compared.rows, &differing(&compared))))?;
     }
     tracing::info!("{} and {}", compared.table.display(), compared.page.display());
     Ok(())

@@ -2,11 +2,12 @@ use anyhow::Result;
 
 use crate::{
     cli::PipelineArgs,
-    commands::{choices, print, registry, settings, settings_files},
+    commands::{choices, registry, settings, settings_files},
+    console::Console,
 };
 
 /// Prints the settings after all layers, as TOML that could be a configuration file, under the names of what was read.
-pub(crate) fn config(arguments: &PipelineArgs) -> Result<()> {
+pub(crate) fn config(arguments: &PipelineArgs, console: &Console<'_>) -> Result<()> {
     let common = settings(arguments, None)?;
     let registry = registry(&arguments.place.configs)?;
     // A checkpoint's folder names the model, whose own file is a layer, too.
@@ -26,5 +27,5 @@ pub(crate) fn config(arguments: &PipelineArgs) -> Result<()> {
         }
     }
     text.push_str(&toml::to_string_pretty(&files.settings()?)?);
-    print(&text)
+    console.print(&text)
 }

@@ -6,10 +6,10 @@ use headspan_pipeline::{cached_files, hub_settings};
 use indicatif::DecimalBytes;
 use sysinfo::System;
 
-use crate::commands::{print, registry};
+use crate::{commands::registry, console::Console};
 
 /// Prints what headspan finds on this machine.
-pub(crate) fn doctor(configs: &Path) -> Result<()> {
+pub(crate) fn doctor(configs: &Path, console: &Console<'_>) -> Result<()> {
     let system = System::new_all();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let settings = hub_settings();
@@ -32,5 +32,5 @@ pub(crate) fn doctor(configs: &Path) -> Result<()> {
         let state = if cached_files(model).is_ok() { "fetched" } else { "not fetched" };
         lines.push(format!("model      {} {state}", model.id));
     }
-    print(&lines.join("\n"))
+    console.print(&lines.join("\n"))
 }

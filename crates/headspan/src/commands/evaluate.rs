@@ -7,13 +7,14 @@ use headspan_train::{EvaluatedModel, Evaluation, EvaluationSettings};
 
 use crate::{
     cli::{EvaluateArgs, Evaluated},
-    commands::{UsageError, evaluate_segmentation::segmentation, percent, print, print_json, share},
+    commands::{UsageError, evaluate_segmentation::segmentation, percent, share},
+    console::Console,
 };
 
 /// Tries a model of the rendered world on scenes that its training never saw.
-pub(crate) fn evaluate(arguments: &EvaluateArgs) -> Result<()> {
+pub(crate) fn evaluate(arguments: &EvaluateArgs, console: &Console<'_>) -> Result<()> {
     if let Some(Evaluated::Segmentation(arguments)) = &arguments.of {
-        return segmentation(arguments);
+        return segmentation(arguments, console);
     }
     let Some(checkpoint) = &arguments.checkpoint else {
         return Err(UsageError("give a checkpoint folder".to_owned()).into());
@@ -30,7 +31,7 @@ pub(crate) fn evaluate(arguments: &EvaluateArgs) -> Result<()> {
         ease: arguments.ease,
         bystanders: arguments.bystanders,
     })?;
-    if arguments.json { print_json(&json(&found)) } else { print(&table(&found)) }
+    if arguments.json { console.print_json(&json(&found)) } else { console.print(&table(&found)) }
 }
 
 /// A checkpoint that is looked at by itself, with no run around it.

@@ -15,8 +15,9 @@ use crate::{
     commands::{
         UsageError,
         evaluate::{Opened, opened},
-        percent, print, print_json,
+        percent,
     },
+    console::Console,
 };
 
 /// Most pixels of an image or mask.
@@ -26,7 +27,7 @@ const MAX_PIXELS: u64 = 100_000_000;
 const TEXTS_AT_ONCE: usize = 256;
 
 /// Holds the decomposition's maps against masks, beside raw attention and rollout.
-pub(super) fn segmentation(arguments: &SegmentationArgs) -> Result<()> {
+pub(super) fn segmentation(arguments: &SegmentationArgs, console: &Console<'_>) -> Result<()> {
     let Opened { tokenizer, model } = opened(&arguments.checkpoint, arguments.device)?;
     let layers = arguments.layers.resolve(model.vision().geometry().layers)?;
     let readouts = model.readout_folder()?.readouts(&layers)?;
@@ -46,12 +47,12 @@ pub(super) fn segmentation(arguments: &SegmentationArgs) -> Result<()> {
         _ => of_scenes(&trial, arguments)?,
     };
     match found.as_slice() {
-        [one] if arguments.json => print_json(&one.json()),
+        [one] if arguments.json => console.print_json(&one.json()),
         several if arguments.json => {
             let named = several.iter().map(|one| (one.key, one.json()));
-            print_json(&named.collect::<BTreeMap<_, _>>())
+            console.print_json(&named.collect::<BTreeMap<_, _>>())
         }
-        tables => print(&tables.iter().map(Scored::table).collect::<Vec<_>>().join("\n\n")),
+        tables => console.print(&tables.iter().map(Scored::table).collect::<Vec<_>>().join("\n\n")),
     }
 }
 

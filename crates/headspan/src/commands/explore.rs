@@ -15,24 +15,25 @@ use crate::{
     commands::{
         UsageError, existing_run,
         place::{check_runs, extracted, instead, is_default},
-        placed, print, registry,
+        placed, registry,
         run::{demo, is_demo},
         settings,
     },
+    console::Console,
     hints::{Hinted, report},
 };
 
 /// Serves the explorer until it is interrupted.
-pub(crate) fn explore(arguments: &ExploreArgs, quiet: bool) -> Result<()> {
+pub(crate) fn explore(arguments: &ExploreArgs, console: &Console<'_>) -> Result<()> {
     // Taken first: a port that is in use is told before the demo runs.
     let listener = arguments.save.is_none().then(|| listen(arguments)).transpose()?;
-    let (pipeline, own) = with_runs(arguments, quiet)?;
+    let (pipeline, own) = with_runs(arguments, console)?;
     let sessions = sessions(arguments, &pipeline, &own)?;
     let shown = sessions.len();
     let explorer = Explorer::new(sessions, server(arguments));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     if let Some(folder) = &arguments.save {
-        return runtime.block_on(save(&explorer, &arguments.page, folder));
+        return runtime.block_on(save(&explorer, &arguments.page, folder, console));
     }
     let Some(listener) = listener else { return Ok(()) };
     let router = explorer.router();
@@ -40,7 +41,7 @@ pub(crate) fn explore(arguments: &ExploreArgs, quiet: bool) -> Result<()> {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         tracing::info!("{shown} runs; Ctrl-C ends");
-        print(&format!("http://{}/", listener.local_addr()?))?;
+        console.print(&format!("http://{}/", listener.local_addr()?))?;
         axum::serve(listener, router).with_graceful_shutdown(interrupted()).await.context("the server stopped")
     })
 }
@@ -71,18 +72,18 @@ fn server(arguments: &ExploreArgs) -> ExplorerSettings {
 }
 
 /// Writes pages and what they show; prints where they begin.
-async fn save(explorer: &Explorer, pages: &[String], folder: &Path) -> Result<()> {
+async fn save(explorer: &Explorer, pages: &[String], folder: &Path, console: &Console<'_>) -> Result<()> {
     let files = explorer.export(pages).await?;
     for (name, bytes) in &files {
         write_atomic(&folder.join(name), bytes)?;
     }
     tracing::info!("{} files", files.len());
-    print(&folder.join("index.html").display().to_string())
+    console.print(&folder.join("index.html").display().to_string())
 }
 
 /// The flags and settings, pointed at the only data set that has runs, or at the demo's where nothing was said and nothing else is
 /// there.
-fn with_runs(arguments: &ExploreArgs, quiet: bool) -> Result<(PipelineArgs, Settings)> {
+fn with_runs(arguments: &ExploreArgs, console: &Console<'_>) -> Result<(PipelineArgs, Settings)> {
     let mut pipeline = arguments.pipeline();
     let own = settings(&pipeline, None)?;
     let model = arguments.models.first().map(String::as_str);
@@ -95,7 +96,7 @@ fn with_runs(arguments: &ExploreArgs, quiet: bool) -> Result<(PipelineArgs, Sett
     }
     check_runs(&own)?;
     if RunDirectory::list(&own.runs, Some(DATASET))?.len() < MODELS.len() {
-        demo(&pipeline, quiet)?;
+        demo(&pipeline, false, console)?;
     }
     pipeline.place.dataset = Some(DATASET.to_owned());
     let own = settings(&pipeline, None)?;

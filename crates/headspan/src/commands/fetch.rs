@@ -4,20 +4,20 @@ use anyhow::Result;
 use headspan_pipeline::{demo::BuiltInModel, fetch_descriptions, fetch_model, fetch_tokenizer};
 
 use crate::{
-    commands::{UsageError, print, registry},
-    progress::Terminal,
+    commands::{UsageError, registry},
+    console::Console,
 };
 
 /// Fetches what is named and prints where it is.
-pub(crate) fn fetch(names: &[String], configs: &Path, quiet: bool) -> Result<()> {
-    let (registry, progress) = (registry(configs)?, Terminal { quiet });
+pub(crate) fn fetch(names: &[String], configs: &Path, console: &Console<'_>) -> Result<()> {
+    let (registry, progress) = (registry(configs)?, console.progress());
     for name in names {
         if name == "descriptions" {
-            print(&fetch_descriptions(&progress)?.display().to_string())?;
+            console.print(&fetch_descriptions(progress)?.display().to_string())?;
             continue;
         }
         if name == "tokenizer" {
-            print(&fetch_tokenizer(&progress)?.display().to_string())?;
+            console.print(&fetch_tokenizer(progress)?.display().to_string())?;
             continue;
         }
         if BuiltInModel::find(name).is_some() {
@@ -25,9 +25,9 @@ pub(crate) fn fetch(names: &[String], configs: &Path, quiet: bool) -> Result<()>
             continue;
         }
         for model in registry.resolve(name).map_err(UsageError::of)? {
-            let files = fetch_model(&model, &progress)?;
+            let files = fetch_model(&model, progress)?;
             for path in [files.config, files.weights, files.tokenizer] {
-                print(&path.display().to_string())?;
+                console.print(&path.display().to_string())?;
             }
         }
     }

@@ -21,16 +21,14 @@ mod train;
 mod truth;
 mod truth_neighbours;
 
-use std::{
-    io::{self, Write},
-    path::Path,
-};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use headspan_pipeline::{Registry, Settings, SettingsFiles, Wanted, meant_variable};
 
 use crate::{
-    cli::{Cli, Command, DEFAULT_CONFIGS, PipelineArgs},
+    cli::{Command, DEFAULT_CONFIGS, PipelineArgs},
+    console::Console,
     hints::Hinted,
 };
 
@@ -57,36 +55,37 @@ impl UsageError {
 }
 
 /// Runs a command.
-pub(crate) fn run(cli: Cli) -> Result<()> {
-    let quiet = cli.quiet;
+pub(crate) fn run(command: Command, console: &Console<'_>) -> Result<()> {
     warn_of_variables();
-    match cli.command {
-        Command::RunAll { models, pipeline } => run::run(&models, &pipeline, Wanted::All, quiet),
+    match command {
+        Command::RunAll { models, pipeline, json } => run::run(&models, &pipeline, Wanted::All, json, console),
         Command::Extract(arguments) => {
             let wanted = if arguments.merge { Wanted::Merge } else { Wanted::Extract(arguments.shard) };
-            run::run(&arguments.models, &arguments.pipeline(), wanted, quiet)
+            run::run(&arguments.models, &arguments.pipeline(), wanted, false, console)
         }
-        Command::Textspan(arguments) => run::stage(&arguments.stage.models, &arguments.pipeline(), "textspan", quiet),
-        Command::Label(arguments) if arguments.dry_run => run::dry_run(&arguments.stage.models, &arguments.pipeline()),
-        Command::Label(arguments) => run::stage(&arguments.stage.models, &arguments.pipeline(), "label", quiet),
+        Command::Textspan(arguments) => run::stage(&arguments.stage.models, &arguments.pipeline(), "textspan", console),
+        Command::Label(arguments) if arguments.dry_run => {
+            run::dry_run(&arguments.stage.models, &arguments.pipeline(), console)
+        }
+        Command::Label(arguments) => run::stage(&arguments.stage.models, &arguments.pipeline(), "label", console),
         Command::Metrics(arguments) => match &arguments.labels {
-            Some(file) => run::score_file(file, &arguments.stage.models, &arguments.pipeline()),
-            None => run::stage(&arguments.stage.models, &arguments.pipeline(), "metrics", quiet),
+            Some(file) => run::score_file(file, &arguments.stage.models, &arguments.pipeline(), console),
+            None => run::stage(&arguments.stage.models, &arguments.pipeline(), "metrics", console),
         },
-        Command::Status(arguments) => status::status(&arguments.pipeline(), arguments.json),
-        Command::Plan { models, pipeline } => plan::plan(&models, &pipeline, quiet),
-        Command::Compare { place, html, json } => compare::compare(&place.alone(), html.as_deref(), json),
-        Command::Fetch { names, configs } => fetch::fetch(&names, &configs, quiet),
-        Command::Models { configs, json } => models::models(&configs, json),
-        Command::Explore(arguments) => explore::explore(&arguments, quiet),
-        Command::Query { question } => query::query(&question),
+        Command::Status(arguments) => status::status(&arguments.pipeline(), arguments.json, console),
+        Command::Plan { models, pipeline, json } => plan::plan(&models, &pipeline, json, console),
+        Command::Compare { place, html, json } => compare::compare(&place.alone(), html.as_deref(), json, console),
+        Command::Fetch { names, configs } => fetch::fetch(&names, &configs, console),
+        Command::Models { configs, json } => models::models(&configs, json, console),
+        Command::Explore(arguments) => explore::explore(&arguments, console),
+        Command::Query { question } => query::query(&question, console),
         Command::Export(arguments) => export::export(&arguments),
-        Command::Scenes(arguments) => scenes::scenes(&arguments),
-        Command::Train(arguments) => train::train(&arguments, quiet),
-        Command::Evaluate(arguments) => evaluate::evaluate(&arguments),
-        Command::Truth(arguments) => truth::truth(&arguments),
-        Command::Doctor { configs } => doctor::doctor(&configs),
-        Command::Config { pipeline } => config::config(&pipeline),
+        Command::Scenes(arguments) => scenes::scenes(&arguments, console),
+        Command::Train(arguments) => train::train(&arguments, console),
+        Command::Evaluate(arguments) => evaluate::evaluate(&arguments, console),
+        Command::Truth(arguments) => truth::truth(&arguments, console),
+        Command::Doctor { configs } => doctor::doctor(&configs, console),
+        Command::Config { pipeline } => config::config(&pipeline, console),
     }
 }
 
@@ -104,7 +103,11 @@ pub(crate) fn settings_files(arguments: &PipelineArgs, model: Option<&str>) -> R
     for path in &arguments.place.config {
         files = files.file(path)?;
     }
-    Ok(files.environment(environment()?)?.overrides(&arguments.overrides())?)
+    files = files.environment(environment()?)?;
+    for assignment in &arguments.place.set {
+        files = files.assignment(assignment)?;
+    }
+    Ok(files.overrides(&arguments.overrides())?)
 }
 
 /// The settings for one model, or for none, after all layers.
@@ -137,15 +140,6 @@ fn environment() -> Result<::config::Map<String, String>> {
     Ok(found)
 }
 
-/// Writes data to stdout; a closed pipe (`| head`) is not an error.
-pub(crate) fn print(text: &str) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
-    }
-}
-
 /// A share from 0 to 1, for a table.
 pub(crate) fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
@@ -157,9 +151,4 @@ pub(crate) fn share(flag: &str, value: f32) -> Result<()> {
         return Ok(());
     }
     Err(UsageError(format!("--{flag} {value}: a share from 0 to 1")).into())
-}
-
-/// JSON for machines, to stdout.
-pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    print(&serde_json::to_string_pretty(value)?)
 }

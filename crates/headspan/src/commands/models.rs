@@ -4,11 +4,11 @@ use anyhow::Result;
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 use serde_json::json;
 
-use crate::commands::{print, print_json, registry};
+use crate::{commands::registry, console::Console};
 use headspan_pipeline::{cached_files, demo};
 
 /// Lists the known models and whether their files are here.
-pub(crate) fn models(configs: &Path, as_json: bool) -> Result<()> {
+pub(crate) fn models(configs: &Path, as_json: bool, console: &Console<'_>) -> Result<()> {
     let registry = registry(configs)?;
     let models = registry.models();
     if as_json {
@@ -26,7 +26,7 @@ pub(crate) fn models(configs: &Path, as_json: bool) -> Result<()> {
                 })
             })
             .collect();
-        return print_json(&json!({ "models": rows }));
+        return console.print_json(&json!({ "models": rows }));
     }
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
@@ -45,5 +45,5 @@ pub(crate) fn models(configs: &Path, as_json: bool) -> Result<()> {
             fetched.to_owned(),
         ]);
     }
-    print(&table.to_string())
+    console.print(&table.to_string())
 }

@@ -1,32 +1,57 @@
 use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_artifacts::StageState;
-use headspan_pipeline::Pipeline;
+use headspan_pipeline::{Pipeline, RunPlan};
 use indicatif::DecimalBytes;
+use serde_json::{Value, json};
 
 use crate::{
     cli::PipelineArgs,
     commands::{
-        choices, print, registry,
+        choices, registry,
         run::{demo_of, is_demo},
         settings,
     },
-    progress::Terminal,
+    console::Console,
 };
 
 /// Prints what run-all would do.
-pub(crate) fn plan(names: &[String], arguments: &PipelineArgs, quiet: bool) -> Result<()> {
+pub(crate) fn plan(names: &[String], arguments: &PipelineArgs, json: bool, console: &Console<'_>) -> Result<()> {
     let common = settings(arguments, None)?;
     if is_demo(names, &common) {
         let (names, own) = demo_of(arguments)?;
-        return plan(&names, &own, quiet);
+        return plan(&names, &own, json, console);
     }
+    let mut planned = Vec::new();
+    for choice in choices(names, &common, &registry(&arguments.place.configs)?)? {
+        let own = settings(arguments, Some(&choice.id))?;
+        let plan = Pipeline::new(&own, console.progress()).plan(&choice)?;
+        planned.push((choice.id, plan));
+    }
+    if json { console.print_json(&to_json(&planned)) } else { console.print(&to_table(&planned).to_string()) }
+}
+
+fn to_json(planned: &[(String, RunPlan)]) -> Value {
+    let models = planned.iter().map(|(model, plan)| {
+        let stages = plan.statuses.iter().zip(&plan.estimates).map(|(status, estimate)| {
+            json!({
+                "stage": status.stage,
+                "state": status.state,
+                "reason": status.reason,
+                "rows": estimate.rows,
+                "estimated_bytes": estimate.bytes,
+            })
+        });
+        json!({ "model": model, "stages": stages.collect::<Vec<_>>() })
+    });
+    json!({ "models": models.collect::<Vec<_>>() })
+}
+
+fn to_table(planned: &[(String, RunPlan)]) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(["model", "stage", "would", "rows", "estimated bytes"]);
-    for choice in choices(names, &common, &registry(&arguments.place.configs)?)? {
-        let own = settings(arguments, Some(&choice.id))?;
-        let planned = Pipeline::new(&own, &Terminal { quiet }).plan(&choice)?;
+    for (model, planned) in planned {
         for (status, estimate) in planned.statuses.iter().zip(&planned.estimates) {
             let would = match status.state {
                 StageState::Done => "skip (up to date)".to_owned(),
@@ -38,7 +63,7 @@ pub(crate) fn plan(names: &[String], arguments: &PipelineArgs, quiet: bool) -> R
                 StageState::Partial => "continue".to_owned(),
             };
             table.add_row([
-                Cell::new(&choice.id),
+                Cell::new(model),
                 Cell::new(status.stage),
                 Cell::new(would),
                 Cell::new(estimate.rows).set_alignment(CellAlignment::Right),
@@ -46,5 +71,5 @@ pub(crate) fn plan(names: &[String], arguments: &PipelineArgs, quiet: bool) -> R
             ]);
         }
     }
-    print(&table.to_string())
+    table
 }

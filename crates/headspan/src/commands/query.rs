@@ -14,7 +14,8 @@ use serde::Serialize;
 
 use crate::{
     cli::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, RunArgs, SegmentArgs, WhyArgs},
-    commands::{UsageError, existing_run, placed, print, print_json, registry, settings},
+    commands::{UsageError, existing_run, placed, registry, settings},
+    console::Console,
 };
 use headspan_pipeline::{Session, column_store};
 
@@ -44,12 +45,12 @@ struct TextMap<'a> {
 }
 
 /// Answers a question about a finished run.
-pub(crate) fn query(question: &Question) -> Result<()> {
+pub(crate) fn query(question: &Question, console: &Console<'_>) -> Result<()> {
     match question {
-        Question::Neighbours(arguments) => neighbours(arguments),
-        Question::Segment(arguments) => segmentation(arguments),
-        Question::Extremes(arguments) => extremes(arguments),
-        Question::Why(arguments) => why(arguments),
+        Question::Neighbours(arguments) => neighbours(arguments, console),
+        Question::Segment(arguments) => segmentation(arguments, console),
+        Question::Extremes(arguments) => extremes(arguments, console),
+        Question::Why(arguments) => why(arguments, console),
     }
 }
 
@@ -67,23 +68,10 @@ fn selection(texts: &[String]) -> Result<HeadSelection> {
     texts.join(",").parse().map_err(UsageError::of)
 }
 
-/// Where an image stands: by id, by `#index`, or by a number that is not an id.
-fn index_of(bench: &Session, image: &str) -> Result<u64> {
-    let image = image.trim();
-    if let Some(index) = image.strip_prefix('#').and_then(|number| number.parse::<u64>().ok()) {
-        return Ok(bench.run().image(index)?.image_index);
-    }
-    match (bench.run().image_by_id(image), image.parse::<u64>()) {
-        (Ok(row), _) => Ok(row.image_index),
-        (Err(_no_id), Ok(index)) => Ok(bench.run().image(index)?.image_index),
-        (Err(error), Err(_no_number)) => Err(error.into()),
-    }
-}
-
 /// The subject as pixels: of the run, or of a file.
 fn pixels(bench: &Session, of: &ImageArgs) -> Result<RgbImage8> {
     match (of.image.as_deref(), of.file.as_deref()) {
-        (Some(image), _) => Ok(bench.image(index_of(bench, image)?)?),
+        (Some(image), _) => Ok(bench.image(bench.run().find_image(image)?)?),
         (None, Some(file)) => Ok(bench.file(file)?),
         (None, None) => Err(UsageError("no image: give --image ID or --file PATH".to_owned()).into()),
     }
@@ -109,7 +97,7 @@ fn one_subject(arguments: &NeighboursArgs) -> Result<()> {
     Err(UsageError("ask with one of --image ID, --file PATH and --text TEXT".to_owned()).into())
 }
 
-fn neighbours(arguments: &NeighboursArgs) -> Result<()> {
+fn neighbours(arguments: &NeighboursArgs, console: &Console<'_>) -> Result<()> {
     let heads = selection(&arguments.heads)?;
     one_subject(arguments)?;
     let bench = open(&arguments.run)?;
@@ -121,7 +109,7 @@ fn neighbours(arguments: &NeighboursArgs) -> Result<()> {
         farthest: arguments.farthest,
     };
     let found = match (&arguments.of.image, &arguments.of.file, &arguments.text) {
-        (Some(image), None, None) => bench.run().neighbours(Query::Image(index_of(&bench, image)?), &request)?,
+        (Some(image), None, None) => bench.run().neighbours(Query::Image(bench.run().find_image(image)?), &request)?,
         (None, Some(file), None) => {
             bench.run().resolve(&request.heads)?;
             let trace = bench.trace(&bench.file(file)?)?;
@@ -134,10 +122,10 @@ fn neighbours(arguments: &NeighboursArgs) -> Result<()> {
             bench.run().neighbours(Query::Text(&embedding), &request)?
         }
     };
-    show_images(&bench, &found, &arguments.output)
+    show_images(&bench, &found, &arguments.output, console)
 }
 
-fn show_images(bench: &Session, found: &Neighbours, output: &OutputArgs) -> Result<()> {
+fn show_images(bench: &Session, found: &Neighbours, output: &OutputArgs, console: &Console<'_>) -> Result<()> {
     if let Some(path) = &output.picture {
         write_sheet(bench, path, found.images.iter().enumerate().map(|(rank, one)| ((rank + 1).to_string(), one)))?;
     }
@@ -145,10 +133,10 @@ fn show_images(bench: &Session, found: &Neighbours, output: &OutputArgs) -> Resu
         write_columns(path, image_columns(&found.images))?;
     }
     if output.json {
-        return print_json(&Answer { run: bench.run().name(), found });
+        return console.print_json(&Answer { run: bench.run().name(), found });
     }
     let heads: Vec<String> = found.heads.iter().map(ToString::to_string).collect();
-    print(&format!("{}\nof {} images, by {}", image_table(&found.images), found.compared, heads.join(" ")))
+    console.print(&format!("{}\nof {} images, by {}", image_table(&found.images), found.compared, heads.join(" ")))
 }
 
 /// A contact sheet of images, each with what it is called and its score.
@@ -181,7 +169,7 @@ fn image_table(images: &[Neighbour]) -> Table {
     table
 }
 
-fn segmentation(arguments: &SegmentArgs) -> Result<()> {
+fn segmentation(arguments: &SegmentArgs, console: &Console<'_>) -> Result<()> {
     let heads = selection(&arguments.heads)?;
     let bench = open(&arguments.run)?;
     bench.run().resolve(&heads)?;
@@ -194,12 +182,12 @@ fn segmentation(arguments: &SegmentArgs) -> Result<()> {
         let of = segment(bench.run(), &trace, &heads, texts[0])?;
         let scale = Scale::around_zero_of(&of.patches);
         let maps = vec![(arguments.text[0].as_str(), of.patches.as_slice())];
-        return show_maps(&bench, &image, &View { of: &of, maps, scale, shading, opacity }, &arguments.output);
+        return show_maps(&bench, &image, &View { of: &of, maps, scale, shading, opacity }, &arguments.output, console);
     }
     let found = contrast(bench.run(), &trace, &heads, &texts)?;
     let scale = Scale::around_zero(found.scale);
     let maps = arguments.text.iter().map(String::as_str).zip(found.differences.iter().map(Vec::as_slice)).collect();
-    show_maps(&bench, &image, &View { of: &found.maps[0], maps, scale, shading, opacity }, &arguments.output)
+    show_maps(&bench, &image, &View { of: &found.maps[0], maps, scale, shading, opacity }, &arguments.output, console)
 }
 
 /// Maps of one image, and how they are drawn.
@@ -213,7 +201,13 @@ struct View<'a> {
     opacity: f32,
 }
 
-fn show_maps(bench: &Session, image: &RgbImage8, shown: &View<'_>, output: &OutputArgs) -> Result<()> {
+fn show_maps(
+    bench: &Session,
+    image: &RgbImage8,
+    shown: &View<'_>,
+    output: &OutputArgs,
+    console: &Console<'_>,
+) -> Result<()> {
     let View { of, maps, scale, shading, opacity } = shown;
     let grid = of.grid;
     if let Some(path) = &output.picture {
@@ -228,7 +222,7 @@ fn show_maps(bench: &Session, image: &RgbImage8, shown: &View<'_>, output: &Outp
     }
     if output.json {
         let maps = maps.iter().map(|(text, scores)| TextMap { text, scores }).collect();
-        return print_json(&MapsAnswer { run: bench.run().name(), heads: &of.heads, grid, maps });
+        return console.print_json(&MapsAnswer { run: bench.run().name(), heads: &of.heads, grid, maps });
     }
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
@@ -240,7 +234,7 @@ fn show_maps(bench: &Session, image: &RgbImage8, shown: &View<'_>, output: &Outp
         table.add_row([(*text).to_owned(), format!("{:.5}", own.low), format!("{:.5}", own.high), place]);
     }
     let heads = if let [one] = of.heads[..] { one.to_string() } else { format!("{} heads", of.heads.len()) };
-    print(&format!("{table}\n{grid} × {grid} patches, by {heads}"))
+    console.print(&format!("{table}\n{grid} × {grid} patches, by {heads}"))
 }
 
 /// `map.png` for one map; `map-1.png`, `map-2.png` for several.
@@ -252,7 +246,7 @@ fn numbered(path: &Path, index: usize, count: usize) -> std::path::PathBuf {
     path.with_file_name(format!("{stem}-{}.png", index + 1))
 }
 
-fn extremes(arguments: &ExtremesArgs) -> Result<()> {
+fn extremes(arguments: &ExtremesArgs, console: &Console<'_>) -> Result<()> {
     if arguments.rank.is_some() {
         let message = "--rank is a setting of TEXTSPAN; the rank of one of the head's texts is --pick";
         return Err(UsageError(message.to_owned()).into());
@@ -285,7 +279,7 @@ fn extremes(arguments: &ExtremesArgs) -> Result<()> {
         write_columns(path, columns)?;
     }
     if arguments.output.json {
-        return print_json(&Answer { run: bench.run().name(), found: &found });
+        return console.print_json(&Answer { run: bench.run().name(), found: &found });
     }
     let what = match (&arguments.text, arguments.pick) {
         (Some(text), _) => format!("projection of {head} on {text:?}"),
@@ -294,15 +288,15 @@ fn extremes(arguments: &ExtremesArgs) -> Result<()> {
     };
     let tables: Vec<String> = groups.iter().map(|(end, images)| format!("{end}\n{}", image_table(images))).collect();
     let (mean, std) = (found.mean, found.std);
-    print(&format!("{what}: mean {mean:.5}, standard deviation {std:.5}\n\n{}", tables.join("\n\n")))
+    console.print(&format!("{what}: mean {mean:.5}, standard deviation {std:.5}\n\n{}", tables.join("\n\n")))
 }
 
-fn why(arguments: &WhyArgs) -> Result<()> {
+fn why(arguments: &WhyArgs, console: &Console<'_>) -> Result<()> {
     let heads = selection(&arguments.heads)?;
     let bench = open(&arguments.run)?;
     bench.run().resolve(&heads)?;
     let image = pixels(&bench, &arguments.of)?;
-    let neighbour = index_of(&bench, &arguments.neighbour)?;
+    let neighbour = bench.run().find_image(&arguments.neighbour)?;
     let direction = bench.run().reason(neighbour, &heads)?;
     let trace: ImageTrace = bench.trace(&image)?;
     let map = segment(bench.run(), &trace, &heads, &direction)?;
@@ -310,9 +304,9 @@ fn why(arguments: &WhyArgs) -> Result<()> {
     let title = format!("near {}", arguments.neighbour);
     let maps = vec![(title.as_str(), map.patches.as_slice())];
     let shown = View { of: &map, maps, scale, shading: Shading::Patches, opacity: 0.6 };
-    show_maps(&bench, &image, &shown, &arguments.output).context("the query's patches")?;
+    show_maps(&bench, &image, &shown, &arguments.output, console).context("the query's patches")?;
     if !arguments.output.json {
-        print(&format!("score {total:.5}, of which the class token carries {:.5}", map.class_token))?;
+        console.print(&format!("score {total:.5}, of which the class token carries {:.5}", map.class_token))?;
     }
     Ok(())
 }

@@ -12,25 +12,33 @@ use headspan_pipeline::{
     cached_files, check_inputs, demo, dry_run as prompts, figures::duration, score_imported, warn_of_unfinished,
 };
 
+use serde_json::{Value, json};
+
 use crate::{
     cli::PipelineArgs,
     commands::{
         UsageError, choices,
         compare::compare,
         place::{check_runs, extracted, instead, placed},
-        print, registry, settings,
+        registry, settings,
     },
+    console::Console,
     hints::{Hinted, report},
-    progress::Terminal,
 };
 
 /// Runs stages of the models, one model after another. A model that fails does not stop the others; the command fails at
 /// the end. What concerns all models is told once, before any work.
-pub(crate) fn run(names: &[String], arguments: &PipelineArgs, wanted: Wanted, quiet: bool) -> Result<()> {
+pub(crate) fn run(
+    names: &[String],
+    arguments: &PipelineArgs,
+    wanted: Wanted,
+    json: bool,
+    console: &Console<'_>,
+) -> Result<()> {
     let common = settings(arguments, None)?;
     check_runs(&common)?;
     if wanted == Wanted::All && is_demo(names, &common) {
-        return demo(arguments, quiet);
+        return demo(arguments, json, console);
     }
     let chosen = choices(names, &common, &registry(&arguments.place.configs)?)?;
     // Images and a file of labels may be named in a model's own settings; each model's are checked again.
@@ -41,7 +49,7 @@ pub(crate) fn run(names: &[String], arguments: &PipelineArgs, wanted: Wanted, qu
     let (mut reports, mut failures) = (Vec::new(), not_fetched(&chosen, wanted));
     for choice in chosen.iter().filter(|choice| !failures.contains(&choice.id)).collect::<Vec<_>>() {
         let own = settings(arguments, Some(&choice.id))?;
-        match Pipeline::new(&own, &Terminal { quiet }).run(choice, wanted) {
+        match Pipeline::new(&own, console.progress()).run(choice, wanted) {
             Ok(report) => {
                 tell(&report);
                 reports.push(report);
@@ -55,7 +63,11 @@ pub(crate) fn run(names: &[String], arguments: &PipelineArgs, wanted: Wanted, qu
         }
     }
     if matches!(wanted, Wanted::All | Wanted::Only("metrics")) && !reports.is_empty() {
-        print(&summary(&reports)?)?;
+        if json {
+            console.print_json(&to_json(&reports))?;
+        } else {
+            console.print(&summary(&reports)?)?;
+        }
     }
     if failures.is_empty() {
         Ok(())
@@ -110,12 +122,16 @@ pub(crate) fn is_demo(names: &[String], common: &Settings) -> bool {
 }
 
 /// The whole pipeline over rendered scenes with the models that the program carries, and their comparison.
-pub(crate) fn demo(arguments: &PipelineArgs, quiet: bool) -> Result<()> {
+pub(crate) fn demo(arguments: &PipelineArgs, json: bool, console: &Console<'_>) -> Result<()> {
     let (names, own) = demo_of(arguments)?;
     let scenes =
         DatasetFiles::below(own.images.images.as_deref().and_then(Path::parent).unwrap_or(Path::new("."))).scenes;
-    self::run(&names, &own, Wanted::All, quiet)?;
-    compare(&own, None, false)?;
+    self::run(&names, &own, Wanted::All, json, console)?;
+    if json {
+        headspan_pipeline::compare(&settings(&own, None)?, None)?;
+    } else {
+        compare(&own, None, false, console)?;
+    }
     let attributes = scenes.display();
     tracing::info!(
         "against the truth: headspan truth {} --attributes {attributes} --dataset {}",
@@ -138,17 +154,22 @@ pub(crate) fn demo_of(arguments: &PipelineArgs) -> Result<(Vec<String>, Pipeline
 }
 
 /// Runs one later stage: of the models named, else of every run of the data set.
-pub(crate) fn stage(names: &[String], arguments: &PipelineArgs, stage: &'static str, quiet: bool) -> Result<()> {
+pub(crate) fn stage(
+    names: &[String],
+    arguments: &PipelineArgs,
+    stage: &'static str,
+    console: &Console<'_>,
+) -> Result<()> {
     let arguments = &placed(arguments, names.first().map(String::as_str))?;
     let common = settings(arguments, None)?;
     check_runs(&common)?;
     if !names.is_empty() || arguments.checkpoint.checkpoint.is_some() {
         // A run's folder is enough: a model of one's own has no id among the known ones.
         if let Some(choices) = existing(names, &common)? {
-            return each(&choices, arguments, stage, quiet);
+            return each(&choices, arguments, stage, console);
         }
         refuse_unknown(names, arguments, &common)?;
-        return run(names, arguments, Wanted::Only(stage), quiet);
+        return run(names, arguments, Wanted::Only(stage), false, console);
     }
     let mut runs = RunDirectory::list(&common.runs, Some(&common.dataset))?;
     // Scores of a file of labels have neither texts nor activations to label by.
@@ -162,7 +183,7 @@ pub(crate) fn stage(names: &[String], arguments: &PipelineArgs, stage: &'static 
         return Err(Hinted::new(message, hint).into());
     }
     let found: Vec<ModelChoice> = runs.iter().map(|run| ModelChoice::by_run(run.id().model())).collect();
-    each(&found, arguments, stage, quiet)
+    each(&found, arguments, stage, console)
 }
 
 /// Refuses a name that is neither a run nor a known model, with the runs that there are.
@@ -181,17 +202,17 @@ fn refuse_unknown(names: &[String], arguments: &PipelineArgs, common: &Settings)
     Err(UsageError::hinted(message, instead(common, &common.dataset, name)?))
 }
 
-fn each(choices: &[ModelChoice], arguments: &PipelineArgs, stage: &'static str, quiet: bool) -> Result<()> {
+fn each(choices: &[ModelChoice], arguments: &PipelineArgs, stage: &'static str, console: &Console<'_>) -> Result<()> {
     let mut reports = Vec::new();
     for choice in choices {
         let own = settings(arguments, Some(&choice.id))?;
         let run = RunDirectory::at(&own.runs, &RunId::new(&own.dataset, &choice.id)?);
         warn_of_unfinished(&own, &run, Some(stage))?;
-        let report = Pipeline::new(&own, &Terminal { quiet }).run(choice, Wanted::Only(stage))?;
+        let report = Pipeline::new(&own, console.progress()).run(choice, Wanted::Only(stage))?;
         tell(&report);
         reports.push(report);
     }
-    if stage == "metrics" { print(&summary(&reports)?) } else { Ok(()) }
+    if stage == "metrics" { console.print(&summary(&reports)?) } else { Ok(()) }
 }
 
 fn existing(names: &[String], settings: &Settings) -> Result<Option<Vec<ModelChoice>>> {
@@ -201,7 +222,7 @@ fn existing(names: &[String], settings: &Settings) -> Result<Option<Vec<ModelCho
 }
 
 /// Prints the prompts of every model asked for.
-pub(crate) fn dry_run(names: &[String], arguments: &PipelineArgs) -> Result<()> {
+pub(crate) fn dry_run(names: &[String], arguments: &PipelineArgs, console: &Console<'_>) -> Result<()> {
     let arguments = &placed(arguments, names.first().map(String::as_str))?;
     let own = settings(arguments, None)?;
     let runs = RunDirectory::list(&own.runs, Some(&own.dataset))?;
@@ -212,13 +233,13 @@ pub(crate) fn dry_run(names: &[String], arguments: &PipelineArgs) -> Result<()> 
         return Err(UsageError::hinted(message, instead(&own, &own.dataset, name)?));
     }
     for run in runs.iter().filter(|run| names.is_empty() || names.iter().any(|name| name == run.id().model())) {
-        print(&prompts(&own, run)?)?;
+        console.print(&prompts(&own, run)?)?;
     }
     Ok(())
 }
 
 /// Scores a file of labels without any activations.
-pub(crate) fn score_file(file: &Path, names: &[String], arguments: &PipelineArgs) -> Result<()> {
+pub(crate) fn score_file(file: &Path, names: &[String], arguments: &PipelineArgs, console: &Console<'_>) -> Result<()> {
     let own = settings(arguments, None)?;
     check_runs(&own)?;
     let scored = score_imported(&own, file, names)?;
@@ -233,7 +254,7 @@ pub(crate) fn score_file(file: &Path, names: &[String], arguments: &PipelineArgs
         run: one.run,
         stages: vec![StageReport { stage: "metrics", outcome, notes: Vec::new() }],
     };
-    print(&summary(&scored.into_iter().map(report).collect::<Vec<_>>())?)
+    console.print(&summary(&scored.into_iter().map(report).collect::<Vec<_>>())?)
 }
 
 fn tell(report: &RunReport) {
@@ -249,6 +270,23 @@ fn tell(report: &RunReport) {
         }
     }
     tracing::info!("artifacts in {}", report.run.path().display());
+}
+
+/// Runs with what became of their stages.
+fn to_json(reports: &[RunReport]) -> Value {
+    let stage = |stage: &StageReport| {
+        let (outcome, rows, seconds) = match stage.outcome {
+            Outcome::UpToDate => ("up to date", None, None),
+            Outcome::Partial => ("partial", None, None),
+            Outcome::Done { rows, seconds } => ("done", Some(rows), Some(seconds)),
+        };
+        json!({ "stage": stage.stage, "outcome": outcome, "rows": rows, "seconds": seconds, "notes": stage.notes })
+    };
+    let run = |report: &RunReport| {
+        let (id, stages) = (report.run.id(), report.stages.iter().map(stage).collect::<Vec<_>>());
+        json!({ "dataset": id.dataset(), "model": id.model(), "path": report.run.path(), "stages": stages })
+    };
+    json!({ "runs": reports.iter().map(run).collect::<Vec<_>>() })
 }
 
 /// The default scores of the runs, one line a model and labeller.

@@ -4,13 +4,10 @@ use anyhow::{Context, Result};
 use headspan_artifacts::AtomicFile;
 use headspan_scenes::{World, contact_sheet, write_dataset};
 
-use crate::{
-    cli::ScenesArgs,
-    commands::{UsageError, print},
-};
+use crate::{cli::ScenesArgs, commands::UsageError, console::Console};
 
 /// Renders scenes as a data set, or on one picture.
-pub(crate) fn scenes(arguments: &ScenesArgs) -> Result<()> {
+pub(crate) fn scenes(arguments: &ScenesArgs, console: &Console<'_>) -> Result<()> {
     let world = World {
         seed: arguments.seed,
         pixels: arguments.pixels,
@@ -25,7 +22,7 @@ pub(crate) fn scenes(arguments: &ScenesArgs) -> Result<()> {
         super::share(flag, share)?;
     }
     if let Some(path) = &arguments.sheet {
-        return sheet(&world, path);
+        return sheet(&world, path, console);
     }
     let Some(out) = &arguments.out else {
         return Err(UsageError("where to? give --out DIR, or --sheet FILE.png".to_owned()).into());
@@ -33,12 +30,12 @@ pub(crate) fn scenes(arguments: &ScenesArgs) -> Result<()> {
     let files = write_dataset(&world, arguments.scenes, arguments.format.into(), out)
         .with_context(|| format!("rendering into `{}`", out.display()))?;
     for path in [files.images, files.scenes, files.classes, files.descriptions] {
-        print(&path.display().to_string())?;
+        console.print(&path.display().to_string())?;
     }
     Ok(())
 }
 
-fn sheet(world: &World, path: &Path) -> Result<()> {
+fn sheet(world: &World, path: &Path, console: &Console<'_>) -> Result<()> {
     let (pixels, width, height) = contact_sheet(world, 6, 12)?;
     let mut file = AtomicFile::create(path)?;
     let mut encoder = png::Encoder::new(&mut file, width as u32, height as u32);
@@ -49,5 +46,5 @@ fn sheet(world: &World, path: &Path) -> Result<()> {
     writer.finish()?;
     file.flush()?;
     file.commit()?;
-    print(&path.display().to_string())
+    console.print(&path.display().to_string())
 }

@@ -11,12 +11,13 @@ use crate::{
     cli::PipelineArgs,
     commands::{
         place::{check_runs, instead},
-        print, print_json, settings,
+        settings,
     },
+    console::Console,
 };
 
 /// Prints the stages of all runs of the data set, or of all data sets.
-pub(crate) fn status(arguments: &PipelineArgs, as_json: bool) -> Result<()> {
+pub(crate) fn status(arguments: &PipelineArgs, as_json: bool, console: &Console<'_>) -> Result<()> {
     let own = settings(arguments, None)?;
     check_runs(&own)?;
     let dataset = arguments.place.dataset.as_deref();
@@ -29,7 +30,7 @@ pub(crate) fn status(arguments: &PipelineArgs, as_json: bool) -> Result<()> {
     if let Some(dataset) = dataset.filter(|_| all.is_empty()) {
         tracing::warn!("no runs of `{dataset}`: {}", instead(&own, dataset, "")?);
     }
-    if as_json { print_json(&to_json(&all)) } else { print(&to_table(&all, &own)) }
+    if as_json { console.print_json(&to_json(&all)) } else { console.print(&to_table(&all, &own)) }
 }
 
 /// The figures of a record. Where the images and the checkpoint are stood among them before records had a provenance, and

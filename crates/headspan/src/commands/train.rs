@@ -7,7 +7,8 @@ use headspan_train::{CurvePoint, Recipe, Trainer};
 
 use crate::{
     cli::TrainArgs,
-    commands::{UsageError, curve::curve_plot, print},
+    commands::{UsageError, curve::curve_plot},
+    console::Console,
     progress::Reporter,
 };
 
@@ -15,7 +16,7 @@ use crate::{
 const DEMO: &str = include_str!("../../../../configs/train/scenes-6.toml");
 
 /// Trains a model from a recipe, or continues where its folder's checkpoint left off.
-pub(crate) fn train(arguments: &TrainArgs, quiet: bool) -> Result<()> {
+pub(crate) fn train(arguments: &TrainArgs, console: &Console<'_>) -> Result<()> {
     let mut recipe = read(arguments.recipe.as_deref())?;
     if let Some(steps) = arguments.steps {
         recipe.steps = steps;
@@ -28,7 +29,7 @@ pub(crate) fn train(arguments: &TrainArgs, quiet: bool) -> Result<()> {
     tracing::info!("{} parameters on {}, step {begun} of {total}", trainer.parameters(), device.choice());
     let started = Instant::now();
     let batch = trainer.recipe().batch_size as u64;
-    let reporter = Reporter::new("training", "scenes", quiet);
+    let reporter = Reporter::new("training", "scenes", console.is_quiet());
     while trainer.steps_done() < total {
         if let Some(point) = trainer.advance()? {
             reporter.remark(&remark(&point));
@@ -43,7 +44,7 @@ pub(crate) fn train(arguments: &TrainArgs, quiet: bool) -> Result<()> {
     let (seconds, scenes) = (started.elapsed().as_secs_f64(), (total - begun) * batch);
     tracing::info!("{scenes} scenes in {}, {:.1} a second", duration(seconds), scenes as f64 / seconds);
     tracing::info!("training curve in {} and curve.parquet beside it", plot.display());
-    print(&arguments.out.display().to_string())
+    console.print(&arguments.out.display().to_string())
 }
 
 fn remark(point: &CurvePoint) -> String {

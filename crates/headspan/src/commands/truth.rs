@@ -12,7 +12,8 @@ use headspan_scenes::{Attribute, Background, Home, Kind, categories, description
 
 use crate::{
     cli::TruthArgs,
-    commands::{existing_run, percent, placed, print, settings, share, truth_neighbours::agreement_table},
+    commands::{existing_run, percent, placed, settings, share, truth_neighbours::agreement_table},
+    console::Console,
 };
 use headspan_pipeline::synonyms;
 
@@ -20,7 +21,7 @@ use crate::hints::Hinted;
 
 /// Compares a run over rendered scenes with the true attributes: what ablation of a property's heads costs, and which
 /// attribute explains each head.
-pub(crate) fn truth(arguments: &TruthArgs) -> Result<()> {
+pub(crate) fn truth(arguments: &TruthArgs, console: &Console<'_>) -> Result<()> {
     share("correlation", arguments.correlation as f32)?;
     let model = arguments.model.as_deref();
     let own = settings(&placed(&arguments.pipeline(), model)?, None)?;
@@ -46,28 +47,28 @@ pub(crate) fn truth(arguments: &TruthArgs) -> Result<()> {
     let groups = group_accuracy(&responses, &table, &KINDS, &GROUNDS, &grounds)?;
     let correlation = SpuriousSettings { correlation: arguments.correlation, ..SpuriousSettings::default() };
     let spurious = spurious_correlation(&responses, &table, &KINDS, &GROUNDS, &grounds, &correlation)?;
-    print(&ablation_table(&ablation, &responses.heads))?;
-    print("")?;
-    print("side of the object (water or land kinds) by zero-shot classification")?;
-    print(&group_table(&groups, &grounds, &responses.heads))?;
-    print("")?;
-    print(&format!(
+    console.print(&ablation_table(&ablation, &responses.heads))?;
+    console.print("")?;
+    console.print("side of the object (water or land kinds) by zero-shot classification")?;
+    console.print(&group_table(&groups, &grounds, &responses.heads))?;
+    console.print("")?;
+    console.print(&format!(
         "side of the object by a nearest-mean classifier of {} images, weighted so that {:.0} % have a background of their side",
         spurious.trained,
         100.0 * arguments.correlation
     ))?;
-    print(&format!(
+    console.print(&format!(
         "{}, without as many random heads {:.1} %",
         group_table(&spurious.groups, &grounds, &responses.heads),
         100.0 * spurious.random_worst
     ))?;
-    print("")?;
-    print(&variance_table(&run, &variance, table.categories(), &labels))?;
-    print("")?;
-    print("nearest neighbours under a property's heads that share the query's attribute")?;
-    print(&agreement_table(&run, &table)?)?;
-    print("")?;
-    print(&weighting_table(&run, &variance, table.categories())?)
+    console.print("")?;
+    console.print(&variance_table(&run, &variance, table.categories(), &labels))?;
+    console.print("")?;
+    console.print("nearest neighbours under a property's heads that share the query's attribute")?;
+    console.print(&agreement_table(&run, &table)?)?;
+    console.print("")?;
+    console.print(&weighting_table(&run, &variance, table.categories())?)
 }
 
 /// Kinds by the side where a spurious correlation puts them.

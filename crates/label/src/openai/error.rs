@@ -7,6 +7,9 @@ use crate::openai::prompts::PromptError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenAiError {
+    /// Whoever was told of progress asked to stop.
+    #[error("stopped; answers that have come are kept, and the same call continues")]
+    Stopped,
     /// The prompts could not be read.
     #[error(transparent)]
     Prompts(#[from] PromptError),

@@ -17,7 +17,7 @@ mod reply;
 mod request;
 mod settings;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, ops::ControlFlow, path::Path};
 
 pub use error::OpenAiError;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// Called with heads done and heads to do.
-pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
+pub type Progress<'a> = &'a (dyn Fn(u64, u64) -> ControlFlow<()> + Sync);
 
 /// The labeller behind an OpenAI-compatible endpoint.
 pub(crate) struct OpenAi;
@@ -96,11 +96,15 @@ pub async fn label(
 ) -> Result<Vec<LabelRow>, OpenAiError> {
     let asker = Asker::new(settings, cache)?;
     let done = std::sync::atomic::AtomicU64::new(0);
-    progress(0, heads.len() as u64);
+    let report = |done: u64| match progress(done, heads.len() as u64) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(OpenAiError::Stopped),
+    };
+    report(0)?;
     let labelled: Vec<Labelled> = stream::iter(heads)
         .map(|head| async {
             let labelled = head::label_head(head, settings, prompts, &asker).await?;
-            progress(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1, heads.len() as u64);
+            report(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1)?;
             Ok::<_, OpenAiError>(labelled)
         })
         .buffered(settings.concurrency.max(1))

@@ -72,5 +72,5 @@ pub(crate) async fn label(
     cache: &std::path::Path,
 ) -> Result<Vec<LabelRow>, OpenAiError> {
     let prompts = Prompts::load(settings).expect("the built-in prompts");
-    openai::label(heads, settings, &prompts, cache, &|_, _| {}).await
+    openai::label(heads, settings, &prompts, cache, &|_, _| std::ops::ControlFlow::Continue(())).await
 }

@@ -101,6 +101,16 @@ impl SettingsFiles {
         self.text(path, &text)
     }
 
+    /// One setting, such as `textspan.rank=60`: its key, and its value as TOML. A value that is no TOML is taken for text, so that a path
+    /// needs no quotes.
+    pub fn assignment(self, assignment: &str) -> Result<Self, SettingsError> {
+        let (key, value) = assignment.split_once('=').unwrap_or((assignment, ""));
+        let (key, value) = (key.trim(), value.trim());
+        let is_toml = toml::from_str::<toml::Table>(&format!("value = {value}")).is_ok();
+        let value = if is_toml { value.to_owned() } else { toml::Value::from(value).to_string() };
+        self.text(Path::new(&format!("--set {assignment}")), &format!("{key} = {value}\n"))
+    }
+
     /// The text of a file.
     pub fn text(mut self, path: &Path, text: &str) -> Result<Self, SettingsError> {
         let failed = |source: toml::de::Error| {

@@ -1,4 +1,7 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
+};
 
 use headspan_artifacts::{Fingerprint, LabelRow, RunDirectory, StageRecord, Table, read_rows};
 use headspan_label::{LabelRequest, LabelSettings, VERSION, import, openai};
@@ -108,7 +111,7 @@ pub fn dry_run(settings: &Settings, run: &RunDirectory) -> Result<String> {
     StagePlan::of(&STAGE, &scope)?;
     let label = &settings.label;
     let prompts = openai::Prompts::load(&label.openai).map_err(headspan_label::LabelError::from)?;
-    let heads = LabelRequest { run, settings: label, progress: &|_done, _total| {} }.heads()?;
+    let heads = LabelRequest { run, settings: label, progress: &|_done, _total| ControlFlow::Continue(()) }.heads()?;
     Ok(openai::dry_run(&heads, &label.openai, &prompts).to_string())
 }
 

@@ -71,7 +71,9 @@ impl Stage for Textspan {
             .zip(moments)
             .map(|(readout, moments)| {
                 let found = one_head(&readout.into(), &moments.into(), &pool, &texts, &span)?;
-                meter.report(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+                if meter.report(done.fetch_add(1, Ordering::Relaxed) + 1, total).is_break() {
+                    return Err(PipelineError::Stopped);
+                }
                 Ok(found)
             })
             .collect::<Result<_>>()?;

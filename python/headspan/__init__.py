@@ -1,0 +1,81 @@
+"""What each attention head of a CLIP model looks at, and how cleanly.
+
+The pipeline, the analyses and the command line of headspan in one package::
+
+    import headspan
+
+    run, = headspan.run_all(checkpoint="my-clip", images="my-photos")
+    run.heads.pl()                                 # one row a head: label, texts, figures
+    run["L11.H3"].neighbours(text="something red")  # nearest images under one head
+
+Words: a *head* is named ``L{layer}.H{head}``, both counted from 0. Its *contribution* ``c`` is the vector of length ``d`` that it
+adds to the image's representation ``r/|r|`` (arXiv 2409.06579). It is stored in *head space* as ``u``, of length
+``head_dim + 3``, and ``c = B u`` with the head's *readout* ``B`` of shape ``[d, head_dim + 3]``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from headspan._errors import HeadspanError, InputError, NotFoundError
+from headspan._native import __version__
+
+if TYPE_CHECKING:
+    from headspan._answers import Alike, Extremes, Neighbours, Segmentation, Why
+    from headspan._frame import Frame
+    from headspan._pipeline import Comparison, command, compare, fetch, models, plan, run_all, status
+    from headspan._run import Head, Run, open
+    from headspan._torch import Checkpoint, from_open_clip, from_timm, from_transformers, run_module
+
+__all__ = [
+    "Alike",
+    "Checkpoint",
+    "Comparison",
+    "Extremes",
+    "Frame",
+    "Head",
+    "HeadspanError",
+    "InputError",
+    "Neighbours",
+    "NotFoundError",
+    "Run",
+    "Segmentation",
+    "Why",
+    "__version__",
+    "command",
+    "compare",
+    "fetch",
+    "from_open_clip",
+    "from_timm",
+    "from_transformers",
+    "models",
+    "open",
+    "plan",
+    "run_all",
+    "run_module",
+    "status",
+]
+
+# Where each name is. Modules are imported when a name is first used, so that `import headspan` is quick.
+_PLACES = {
+    "_answers": ("Alike", "Extremes", "Neighbours", "Segmentation", "Why"),
+    "_frame": ("Frame",),
+    "_pipeline": ("Comparison", "command", "compare", "fetch", "models", "plan", "run_all", "status"),
+    "_run": ("Head", "Run", "open"),
+    "_torch": ("Checkpoint", "from_open_clip", "from_timm", "from_transformers", "run_module"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _PLACES.items():
+        if name in names:
+            from importlib import import_module
+
+            value = getattr(import_module(f"headspan.{module}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module 'headspan' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(__all__) | set(globals()))

@@ -1,0 +1,104 @@
+//! Tables that Polars, pandas, DuckDB and pyarrow read where they lie, through the Arrow C stream interface.
+
+use std::{path::Path, sync::Arc};
+
+use arrow_array::{RecordBatch, RecordBatchIterator, RecordBatchReader, ffi_stream::FFI_ArrowArrayStream};
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use arrow_schema::{ArrowError, Field, Schema, SchemaRef, ffi::FFI_ArrowSchema};
+use headspan_query::Columns;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use pyo3::{prelude::*, types::PyCapsule};
+
+use crate::failure::of;
+
+/// Rows of one batch of a table that is read from a file.
+const BATCH_ROWS: usize = 1 << 16;
+
+/// A table in memory.
+#[pyclass(frozen, module = "headspan._native")]
+pub(crate) struct Table {
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+}
+
+impl Table {
+    /// A table of the run, whole.
+    pub(crate) fn read(py: Python<'_>, path: &Path) -> PyResult<Self> {
+        let file = fs_err::File::open(path).map_err(|error| of(py, error))?;
+        let read = || -> Result<Self, ArrowError> {
+            let builder = ParquetRecordBatchReaderBuilder::try_new(file.into_file())?.with_batch_size(BATCH_ROWS);
+            let reader = builder.build()?;
+            let schema = reader.schema();
+            Ok(Self { schema, batches: reader.collect::<Result<_, _>>()? })
+        };
+        py.detach(read).map_err(|error| of(py, error))
+    }
+
+    /// A table of an answer.
+    pub(crate) fn of_columns(py: Python<'_>, columns: Columns) -> PyResult<Self> {
+        let field = |(name, array): &(&'static str, arrow_array::ArrayRef)| {
+            Field::new(*name, array.data_type().clone(), array.is_nullable())
+        };
+        let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
+        let arrays = columns.into_iter().map(|(_, array)| array).collect();
+        let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).map_err(|error| of(py, error))?;
+        Ok(Self { schema, batches: vec![batch] })
+    }
+}
+
+#[pymethods]
+impl Table {
+    /// The Arrow `PyCapsule` interface. The columns are handed over as they are; a requested schema is not cast to, as the interface
+    /// allows.
+    #[pyo3(signature = (requested_schema=None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        let _not_cast_to = requested_schema;
+        let batches = self.batches.clone().into_iter().map(Ok);
+        let reader: Box<dyn RecordBatchReader + Send> =
+            Box::new(RecordBatchIterator::new(batches, Arc::clone(&self.schema)));
+        PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(reader), c"arrow_array_stream")
+    }
+
+    /// The schema alone, by the same interface.
+    fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
+        let schema = FFI_ArrowSchema::try_from(self.schema.as_ref()).map_err(|error| of(py, error))?;
+        PyCapsule::new_with_value(py, schema, c"arrow_schema")
+    }
+
+    /// Names of the columns.
+    #[getter]
+    fn columns(&self) -> Vec<String> {
+        self.schema.fields().iter().map(|field| field.name().clone()).collect()
+    }
+
+    fn __len__(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    /// The first rows as text, for people.
+    fn cells(&self, py: Python<'_>, rows: usize) -> PyResult<Vec<Vec<String>>> {
+        let options = FormatOptions::default();
+        let mut cells = Vec::new();
+        for batch in &self.batches {
+            let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
+            let columns = columns.collect::<Result<Vec<_>, _>>().map_err(|error| of(py, error))?;
+            for row in 0..batch.num_rows().min(rows - cells.len()) {
+                cells.push(columns.iter().map(|column| column.value(row).to_string()).collect());
+            }
+            if cells.len() == rows {
+                break;
+            }
+        }
+        Ok(cells)
+    }
+}
+
+/// A Parquet file as a table.
+#[pyfunction]
+pub(crate) fn read_table(py: Python<'_>, path: std::path::PathBuf) -> PyResult<Table> {
+    Table::read(py, &path)
+}
