@@ -24,6 +24,10 @@ explore *arguments:
 test:
     cargo test --release --workspace
 
+# Build the Python wheel into dist/, install it into a fresh environment, and try it there
+wheel:
+    tools/check/wheel.sh --keep dist
+
 # Measure headspan and the alternatives on this machine, into benches/RESULTS.md: just bench --only forward,textspan
 bench *arguments:
     python3 benches/run.py "$@"

@@ -3,6 +3,7 @@
 //! Python's side (`python/headspan`) gives it names, types, documentation and pictures; here is only what needs Rust:
 //!
 //! - [`program`]: the whole command line, and single commands with progress, log and Ctrl-C;
+//! - [`handed`]: images that Python has, for the pipeline;
 //! - [`run`]: a finished run, asked in memory;
 //! - [`table`] and [`numbers`]: results that Python reads without a copy, through the Arrow C stream and the array interface;
 //! - [`failure`]: errors as Python exceptions, with the words and hints of the command line.
@@ -13,6 +14,7 @@
 
 mod answers;
 mod failure;
+mod handed;
 mod log;
 mod numbers;
 mod picture;
@@ -33,6 +35,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(program::main, module)?)?;
     module.add_function(wrap_pyfunction!(program::call, module)?)?;
+    module.add_function(wrap_pyfunction!(handed::hand_over, module)?)?;
+    module.add_function(wrap_pyfunction!(handed::take_back, module)?)?;
     module.add_function(wrap_pyfunction!(table::read_table, module)?)?;
     module.add_class::<run::Run>()?;
     module.add_class::<table::Table>()?;

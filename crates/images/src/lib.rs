@@ -35,4 +35,4 @@ mod sources;
 
 pub use dataset::{ClassList, Dataset, DatasetError, DatasetSettings, Item, ReadError, Sample};
 pub use decoding::{DecodeLimits, ImageError, Preprocess, RgbImage8, bicubic_taps, decode_rgb, probe_dimensions};
-pub use sources::DatasetKind;
+pub use sources::{DatasetKind, HandedImages, hand_over, is_address, take_back};

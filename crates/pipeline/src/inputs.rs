@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use headspan_images::is_address;
 use headspan_label::NamedPath;
 
 use crate::{
@@ -43,7 +44,7 @@ fn check_sources(settings: &Settings) -> Result<()> {
     }
     let text = data.path.to_string_lossy();
     // Patterns and URLs are looked at by their sources.
-    let path = (!text.contains('{') && !text.contains("://")).then_some(data.path.as_path());
+    let path = (!text.contains('{') && !is_address(&data.path)).then_some(data.path.as_path());
     check_all(&[
         ("data.path", path, Kind::Either),
         ("data.classes", data.classes.as_deref(), Kind::File),

@@ -25,6 +25,7 @@ pub(super) fn dataset(error: &DatasetError) -> Option<String> {
             return not_a_shard(what, path);
         }
         DatasetError::Damaged { .. } => "without `--strict`, what can be read is used, and the rest is warned of",
+        DatasetError::NotHandedOver { .. } => "hand them over again, or say where the images are",
         DatasetError::Duplicate { .. } => "an image counts once: remove its other rows",
         DatasetError::Addresses { .. } => "download the images first, for example with img2dataset",
         DatasetError::Pattern { .. } => "to read other shards together, put them into one folder",

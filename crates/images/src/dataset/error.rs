@@ -8,6 +8,12 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DatasetError {
+    /// Images in the memory of a program that has ended, or that took them back.
+    #[error("the images `{}` were handed over by a program, and are not there any more", path.display())]
+    NotHandedOver {
+        /// The address.
+        path: PathBuf,
+    },
     /// The operating system refused; the source names the path.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -243,6 +249,12 @@ pub enum ReadError {
     #[error("the Parquet row cannot be read")]
     Parquet {
         /// What the library said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The program that handed the images over failed to give one.
+    #[error("the program that handed the images over could not give this one")]
+    Program {
+        /// What it said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A row without bytes.

@@ -26,6 +26,11 @@ pub(crate) fn format_of(settings: &DatasetSettings) -> Result<&'static SourceFor
     settings.kind.format().map_or_else(|| guess(settings), Ok)
 }
 
+/// Whether a path is a URL, such as `memory://pictures`, and not a place on a disk.
+pub fn is_address(path: &Path) -> bool {
+    scheme(path).is_some()
+}
+
 /// Scheme of a URL, without `://`.
 pub(super) fn scheme(path: &Path) -> Option<&str> {
     let (scheme, _rest) = path.to_str()?.split_once("://")?;

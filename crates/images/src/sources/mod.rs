@@ -24,6 +24,8 @@ use serde::{Deserialize, Serialize};
 use crate::dataset::{DatasetError, DatasetSettings, ImageClasses, ReadError};
 
 pub(crate) use guess::format_of;
+pub use guess::is_address;
+pub use memory::{HandedImages, hand_over, take_back};
 pub(crate) use open::read_text;
 
 /// Declares the modules, the setting `kind` and the table. Each module has its source as `FORMAT`.
@@ -68,6 +70,8 @@ sources! {
     webdataset => Webdataset,
     /// Parquet shards with image bytes, as Hugging Face stores them.
     parquet => Parquet,
+    /// Images that the calling program hands over.
+    memory => Memory,
 }
 
 /// A source of images before anything is listed.

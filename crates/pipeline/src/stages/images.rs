@@ -6,7 +6,7 @@ use headspan_extract::{
     LayerSelection, PartPlan, PartStatus, extract_images, finish_images,
 };
 use headspan_headspace::vector_length;
-use headspan_images::Dataset;
+use headspan_images::{Dataset, is_address};
 use headspan_model::{DeviceChoice, ModelConfig, Precision};
 use serde_json::{Value, json};
 
@@ -203,7 +203,9 @@ fn warn_of_slow_precision(precision: Precision, device: DeviceChoice) {
 
 fn provenance(settings: &Settings, sources: &Sources<'_>) -> Result<Provenance> {
     let mut data = settings.data.clone();
-    data.path = std::path::absolute(&data.path)?;
+    if !is_address(&data.path) {
+        data.path = std::path::absolute(&data.path)?;
+    }
     data.classes = data.classes.map(std::path::absolute).transpose()?;
     data.root = data.root.map(std::path::absolute).transpose()?;
     let files = sources.model.files();

@@ -1,0 +1,181 @@
+"""Each result of the API is that of the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import headspan
+
+
+def same_images(frame: pl.DataFrame, found: list[dict]) -> None:
+    assert frame["image_id"].to_list() == [one["image_id"] for one in found]
+    assert frame["image_index"].to_list() == [one["image_index"] for one in found]
+    # JSON has as many digits as a float32 needs.
+    assert frame["score"].to_list() == [np.float32(one["score"]) for one in found]
+
+
+def test_the_demo_is_that_of_the_command_line(runs, tmp_path):
+    command = [sys.executable, "-m", "headspan", "--quiet", "run-all", "--json", "--runs", str(tmp_path)]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert [run["model"] for run in told["runs"]] == ["scenes-4", "scenes-6"]
+    for table in ("textspan", "labels", "metrics", "moments", "readout", "texts", "images"):
+        own, theirs = (folder / "scenes/scenes-4" / f"{table}.parquet" for folder in (runs, tmp_path))
+        assert own.read_bytes() == theirs.read_bytes(), table
+
+
+def test_a_second_call_finds_everything_done(runs):
+    found = headspan.run_all(runs=runs, progress=False)
+    assert [run.name for run in found] == ["scenes/scenes-4", "scenes/scenes-6"]
+    states = {(row["model"], row["stage"]): row["state"] for row in headspan.status(runs=runs)}
+    assert set(states.values()) == {"done"} and len(states) == 10
+
+
+def test_status(runs, answer):
+    rows = headspan.status(runs=runs, dataset="scenes")
+    theirs = answer("status")["runs"]
+    assert [row["fingerprint"] for row in rows] == [stage["fingerprint"] for run in theirs for stage in run["stages"]]
+
+
+def test_plan(runs, answer):
+    rows = headspan.plan(runs=runs)
+    theirs = answer("plan")["models"]
+    assert [row["stage"] for row in rows] == [stage["stage"] for model in theirs for stage in model["stages"]]
+    assert {row["state"] for row in rows} == {"done"}
+    changed = headspan.plan(runs=runs, settings={"textspan": {"rank": 7}})
+    assert {row["stage"] for row in changed if row["state"] == "stale"} == {"textspan", "label", "metrics"}
+
+
+def test_compare(runs, run, answer):
+    found, theirs = headspan.compare(runs=runs, dataset="scenes"), answer("compare")
+    assert found.rows == theirs["rows"] and found.differences == theirs["differences"]
+    assert found.page.is_file() and len(found.frame) > 0
+    assert [row["model"] for row in headspan.compare([run]).rows] == ["scenes-4"]
+
+
+def test_models(answer):
+    command = [sys.executable, "-m", "headspan", "models", "--json"]
+    theirs = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert headspan.models() == theirs["models"]
+
+
+@pytest.mark.parametrize("name", ["images", "texts", "textspan", "labels", "scores"])
+def test_tables_are_those_on_the_disk(run, name):
+    file = {"scores": "metrics"}.get(name, name)
+    frame = getattr(run, name)
+    assert frame.pl().equals(pl.read_parquet(run.path / f"{file}.parquet"))
+    assert len(frame) == frame.pl().height and frame.columns == frame.pl().columns
+
+
+def test_neighbours_of_a_text_and_of_an_image(run, answer):
+    head = run["L3.H1"]
+    asked = ("query", "neighbours", "--model", "scenes-4", "--heads", "L3.H1", "--count", "5")
+    theirs = answer(*asked, "--text", "something red")["found"]
+    found = head.neighbours(text="something red", k=5)
+    same_images(found.pl(), theirs["images"])
+    assert found.compared == theirs["compared"] and found.heads == ["L3.H1"]
+    same_images(head.neighbours("something red", k=5).pl(), theirs["images"])
+    theirs = answer(*asked, "--image", "#7", "--cosine")["found"]
+    same_images(head.neighbours(7, k=5, cosine=True).pl(), theirs["images"])
+    theirs = answer(*asked, "--image", "#7", "--farthest")["found"]
+    same_images(head.neighbours(image=7, k=5, farthest=True).pl(), theirs["images"])
+
+
+def test_neighbours_by_a_property_and_of_a_file(run, answer, tmp_path):
+    name = next(iter(run.properties))
+    image = tmp_path / "seven.png"
+    run.image(7).save(image)
+    theirs = answer("query", "neighbours", "--model", "scenes-4", "--heads", name, "--count", "4", "--file", image)
+    for subject in (image, run.image(7), run.pixels(7)):
+        same_images(run.neighbours(subject, heads=name, k=4).pl(), theirs["found"]["images"])
+    assert run.neighbours(image, heads=run.properties[name], k=4).heads == [head.name for head in run.properties[name]]
+
+
+def test_extremes(run, answer):
+    asked = ("query", "extremes", "--model", "scenes-4", "--head", "L3.H1", "--count", "3")
+    for flags, named in (((), {}), (("--pick", "2"), {"pick": 2}), (("--text", "a dog"), {"text": "a dog"})):
+        theirs, found = answer(*asked, *flags)["found"], run["L3.H1"].extremes(**named, k=3)
+        frame = found.pl()
+        for end in ("largest", "between", "smallest"):
+            same_images(frame.filter(pl.col("end") == end), theirs[end])
+        assert (found.mean, found.std) == pytest.approx((theirs["mean"], theirs["std"]), rel=1e-12)
+
+
+def test_segmentation(run, answer):
+    asked = ("query", "segment", "--model", "scenes-4", "--heads", "L3", "--image", "#3")
+    theirs = answer(*asked, "--text", "a dog")
+    found = run.segment(3, "a dog", heads="L3")
+    assert found.scores.shape == (1, theirs["grid"], theirs["grid"]) and found.heads == theirs["heads"]
+    assert found.scores.ravel().tolist() == [np.float32(one) for one in theirs["maps"][0]["scores"]]
+    theirs = answer(*asked, "--text", "a dog", "--text", "a red thing")
+    found = run.segment(3, ["a dog", "a red thing"], heads="L3")
+    for own, one in zip(found.scores, theirs["maps"]):
+        assert own.ravel().tolist() == [np.float32(score) for score in one["scores"]]
+    assert found.contrastive and not run.segment(3, ["a dog", "a cat"], contrastive=False).contrastive
+
+
+def test_why(run, answer):
+    theirs = answer("query", "why", "--model", "scenes-4", "--heads", "L3.H1", "--image", "#3", "--neighbour", "#9")
+    found = run.why(3, 9, heads="L3.H1")
+    assert found.scores.ravel().tolist() == [np.float32(one) for one in theirs["maps"][0]["scores"]]
+
+
+def test_contributions_are_those_of_export(run, command_line, tmp_path):
+    out = tmp_path / "contributions.npy"
+    command_line("export", "--model", "scenes-4", "--heads", "L3.H1", "--out", out)
+    head = run["L3.H1"]
+    assert np.array_equal(head.contributions(), np.load(out))
+    assert np.array_equal(head.contributions([5, 2]), np.load(out)[[5, 2]])
+    assert np.array_equal(head.contributions(5), np.load(out)[5])
+    # The vectors of head space and the readout give the same, up to the order of the sums.
+    expected = head.vectors() @ head.readout.T
+    assert np.allclose(expected, np.load(out), rtol=0, atol=1e-6 * np.abs(expected).max())
+
+
+def test_a_new_image_has_the_contributions_of_the_same_image_of_the_run(run):
+    head = run["L3.H1"]
+    known, new = head.contributions(11), head.contributions(run.image(11))
+    # A batch and a single image are summed in another order.
+    assert np.abs(known - new).max() <= 1e-5 * np.abs(known).max()
+
+
+def test_heads_have_what_the_tables_have(run):
+    head = run["L3.H1"]
+    spanned = run.textspan.pl().filter(pl.col("layer") == 3, pl.col("head") == 1).sort("pick")
+    assert head.texts == spanned["text"].to_list() and head.variance_shares == spanned["variance_share"].to_list()
+    label = run.labels.pl().filter(pl.col("layer") == 3, pl.col("head") == 1)
+    assert [head.label, head.description, head.agreement] == label.select("property", "description", "agreement").row(0)[:3] or (
+        [head.label, head.description, head.agreement] == list(label.select("property", "description", "agreement").row(0))
+    )
+    assert [one.name for one in run] == run.heads.pl()["name"].to_list() and len(run) == 32
+    assert run[3, 1].name == "L3.H1" and [one.layer for one in run.select("L2")] == [2] * 8
+
+
+def test_alike(run, runs):
+    other = headspan.open(runs / "scenes/scenes-6")
+    own = run["L3.H1"].alike().pl()
+    assert own.height == 31 and own["correlation"].is_sorted(descending=True)
+    assert run["L3.H1"].alike(other).pl().height == 24
+
+
+def test_embeddings_are_of_unit_norm_and_those_of_the_pool(run):
+    pool = run.texts.pl()
+    found = run.embed(pool["text"].head(3).to_list())
+    assert found.shape == (3, run.d) and np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+    assert np.allclose(found, np.stack(pool["embedding"].head(3).to_list()), atol=1e-5)
+    assert run.embed("one text").shape == (run.d,)
+
+
+def test_other_commands(run, command_line, runs):
+    text = headspan.command("metrics", "scenes-4", runs=runs, dataset="scenes")
+    assert text == command_line("metrics", "scenes-4") and "scenes-4" in text
+
+
+def test_the_checkpoint_is_found(run):
+    assert (Path(run.checkpoint) / "open_clip_config.json").is_file()

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Builds the wheel, installs it into a fresh environment without Rust on the PATH, and tries both of its faces: the command line
+# and the module. With --keep DIR the wheel is left there.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+dist="$work/dist"
+if [ "${1:-}" = --keep ]; then
+    mkdir -p "$2"
+    dist="$(cd "$2" && pwd)"
+fi
+
+echo "-- building"
+python3 -m venv "$work/build"
+"$work/build/bin/pip" install --quiet 'maturin>=1.9,<2'
+"$work/build/bin/maturin" build --release --out "$dist" --quiet
+wheel="$(ls -t "$dist"/headspan-*.whl | head -1)"
+bytes="$(stat --format %s "$wheel")"
+echo "$(basename "$wheel"): $((bytes / 1000000)) MB"
+# A package index takes 100 MB; a notebook's user should not wait for more than this.
+[ "$bytes" -lt 60000000 ] || { echo "the wheel is larger than 60 MB" >&2; exit 1; }
+
+echo "-- installing it into a fresh environment"
+python3 -m venv "$work/fresh"
+"$work/fresh/bin/pip" install --quiet "$wheel"
+
+# Neither Rust nor this checkout is to be found from here.
+fresh() { (cd "$work" && env --ignore-environment HOME="$work" PATH="$work/fresh/bin:/usr/bin:/bin" ${HEADSPAN_SHARED:+HEADSPAN_SHARED="$HEADSPAN_SHARED"} "$@"); }
+
+echo "-- the command line: the README's table"
+fresh headspan --quiet run-all > "$work/printed"
+awk '/^ model +labeller .*CCS/ { table = 1 } /^made with/ { table = 0 } table && NF' README.md > "$work/expected"
+[ -s "$work/expected" ] || { echo "the README has no table" >&2; exit 1; }
+grep -F -x -f "$work/expected" "$work/printed" > "$work/found" || true
+diff <(sort "$work/expected") <(sort "$work/found") || { echo "the table is another than the README's" >&2; exit 1; }
+
+echo "-- the module: the same"
+fresh python - <<'PYTHON'
+import headspan
+
+runs = headspan.run_all(progress=False)
+rows = headspan.compare(runs).rows
+assert [row["model"] for row in rows] == ["scenes-4", "scenes-6"], rows
+assert [round(row["figures"]["entanglement_repeated"]["value"], 3) for row in rows] == [0.812, 0.792], rows
+assert runs[0]["L3.H1"].activations().shape == (2000, 8)
+PYTHON
+
+echo "-- tests of the module"
+"$work/fresh/bin/pip" install --quiet --requirement python/tests/requirements.txt
+cp -r python/tests "$work/tests"
+fresh python -m pytest -q -p no:cacheprovider "$work/tests"
+"$work/fresh/bin/python" -m mypy --config-file pyproject.toml
