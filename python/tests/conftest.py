@@ -38,7 +38,9 @@ def command_line(runs: Path) -> CommandLine:
     def call(*arguments: str | os.PathLike[str]) -> str:
         command = [sys.executable, "-m", "headspan", "--quiet", *map(os.fspath, arguments)]
         command += ["--runs", str(runs), "--dataset", "scenes"]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     return call
 

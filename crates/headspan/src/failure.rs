@@ -5,15 +5,15 @@ use std::{error::Error, io};
 use headspan_extract::ExtractError;
 use headspan_hub::HubError;
 use headspan_label::openai::OpenAiError;
-use headspan_pipeline::PipelineError;
-use headspan_query::ExploreError;
+use headspan_pipeline::{PipelineError, SettingsError};
+use headspan_query::{ExploreError, SelectionError};
 
 use crate::{commands::UsageError, hints};
 
 /// Kinds of what goes wrong, as far as a program would do something else about them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The call itself is wrong: another value is needed. Exit code 2.
+    /// The call itself is wrong: another value is needed.
     Usage,
     /// Something that was named is not there: a file, a run, a model, a head, an image.
     NotFound,
@@ -54,8 +54,13 @@ impl CommandError {
     }
 }
 
+/// Whether the command line itself was used wrongly: exit code 2.
+pub(crate) fn is_usage(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<UsageError>().is_some()
+}
+
 fn kind(error: &anyhow::Error) -> Kind {
-    if error.downcast_ref::<UsageError>().is_some() {
+    if is_usage(error) || error.chain().any(|cause| cause.is::<SettingsError>() || cause.is::<SelectionError>()) {
         return Kind::Usage;
     }
     error.chain().find_map(kind_of).unwrap_or(Kind::Other)
@@ -75,6 +80,7 @@ fn kind_of(cause: &(dyn Error + 'static)) -> Option<Kind> {
             return Some(Kind::Stopped);
         }
         Some(PipelineError::Query(inner)) => return kind_of(inner),
+        Some(PipelineError::Settings(_)) => return Some(Kind::Usage),
         Some(PipelineError::Io(inner)) => return kind_of(inner),
         Some(
             PipelineError::NotThere { .. }

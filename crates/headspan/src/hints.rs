@@ -351,7 +351,9 @@ fn train(error: &TrainError) -> Option<String> {
 fn settings(error: &SettingsError) -> Option<String> {
     match error {
         SettingsError::NotUtf8 { .. } => Some("give the file or folder another name".to_owned()),
-        SettingsError::File { meant: Some(meant), .. } => Some(did_you_mean(meant)),
+        SettingsError::File { meant: Some(meant), .. } | SettingsError::Assignment { meant: Some(meant), .. } => {
+            Some(did_you_mean(meant))
+        }
         SettingsError::Variable { meant, .. } => Some(match meant {
             Some(meant) => did_you_mean(meant),
             None => "`headspan config` prints all settings; `HEADSPAN__TEXTSPAN__RANK` is `rank` in section [textspan]"

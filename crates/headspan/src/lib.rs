@@ -39,7 +39,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(()) => 0,
         Err(error) => {
             tracing::error!("{}", hints::report(&error));
-            if CommandError::new(&error).kind == Kind::Usage { 2 } else { 1 }
+            if failure::is_usage(&error) { 2 } else { 1 }
         }
     }
 }

@@ -28,6 +28,16 @@ pub enum SettingsError {
         /// What the TOML library said.
         source: Box<toml::de::Error>,
     },
+    /// A single setting is not valid; the source names the key.
+    #[error("setting `{assignment}` is not valid")]
+    Assignment {
+        /// The setting with its value, as it was given.
+        assignment: String,
+        /// The setting that an unknown key may mean.
+        meant: Option<&'static str>,
+        /// What the TOML library said.
+        source: Box<toml::de::Error>,
+    },
     /// An environment variable names no setting.
     #[error("environment variable `{name}` is not a setting")]
     Variable {
@@ -103,25 +113,40 @@ impl SettingsFiles {
 
     /// One setting, such as `textspan.rank=60`: its key, and its value as TOML. A value that is no TOML is taken for text, so that a path
     /// needs no quotes.
-    pub fn assignment(self, assignment: &str) -> Result<Self, SettingsError> {
+    pub fn assignment(mut self, assignment: &str) -> Result<Self, SettingsError> {
         let (key, value) = assignment.split_once('=').unwrap_or((assignment, ""));
         let (key, value) = (key.trim(), value.trim());
         let is_toml = toml::from_str::<toml::Table>(&format!("value = {value}")).is_ok();
         let value = if is_toml { value.to_owned() } else { toml::Value::from(value).to_string() };
-        self.text(Path::new(&format!("--set {assignment}")), &format!("{key} = {value}\n"))
+        let text = format!("{key} = {value}\n");
+        let failed = |source: toml::de::Error| SettingsError::Assignment {
+            assignment: assignment.to_owned(),
+            meant: meant_key(&text),
+            source: Box::new(source),
+        };
+        let own = toml::from_str::<Settings>(&text).map_err(failed)?;
+        self = self.layer(&own, &text, format!("setting `{assignment}`"))?;
+        self.read.push(assignment.to_owned());
+        Ok(self)
     }
 
     /// The text of a file.
     pub fn text(mut self, path: &Path, text: &str) -> Result<Self, SettingsError> {
-        let failed = |source: toml::de::Error| {
-            let table = toml::from_str::<serde_json::Value>(text).ok();
-            let meant = table.and_then(|table| unknown_key(&table)).and_then(|key| similar_key(&key));
-            SettingsError::File { path: path.to_owned(), meant, source: Box::new(source) }
+        let failed = |source: toml::de::Error| SettingsError::File {
+            path: path.to_owned(),
+            meant: meant_key(text),
+            source: Box::new(source),
         };
         let own = toml::from_str::<Settings>(text).map_err(failed)?;
-        check(&own, Some(format!("settings file `{}`", path.display())))?;
-        self.builder = self.builder.add_source(File::from_str(text, FileFormat::Toml));
+        self = self.layer(&own, text, format!("settings file `{}`", path.display()))?;
         self.read.push(path.display().to_string());
+        Ok(self)
+    }
+
+    /// A layer in TOML, which was read as `own` alone.
+    fn layer(mut self, own: &Settings, text: &str, place: String) -> Result<Self, SettingsError> {
+        check(own, Some(place))?;
+        self.builder = self.builder.add_source(File::from_str(text, FileFormat::Toml));
         Ok(self)
     }
 
@@ -172,6 +197,12 @@ impl SettingsFiles {
         settings.expand_home();
         Ok(settings)
     }
+}
+
+/// The setting that an unknown key of a layer may mean.
+fn meant_key(text: &str) -> Option<&'static str> {
+    let table = toml::from_str::<serde_json::Value>(text).ok();
+    table.and_then(|table| unknown_key(&table)).and_then(|key| similar_key(&key))
 }
 
 /// Refuses a value that its setting does not take.
@@ -248,6 +279,25 @@ mod tests {
         assert_eq!((settings.textspan.rank, settings.textspan.texts), (40, 13));
         assert_eq!((settings.dataset.as_str(), settings.images.strict), ("007", true));
         assert_eq!(settings.images.layers, LayerSelection::List(vec![8, 9]));
+        Ok(())
+    }
+
+    #[test]
+    fn a_single_setting_needs_no_file() -> Result<(), SettingsError> {
+        let settings = files()
+            .text(Path::new("a.toml"), "[textspan]\nrank = 50\n")?
+            .assignment("textspan.rank=40")?
+            .assignment("data.path = my photos")?
+            .assignment("images.layers=[8, 9]")?
+            .assignment("images.strict=true")?
+            .settings()?;
+        assert_eq!((settings.textspan.rank, settings.data.path.as_path()), (40, Path::new("my photos")));
+        assert_eq!((settings.images.layers, settings.images.strict), (LayerSelection::List(vec![8, 9]), true));
+        let unknown = files().assignment("textspan.rnak=40").err();
+        assert!(matches!(unknown, Some(SettingsError::Assignment { meant: Some("textspan.rank"), .. })));
+        let wrong = files().assignment("textspan.texts=0").err().map(|error| told(&error)).unwrap_or_default();
+        assert_eq!(wrong, "setting `textspan.texts=0`: `textspan.texts` is `0`, expected 1 or more");
+        assert!(files().assignment("textspan").is_err() && files().assignment("").is_err());
         Ok(())
     }
 
