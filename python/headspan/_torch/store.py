@@ -1,0 +1,150 @@
+"""Writes a checkpoint folder whole, or not at all, and never twice."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .architecture import OPEN_CLIP_CONFIG, TRANSFORMERS_CONFIG, TRANSFORMERS_PREPROCESSOR
+from .errors import FolderInUse, TorchInputError
+from .modules import to_float32
+
+WEIGHTS = "open_clip_model.safetensors"
+TOKENIZER = "tokenizer.json"
+
+#: The one key of the weights' metadata; several would be written in no fixed order.
+CONTENT_KEY = "headspan_content"
+
+
+def content_hash(tensors: Mapping[str, Tensor], files: Mapping[str, bytes]) -> str:
+    """SHA-256 of the weights as float32 and of the other files."""
+    total = hashlib.sha256(b"headspan checkpoint 1\n")
+    for name, content in sorted(files.items()):
+        total.update(f"{name} {len(content)}\n".encode())
+        total.update(content)
+    for name, tensor in sorted(tensors.items()):
+        total.update(f"{name} {list(tensor.shape)}\n".encode())
+        total.update(to_float32(tensor).reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where folders of models in memory go: `$XDG_CACHE_HOME/headspan/checkpoints`, else below `~/.cache`."""
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(caches) / "headspan" / "checkpoints"
+
+
+def check_name(name: str) -> str:
+    """A name that can be a folder's and a model id."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+@-]*", name):
+        raise TorchInputError(
+            f"`{name}` cannot be a model id: letters, digits, `.`, `_`, `+`, `@` and `-` can be in one"
+        )
+    return name
+
+
+def write(folder: Path, tensors: Mapping[str, Tensor], files: Mapping[str, bytes], content: str) -> bool:
+    """Writes the files and, last, the weights, each under a temporary name first; False if the folder holds them already.
+
+    A folder with other files of a checkpoint is an error: nothing is overwritten. A folder without weights is one that was
+    not finished.
+    """
+    weights = folder / WEIGHTS
+    _refuse_other_checkpoint(folder, weights, content)
+    is_new = not weights.is_file()
+    if not is_new and all(
+        (folder / name).is_file() and (folder / name).read_bytes() == files[name] for name in files
+    ):
+        return False
+    folder.mkdir(parents=True, exist_ok=True)
+    # What a killed process left would be read as part of this checkpoint.
+    for name in {OPEN_CLIP_CONFIG, TRANSFORMERS_CONFIG, TRANSFORMERS_PREPROCESSOR, TOKENIZER} - set(files):
+        (folder / name).unlink(missing_ok=True)
+    for name, file in files.items():
+        _replace(folder / name, file)
+    if is_new:
+        _write_weights(weights, tensors, content)
+    return True
+
+
+def _refuse_other_checkpoint(folder: Path, weights: Path, content: str) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise FolderInUse(f"`{folder}` is a file, expected a folder")
+    if not folder.is_dir():
+        return
+    endings = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+    others = [
+        path.name
+        for path in folder.iterdir()
+        if path.suffix in endings and path != weights and path.name[0] != "."
+    ]
+    if others or (weights.is_file() and stored_content(weights) != content):
+        shown = others[0] if others else WEIGHTS
+        raise FolderInUse(
+            f"`{folder}` holds another checkpoint (`{shown}`)",
+            "choose another folder, or remove that one; without `folder` headspan chooses one by the model's content",
+        )
+
+
+def stored_content(weights: Path) -> str | None:
+    """The content hash that a file of weights carries."""
+    try:
+        with weights.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        stored = header.get("__metadata__", {}).get(CONTENT_KEY)
+    except (OSError, ValueError, OverflowError, MemoryError):
+        return None
+    return stored if isinstance(stored, str) else None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _write_weights(path: Path, tensors: Mapping[str, Tensor], content: str) -> None:
+    from safetensors.torch import save_file
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        # Some versions of safetensors make a file that only its owner may read; this one has the rights of any new file.
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        save_file(_unshared(tensors), temporary, metadata={CONTENT_KEY: content})
+        temporary.chmod(mode)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Float32 on the CPU, each with a storage of its own and no larger than it: safetensors refuses others."""
+    taken: set[int] = set()
+    own: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        value = to_float32(tensor)
+        storage = value.untyped_storage()
+        if storage.data_ptr() in taken or storage.nbytes() != value.numel() * value.element_size():
+            value = value.clone()
+        taken.add(value.untyped_storage().data_ptr())
+        own[name] = value
+    return own
