@@ -46,9 +46,10 @@ def checkpoint(
         store.check_name(name)
     notes = list(found.warnings)
     checked: list[str] = []
-    normalisation = _normalisation(found, preprocess, notes, checked)
+    normalisation, quiet = _normalisation(found, preprocess, notes, checked)
     for note in notes:
-        warnings.warn(note, UserWarning, stacklevel=4)
+        warnings.warn(note, UserWarning, stacklevel=3)
+    notes += quiet
 
     files = configuration(found.architecture, normalisation)
     config, content = next(iter(files.items()))
@@ -67,18 +68,21 @@ def checkpoint(
     return Checkpoint(path, name, tuple(checked), tuple(notes))
 
 
-def _normalisation(found: Found, preprocess: Any, notes: list[str], checked: list[str]) -> Normalisation:
+def _normalisation(
+    found: Found, preprocess: Any, notes: list[str], checked: list[str]
+) -> tuple[Normalisation, tuple[str, ...]]:
+    """The normalisation that is used, and notes that are no warnings."""
     if preprocess is not None:
         result = check_preprocess(preprocess, found.architecture.vision.image_size, found.normalisation)
         notes += result.warnings
         checked += result.checked
-        return result.normalisation
+        return result.normalisation, result.notes
     if found.normalisation is not None:
-        return found.normalisation
+        return found.normalisation, ()
     notes.append(
         "the model does not say how pixels are normalised and no preprocess was given: OpenAI's mean and std are used"
     )
-    return Normalisation()
+    return Normalisation(), ()
 
 
 def _no_tokenizer(found: Found) -> str:

@@ -42,22 +42,16 @@ def _is_wrapper(module: Any) -> bool:
 def weights(module: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers by their names without wrappers, detached and where they are.
 
-    Refuses what holds no plain float weights: adapters that were not merged, sharded, quantised and empty tensors.
+    Refuses what holds no plain float weights: sharded and quantised tensors.
     """
-    _refuse_adapters(module)
     found: dict[str, Tensor] = {}
-    named = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
-    for name, tensor in named:
+    # Counters and positions are buffers of whole numbers; a quantised weight among them is missed later by its name.
+    buffers = [pair for pair in module.named_buffers(remove_duplicate=False) if pair[1].is_floating_point()]
+    for name, tensor in [*module.named_parameters(remove_duplicate=False), *buffers]:
         if is_buffer(name):
             continue
         if hasattr(tensor, "full_tensor"):
             raise UnsupportedModel.part(f"`{name}`, a sharded tensor", "each process holds a part of it")
-        if tensor.is_meta:
-            raise UnsupportedModel.part(
-                f"`{name}` on the device `meta`",
-                "it holds no values",
-                "load the weights before the model is handed over",
-            )
         if not tensor.is_floating_point():
             raise UnsupportedModel.part(
                 f"`{name}` of type {tensor.dtype}",
@@ -68,14 +62,21 @@ def weights(module: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def _refuse_adapters(module: nn.Module) -> None:
+def refuse_unready(module: nn.Module) -> None:
+    """Refuses adapters that were not merged into the weights, weights that are computed, and weights without values."""
     if type(module).__name__.startswith("Peft"):
         raise UnsupportedModel.part(
             f"a `{type(module).__name__}`",
             "its adapters stand beside the weights",
             "call `model = model.merge_and_unload()` and hand over the result",
         )
-    for name, _ in module.named_parameters():
+    for name, parameter in module.named_parameters():
+        if parameter.is_meta:
+            raise UnsupportedModel.part(
+                f"`{name}` on the device `meta`",
+                "it holds no values",
+                "load the weights before the model is handed over",
+            )
         if any(adapter in name for adapter in ADAPTERS):
             raise UnsupportedModel.part(
                 f"`{name}`",

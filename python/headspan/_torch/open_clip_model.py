@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .architecture import Architecture, Normalisation, Text, Vision
 from .found import Found, FoundText
-from .modules import grid_side, one_activation, one_eps, require, unwrapped, weights
+from .modules import grid_side, one_activation, one_eps, refuse_unready, require, unwrapped, weights
 from .names import complete, text_beside
 
 CLASS_TOKEN = "the decomposition needs the class token as representation"
@@ -21,9 +21,10 @@ def read(model: Any) -> Found:
     model = unwrapped(model)
     visual = unwrapped(getattr(model, "visual", None))
     require(isinstance(visual, nn.Module), f"`{type(model).__name__}`", "it has no image tower `visual`")
-    tensors = weights(model)
+    refuse_unready(model)
     vision, vision_parts = _vision(visual)
     holder, text, text_parts = _text(model)
+    tensors = weights(model)
     architecture = Architecture(
         embed_dim=int(visual.proj.shape[1]),
         quick_gelu=one_activation({**vision_parts, **text_parts}),
@@ -43,8 +44,9 @@ def read(model: Any) -> Found:
 def read_text(model: Any) -> FoundText:
     """The text tower of a model of OpenCLIP, whatever its image tower is."""
     model = unwrapped(model)
-    tensors = weights(model)
+    refuse_unready(model)
     holder, text, parts = _text(model)
+    tensors = weights(model)
     named = {
         name: tensor for name, tensor in _named(tensors, holder).items() if not name.startswith("visual.")
     }

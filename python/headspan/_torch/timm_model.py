@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .architecture import Normalisation, Vision
 from .errors import UnsupportedModel
-from .modules import grid_side, one_activation, one_eps, require, unwrapped, weights
+from .modules import grid_side, one_activation, one_eps, refuse_unready, require, unwrapped, weights
 
 CLASS_TOKEN = "the decomposition needs the class token as representation"
 
@@ -28,8 +28,8 @@ def read_vision(model: Any) -> tuple[Vision, bool, dict[str, Tensor]]:
     """Sizes of an image tower, whether it has QuickGELU, and its tensors under OpenCLIP's names."""
     model = unwrapped(model)
     require(isinstance(model, nn.Module), f"`{type(model).__name__}`", "it is not a PyTorch model")
+    refuse_unready(model)
     _refuse_other_models(model)
-    tensors = weights(model)
     embed = unwrapped(model.patch_embed)
     conv = unwrapped(embed.proj)
     kernel = tuple(conv.kernel_size)
@@ -44,7 +44,7 @@ def read_vision(model: Any) -> tuple[Vision, bool, dict[str, Tensor]]:
     }
     side = grid_side(int(model.pos_embed.shape[1]))
     vision = Vision(image_size=side * int(kernel[0]), patch_size=int(kernel[0]), eps=one_eps(norms), **sizes)
-    return vision, one_activation(activations), _renamed(tensors)
+    return vision, one_activation(activations), _renamed(weights(model))
 
 
 def stated_normalisation(model: Any) -> Normalisation | None:

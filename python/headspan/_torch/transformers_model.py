@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .architecture import HIGHEST_ID, Architecture, Text, Vision
 from .found import Found, FoundText
-from .modules import grid_side, one_activation, one_eps, require, unwrapped, weights
+from .modules import grid_side, one_activation, one_eps, refuse_unready, require, unwrapped, weights
 from .names import complete, from_transformers
 
 CLASS_TOKEN = "the decomposition needs the class token as representation"
@@ -18,8 +18,8 @@ SIGLIP = "SigLIP pools by attention and has no class token; " + CLASS_TOKEN
 def read(model: Any) -> Found:
     """The towers of a `CLIPModel`."""
     model = unwrapped(model)
+    refuse_unready(model)
     _refuse_other_models(model)
-    tensors = weights(model)
     vision_model, text_model = (
         _tower(model.vision_model, "vision_model"),
         _tower(model.text_model, "text_model"),
@@ -37,7 +37,7 @@ def read(model: Any) -> Found:
         vision=vision,
         text=text,
     )
-    named = _named(tensors)
+    named = _named(weights(model))
     return Found(
         library="transformers",
         architecture=architecture,
@@ -51,6 +51,7 @@ def read(model: Any) -> Found:
 def read_text(model: Any) -> FoundText:
     """The text tower of a `CLIPModel` or a `CLIPTextModelWithProjection`."""
     model = unwrapped(model)
+    refuse_unready(model)
     whole = hasattr(model, "text_model") and hasattr(model, "text_projection")
     require(whole, f"`{type(model).__name__}` as `text`", "it has no text tower of CLIP with its projection")
     tower = _tower(model.text_model, "text_model")
