@@ -25,14 +25,22 @@ from headspan._torch.tokenizer import tokenizer_json  # noqa: E402
 
 WEIGHTS = "open_clip_model.safetensors"
 CLIP_TEXT = Text(context_length=77, vocab_size=49408, width=16, heads=2, layers=2, mlp_width=64, eps=1e-5)
-TEXTS = ["a photo of a cat", "It's 24x <end_of_text>!? été", "naïve   CAFÉ\n2024", "日本語 emoji 🙂", "don't I'll"]
+TEXTS = [
+    "a photo of a cat",
+    "It's 24x <end_of_text>!? été",
+    "naïve   CAFÉ\n2024",
+    "日本語 emoji 🙂",
+    "don't I'll",
+]
 
 
 def written(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
 
 
-def test_the_same_model_gives_the_same_folder_and_nothing_is_written_twice(tmp_path: Path, monkeypatch: Any) -> None:
+def test_the_same_model_gives_the_same_folder_and_nothing_is_written_twice(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     first = from_open_clip(models.open_clip_model(True), models.word_tokenizer())
     assert tmp_path in first.path.parents and first.path.name == first.name
@@ -86,7 +94,9 @@ def test_a_failure_leaves_no_weights_and_is_made_up_for(tmp_path: Path, monkeypa
     assert sorted(path.name for path in folder.iterdir()) == ["open_clip_config.json", "tokenizer.json"]
     monkeypatch.undo()
     from_open_clip(models.open_clip_model(True), folder=folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["open_clip_config.json", WEIGHTS], "no stale tokenizer"
+    assert sorted(path.name for path in folder.iterdir()) == ["open_clip_config.json", WEIGHTS], (
+        "no stale tokenizer"
+    )
 
 
 def test_a_killed_process_leaves_nothing_half_written(tmp_path: Path) -> None:
@@ -104,7 +114,9 @@ from_open_clip(models.open_clip_model(True), folder=sys.argv[1])
     folder = tmp_path / "clip"
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    ended = subprocess.run([sys.executable, "-W", "ignore", "-c", script, str(folder)], env=environment, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script, str(folder)], env=environment, check=False
+    )
     assert ended.returncode == -9
     assert not (folder / WEIGHTS).exists()
     made = from_open_clip(models.open_clip_model(True), folder=folder)
@@ -164,7 +176,9 @@ def test_open_clips_tokenizer_is_clips_published_file() -> None:
 def test_transformers_tokenizer_is_stored_without_its_last_call() -> None:
     simple = open_clip.get_tokenizer("ViT-B-32")
     value = json.loads(tokenizer_json(simple, CLIP_TEXT, None))["model"]
-    tokenizer = transformers.CLIPTokenizer(vocab=value["vocab"], merges=[tuple(pair) for pair in value["merges"]])
+    tokenizer = transformers.CLIPTokenizer(
+        vocab=value["vocab"], merges=[tuple(pair) for pair in value["merges"]]
+    )
     tokenizer(["a photo", "a"], padding="max_length", max_length=9, truncation=True)
     made = json.loads(tokenizer_json(tokenizer, CLIP_TEXT, 49407))
     assert made["truncation"] is None and made["padding"] is None
@@ -187,7 +201,9 @@ def test_tokenizers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
             tokenizer_json(tokenizer, CLIP_TEXT, None)
     model = models.transformers_model(False)
     with pytest.raises(TokenizerMismatch, match="do not belong together"):
-        from_transformers(model, type("Processor", (), {"tokenizer": simple(context_length=12)})(), folder=tmp_path / "c")
+        from_transformers(
+            model, type("Processor", (), {"tokenizer": simple(context_length=12)})(), folder=tmp_path / "c"
+        )
     assert not (tmp_path / "c").exists()
     learned = models.word_tokenizer()
     learned.add_tokens(["<my-cat>"])

@@ -63,7 +63,16 @@ def run(checkpoint: Checkpoint, tmp_path: Path) -> tuple[Path, list[Path]]:
     paths = models.pictures(tmp_path / "images")
     pool = tmp_path / "pool.csv"
     pool.write_text("text,category\n" + "".join(f"{text},objects\n" for text in POOL))
-    common = ("--images", tmp_path / "images", "--texts", pool, "--runs", tmp_path / "runs", "--device", "cpu")
+    common = (
+        "--images",
+        tmp_path / "images",
+        "--texts",
+        pool,
+        "--runs",
+        tmp_path / "runs",
+        "--device",
+        "cpu",
+    )
     headspan("run-all", "--checkpoint", checkpoint.path, *common, "--k", 2, "--layers", "all")
     return tmp_path / "runs" / "images" / checkpoint.name, paths
 
@@ -88,7 +97,9 @@ def test_contributions_representation_and_texts(library: str, quick_gelu: bool, 
         out = tmp_path / f"L{layer}.H{head}.npy"
         headspan("export", "--heads", f"L{layer}.H{head}", "--out", out, "--runs", tmp_path / "runs")
         exported = torch.from_numpy(np.load(out)).reshape(len(paths), -1)
-        assert float((exported - contributions[:, layer, head]).abs().max() / contributions.abs().max()) < 1e-5
+        assert (
+            float((exported - contributions[:, layer, head]).abs().max() / contributions.abs().max()) < 1e-5
+        )
 
     readout = parquet.read_table(folder / "readout.parquet").to_pylist()
     expected = module.readout().detach()

@@ -48,7 +48,9 @@ def open_clip_of(folder: Path) -> Any:
 
 @pytest.mark.parametrize("quick_gelu", [False, True])
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_features_and_contributions_are_those_of_the_model(library: str, quick_gelu: bool, tmp_path: Path) -> None:
+def test_features_and_contributions_are_those_of_the_model(
+    library: str, quick_gelu: bool, tmp_path: Path
+) -> None:
     from decompose import decompose
 
     model, checkpoint = made(library, quick_gelu, tmp_path / "clip")
@@ -65,7 +67,9 @@ def test_features_and_contributions_are_those_of_the_model(library: str, quick_g
     assert found.heads == [(layer, head) for layer in range(models.LAYERS) for head in range(models.HEADS)]
 
     other = run_module(checkpoint, "all", quick_gelu=not quick_gelu)(images)
-    assert models.off(other.representation, found.representation) > 1e-3, "the activation must matter in this test"
+    assert models.off(other.representation, found.representation) > 1e-3, (
+        "the activation must matter in this test"
+    )
 
 
 @pytest.mark.parametrize("quick_gelu", [False, True])
@@ -120,7 +124,9 @@ def test_the_model_stays_as_it_was(tmp_path: Path) -> None:
         assert value is same and torch.equal(value, copy) and value.requires_grad == needs_gradient
     assert bool((model.visual.conv1.weight.grad == 1).all())
     module = run_module(checkpoint)
-    assert all(own.data_ptr() != value.data_ptr() for own in module.parameters() for value in model.parameters())
+    assert all(
+        own.data_ptr() != value.data_ptr() for own in module.parameters() for value in model.parameters()
+    )
 
 
 def test_wrapped_models_are_unwrapped(tmp_path: Path, monkeypatch: Any) -> None:
@@ -143,7 +149,9 @@ def test_a_text_tower_below_text_and_linear_projection(tmp_path: Path) -> None:
     model = models.randomise(CustomTextCLIP(24, vision, text)).eval()
     checkpoint = from_open_clip(model, folder=tmp_path / "clip")
     images = models.pixels(2)
-    assert models.off(run_module(checkpoint)(images).representation, models.image_features(model, images)) < 1e-5
+    assert (
+        models.off(run_module(checkpoint)(images).representation, models.image_features(model, images)) < 1e-5
+    )
     assert open_clip_of(checkpoint.path).visual.proj.shape == (32, 24)
 
 
@@ -152,7 +160,9 @@ def test_another_epsilon_is_kept(tmp_path: Path) -> None:
     checkpoint = from_transformers(model, models.word_tokenizer(), folder=tmp_path / "clip")
     assert not (checkpoint.path / "open_clip_config.json").exists()
     images = models.pixels(2)
-    assert models.off(run_module(checkpoint)(images).representation, models.image_features(model, images)) < 1e-5
+    assert (
+        models.off(run_module(checkpoint)(images).representation, models.image_features(model, images)) < 1e-5
+    )
 
 
 def test_a_text_tower_may_come_from_a_folder_with_its_tokenizer(tmp_path: Path) -> None:
@@ -162,7 +172,10 @@ def test_a_text_tower_may_come_from_a_folder_with_its_tokenizer(tmp_path: Path) 
     assert (checkpoint.path / "tokenizer.json").read_bytes() == (text.path / "tokenizer.json").read_bytes()
     ids = torch.tensor([models.word_ids("a red fish")])
     ids = torch.nn.functional.pad(ids, (0, 12 - ids.shape[1]))
-    assert models.off(models.text_features(open_clip_of(checkpoint.path), ids), models.text_features(other, ids)) < 1e-5
+    assert (
+        models.off(models.text_features(open_clip_of(checkpoint.path), ids), models.text_features(other, ids))
+        < 1e-5
+    )
 
 
 def test_a_checkpoint_is_a_path(tmp_path: Path) -> None:

@@ -30,7 +30,9 @@ def composed(*resizing: Any, mean: Any = MEAN, std: Any = STD) -> Any:
 
 @pytest.mark.parametrize("size", [32, 48, 224, 336])
 def test_open_clips_preprocess_is_headspans(size: int) -> None:
-    found = check(open_clip.image_transform(size, is_train=False, mean=MEAN, std=STD), size, Normalisation(MEAN, STD))
+    found = check(
+        open_clip.image_transform(size, is_train=False, mean=MEAN, std=STD), size, Normalisation(MEAN, STD)
+    )
     assert found.normalisation == Normalisation(MEAN, STD)
     assert found.warnings == () and "0.00 of 255" in found.checked[0]
 
@@ -64,18 +66,27 @@ def test_the_test_images_tell_interpolations_apart() -> None:
 
 
 WRONG = {
-    "bilinear": (composed(transforms.Resize(48, LINEAR), transforms.CenterCrop(48)), "bilinear interpolation"),
+    "bilinear": (
+        composed(transforms.Resize(48, LINEAR), transforms.CenterCrop(48)),
+        "bilinear interpolation",
+    ),
     "nearest": (
         composed(transforms.Resize(48, transforms.InterpolationMode.NEAREST), transforms.CenterCrop(48)),
         "nearest interpolation",
     ),
     "squash": (composed(transforms.Resize((48, 48), CUBIC)), "squashing to a square (bicubic)"),
-    "larger": (composed(transforms.Resize(54, CUBIC), transforms.CenterCrop(48)), "a shortest side of 54 pixels"),
+    "larger": (
+        composed(transforms.Resize(54, CUBIC), transforms.CenterCrop(48)),
+        "a shortest side of 54 pixels",
+    ),
     "no resize": (composed(transforms.CenterCrop(48)), "a crop without a resize"),
     "no crop": (composed(transforms.Resize(48, CUBIC)), "the model takes 48 × 48"),
     "other size": (open_clip.image_transform(32, is_train=False), "the preprocess gives 32 × 32 pixels"),
     "training": (open_clip.image_transform(48, is_train=True), "other pixels of the same image each time"),
-    "padding": (open_clip.image_transform(48, is_train=False, resize_mode="longest"), "the longest side resized"),
+    "padding": (
+        open_clip.image_transform(48, is_train=False, resize_mode="longest"),
+        "the longest side resized",
+    ),
     "no scale": (
         lambda image: torch.from_numpy(models.np.array(image.resize((48, 48)))).permute(2, 0, 1).float(),
         "does not rescale",
@@ -85,7 +96,9 @@ WRONG = {
         "more to values than",
     ),
     "BGR": (
-        lambda image: open_clip.image_transform(48, is_train=False, mean=(0,) * 3, std=(1,) * 3)(image).flip(0),
+        lambda image: open_clip.image_transform(48, is_train=False, mean=(0,) * 3, std=(1,) * 3)(image).flip(
+            0
+        ),
         "order of channels",
     ),
     "broken": (lambda image: None.nothing, "failed on an RGB image"),  # type: ignore[attr-defined]
@@ -117,7 +130,9 @@ def test_another_normalisation_than_the_models_warns(tmp_path: Path) -> None:
     model = models.open_clip_model(False)
     open_clip.model.set_model_preprocess_cfg(model, {"mean": MEAN, "std": STD})
     with pytest.warns(UserWarning, match="the preprocess's are used"):
-        made = from_open_clip(model, None, open_clip.image_transform(48, is_train=False), folder=tmp_path / "a")
+        made = from_open_clip(
+            model, None, open_clip.image_transform(48, is_train=False), folder=tmp_path / "a"
+        )
     assert "0.48145466" in (made.path / "open_clip_config.json").read_text()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

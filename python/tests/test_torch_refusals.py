@@ -28,7 +28,9 @@ TEXT = {"context_length": 12, "vocab_size": 64, "width": 16, "heads": 2, "layers
 
 
 def resnet() -> Any:
-    return open_clip.model.CLIP(24, {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 8}, TEXT)
+    return open_clip.model.CLIP(
+        24, {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 8}, TEXT
+    )
 
 
 def scaled_outputs() -> Any:
@@ -56,7 +58,9 @@ def other_text(**changes: Any) -> Any:
 
 def with_adapter() -> Any:
     model = models.open_clip_model(False)
-    model.visual.transformer.resblocks[0].mlp.c_fc.register_parameter("lora_A", torch.nn.Parameter(torch.zeros(2, 32)))
+    model.visual.transformer.resblocks[0].mlp.c_fc.register_parameter(
+        "lora_A", torch.nn.Parameter(torch.zeros(2, 32))
+    )
     return model
 
 
@@ -76,7 +80,10 @@ OPEN_CLIP: dict[str, tuple[Callable[[], Any], str]] = {
     "average": (lambda: models.open_clip_model(False, pool_type="avg"), "pool_type = 'avg'"),
     "no ln_pre": (lambda: models.open_clip_model(False, no_ln_pre=True), "ln_pre"),
     "layer scale": (scaled_outputs, "ls_1"),
-    "custom blocks": (lambda: models.open_clip_model(False, block_type="custom", qk_norm=True), "resblocks.0.attn"),
+    "custom blocks": (
+        lambda: models.open_clip_model(False, block_type="custom", qk_norm=True),
+        "resblocks.0.attn",
+    ),
     "tanh": (tanh_gelu, "exact GELU"),
     "two activations": (two_activations, "one activation"),
     "class token of texts": (lambda: other_text(embed_cls=True), "cls_emb"),
@@ -140,7 +147,11 @@ def test_timm_needs_a_text_tower_that_fits(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match="GELU in the image tower and QuickGELU"):
         from_timm(models.timm_model(False), text=models.open_clip_model(True), folder=tmp_path / "clip")
     with pytest.raises(UnsupportedModel, match="20 numbers"):
-        from_timm(models.timm_model(False, num_classes=20), text=models.open_clip_model(False), folder=tmp_path / "c")
+        from_timm(
+            models.timm_model(False, num_classes=20),
+            text=models.open_clip_model(False),
+            folder=tmp_path / "c",
+        )
     assert not (tmp_path / "clip").exists()
 
 

@@ -13,6 +13,9 @@ from PIL import Image
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tools" / "reference"))
 
+# The models are tiny: threads that wait for one another would take most of the time.
+torch.set_num_threads(1)
+
 SIZE, PATCH, WIDTH, HEADS, LAYERS, EMBED = 48, 8, 32, 4, 5, 24
 WORDS = ["[UNK]", "a", "photo", "of", "red", "blue", "green", "cat", "dog", "bird", "fish", "two", "three"]
 VOCABULARY, START, END = 64, 62, 63
@@ -42,7 +45,13 @@ def randomise(model: torch.nn.Module, seed: int = 0) -> Any:
 def open_clip_model(quick_gelu: bool, vocabulary: int = VOCABULARY, **vision: Any) -> Any:
     from open_clip.model import CLIP
 
-    sizes = {"image_size": SIZE, "layers": LAYERS, "width": WIDTH, "head_width": WIDTH // HEADS, "patch_size": PATCH}
+    sizes = {
+        "image_size": SIZE,
+        "layers": LAYERS,
+        "width": WIDTH,
+        "head_width": WIDTH // HEADS,
+        "patch_size": PATCH,
+    }
     text = {"context_length": 12, "vocab_size": vocabulary, "width": 16, "heads": 2, "layers": 2}
     return randomise(CLIP(EMBED, {**sizes, **vision}, text, quick_gelu=quick_gelu)).eval()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -152,7 +153,8 @@ def call_in_float32(model: nn.Module, function: Callable[[nn.Module, Tensor], An
 @contextmanager
 def _eager() -> Iterator[None]:
     """Runs compiled parts as they were written: compiling them again for one call would take minutes."""
-    if hasattr(torch.compiler, "set_stance"):
+    # Nothing was compiled in a process that has not imported the compiler, and importing it takes seconds.
+    if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
         with torch.compiler.set_stance("force_eager"):
             yield
     else:
