@@ -16,12 +16,12 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 open_clip = pytest.importorskip("open_clip", reason="OpenCLIP is not installed")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
-import torch_models as models  # noqa: E402
+import torch_models as models
 
-from headspan._torch import FolderInUse, TokenizerMismatch, from_open_clip, from_transformers, run_module  # noqa: E402
-from headspan._torch.architecture import Text  # noqa: E402
-from headspan._torch.store import stored_content  # noqa: E402
-from headspan._torch.tokenizer import tokenizer_json  # noqa: E402
+from headspan._torch import FolderInUse, TokenizerMismatch, from_open_clip, from_transformers, run_module
+from headspan._torch.architecture import Text
+from headspan._torch.store import stored_content
+from headspan._torch.tokenizer import tokenizer_json
 
 WEIGHTS = "open_clip_model.safetensors"
 CLIP_TEXT = Text(context_length=77, vocab_size=49408, width=16, heads=2, layers=2, mlp_width=64, eps=1e-5)
@@ -46,7 +46,7 @@ def test_the_same_model_gives_the_same_folder_and_nothing_is_written_twice(
     assert tmp_path in first.path.parents and first.path.name == first.name
     before = written(first.path)
     second = from_open_clip(models.open_clip_model(True), models.word_tokenizer())
-    assert second == first and written(first.path) == before
+    assert second == first and second.checked and written(first.path) == before
     assert sorted(before) == ["open_clip_config.json", WEIGHTS, "tokenizer.json"]
 
     other = models.open_clip_model(True)
@@ -93,10 +93,36 @@ def test_a_failure_leaves_no_weights_and_is_made_up_for(tmp_path: Path, monkeypa
         from_open_clip(models.open_clip_model(True), models.word_tokenizer(), folder=folder)
     assert sorted(path.name for path in folder.iterdir()) == ["open_clip_config.json", "tokenizer.json"]
     monkeypatch.undo()
+    with pytest.raises(FolderInUse, match=r"tokenizer\.json"):
+        from_open_clip(models.open_clip_model(True), folder=folder)
+    from_open_clip(models.open_clip_model(True), models.word_tokenizer(), folder=folder)
+    assert sorted(written(folder)) == ["open_clip_config.json", WEIGHTS, "tokenizer.json"]
+
+
+def test_files_that_a_user_changed_or_added_stay(tmp_path: Path) -> None:
+    folder = tmp_path / "clip"
     from_open_clip(models.open_clip_model(True), folder=folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["open_clip_config.json", WEIGHTS], (
-        "no stale tokenizer"
-    )
+    (folder / "tokenizer.json").write_text("{}")
+    from_open_clip(models.open_clip_model(True), folder=folder)
+    assert (folder / "tokenizer.json").read_text() == "{}"
+    config = folder / "open_clip_config.json"
+    config.write_text(config.read_text().replace("0.26862954", "0.3"))
+    with pytest.raises(FolderInUse, match=r"open_clip_config\.json"):
+        from_open_clip(models.open_clip_model(True), folder=folder)
+    config.unlink()
+    from_open_clip(models.open_clip_model(True), folder=folder)
+    assert "0.26862954" in config.read_text()
+
+
+def test_what_killed_processes_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    old, new = (folder / f".{WEIGHTS}.{number:08}.headspan-tmp" for number in (1, 2))
+    old.touch()
+    new.touch()
+    os.utime(old, (0, 0))
+    from_open_clip(models.open_clip_model(True), folder=folder)
+    assert new.exists() and not old.exists()
 
 
 def test_a_killed_process_leaves_nothing_half_written(tmp_path: Path) -> None:

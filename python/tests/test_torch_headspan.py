@@ -16,10 +16,10 @@ transformers = pytest.importorskip("transformers", reason="transformers is not i
 pytest.importorskip("timm", reason="timm is not installed")
 parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
 
-import torch_models as models  # noqa: E402
-from PIL import Image  # noqa: E402
+import torch_models as models
+from PIL import Image
 
-from headspan._torch import Checkpoint, from_open_clip, from_timm, from_transformers, run_module  # noqa: E402
+from headspan._torch import Checkpoint, from_open_clip, from_timm, from_transformers, run_module
 
 BINARY = os.environ.get("HEADSPAN_BIN")
 pytestmark = pytest.mark.skipif(not BINARY, reason="HEADSPAN_BIN does not name the command line")

@@ -14,9 +14,9 @@ pytest.importorskip("open_clip", reason="OpenCLIP is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 pytest.importorskip("timm", reason="timm is not installed")
 
-import torch_models as models  # noqa: E402
+import torch_models as models
 
-from headspan._torch import Checkpoint, from_open_clip, from_timm, from_transformers, run_module  # noqa: E402
+from headspan._torch import Checkpoint, from_open_clip, from_timm, from_transformers, run_module
 
 LIBRARIES = ("open_clip", "transformers", "timm")
 
@@ -127,6 +127,22 @@ def test_the_model_stays_as_it_was(tmp_path: Path) -> None:
     assert all(
         own.data_ptr() != value.data_ptr() for own in module.parameters() for value in model.parameters()
     )
+
+
+def test_neither_the_default_device_nor_autocast_matters(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    model = models.transformers_model(True)
+    plain = from_transformers(model)
+    torch.set_default_device("meta")
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16), torch.inference_mode():
+            assert from_transformers(model).path == plain.path
+            module = run_module(plain)
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
+    assert (module.proj.device.type, module.proj.dtype) == ("cpu", torch.float32)
 
 
 def test_wrapped_models_are_unwrapped(tmp_path: Path, monkeypatch: Any) -> None:

@@ -12,9 +12,9 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("open_clip", reason="OpenCLIP is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 
-import torch_models as models  # noqa: E402
+import torch_models as models
 
-from headspan._torch import TorchInputError, from_open_clip, from_transformers, run_module  # noqa: E402
+from headspan._torch import TorchInputError, from_open_clip, from_transformers, run_module
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +180,10 @@ def test_an_adapter_must_be_merged(tmp_path: Path) -> None:
     assert not (tmp_path / "clip").exists()
     made = from_transformers(model.merge_and_unload(), folder=tmp_path / "clip")
     assert models.off(run_module(made)(images).representation, features) < 1e-5
+
+
+def test_gradients_stay_possible_in_inference_mode(folder: Path) -> None:
+    with torch.inference_mode():
+        module = run_module(folder)
+    module(models.pixels(1)).representation.sum().backward()
+    assert module.proj.grad is not None

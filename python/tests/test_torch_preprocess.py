@@ -13,12 +13,12 @@ open_clip = pytest.importorskip("open_clip", reason="OpenCLIP is not installed")
 transforms = pytest.importorskip("torchvision.transforms", reason="torchvision is not installed")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
-import torch_models as models  # noqa: E402
+import torch_models as models
 
-from headspan._torch import PreprocessMismatch, from_open_clip, from_transformers  # noqa: E402
-from headspan._torch.architecture import OPENAI_MEAN, OPENAI_STD, Normalisation  # noqa: E402
-from headspan._torch.preprocess import SIMILAR, check  # noqa: E402
-from headspan._torch.probe_image import others, ours, probe_image  # noqa: E402
+from headspan._torch import PreprocessMismatch, from_open_clip, from_transformers
+from headspan._torch.architecture import OPENAI_MEAN, OPENAI_STD, Normalisation
+from headspan._torch.preprocess import SIMILAR, check
+from headspan._torch.probe_image import others, ours, probe_image
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 CUBIC, LINEAR = transforms.InterpolationMode.BICUBIC, transforms.InterpolationMode.BILINEAR
@@ -62,7 +62,7 @@ def test_the_test_images_tell_interpolations_apart() -> None:
         for portrait in (False, True):
             image = probe_image(size, portrait)
             for name, other in others(image, size):
-                assert abs(other - ours(image, size)).max() > 2 * SIMILAR, name
+                assert abs(other - ours(image, size)).max() > 1.5 * SIMILAR, name
 
 
 WRONG = {

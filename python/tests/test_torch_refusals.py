@@ -13,9 +13,9 @@ open_clip = pytest.importorskip("open_clip", reason="OpenCLIP is not installed")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 timm = pytest.importorskip("timm", reason="timm is not installed")
 
-import torch_models as models  # noqa: E402
+import torch_models as models
 
-from headspan._torch import (  # noqa: E402
+from headspan._torch import (
     ModelMismatch,
     TorchInputError,
     UnsupportedModel,

@@ -142,16 +142,17 @@ def run_module(
     from .make import used
     from .vision import head_module
 
-    architecture, tensors = read_folder(Path(os.fspath(checkpoint)))
-    if image_size is not None:
-        architecture, tensors = resized(architecture, tensors, image_size)
-    if quick_gelu is not None:
-        architecture = replace(architecture, quick_gelu=quick_gelu)
-    own = used(tensors, architecture)
     wanted = torch.float32 if dtype is None else dtype
-    # `to` alone would leave float32 tensors in the file that they were mapped from.
-    placed = {
-        key: tensor.detach().to(device=device or "cpu", dtype=wanted, copy=True)
-        for key, tensor in own.items()
-    }
-    return head_module(architecture, placed, layers)
+    # A module that is made in inference mode could never have gradients.
+    with torch.inference_mode(False):
+        architecture, tensors = read_folder(Path(os.fspath(checkpoint)))
+        if image_size is not None:
+            architecture, tensors = resized(architecture, tensors, image_size)
+        if quick_gelu is not None:
+            architecture = replace(architecture, quick_gelu=quick_gelu)
+        # A copy: float32 tensors are mapped from the file otherwise.
+        own = {
+            name: tensor.detach().to(device=device or "cpu", dtype=wanted, copy=True)
+            for name, tensor in used(tensors, architecture).items()
+        }
+        return head_module(architecture, own, layers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -16,9 +16,9 @@ class Checkpoint(os.PathLike[str]):
     #: The model id: the name of its runs.
     name: str
     #: What was compared with the model when the folder was made.
-    checked: tuple[str, ...] = ()
+    checked: tuple[str, ...] = field(default=(), compare=False)
     #: What differs from the model or is still needed, such as a tokenizer.
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __fspath__(self) -> str:
         return str(self.path)

@@ -8,7 +8,7 @@ from torch import Tensor
 from .architecture import Architecture
 from .errors import ModelMismatch
 from .found import Found
-from .modules import call_in_float32, to_float32
+from .modules import call_in_float32, to_float32, undisturbed
 from .text import text_tower
 from .vision import head_module
 
@@ -27,7 +27,7 @@ def check_features(found: Found, architecture: Architecture) -> tuple[str, ...]:
     size = architecture.vision.image_size
     pixels = torch.randn(IMAGES, 3, size, size, generator=generator, dtype=torch.float32, device="cpu")
     model, function = found.image
-    with torch.no_grad():
+    with undisturbed():
         claimed = head_module(architecture, tensors, "last:1")(pixels).representation
         off = _difference("image", call_in_float32(model, function, pixels), claimed)
         checked.append(f"image features of {IMAGES} random images: {off:.1e} of the largest value")

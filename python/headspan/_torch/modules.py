@@ -136,8 +136,7 @@ def call_in_float32(model: nn.Module, function: Callable[[nn.Module, Tensor], An
     call = _Call(model, function)
     with ExitStack() as contexts:
         contexts.enter_context(evaluating(call))
-        contexts.enter_context(torch.no_grad())
-        contexts.enter_context(torch.autocast("cpu", enabled=False))
+        contexts.enter_context(undisturbed())
         contexts.enter_context(_eager())
         contexts.enter_context(_plain_attention(model))
         result = torch.func.functional_call(call, state, (given,), tie_weights=False)
@@ -148,6 +147,14 @@ def call_in_float32(model: nn.Module, function: Callable[[nn.Module, Tensor], An
             f"an output of type `{type(result).__name__}`", "features must be one tensor"
         )
     return result.float()
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Without gradients and in float32 on the CPU, whatever the user has set for the calls around this one."""
+    # Some models make indices on the default device.
+    with torch.no_grad(), torch.autocast("cpu", enabled=False), torch.device("cpu"):
+        yield
 
 
 @contextmanager

@@ -230,7 +230,7 @@ def _check_mask(holder: Any, length: int) -> None:
     if not hasattr(holder, "attn_mask"):
         return
     mask = holder.attn_mask
-    later = torch.ones(length, length, dtype=torch.bool).triu(1)
+    later = torch.ones(length, length, dtype=torch.bool, device="cpu").triu(1)
     causal = mask is not None and mask.shape == later.shape and torch.equal(torch.isneginf(mask.cpu()), later)
     require(causal, "`attn_mask` of the text tower", "a token of CLIP's texts attends to those before it")
 

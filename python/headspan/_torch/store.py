@@ -7,7 +7,9 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+import secrets
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -19,6 +21,11 @@ from .modules import to_float32
 
 WEIGHTS = "open_clip_model.safetensors"
 TOKENIZER = "tokenizer.json"
+
+TEMPORARY = ".headspan-tmp"
+
+#: Endings of files that may be weights.
+ENDINGS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 
 #: The one key of the weights' metadata; several would be written in no fixed order.
 CONTENT_KEY = "headspan_content"
@@ -52,45 +59,57 @@ def check_name(name: str) -> str:
 
 
 def write(folder: Path, tensors: Mapping[str, Tensor], files: Mapping[str, bytes], content: str) -> bool:
-    """Writes the files and, last, the weights, each under a temporary name first; False if the folder holds them already.
+    """Writes the files and, last, the weights, each under a temporary name first.
 
-    A folder with other files of a checkpoint is an error: nothing is overwritten. A folder without weights is one that was
-    not finished.
+    False if the folder holds them already. A folder without weights is one that was not finished. A folder with
+    other files of a checkpoint is an error: nothing is overwritten.
     """
     weights = folder / WEIGHTS
-    _refuse_other_checkpoint(folder, weights, content)
-    is_new = not weights.is_file()
-    if not is_new and all(
-        (folder / name).is_file() and (folder / name).read_bytes() == files[name] for name in files
-    ):
+    _refuse_other_checkpoint(folder, files, content)
+    missing = [name for name in files if not (folder / name).is_file()]
+    if weights.is_file() and not missing:
         return False
     folder.mkdir(parents=True, exist_ok=True)
-    # What a killed process left would be read as part of this checkpoint.
-    for name in {OPEN_CLIP_CONFIG, TRANSFORMERS_CONFIG, TRANSFORMERS_PREPROCESSOR, TOKENIZER} - set(files):
-        (folder / name).unlink(missing_ok=True)
-    for name, file in files.items():
-        _replace(folder / name, file)
-    if is_new:
-        _write_weights(weights, tensors, content)
+    _remove_old_temporaries(folder)
+    for name in missing:
+        with _replacing(folder / name) as temporary:
+            temporary.write_bytes(files[name])
+    if not weights.is_file():
+        from safetensors.torch import save_file
+
+        with _replacing(weights) as temporary:
+            # Some versions of safetensors make a file that only its owner may read; this one has the rights of any
+            # new file.
+            temporary.touch()
+            mode = temporary.stat().st_mode
+            save_file(_unshared(tensors), temporary, metadata={CONTENT_KEY: content})
+            temporary.chmod(mode)
     return True
 
 
-def _refuse_other_checkpoint(folder: Path, weights: Path, content: str) -> None:
+def _refuse_other_checkpoint(folder: Path, files: Mapping[str, bytes], content: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise FolderInUse(f"`{folder}` is a file, expected a folder")
     if not folder.is_dir():
         return
-    endings = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
-    others = [
-        path.name
-        for path in folder.iterdir()
-        if path.suffix in endings and path != weights and path.name[0] != "."
-    ]
-    if others or (weights.is_file() and stored_content(weights) != content):
-        shown = others[0] if others else WEIGHTS
+    weights = folder / WEIGHTS
+    visible = [path for path in folder.iterdir() if path.name[0] != "."]
+    others = [path.name for path in visible if path.suffix in ENDINGS and path != weights]
+    if weights.is_file() and stored_content(weights) != content:
+        others.append(WEIGHTS)
+    # Of a finished checkpoint the tokenizer may have been added; of one that was not finished, nothing else may be
+    # there that would be read as part of it.
+    mine = (
+        files
+        if weights.is_file()
+        else {OPEN_CLIP_CONFIG, TRANSFORMERS_CONFIG, TRANSFORMERS_PREPROCESSOR, TOKENIZER}
+    )
+    found = [folder / name for name in sorted(mine) if (folder / name).is_file()]
+    others += [path.name for path in found if path.read_bytes() != files.get(path.name)]
+    if others:
         raise FolderInUse(
-            f"`{folder}` holds another checkpoint (`{shown}`)",
-            "choose another folder, or remove that one; without `folder` headspan chooses one by the model's content",
+            f"`{folder}` holds another checkpoint, or a part of one (`{others[0]}`)",
+            "choose another folder, or remove that file; without `folder` headspan chooses one by the model's content",
         )
 
 
@@ -105,35 +124,27 @@ def stored_content(weights: Path) -> str | None:
     return stored if isinstance(stored, str) else None
 
 
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, whose file takes its place once it is whole and on the disk."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _write_weights(path: Path, tensors: Mapping[str, Tensor], content: str) -> None:
-    from safetensors.torch import save_file
-
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        # Some versions of safetensors make a file that only its owner may read; this one has the rights of any new file.
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        save_file(_unshared(tensors), temporary, metadata={CONTENT_KEY: content})
-        temporary.chmod(mode)
+        yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _remove_old_temporaries(folder: Path) -> None:
+    """What killed processes left; a file of today may be one that another process is writing."""
+    day = 24 * 60 * 60
+    for path in folder.glob(f".*{TEMPORARY}"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > day:
+                path.unlink()
 
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
