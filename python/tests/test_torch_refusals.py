@@ -90,6 +90,7 @@ OPEN_CLIP: dict[str, tuple[Callable[[], Any], str]] = {
     "first token": (lambda: other_text(pool_type="first"), "pooling 'first'"),
     "no mask": (lambda: other_text(no_causal_mask=True), "attn_mask"),
     "bias": (lambda: other_text(proj_bias=True), "text_projection"),
+    "odd size": (lambda: models.open_clip_model(False, image_size=50), "an image size of (50, 50)"),
     "LoRA": (with_adapter, "merge_and_unload"),
     "meta": (on_meta, "`meta`"),
     "parametrised": (parametrised, "remove_parametrizations"),
@@ -181,6 +182,26 @@ def test_a_model_that_computes_something_else_is_noticed(tmp_path: Path) -> None
     model = models.open_clip_model(False)
     model.transformer.resblocks[0].register_forward_hook(lambda module, given, output: output * 1.01)
     with pytest.raises(ModelMismatch, match="text features"):
+        from_open_clip(model, folder=tmp_path / "clip")
+    assert not (tmp_path / "clip").exists()
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    model = models.open_clip_model(False)
+    model.visual.conv1.weight.data[0, 0] = float("nan")
+    with pytest.raises(ModelMismatch, match="not finite"):
+        from_open_clip(model, folder=tmp_path / "clip")
+    assert not (tmp_path / "clip").exists()
+
+
+def test_a_model_that_fails_is_an_error_of_its_own(tmp_path: Path) -> None:
+    model = models.open_clip_model(False)
+
+    def fail(pixels: Any) -> Any:
+        raise RuntimeError("expected 7 channels")
+
+    model.encode_image = fail
+    with pytest.raises(ModelMismatch, match="failed on random images of shape .*expected 7 channels"):
         from_open_clip(model, folder=tmp_path / "clip")
     assert not (tmp_path / "clip").exists()
 

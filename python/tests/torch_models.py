@@ -22,7 +22,9 @@ VOCABULARY, START, END = 64, 62, 63
 
 
 def randomise(model: torch.nn.Module, seed: int = 0) -> Any:
-    """Gives every bias, norm and embedding a value that shows when it is dropped, at scales where attention is not uniform."""
+    """Gives every bias, norm and embedding a value that shows when it is dropped, at scales where
+    attention is not uniform.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

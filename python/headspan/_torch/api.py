@@ -25,11 +25,13 @@ def from_open_clip(
     """Makes a checkpoint folder of a model of OpenCLIP (or OpenAI's `clip`) in memory.
 
     Args:
-        model: a `CLIP` or `CustomTextCLIP` with a ViT, on any device and of any float type; it stays as it is. Models in
-            `torch.compile` and `DistributedDataParallel` are unwrapped.
-        tokenizer: `open_clip.get_tokenizer(...)`. Without one, headspan uses CLIP's (`headspan fetch tokenizer`).
-        preprocess: the preprocess of evaluation, a function of a PIL image. It is checked against headspan's own by running
-            two test images through both. Without one, the model's own mean and standard deviation are used.
+        model: a `CLIP` or `CustomTextCLIP` with a ViT, on any device and of any float type; it stays as it
+            is. Models in `torch.compile` and `DistributedDataParallel` are unwrapped.
+        tokenizer: `open_clip.get_tokenizer(...)`. Without one, headspan uses CLIP's (`headspan fetch
+            tokenizer`).
+        preprocess: the preprocess of evaluation, a function of a PIL image. It is checked against headspan's
+            own by running two test images through both. Without one, the model's own mean and standard
+            deviation are used.
         folder: where to write; without it, a folder of the cache whose name depends on the content.
         name: model id, the name of its runs; without it, the folder's name.
 
@@ -37,8 +39,8 @@ def from_open_clip(
         The folder, for `headspan.run_all(checkpoint=...)` and `run_module`. Weights are stored as float32.
 
     Raises:
-        TorchInputError: a part of the model is not supported, the preprocess makes other pixels, the tokenizer does not fit,
-            or the folder holds another checkpoint. Nothing has been written then.
+        TorchInputError: a part of the model is not supported, the preprocess makes other pixels, the
+            tokenizer does not fit, or the folder holds another checkpoint. Nothing has been written then.
     """
     from . import make, open_clip_model
 
@@ -56,7 +58,8 @@ def from_transformers(
 
     Args:
         model: a `CLIPModel`; it stays as it is.
-        processor: a `CLIPProcessor`, of which the tokenizer and the image processor are used, or one of the two.
+        processor: a `CLIPProcessor`, of which the tokenizer and the image processor are used, or one of the
+            two.
         folder: as in `from_open_clip`.
         name: as in `from_open_clip`.
 
@@ -92,10 +95,11 @@ def from_timm(
 
     Args:
         model: a `VisionTransformer` such as `vit_base_patch32_clip_224`, with its projection as `head`.
-        text: the text tower that it was trained with: an OpenCLIP model, a `CLIPModel`, or a checkpoint folder.
+        text: the text tower that it was trained with: an OpenCLIP model, a `CLIPModel`, or a checkpoint
+            folder.
         tokenizer: as in `from_open_clip`; without one, that of the folder `text`.
-        preprocess: as in `from_open_clip`. The transform that timm makes of a model's own data configuration may resize to
-            more pixels than it crops (`crop_pct`), which is an error: CLIP's does not.
+        preprocess: as in `from_open_clip`. The transform that timm makes of a model's own data configuration
+            may resize to more pixels than it crops (`crop_pct`), which is an error: CLIP's does not.
         folder: as in `from_open_clip`.
         name: as in `from_open_clip`.
 
@@ -120,7 +124,8 @@ def run_module(
     """A checkpoint's image tower as a `torch.nn.Module` that gives the contributions of its heads.
 
     Args:
-        checkpoint: a checkpoint folder of headspan, OpenCLIP or transformers, a file of weights in one, or a `Checkpoint`.
+        checkpoint: a checkpoint folder of headspan, OpenCLIP or transformers, a file of weights in one, or a
+            `Checkpoint`.
         layers: blocks whose heads are wanted: `last:4`, `all`, `8,9` or numbers from 0.
         device: where the module goes; the CPU without it.
         dtype: type of weights and results; float32 without it.
@@ -128,10 +133,11 @@ def run_module(
         image_size: another image size in pixels, as `--image-size`: position embeddings are interpolated.
 
     Returns:
-        A module in evaluation mode. Called with normalised pixels `[n, 3, s, s]`, it gives a named tuple of `representation`
-        `[n, d]`, not normalised, `contributions` `[n, heads, d]` to representation / |representation|, and `heads`, their
-        (layer, head) pairs. `module.head_vectors(pixels)` gives the `[n, heads, head_dim + 3]` numbers in head space, and
-        `module.readout()` the matrices that map them to contributions. All are differentiable.
+        A module in evaluation mode. Called with normalised pixels `[n, 3, s, s]`, it gives a named tuple of
+        `representation` `[n, d]`, not normalised, `contributions` `[n, heads, d]` to representation /
+        |representation|, and `heads`, their (layer, head) pairs. `module.head_vectors(pixels)` gives the `[n,
+        heads, head_dim + 3]` numbers in head space, and `module.readout()` the matrices that map them to
+        contributions. All are differentiable.
     """
     from dataclasses import replace
     from pathlib import Path

@@ -20,7 +20,7 @@ TRANSFORMERS_PREPROCESSOR = "preprocessor_config.json"
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
-#: The `eos_token_id` by which transformers takes a text's feature at its highest token id, as headspan always does.
+#: The `eos_token_id` with which transformers takes a text's feature at its highest id, as headspan does.
 HIGHEST_ID = 2
 
 
@@ -81,8 +81,8 @@ class Normalisation:
 def configuration(architecture: Architecture, normalisation: Normalisation) -> dict[str, bytes]:
     """The configuration files of a checkpoint folder by name.
 
-    `open_clip_config.json` where its format can say everything; it has no key for the epsilon of a LayerNorm, so that a
-    model with another one gets the two files of transformers.
+    `open_clip_config.json` where its format can say everything; it has no key for the epsilon of a LayerNorm,
+    so that a model with another one gets the two files of transformers.
     """
     if architecture.vision.eps == OPEN_CLIP_EPS and architecture.text.eps == OPEN_CLIP_EPS:
         return {OPEN_CLIP_CONFIG: _json(_open_clip(architecture, normalisation))}

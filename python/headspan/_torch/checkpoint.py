@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Checkpoint(os.PathLike[str]):
-    """A folder that `headspan run-all --checkpoint FOLDER` reads. It can be handed over wherever a path can."""
+    """A folder that `headspan run-all --checkpoint FOLDER` reads. It is accepted wherever a path is."""
 
     #: The folder, absolute.
     path: Path

@@ -1,4 +1,4 @@
-"""Errors of what comes from PyTorch. Each has a `hint` that says what to do, as the command line's errors have."""
+"""Errors about models in PyTorch. Each has a `hint` that says what to do."""
 
 from __future__ import annotations
 

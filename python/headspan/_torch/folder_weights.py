@@ -26,7 +26,7 @@ ENDINGS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 
 
 def read_folder(place: Path) -> tuple[Architecture, dict[str, Tensor]]:
-    """Architecture and tensors under OpenCLIP's names of a checkpoint folder, or of a file of weights in one."""
+    """Architecture and tensors, under OpenCLIP's names, of a checkpoint folder or of a file in one."""
     if not place.exists():
         raise TorchInputError(f"`{place}` does not exist")
     folder = place.parent if place.is_file() else place
@@ -61,7 +61,8 @@ def _load(path: Path) -> dict[str, Tensor]:
     except Exception as error:
         raise TorchInputError(
             f"`{path}` cannot be loaded by PyTorch without running code of the file: {error}",
-            "load the model in its own library, and hand it to `headspan.from_open_clip` or `headspan.from_transformers`",
+            "load the model in its own library, and hand it to `headspan.from_open_clip` or"
+            " `headspan.from_transformers`",
         ) from error
     return dict(_flat(loaded, ""))
 
@@ -77,7 +78,7 @@ def _flat(value: object, prefix: str) -> list[tuple[str, Tensor]]:
 def resized(
     architecture: Architecture, tensors: dict[str, Tensor], size: int
 ) -> tuple[Architecture, dict[str, Tensor]]:
-    """The model at another image size, its position embeddings interpolated as OpenCLIP does (bicubic, antialiased)."""
+    """The model at another image size, with position embeddings interpolated as OpenCLIP does."""
     patch = architecture.vision.patch_size
     if size <= 0 or size % patch:
         raise TorchInputError(f"image_size {size} is not a multiple of the model's patch size {patch}")

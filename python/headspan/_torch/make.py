@@ -80,7 +80,8 @@ def _normalisation(
     if found.normalisation is not None:
         return found.normalisation, ()
     notes.append(
-        "the model does not say how pixels are normalised and no preprocess was given: OpenAI's mean and std are used"
+        "the model does not say how pixels are normalised and no preprocess was given: OpenAI's mean and std"
+        " are used"
     )
     return Normalisation(), ()
 
@@ -111,7 +112,7 @@ def _size(architecture: Architecture) -> str:
 
 
 def joined(model: Any, text: Any) -> tuple[Found, bytes | None]:
-    """CLIP's image tower of timm with a text tower from elsewhere, and the tokenizer that stands beside that."""
+    """An image tower of timm with a text tower from elsewhere, and the tokenizer beside that."""
     from . import timm_model
 
     vision, quick_gelu, tensors = timm_model.read_vision(model)
@@ -120,19 +121,22 @@ def joined(model: Any, text: Any) -> tuple[Found, bytes | None]:
         raise UnsupportedModel.part(
             "a model of timm alone",
             "it has no text tower, and headspan describes heads by texts",
-            "hand over the text tower that it was trained with: `text=` an OpenCLIP model, a `CLIPModel` or a checkpoint folder",
+            "hand over the text tower that it was trained with: `text=` an OpenCLIP model, a `CLIPModel` or a"
+            " checkpoint folder",
         )
     other = _text(text)
     if other.embed_dim != embed_dim:
         raise UnsupportedModel(
-            f"the image tower's embedding has {embed_dim} numbers, the text tower's {other.embed_dim}: they do not belong together"
+            f"the image tower's embedding has {embed_dim} numbers, the text tower's {other.embed_dim}: they"
+            " do not belong together"
         )
     if other.quick_gelu != quick_gelu:
         names = {True: "QuickGELU", False: "GELU"}
         raise UnsupportedModel.part(
             f"{names[quick_gelu]} in the image tower and {names[other.quick_gelu]} in the text tower",
             "both towers must have one activation",
-            "timm's models with QuickGELU have `clip_quickgelu` in their names, OpenCLIP's end with `-quickgelu`",
+            "timm's models with QuickGELU have `clip_quickgelu` in their names, OpenCLIP's end with"
+            " `-quickgelu`",
         )
     architecture = Architecture(embed_dim, quick_gelu, vision, other.text)
     warning = timm_model.activation_warning(model, quick_gelu)

@@ -46,7 +46,8 @@ def weights(module: nn.Module) -> dict[str, Tensor]:
     Refuses what holds no plain float weights: sharded and quantised tensors.
     """
     found: dict[str, Tensor] = {}
-    # Counters and positions are buffers of whole numbers; a quantised weight among them is missed later by its name.
+    # Counters and positions are buffers of whole numbers; a quantised weight among them is missed later by
+    # its name.
     buffers = [pair for pair in module.named_buffers(remove_duplicate=False) if pair[1].is_floating_point()]
     for name, tensor in [*module.named_parameters(remove_duplicate=False), *buffers]:
         if is_buffer(name):
@@ -64,7 +65,7 @@ def weights(module: nn.Module) -> dict[str, Tensor]:
 
 
 def refuse_unready(module: nn.Module) -> None:
-    """Refuses adapters that were not merged into the weights, weights that are computed, and weights without values."""
+    """Refuses unmerged adapters, weights that are computed, and weights without values."""
     if type(module).__name__.startswith("Peft"):
         raise UnsupportedModel.part(
             f"a `{type(module).__name__}`",
@@ -122,7 +123,7 @@ class _Call(nn.Module):
 
 
 def call_in_float32(model: nn.Module, function: Callable[[nn.Module, Tensor], Any], given: Tensor) -> Tensor:
-    """What `function(model, given)` gives with the weights as float32 on the CPU, in evaluation mode and without gradients.
+    """Calls `function(model, given)` with float32 weights on the CPU, in evaluation mode, without gradients.
 
     The model itself stays as it is: its weights are replaced for this call only.
     """
@@ -151,7 +152,7 @@ def call_in_float32(model: nn.Module, function: Callable[[nn.Module, Tensor], An
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Without gradients and in float32 on the CPU, whatever the user has set for the calls around this one."""
+    """Disables gradients and autocast and makes the CPU the default device, whatever the user has set."""
     # Some models make indices on the default device.
     with torch.no_grad(), torch.autocast("cpu", enabled=False), torch.device("cpu"):
         yield
@@ -190,12 +191,13 @@ def quick_gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(1.702 * x)
 
 
-#: Points at which activations are told apart: GELU and QuickGELU differ by up to 0.02, GELU and its tanh form by 0.0004.
+#: Points at which activations are told apart: GELU and QuickGELU differ by up to 0.02, GELU and its tanh form
+#: by 0.0004.
 _POINTS = (-6.0, 6.0, 97)
 
 
 def is_quick_gelu(activation: Any, part: str) -> bool:
-    """Whether a module computes QuickGELU; False for GELU, an error for anything else. The module says so by its values."""
+    """Whether a module computes QuickGELU, judged by its values; False for GELU, an error for others."""
     x = torch.linspace(*_POINTS, dtype=torch.float32, device="cpu")
     try:
         with torch.no_grad(), _eager():
@@ -246,12 +248,18 @@ def require(condition: bool, part: str, why: str, hint: str | None = None) -> No
         raise UnsupportedModel.part(part, why, hint)
 
 
-def grid_side(positions: int) -> int:
-    """Patches along one side of a square grid with a class token."""
+def image_side(positions: int, patch: int, stated: Any) -> int:
+    """Side of the input in pixels for a square of patches and a class token; `stated` by the model."""
     side = math.isqrt(max(positions - 1, 0))
     require(
         side > 0 and side * side + 1 == positions,
         f"{positions} position embeddings",
         "a square of patches and one class token are needed",
     )
-    return side
+    sides = tuple(stated) if isinstance(stated, (tuple, list)) else (stated, stated)
+    require(
+        stated is None or sides == (side * patch, side * patch),
+        f"an image size of {stated}",
+        f"the model has {side} patches of {patch} pixels along each side",
+    )
+    return side * patch

@@ -101,7 +101,7 @@ def is_buffer(name: str) -> bool:
 
 
 def from_transformers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of a `CLIPModel` under OpenCLIP's names: projections transposed, queries, keys and values stacked."""
+    """Tensors of a `CLIPModel` under OpenCLIP's names, with projections transposed and q, k, v stacked."""
     renamed: dict[str, Tensor] = {}
     split: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
@@ -160,7 +160,7 @@ def text_beside(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def complete(tensors: Mapping[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
-    """The tensors of the model, each checked for its shape; one that is missing, left over or misshapen is an error."""
+    """The tensors of the model; a missing, extra or misshapen one is an error."""
     table = expected(architecture)
     problems = []
     chosen: dict[str, Tensor] = {}

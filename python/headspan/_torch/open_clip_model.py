@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .architecture import Architecture, Normalisation, Text, Vision
 from .found import Found, FoundText
-from .modules import grid_side, one_activation, one_eps, refuse_unready, require, unwrapped, weights
+from .modules import image_side, one_activation, one_eps, refuse_unready, require, unwrapped, weights
 from .names import complete, text_beside
 
 CLASS_TOKEN = "the decomposition needs the class token as representation"
@@ -80,23 +80,14 @@ def _vision(visual: Any) -> tuple[Vision, dict[str, Any]]:
         f"patches of {kernel}",
         "patches must be square and side by side",
     )
-    side = grid_side(int(positions.shape[0]))
-    size = (
-        getattr(visual, "image_size", None) or getattr(visual, "input_resolution", None) or side * kernel[0]
-    )
-    sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-    require(
-        sides[0] == sides[1] == side * kernel[0],
-        f"an image size of {sides}",
-        f"{side} patches of {kernel[0]} pixels along each side are needed",
-    )
+    stated = getattr(visual, "image_size", None) or getattr(visual, "input_resolution", None)
+    size = image_side(int(positions.shape[0]), int(kernel[0]), stated)
     blocks = [unwrapped(block) for block in unwrapped(visual.transformer).resblocks]
     sizes, activations = _blocks(blocks, "visual.transformer")
     norms = {f"visual.{name}": getattr(visual, name) for name in ("ln_pre", "ln_post")}
     norms |= _norms(blocks, "visual.transformer")
-    return Vision(
-        image_size=int(sides[0]), patch_size=int(kernel[0]), eps=one_eps(norms), **sizes
-    ), activations
+    vision = Vision(image_size=size, patch_size=int(kernel[0]), eps=one_eps(norms), **sizes)
+    return vision, activations
 
 
 def _refuse_other_towers(visual: Any) -> None:

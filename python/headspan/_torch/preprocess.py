@@ -13,18 +13,19 @@ from .architecture import Normalisation
 from .errors import PreprocessMismatch
 from .probe_image import Levels, crop_rounded_down, others, ours, probe_image
 
-#: Largest difference in levels of 255 that is rounding. Pillow rounds to whole levels between its horizontal and its
-#: vertical pass and after it. A resizer that rounds elsewhere differs by half a level each time, the first amplified by
-#: the weights of a bicubic filter, whose absolute values add up to at most 1.3. One with weights of 16 bits, as
-#: torchvision's for bytes, adds up to as much again: 2 * (0.5 * 1.3 + 0.5) = 2.3. With transformers' image processor,
-#: 0.5 % of the values differ by 1 level and 0.001 % by 2.
+#: Largest difference in levels of 255 that is rounding. Pillow rounds to whole levels between its horizontal
+#: and its vertical pass and after it. A resizer that rounds elsewhere differs by half a level each time, the
+#: first amplified by the weights of a bicubic filter, whose absolute values add up to at most 1.3. One with
+#: weights of 16 bits, as torchvision's for bytes, adds up to as much again: 2 * (0.5 * 1.3 + 0.5) = 2.3. With
+#: transformers' image processor, 0.5 % of the values differ by 1 level and 0.001 % by 2.
 ROUNDING = 2.5
 
-#: Up to here the filter is the same and its weights are not; a warning tells. On the test images, Lanczos and bilinear
-#: interpolation differ by 10 levels and more.
+#: Up to here the filter is the same and its weights are not; a warning tells. On the test images, Lanczos and
+#: bilinear interpolation differ by 10 levels and more.
 SIMILAR = 5.0
 
-#: Times that one image is preprocessed to see whether the preprocess is random; a flip by chance is missed once in 128.
+#: Times that one image is preprocessed to see whether the preprocess is random; a flip by chance is missed
+#: once in 128.
 REPEATS = 8
 
 #: Relative difference at which a stated number is that of the pixels.
@@ -44,8 +45,9 @@ class Checked:
 def check(preprocess: Any, size: int, stated: Normalisation | None) -> Checked:
     """Mean and standard deviation of a preprocess, and that it makes headspan's pixels otherwise.
 
-    `preprocess` is a function of a PIL image (torchvision's `Compose` of OpenCLIP) or an image processor of transformers;
-    `size` is the side of the model's input in pixels, `stated` what the model says of its normalisation.
+    `preprocess` is a function of a PIL image (torchvision's `Compose` of OpenCLIP) or an image processor of
+    transformers; `size` is the side of the model's input in pixels, `stated` what the model says of its
+    normalisation.
     """
     pixels = _as_function(preprocess)
     _refuse_random(pixels, size)
@@ -62,10 +64,14 @@ def check(preprocess: Any, size: int, stated: Normalisation | None) -> Checked:
         )
     if stated is not None and not _close(normalisation, stated):
         found.append(
-            f"the preprocess normalises by mean {_shown(normalisation.mean)} and std {_shown(normalisation.std)}, the model "
-            f"says mean {_shown(stated.mean)} and std {_shown(stated.std)}; the preprocess's are used"
+            f"the preprocess normalises by mean {_shown(normalisation.mean)} and std"
+            f" {_shown(normalisation.std)}, the model says mean {_shown(stated.mean)} and std"
+            f" {_shown(stated.std)}; the preprocess's are used"
         )
-    checked = f"preprocess: two test images give the same {size} × {size} pixels (largest difference {worst:.2f} of 255 levels)"
+    checked = (
+        f"preprocess: two test images give the same {size} × {size} pixels (largest difference {worst:.2f} of"
+        " 255 levels)"
+    )
     return Checked(normalisation, (checked,), tuple(found), tuple(notes))
 
 
@@ -118,7 +124,8 @@ def _run(pixels: Callable[[Image.Image], Any], image: Image.Image, size: int) ->
     except Exception as error:
         raise PreprocessMismatch(
             f"the preprocess failed on an RGB image of {image.width} × {image.height} pixels: {error!r}",
-            "hand over a function of a PIL image that gives a tensor [3, s, s], or an image processor of transformers",
+            "hand over a function of a PIL image that gives a tensor [3, s, s], or an image processor of"
+            " transformers",
         ) from error
     if made.ndim == 4 and made.shape[0] == 1:
         made = made[0]
@@ -128,8 +135,8 @@ def _run(pixels: Callable[[Image.Image], Any], image: Image.Image, size: int) ->
         )
     if made.shape[1:] != (size, size):
         raise PreprocessMismatch(
-            f"the preprocess gives {made.shape[2]} × {made.shape[1]} pixels of an image of {image.width} × {image.height}, "
-            f"the model takes {size} × {size}",
+            f"the preprocess gives {made.shape[2]} × {made.shape[1]} pixels of an image of {image.width} ×"
+            f" {image.height}, the model takes {size} × {size}",
             "hand over the preprocess that belongs to the model, with a centre crop",
         )
     turned: Levels = np.ascontiguousarray(made.transpose(1, 2, 0), dtype=np.float32)
@@ -161,7 +168,7 @@ def _normalisation(
 
 
 def _rounded(values: Any) -> tuple[float, float, float]:
-    """Float32 has about seven digits: those after them are noise, and would make another folder of the same model."""
+    """Drops the digits that float32 lacks: their noise would give one model several folders."""
     return _three(float(f"{value:.6g}") if abs(value) > 1e-6 else 0.0 for value in values)
 
 
@@ -172,7 +179,7 @@ def _close(found: Normalisation, other: Normalisation) -> bool:
 def _compare(
     made: Levels, normalisation: Normalisation, size: int, portrait: bool, notes: list[str]
 ) -> float:
-    """Largest difference from headspan's pixels in levels; an error that says what differs if it is no rounding."""
+    """Largest difference from headspan's pixels in levels; an error names what differs."""
     mean, std = (np.asarray(values, dtype=np.float64) for values in (normalisation.mean, normalisation.std))
     levels: Levels = ((made * std + mean) * 255).astype(np.float32)
     image = probe_image(size, portrait)
@@ -182,15 +189,16 @@ def _compare(
     down = _difference(levels, crop_rounded_down(image, size))
     if portrait and down <= SIMILAR:
         notes.append(
-            "the preprocess rounds the place of a centre crop down: images with an odd excess are cropped 1 pixel off"
+            "the preprocess rounds the place of a centre crop down: images with an odd excess are cropped 1"
+            " pixel off"
         )
         return down
     best, name = min((_difference(levels, other), name) for name, other in others(image, size))
     cause = f"; it does the same as {name}" if best <= SIMILAR else ""
     raise PreprocessMismatch(
         f"the preprocess makes other pixels than headspan, by up to {found:.0f} of 255 levels{cause}",
-        f"headspan resizes the shortest side to {size} pixels (bicubic, antialiased), crops the centre and normalises; "
-        "leave `preprocess` out to use that",
+        f"headspan resizes the shortest side to {size} pixels (bicubic, antialiased), crops the centre and"
+        " normalises; leave `preprocess` out to use that",
     )
 
 

@@ -1,4 +1,4 @@
-"""The built-in test image and headspan's own preprocessing of it, with other preprocessings to tell what a difference is."""
+"""Test images, headspan's own preprocessing of them, and others to tell what a difference is."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ Levels = npt.NDArray[np.float32]
 def probe_image(size: int, portrait: bool) -> Image.Image:
     """An RGB image with structure down to the pixel and an odd aspect ratio, above `size` along both sides.
 
-    Its values keep away from 0 and 255, so that a filter that overshoots is not clipped and shows. The centre crop of the
-    landscape has one place; that of the portrait lies half a pixel between two, as it does for a quarter of all images.
+    Its values keep away from 0 and 255, so that a filter that overshoots is not clipped and shows. The centre
+    crop of the landscape has one place; that of the portrait lies half a pixel between two, as it does for a
+    quarter of all images.
     """
     short = size + size // 2 + 5
     wanted = 3 if portrait else 2

@@ -61,8 +61,8 @@ def check_name(name: str) -> str:
 def write(folder: Path, tensors: Mapping[str, Tensor], files: Mapping[str, bytes], content: str) -> bool:
     """Writes the files and, last, the weights, each under a temporary name first.
 
-    False if the folder holds them already. A folder without weights is one that was not finished. A folder with
-    other files of a checkpoint is an error: nothing is overwritten.
+    False if the folder holds them already. A folder without weights is one that was not finished. A folder
+    with other files of a checkpoint is an error: nothing is overwritten.
     """
     weights = folder / WEIGHTS
     _refuse_other_checkpoint(folder, files, content)
@@ -78,8 +78,8 @@ def write(folder: Path, tensors: Mapping[str, Tensor], files: Mapping[str, bytes
         from safetensors.torch import save_file
 
         with _replacing(weights) as temporary:
-            # Some versions of safetensors make a file that only its owner may read; this one has the rights of any
-            # new file.
+            # Some versions of safetensors make a file that only its owner may read; this one has the rights
+            # of any new file.
             temporary.touch()
             mode = temporary.stat().st_mode
             save_file(_unshared(tensors), temporary, metadata={CONTENT_KEY: content})
@@ -97,8 +97,8 @@ def _refuse_other_checkpoint(folder: Path, files: Mapping[str, bytes], content: 
     others = [path.name for path in visible if path.suffix in ENDINGS and path != weights]
     if weights.is_file() and stored_content(weights) != content:
         others.append(WEIGHTS)
-    # Of a finished checkpoint the tokenizer may have been added; of one that was not finished, nothing else may be
-    # there that would be read as part of it.
+    # Of a finished checkpoint the tokenizer may have been added; of one that was not finished, nothing else
+    # may be there that would be read as part of it.
     mine = (
         files
         if weights.is_file()
@@ -109,7 +109,8 @@ def _refuse_other_checkpoint(folder: Path, files: Mapping[str, bytes], content: 
     if others:
         raise FolderInUse(
             f"`{folder}` holds another checkpoint, or a part of one (`{others[0]}`)",
-            "choose another folder, or remove that file; without `folder` headspan chooses one by the model's content",
+            "choose another folder, or remove that file; without `folder` headspan chooses one by the model's"
+            " content",
         )
 
 
@@ -148,7 +149,7 @@ def _remove_old_temporaries(folder: Path) -> None:
 
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Float32 on the CPU, each with a storage of its own and no larger than it: safetensors refuses others."""
+    """Float32 tensors on the CPU with a storage each, as safetensors requires."""
     taken: set[int] = set()
     own: dict[str, Tensor] = {}
     for name, tensor in tensors.items():

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .architecture import Normalisation, Vision
 from .errors import UnsupportedModel
-from .modules import grid_side, one_activation, one_eps, refuse_unready, require, unwrapped, weights
+from .modules import image_side, one_activation, one_eps, refuse_unready, require, unwrapped, weights
 
 CLASS_TOKEN = "the decomposition needs the class token as representation"
 
@@ -42,8 +42,8 @@ def read_vision(model: Any) -> tuple[Vision, bool, dict[str, Tensor]]:
         for i, block in enumerate(blocks)
         for name in ("norm1", "norm2")
     }
-    side = grid_side(int(model.pos_embed.shape[1]))
-    vision = Vision(image_size=side * int(kernel[0]), patch_size=int(kernel[0]), eps=one_eps(norms), **sizes)
+    size = image_side(int(model.pos_embed.shape[1]), int(kernel[0]), getattr(embed, "img_size", None))
+    vision = Vision(image_size=size, patch_size=int(kernel[0]), eps=one_eps(norms), **sizes)
     return vision, one_activation(activations), _renamed(weights(model))
 
 

@@ -20,12 +20,13 @@ WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
 def tokenizer_json(tokenizer: Any, text: Text, end: int | None) -> bytes:
-    """The file's content. `end` is the id at which the model takes a text's feature, `None` for the highest id.
+    """The file's content; `end` is the id at which the model takes a text's feature, `None` for the highest.
 
     An error says why headspan or the model cannot use the tokenizer.
     """
-    tokenizer = getattr(tokenizer, "tokenizer", tokenizer)
     _check_length(tokenizer, text)
+    # OpenCLIP wraps tokenizers of transformers.
+    tokenizer = getattr(tokenizer, "tokenizer", tokenizer)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         value = json.loads(backend.to_str())
@@ -132,17 +133,19 @@ def _check_ids(value: dict[str, Any], text: Text, end: int | None) -> None:
     highest = max(ids.values())
     if ids[END] >= text.vocab_size or ids[START] >= text.vocab_size:
         raise TokenizerMismatch(
-            f"the tokenizer has {highest + 1} tokens, the model's vocabulary {text.vocab_size}: they do not belong together"
+            f"the tokenizer has {highest + 1} tokens, the model's vocabulary {text.vocab_size}: they do not"
+            " belong together"
         )
     if end is None:
         return
     if ids[END] != end:
         raise TokenizerMismatch(
-            f"the model takes a text's feature at token {end} (`eos_token_id`), the tokenizer's `{END}` is {ids[END]}"
+            f"the model takes a text's feature at token {end} (`eos_token_id`), the tokenizer's `{END}` is"
+            f" {ids[END]}"
         )
     above = [token for token, index in ids.items() if end < index < text.vocab_size]
     if above:
         raise TokenizerMismatch(
-            f"the tokenizer has tokens above the end token's id {end}, such as `{above[0]}`: headspan takes a text's feature at the "
-            "highest id, this model at the end token"
+            f"the tokenizer has tokens above the end token's id {end}, such as `{above[0]}`: headspan takes a"
+            " text's feature at the highest id, this model at the end token"
         )

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .architecture import HIGHEST_ID, Architecture, Text, Vision
 from .found import Found, FoundText
-from .modules import grid_side, one_activation, one_eps, refuse_unready, require, unwrapped, weights
+from .modules import image_side, one_activation, one_eps, refuse_unready, require, unwrapped, weights
 from .names import complete, from_transformers
 
 CLASS_TOKEN = "the decomposition needs the class token as representation"
@@ -93,7 +93,7 @@ def _refuse_other_models(model: Any) -> None:
 
 
 def _tower(tower: Any, inner: str) -> Any:
-    """The module with `embeddings` and `encoder`, which some versions of transformers have one level deeper."""
+    """The module with `embeddings` and `encoder`; some versions have it one level deeper."""
     tower = unwrapped(tower)
     return (
         unwrapped(getattr(tower, inner)) if not hasattr(tower, "encoder") and hasattr(tower, inner) else tower
@@ -112,12 +112,13 @@ def _vision(tower: Any) -> tuple[Vision, dict[str, Any]]:
     kernel = tuple(conv.kernel_size)
     require(conv.bias is None, "`patch_embedding.bias`", "CLIP's patch embedding has none")
     require(kernel[0] == kernel[1], f"patches of {kernel}", "patches must be square")
-    side = grid_side(int(unwrapped(embeddings.position_embedding).num_embeddings))
+    positions = int(unwrapped(embeddings.position_embedding).num_embeddings)
+    size = image_side(positions, int(kernel[0]), getattr(embeddings, "image_size", None))
     blocks = [unwrapped(block) for block in unwrapped(tower.encoder).layers]
     norms = {f"vision_model.{name}": getattr(tower, name) for name in ("pre_layrnorm", "post_layernorm")}
     sizes = _blocks(blocks, "vision_model")
     norms |= _norms(blocks, "vision_model")
-    vision = Vision(image_size=side * int(kernel[0]), patch_size=int(kernel[0]), eps=one_eps(norms), **sizes)
+    vision = Vision(image_size=size, patch_size=int(kernel[0]), eps=one_eps(norms), **sizes)
     return vision, _activations(blocks, "vision_model")
 
 

@@ -1,7 +1,7 @@
 """CLIP's image tower in plain PyTorch, which gives the contributions of its heads beside the representation.
 
-Everything stays in head space: a head's output `z` for the class token has `head_dim` numbers, and one matrix per head, the
-*readout*, maps it to the joint embedding. See the mathematics in docs/mathematics.md.
+Everything stays in head space: a head's output `z` for the class token has `head_dim` numbers, and one matrix
+per head, the *readout*, maps it to the joint embedding. See the mathematics in docs/mathematics.md.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class _Attention(nn.Module):
         self.out_proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor, class_only: bool, mask: Tensor | None = None) -> Tensor:
-        """Outputs of the heads before `out_proj`, `[n, tokens, width]`; those of the class token alone if asked for."""
+        """Outputs of the heads before `out_proj`, `[n, tokens, width]`; `class_only`: of token 0."""
         qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
         q, k, v = (part.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for part in qkv.chunk(3, dim=-1))
         if class_only:
@@ -100,8 +100,8 @@ class Transformer(nn.Module):
 class HeadModule(nn.Module):
     """CLIP's image tower whose forward gives `Contributions`.
 
-    Its parameters have OpenCLIP's names without `visual.`. It takes normalised pixels `[n, 3, s, s]` and is differentiable in
-    them and in its weights.
+    Its parameters have OpenCLIP's names without `visual.`. It takes normalised pixels `[n, 3, s, s]` and is
+    differentiable in them and in its weights.
     """
 
     def __init__(self, architecture: Architecture, layers: str | Iterable[int] = "last:4") -> None:
@@ -128,7 +128,7 @@ class HeadModule(nn.Module):
         return Contributions(representation, torch.einsum("hdk,nhk->nhd", self.readout(), vectors), heads)
 
     def head_vectors(self, pixels: Tensor) -> HeadVectors:
-        """Representation and heads in head space, `u = [z / (sigma |r|), 1 / (sigma |r|), m / (sigma |r|), 1 / |r|]`."""
+        """Representation, and `u = [z, 1, m, sigma] / (sigma |r|)` of each head."""
         last, outputs = self._trace(pixels)
         mean = last.mean(-1, keepdim=True)
         sigma = (last.var(-1, keepdim=True, unbiased=False) + self.ln_post.eps).sqrt()
@@ -141,7 +141,7 @@ class HeadModule(nn.Module):
         return HeadVectors(representation, torch.cat([z, scalars], dim=-1), self.heads)
 
     def readout(self) -> Tensor:
-        """The matrices that map `u` to contributions, `[heads, d, head_dim + 3]`, as `readout.parquet` has them."""
+        """The matrices that map `u` to contributions, `[heads, d, head_dim + 3]` (`readout.parquet`)."""
         vision = self.architecture.vision
         weight, bias, projection = self.ln_post.weight, self.ln_post.bias, self.proj
         share = 1.0 / ((2 * vision.layers + 1) * vision.heads)
@@ -158,7 +158,7 @@ class HeadModule(nn.Module):
         return torch.cat(readouts)
 
     def _trace(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The class token before `ln_post`, `[n, width]`, and `z` of each chosen layer, `[n, heads, head_dim]`."""
+        """The class token before `ln_post`, `[n, width]`, and `z` per layer, `[n, heads, head_dim]`."""
         size = self.architecture.vision.image_size
         if pixels.ndim != 4 or tuple(pixels.shape[1:]) != (3, size, size):
             raise TorchInputError(f"pixels have shape {tuple(pixels.shape)}, expected [n, 3, {size}, {size}]")
