@@ -171,8 +171,9 @@ def test_a_text_tower_below_text_and_linear_projection(tmp_path: Path) -> None:
     assert open_clip_of(checkpoint.path).visual.proj.shape == (32, 24)
 
 
-def test_another_epsilon_is_kept(tmp_path: Path) -> None:
-    model = models.transformers_model(True, eps=1e-2)
+@pytest.mark.parametrize(("vision", "text"), [(1e-2, 1e-2), (1e-2, 1e-5), (1e-5, 1e-2)])
+def test_another_epsilon_is_kept(vision: float, text: float, tmp_path: Path) -> None:
+    model = models.transformers_model(True, eps=vision, text_eps=text)
     checkpoint = from_transformers(model, models.word_tokenizer(), folder=tmp_path / "clip")
     assert not (checkpoint.path / "open_clip_config.json").exists()
     images = models.pixels(2)

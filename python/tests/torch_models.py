@@ -58,12 +58,15 @@ def open_clip_model(quick_gelu: bool, vocabulary: int = VOCABULARY, **vision: An
     return randomise(CLIP(EMBED, {**sizes, **vision}, text, quick_gelu=quick_gelu)).eval()
 
 
-def transformers_model(quick_gelu: bool, eps: float = 1e-5, end: int = END) -> Any:
+def transformers_model(
+    quick_gelu: bool, eps: float = 1e-5, end: int = END, text_eps: float | None = None
+) -> Any:
     from transformers import CLIPConfig, CLIPModel
 
-    tower = {"hidden_act": "quick_gelu" if quick_gelu else "gelu", "layer_norm_eps": eps}
+    activation = "quick_gelu" if quick_gelu else "gelu"
     vision = {
-        **tower,
+        "hidden_act": activation,
+        "layer_norm_eps": eps,
         "hidden_size": WIDTH,
         "num_hidden_layers": LAYERS,
         "num_attention_heads": HEADS,
@@ -72,7 +75,8 @@ def transformers_model(quick_gelu: bool, eps: float = 1e-5, end: int = END) -> A
         "patch_size": PATCH,
     }
     text = {
-        **tower,
+        "hidden_act": activation,
+        "layer_norm_eps": eps if text_eps is None else text_eps,
         "hidden_size": 16,
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
