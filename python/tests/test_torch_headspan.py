@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +59,11 @@ def made(library: str, quick_gelu: bool, folder: Path) -> tuple[Any, Any, Checkp
     return model, model, from_transformers(model, processor, folder=folder)
 
 
-def run(checkpoint: Checkpoint, tmp_path: Path) -> tuple[Path, list[Path]]:
+def run(checkpoint: Checkpoint, tmp_path: Path, texts: Sequence[str] = POOL) -> tuple[Path, list[Path]]:
     """The run of a few images with all layers, and the images."""
     paths = models.pictures(tmp_path / "images")
     pool = tmp_path / "pool.csv"
-    pool.write_text("text,category\n" + "".join(f"{text},objects\n" for text in POOL))
+    pool.write_text("text,category\n" + "".join(f"{text},objects\n" for text in texts))
     common = (
         "--images",
         tmp_path / "images",
@@ -115,12 +116,33 @@ def test_contributions_representation_and_texts(library: str, quick_gelu: bool, 
         assert models.off(torch.tensor(row["embedding"], dtype=torch.float32), own / own.norm()) < 1e-5
 
 
-def test_clips_own_tokenizer(tmp_path: Path) -> None:
-    tokenizer = open_clip.get_tokenizer("ViT-B-32", context_length=12)
-    model = models.open_clip_model(True, vocabulary=49408)
-    checkpoint = from_open_clip(model, tokenizer, preprocess(), folder=tmp_path / "clip")
-    folder, _ = run(checkpoint, tmp_path)
+CLIP_TEXTS = ["a photo of a cat", "It's 24x été!", "don't   I'll\tgo"]
+
+
+@pytest.mark.parametrize("library", ["open_clip", "transformers"])
+def test_clips_own_tokenizer(library: str, tmp_path: Path) -> None:
+    simple = open_clip.get_tokenizer("ViT-B-32", context_length=12)
+    if library == "open_clip":
+        model = models.open_clip_model(True, vocabulary=49408)
+        checkpoint = from_open_clip(model, simple, preprocess(), folder=tmp_path / "clip")
+    else:
+        model = models.transformers_model(True, vocabulary=49408, end=49407)
+        merges = [tuple(pair) for pair in sorted(simple.bpe_ranks, key=simple.bpe_ranks.get)]
+        special = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
+        vocabulary = {special.get(token, token): index for token, index in simple.encoder.items()}
+        tokenizer = transformers.CLIPTokenizer(
+            vocab=vocabulary, merges=[pair for pair in merges if len(pair) == 2]
+        )
+        size = {"height": models.SIZE, "width": models.SIZE}
+        images = transformers.CLIPImageProcessor(size={"shortest_edge": models.SIZE}, crop_size=size)
+        processor = transformers.CLIPProcessor(images, tokenizer)
+        checkpoint = from_transformers(model, processor, folder=tmp_path / "clip")
+        assert tokenizer(CLIP_TEXTS)["input_ids"] == [
+            [49406, *simple.encode(text), 49407] for text in CLIP_TEXTS
+        ]
+    folder, _ = run(checkpoint, tmp_path, CLIP_TEXTS)
     embedded = parquet.read_table(folder / "texts.parquet").to_pylist()
-    for row in embedded:
-        own = models.text_features(model, tokenizer([row["text"]]))[0]
+    assert len(embedded) == len(CLIP_TEXTS)
+    for row, text in zip(embedded, CLIP_TEXTS, strict=True):
+        own = models.text_features(model, simple([text]))[0]
         assert models.off(torch.tensor(row["embedding"], dtype=torch.float32), own / own.norm()) < 1e-5

@@ -145,6 +145,18 @@ def test_neither_the_default_device_nor_autocast_matters(tmp_path: Path, monkeyp
     assert (module.proj.device.type, module.proj.dtype) == ("cpu", torch.float32)
 
 
+def test_kernels_for_gpus_are_not_needed(tmp_path: Path) -> None:
+    model = models.transformers_model(True)
+    for part, kernel in (
+        (model.config, "flash_attention_2"),
+        (model.vision_model.config, "flash_attention_3"),
+    ):
+        part._attn_implementation_internal = kernel
+    from_transformers(model, folder=tmp_path / "clip")
+    assert model.config._attn_implementation == "flash_attention_2"
+    assert model.vision_model.config._attn_implementation == "flash_attention_3"
+
+
 def test_wrapped_models_are_unwrapped(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     model = models.open_clip_model(True)

@@ -140,6 +140,19 @@ def test_another_normalisation_than_the_models_warns(tmp_path: Path) -> None:
     assert "0.25" in (made.path / "open_clip_config.json").read_text()
 
 
+@pytest.mark.parametrize(("key", "value"), [("resize_mode", "squash"), ("interpolation", "bilinear")])
+def test_what_the_model_says_of_its_preprocess_counts(key: str, value: str, tmp_path: Path) -> None:
+    model = models.open_clip_model(False)
+    config = {"mean": MEAN, "std": STD, "resize_mode": "shortest", "interpolation": "bicubic", key: value}
+    open_clip.model.set_model_preprocess_cfg(model, config)
+    with pytest.raises(PreprocessMismatch, match=f"{key} = '{value}'"):
+        from_open_clip(model, folder=tmp_path / "clip")
+    assert not (tmp_path / "clip").exists()
+    from_open_clip(
+        model, None, open_clip.image_transform(48, mean=MEAN, std=STD, is_train=False), folder=tmp_path / "b"
+    )
+
+
 def test_a_processor_gives_both_its_parts(tmp_path: Path) -> None:
     images = transformers.CLIPImageProcessor(
         size={"shortest_edge": 48}, crop_size={"height": 48, "width": 48}, image_mean=MEAN, image_std=STD

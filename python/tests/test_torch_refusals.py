@@ -94,6 +94,7 @@ OPEN_CLIP: dict[str, tuple[Callable[[], Any], str]] = {
     "LoRA": (with_adapter, "merge_and_unload"),
     "meta": (on_meta, "`meta`"),
     "parametrised": (parametrised, "remove_parametrizations"),
+    "TorchScript": (lambda: torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), "TorchScript"),
     "no model": (lambda: torch.nn.Linear(2, 2), "no image tower"),
 }
 
@@ -217,3 +218,14 @@ def test_names_are_checked_first(tmp_path: Path) -> None:
     with pytest.raises(TorchInputError, match="model id"):
         from_open_clip(models.open_clip_model(False), folder=tmp_path / "clip", name="a/b")
     assert not (tmp_path / "clip").exists()
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    for read in (
+        from_open_clip,
+        from_transformers,
+        lambda model, folder: from_timm(model, text=model, folder=folder),
+    ):
+        for wrong in (None, (torch.nn.Linear(2, 2), None, None), "ViT-B-32"):
+            with pytest.raises(UnsupportedModel, match="not a PyTorch model"):
+                read(wrong, folder=tmp_path / "clip")

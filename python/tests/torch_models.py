@@ -59,7 +59,11 @@ def open_clip_model(quick_gelu: bool, vocabulary: int = VOCABULARY, **vision: An
 
 
 def transformers_model(
-    quick_gelu: bool, eps: float = 1e-5, end: int = END, text_eps: float | None = None
+    quick_gelu: bool,
+    eps: float = 1e-5,
+    end: int = END,
+    text_eps: float | None = None,
+    vocabulary: int = VOCABULARY,
 ) -> Any:
     from transformers import CLIPConfig, CLIPModel
 
@@ -81,10 +85,10 @@ def transformers_model(
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
         "intermediate_size": 40,
-        "vocab_size": VOCABULARY,
+        "vocab_size": vocabulary,
         "max_position_embeddings": 12,
         "eos_token_id": end,
-        "bos_token_id": START,
+        "bos_token_id": end - 1,
         "pad_token_id": 0,
     }
     config = CLIPConfig(vision_config=vision, text_config=text, projection_dim=EMBED)

@@ -28,6 +28,8 @@ class Found:
     text: tuple[nn.Module, Features] | None
     #: What the model says of its own normalisation, if it does.
     normalisation: Normalisation | None = None
+    #: What the model says of its preprocessing that headspan does not do.
+    other_preprocess: str | None = None
     #: Id of the token at which a text's feature is taken; `None` for the highest id.
     end: int | None = None
     warnings: tuple[str, ...] = ()

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from . import store
 from .architecture import Architecture, Normalisation, configuration, parse_configuration
 from .checkpoint import Checkpoint
 from .compare import check_features
-from .errors import TorchInputError, UnsupportedModel
+from .errors import PreprocessMismatch, TorchInputError, UnsupportedModel
 from .folder_weights import read_folder
 from .found import Found, FoundText
 from .modules import unwrapped
@@ -62,6 +64,9 @@ def checkpoint(
     else:
         notes.append(_no_tokenizer(found))
 
+    if any(tensor.dtype == torch.float64 for tensor in found.tensors.values()):
+        notes.append("the float64 weights were rounded to float32")
+
     content_key = store.content_hash(found.tensors, files)
     path, name = _place(found, folder, name, content_key)
     store.write(path, found.tensors, files, content_key)
@@ -77,6 +82,12 @@ def _normalisation(
         notes += result.warnings
         checked += result.checked
         return result.normalisation, result.notes
+    if found.other_preprocess is not None:
+        raise PreprocessMismatch(
+            f"the model's `{found.other_preprocess}` is not supported: headspan resizes the shortest side by"
+            " bicubic interpolation and crops the centre",
+            "hand over the `preprocess` that is used, to compare it with headspan's",
+        )
     if found.normalisation is not None:
         return found.normalisation, ()
     notes.append(

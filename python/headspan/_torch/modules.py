@@ -66,6 +66,13 @@ def weights(module: nn.Module) -> dict[str, Tensor]:
 
 def refuse_unready(module: nn.Module) -> None:
     """Refuses unmerged adapters, weights that are computed, and weights without values."""
+    require(isinstance(module, nn.Module), f"`{type(module).__name__}`", "it is not a PyTorch model")
+    if isinstance(module, torch.jit.ScriptModule):
+        raise UnsupportedModel.part(
+            "a TorchScript model",
+            "its parts cannot be told",
+            "load it without `jit`, or hand its file to `headspan run-all --checkpoint FILE`",
+        )
     if type(module).__name__.startswith("Peft"):
         raise UnsupportedModel.part(
             f"a `{type(module).__name__}`",
@@ -172,13 +179,12 @@ def _eager() -> Iterator[None]:
 @contextmanager
 def _plain_attention(model: nn.Module) -> Iterator[None]:
     """Has transformers attend by PyTorch's own function: kernels for GPUs do not run on the CPU."""
-    changed = []
-    for part in model.modules():
-        config = getattr(part, "config", None)
-        implementation = getattr(config, "_attn_implementation", None)
-        if implementation not in (None, "eager", "sdpa") and config is not None:
-            changed.append((config, implementation))
-            config._attn_implementation = "sdpa"
+    configs = [config for part in model.modules() if (config := getattr(part, "config", None)) is not None]
+    stated = [(config, getattr(config, "_attn_implementation", None)) for config in configs]
+    # Setting that of a whole model sets those of its parts, so all are read first; parts follow wholes here.
+    changed = [(config, value) for config, value in stated if value not in (None, "eager", "sdpa")]
+    for config, _ in changed:
+        config._attn_implementation = "sdpa"
     try:
         yield
     finally:

@@ -19,9 +19,9 @@ VIT_ONLY = "only ViT image towers have attention heads in every block"
 def read(model: Any) -> Found:
     """The towers of a model of OpenCLIP."""
     model = unwrapped(model)
+    refuse_unready(model)
     visual = unwrapped(getattr(model, "visual", None))
     require(isinstance(visual, nn.Module), f"`{type(model).__name__}`", "it has no image tower `visual`")
-    refuse_unready(model)
     vision, vision_parts = _vision(visual)
     holder, text, text_parts = _text(model)
     tensors = weights(model)
@@ -38,6 +38,7 @@ def read(model: Any) -> Found:
         image=(model, _encode_image),
         text=(model, _encode_text),
         normalisation=_normalisation(visual),
+        other_preprocess=_other_preprocess(visual),
     )
 
 
@@ -224,6 +225,14 @@ def _check_mask(holder: Any, length: int) -> None:
     later = torch.ones(length, length, dtype=torch.bool, device="cpu").triu(1)
     causal = mask is not None and mask.shape == later.shape and torch.equal(torch.isneginf(mask.cpu()), later)
     require(causal, "`attn_mask` of the text tower", "a token of CLIP's texts attends to those before it")
+
+
+def _other_preprocess(visual: Any) -> str | None:
+    stated = getattr(visual, "preprocess_cfg", None) or {}
+    for key, ours in (("resize_mode", "shortest"), ("interpolation", "bicubic")):
+        if stated.get(key, ours) != ours:
+            return f"preprocess_cfg.{key} = {stated[key]!r}"
+    return None
 
 
 def _normalisation(visual: Any) -> Normalisation | None:

@@ -27,7 +27,6 @@ PARTS = (
 def read_vision(model: Any) -> tuple[Vision, bool, dict[str, Tensor]]:
     """Sizes of an image tower, whether it has QuickGELU, and its tensors under OpenCLIP's names."""
     model = unwrapped(model)
-    require(isinstance(model, nn.Module), f"`{type(model).__name__}`", "it is not a PyTorch model")
     refuse_unready(model)
     _refuse_other_models(model)
     embed = unwrapped(model.patch_embed)
