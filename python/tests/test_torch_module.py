@@ -187,3 +187,25 @@ def test_gradients_stay_possible_in_inference_mode(folder: Path) -> None:
         module = run_module(folder)
     module(models.pixels(1)).representation.sum().backward()
     assert module.proj.grad is not None
+
+
+@pytest.mark.parametrize("activation", ["gelu", "quick-gelu"])
+def test_the_projects_reference_values(activation: str) -> None:
+    """Right values: `tools/reference/make_cases.py`, which headspan's own passes are tested against."""
+    from safetensors.torch import load_file
+
+    place = models.REPOSITORY / "crates/model/tests/data/model" / activation
+    case = load_file(place / "case.safetensors")
+    module = run_module(place, "all")
+    with torch.no_grad():
+        found = module(case["images"])
+    assert models.off(found.representation, case["repr"]) < 1e-5
+    assert models.off(found.contributions.unflatten(1, case["attn"].shape[1:3]), case["attn"]) < 1e-5
+    if activation == "quick-gelu":
+        for file in ("weights.bin", "training.pt", "huggingface.safetensors"):
+            with torch.no_grad():
+                other = run_module(place / file, "all")(case["images"])
+            assert models.off(other.contributions, found.contributions) < 1e-5, file
+        # A pickled module would run code.
+        with pytest.raises(TorchInputError, match="without running code"):
+            run_module(place / "module.pt")
