@@ -25,21 +25,39 @@ if TYPE_CHECKING:
     from headspan._frame import Frame
     from headspan._pipeline import Comparison, command, compare, fetch, models, plan, run_all, status
     from headspan._run import Head, Run, open
-    from headspan._torch import Checkpoint, from_open_clip, from_timm, from_transformers, run_module
+    from headspan._torch import (
+        Checkpoint,
+        FolderInUse,
+        ModelMismatch,
+        PreprocessMismatch,
+        TokenizerMismatch,
+        TorchInputError,
+        UnsupportedModel,
+        from_open_clip,
+        from_timm,
+        from_transformers,
+        run_module,
+    )
 
 __all__ = [
     "Alike",
     "Checkpoint",
     "Comparison",
     "Extremes",
+    "FolderInUse",
     "Frame",
     "Head",
     "HeadspanError",
     "InputError",
+    "ModelMismatch",
     "Neighbours",
     "NotFoundError",
+    "PreprocessMismatch",
     "Run",
     "Segmentation",
+    "TokenizerMismatch",
+    "TorchInputError",
+    "UnsupportedModel",
     "Why",
     "__version__",
     "command",
@@ -62,7 +80,19 @@ _PLACES = {
     "_frame": ("Frame",),
     "_pipeline": ("Comparison", "command", "compare", "fetch", "models", "plan", "run_all", "status"),
     "_run": ("Head", "Run", "open"),
-    "_torch": ("Checkpoint", "from_open_clip", "from_timm", "from_transformers", "run_module"),
+    "_torch": (
+        "Checkpoint",
+        "FolderInUse",
+        "ModelMismatch",
+        "PreprocessMismatch",
+        "TokenizerMismatch",
+        "TorchInputError",
+        "UnsupportedModel",
+        "from_open_clip",
+        "from_timm",
+        "from_transformers",
+        "run_module",
+    ),
 }
 
 

@@ -214,7 +214,10 @@ class Run:
         """The image tower as a ``torch.nn.Module`` that returns the representation and the contributions of heads."""
         from headspan._torch import run_module
 
-        return run_module(self.checkpoint, layers=layers, device=device, dtype=dtype)
+        quick_gelu, image_size = self._native.model_options()
+        return run_module(
+            self.checkpoint, layers=layers, device=device, dtype=dtype, quick_gelu=quick_gelu, image_size=image_size
+        )
 
     def explore(self, *, height: int = 720) -> Explorer:
         """Starts the explorer beside the notebook and shows it in a frame. It ends with the process, or by ``.stop()``."""

@@ -100,6 +100,12 @@ impl Run {
         py.detach(|| self.session.checkpoint()).map_err(|error| failure::of(py, error))
     }
 
+    /// What was said of the model beside its configuration: whether it is QuickGELU, and its image size.
+    fn model_options(&self, py: Python<'_>) -> PyResult<(Option<bool>, Option<usize>)> {
+        let options = self.session.model_options().map_err(|error| failure::of(py, error))?;
+        Ok((options.quick_gelu, options.image_size))
+    }
+
     /// Length of the joint embedding.
     #[getter]
     fn d(&self) -> usize {

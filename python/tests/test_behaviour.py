@@ -176,7 +176,7 @@ def test_an_import_loads_neither_numpy_nor_torch():
 def test_arrays_are_the_memory_of_the_run_and_read_only(run):
     one, two = run["L3.H1"].activations(), run["L3.H1"].activations()
     assert one.ctypes.data == two.ctypes.data and not one.flags.writeable and one.dtype == np.float32
-    assert one.shape == (2000, 8)
+    assert one.shape == (2000, 16)
 
 
 def test_an_array_outlives_the_run(runs):

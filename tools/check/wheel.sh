@@ -44,7 +44,7 @@ runs = headspan.run_all(progress=False)
 rows = headspan.compare(runs).rows
 assert [row["model"] for row in rows] == ["scenes-4", "scenes-6"], rows
 assert [round(row["figures"]["entanglement_repeated"]["value"], 3) for row in rows] == [0.812, 0.792], rows
-assert runs[0]["L3.H1"].activations().shape == (2000, 8)
+assert runs[0]["L3.H1"].activations().shape == (2000, 16)
 PYTHON
 
 echo "-- tests of the module"

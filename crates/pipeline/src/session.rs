@@ -167,7 +167,7 @@ impl Session {
     }
 
     /// What the settings say of the model, else what the record does.
-    fn model_options(&self) -> Result<ModelOptions> {
+    pub fn model_options(&self) -> Result<ModelOptions> {
         if !self.settings.model.is_empty() {
             return Ok(self.settings.model.clone());
         }

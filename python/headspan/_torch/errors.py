@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
+from headspan._errors import InputError
 
-class TorchInputError(ValueError):
-    """A model, a preprocess or a folder that headspan cannot take.
 
-    `hint` says what to do, or is `None`; it also stands below the message.
-    """
-
-    def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message if hint is None else f"{message}\nhint: {hint}")
-        self.hint = hint
+class TorchInputError(InputError):
+    """A model, a preprocess or a folder that headspan cannot take."""
 
 
 class UnsupportedModel(TorchInputError):

@@ -61,7 +61,7 @@ fn list(settings: &DatasetSettings) -> Result<Listing, DatasetError> {
     }
     let identity = Some(images.identity());
     let places = (0..ids.len()).collect();
-    Ok(Listing { identity, ..Listing::new(Box::new(Images { images, ids, places }), classes) })
+    Ok(Listing { identity, ..Listing::new(Box::new(Images { handed: images, ids, places }), classes) })
 }
 
 fn name(path: &Path) -> &str {
@@ -69,7 +69,7 @@ fn name(path: &Path) -> &str {
 }
 
 struct Images {
-    images: Arc<dyn HandedImages>,
+    handed: Arc<dyn HandedImages>,
     ids: IdList,
     /// Where the program has each.
     places: Vec<usize>,
@@ -89,7 +89,7 @@ impl ImageSource for Images {
     }
 
     fn read(&self, index: usize, limit: u64) -> Result<Vec<u8>, ReadError> {
-        let bytes = self.images.read(self.places[index]).map_err(|source| ReadError::Program { source })?;
+        let bytes = self.handed.read(self.places[index]).map_err(|source| ReadError::Program { source })?;
         within_limit(bytes.len() as u64, limit)?;
         Ok(bytes)
     }
