@@ -124,7 +124,7 @@ class _Maps:
 
     def at_pixels(self) -> Floats:
         """The scores at each pixel of what the model sees, bilinear between the centres of patches: ``[..., side, side]``."""
-        return _bilinear(self.scores, self.seen().shape[0])
+        return bilinear(self.scores, self.seen().shape[0])
 
     def seen(self) -> numpy.ndarray[Any, Any]:
         """What the model sees of the image, bytes ``[side, side, 3]``."""
@@ -187,7 +187,7 @@ class Why(_Maps):
         return _html.page(_html.maps(self, [f"near {self.neighbour}"]))
 
 
-def _bilinear(scores: Floats, side: int) -> Floats:
+def bilinear(scores: Floats, side: int) -> Floats:
     """Scores ``[..., grid, grid]`` at ``side`` by ``side`` pixels."""
     import numpy
 
