@@ -97,7 +97,7 @@ def comparison(of: Comparison, axes: Any = None, scores: Sequence[str] = tuple(_
     """Bars of the scores of several runs, with their intervals of confidence."""
     if not of.rows:
         raise InputError("there are no runs to plot")
-    grid = _grid(1, len(scores), side=3.0, share_y=True) if axes is None else axes
+    grid = _bars(len(of.rows), len(scores)) if axes is None else axes
     labellers = {row["labeller"] for row in of.rows}
     names = [
         row["model"] if len(labellers) == 1 else f"{row['model']} ({row['labeller']})" for row in of.rows
@@ -125,7 +125,8 @@ def _scores(panel: Any, rows: Sequence[Mapping[str, Any]], score: str) -> None:
             continue
         # A share can be outside its interval of confidence by rounding; matplotlib refuses bars of less than nothing.
         error = [[max(value - interval[0], 0.0)], [max(interval[1] - value, 0.0)]] if interval else None
-        panel.barh(place, value, xerr=error, color="C0", capsize=3)
+        # The default is black, which a dark style does not show.
+        panel.barh(place, value, xerr=error, color="C0", capsize=3, ecolor=panel.xaxis.label.get_color())
 
 
 def _lines(
@@ -177,12 +178,17 @@ def _new(width: float, height: float) -> Any:
     return _pyplot().subplots(figsize=(width, height), layout="constrained")[1]
 
 
-def _grid(rows: int, columns: int, *, side: float = _IMAGE, share_y: bool = False) -> Any:
-    """Axes ``[rows, columns]``."""
+def _grid(rows: int, columns: int, *, side: float = _IMAGE) -> Any:
+    """Axes ``[rows, columns]`` for images."""
     size = (side * columns + 0.6, (side + 0.5) * rows)
-    return _pyplot().subplots(
-        rows, columns, figsize=size, layout="constrained", squeeze=False, sharey=share_y
-    )[1]
+    return _pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)[1]
+
+
+def _bars(bars: int, panels: int) -> Any:
+    """Axes ``[1, panels]`` for bars that share their names."""
+    size = (3.0 * panels, 0.5 * bars + 1.0)
+    shape = {"figsize": size, "layout": "constrained", "squeeze": False, "sharey": True}
+    return _pyplot().subplots(1, panels, **shape)[1]
 
 
 def _pyplot() -> Any:
