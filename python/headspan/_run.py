@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
@@ -35,7 +35,8 @@ def open(
     :param images: The images, if they are elsewhere.
     :param device: ``"cpu"``, ``"wgpu"``, ``"cuda"`` or ``"auto"``, for new images and texts.
     """
-    return Run(_native.Run.open(path, checkpoint, images, device))
+    sources = {"checkpoint": checkpoint, "images": images, "device": device}
+    return Run(_native.Run.open(path, checkpoint, images, device), sources)
 
 
 class Run:
@@ -44,8 +45,10 @@ class Run:
     Tables are read when they are asked for. The model and the images are opened when a question first needs them.
     """
 
-    def __init__(self, native: _native.Run) -> None:
+    def __init__(self, native: _native.Run, sources: Mapping[str, PathLike | None] | None = None) -> None:
         self._native = native
+        #: What :func:`open` was given: ``checkpoint``, ``images``, ``device``.
+        self.sources = dict(sources or {})
 
     @property
     def name(self) -> str:
