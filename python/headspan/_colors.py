@@ -66,4 +66,5 @@ def _scheme(classes: str, at: Array) -> Array:
     first = numpy.minimum((at * pieces).astype(int), pieces - 1)
     t = (at * pieces - first)[..., None]
     weights = ((1 - t) ** 3, 4 - 6 * t**2 + 3 * t**3, 1 + 3 * t + 3 * t**2 - 3 * t**3, t**3)
-    return sum(weight * knots[first + shift] for shift, weight in enumerate(weights)) / 6
+    found: Array = sum(weight * knots[first + shift] for shift, weight in enumerate(weights)) / 6
+    return found

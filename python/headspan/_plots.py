@@ -52,7 +52,7 @@ def images(run: Run, frame: Frame, axes: Any = None, columns: int = 8) -> Any:
     rows = frame.cells()
     if not rows:
         raise InputError("there are no images to plot")
-    groups: dict[str, list[Mapping[str, str]]] = {}
+    groups: dict[str, list[dict[str, str]]] = {}
     for row in rows:
         groups.setdefault(row.get("end", ""), []).append(row)
     if axes is None:
@@ -60,8 +60,8 @@ def images(run: Run, frame: Frame, axes: Any = None, columns: int = 8) -> Any:
         width = max(len(line) for _, line in lines)
         grid = _grid(len(lines), width)
         for panels, (name, line) in zip(grid, lines):
-            for panel, row in zip(panels, line):
-                _image(panel, run, row)
+            for panel, shown in zip(panels, line):
+                _image(panel, run, shown)
             for panel in panels[len(line) :]:
                 panel.set_axis_off()
             panels[0].set_ylabel(name)

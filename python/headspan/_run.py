@@ -148,7 +148,8 @@ class Run:
     def embed(self, texts: str | Sequence[str]) -> Floats:
         """Embeddings of texts by the model, of unit norm: ``[d]`` of one text, ``[n, d]`` of several."""
         if isinstance(texts, str):
-            return _array(self._native.embed([texts]))[0]
+            one: Floats = _array(self._native.embed([texts]))[0]
+            return one
         return _array(self._native.embed(list(texts)))
 
     def representation(self, image: ImageLike) -> Floats:
@@ -291,7 +292,8 @@ class Head:
             return _array(self.run._native.contributions(self.name))
         if isinstance(images, (list, tuple)):
             return _array(self.run._native.contributions(self.name, [picture(image) for image in images]))
-        return _array(self.run._native.contributions(self.name, [picture(images)]))[0]  # type: ignore[arg-type]
+        one: Floats = _array(self.run._native.contributions(self.name, [picture(images)]))[0]  # type: ignore[arg-type]
+        return one
 
     def neighbours(
         self,
@@ -339,10 +341,12 @@ class Head:
         return _html.page(_html.head(self))
 
 
-def _array(numbers: _native.Numbers) -> Any:
+def _array(numbers: _native.Numbers) -> Floats:
+    """The numbers where they lie, of the type that they have: floats, but for positions and pixels."""
     import numpy
 
-    return numpy.asarray(numbers)
+    found: Floats = numpy.asarray(numbers)
+    return found
 
 
 def _selection(heads: HeadsLike) -> str:

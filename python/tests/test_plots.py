@@ -17,6 +17,8 @@ pytest.importorskip("matplotlib").use("Agg")
 
 from matplotlib import pyplot
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.patches import Rectangle
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +31,9 @@ def drawn(axes: Any) -> list[Axes]:
     """All axes, after they were drawn: some mistakes show only then."""
     flat = [axes] if isinstance(axes, Axes) else list(axes.ravel())
     assert flat and all(isinstance(one, Axes) for one in flat)
-    flat[0].figure.savefig(io.BytesIO(), format="png")
+    figure = flat[0].get_figure(root=True)
+    assert figure is not None
+    figure.savefig(io.BytesIO(), format="png")
     return flat
 
 
@@ -82,8 +86,10 @@ def test_intervals_are_those_of_the_comparison() -> None:
         Comparison("s", comparison_rows("m")[:1], [], Path(), Path()).plot(scores=["entanglement_repeated"])
     )
     (bar,) = axes.patches
-    assert bar.get_width() == 0.8125
-    ((low, _), (high, _)) = axes.collections[0].get_segments()[0]
+    (line,) = axes.collections
+    assert isinstance(bar, Rectangle) and bar.get_width() == 0.8125
+    assert isinstance(line, LineCollection)
+    ((low, _), (high, _)) = line.get_segments()[0]
     assert (low, high) == pytest.approx((0.7968125, 0.8593125))
 
 
