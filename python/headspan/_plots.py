@@ -87,7 +87,7 @@ def maps(of: Segmentation | Why, titles: Sequence[str], axes: Any = None) -> Any
         _picture(panel, over(seen, rgba(bilinear(scores, seen.shape[0]), most), _OPACITY))
         panel.set_title(_short(name, 30), parse_math=False)
     contrastive = isinstance(of, Segmentation) and of.contrastive
-    label = "score less the best other text's" if contrastive else "score of a patch"
+    label = "lead over the other texts" if contrastive else "score of a patch"
     steps = rgba(numpy.linspace(-most, most, 257), most)
     _color_bar(panels[: len(layers) + 1], steps, most, label)
     return grid
