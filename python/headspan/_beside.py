@@ -1,4 +1,4 @@
-"""``python -m headspan._beside …``: the command line, for as long as the process that started it is there.
+"""The command line in a process of its own, for as long as the process that started it is there.
 
 The one that starts it holds the other end of its standard input. That end closes with the process, however it ends, also where
 it is killed; so no explorer stays behind a notebook.
@@ -38,7 +38,3 @@ def main() -> None:
 
     threading.Thread(target=end_with_input, name="headspan-input", daemon=True).start()
     sys.exit(native_main(["headspan", *sys.argv[1:]]))
-
-
-if __name__ == "__main__":
-    main()

@@ -12,6 +12,7 @@ import threading
 import urllib.error
 import urllib.request
 from html import escape
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from headspan._errors import HeadspanError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from headspan._run import Run
 
+# A notebook may have changed where it finds packages: the other process looks last where this package is.
+_PROGRAM = "import sys; sys.path.append(sys.argv.pop(1)); from headspan._beside import main; main()"
 # For how long it may take to list the runs of a data set, and to answer.
 _STARTED_SECS = 120.0
 _ANSWERED_SECS = 30.0
@@ -117,7 +120,7 @@ def _arguments(run: Run) -> list[str]:
 def _start(arguments: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
     # A session of its own: Ctrl-C in a terminal, and "interrupt" in a notebook, end a computation and not the explorer.
     return subprocess.Popen(
-        [sys.executable, "-m", "headspan._beside", *arguments],
+        [sys.executable, "-c", _PROGRAM, str(Path(__file__).parents[1]), *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
