@@ -42,7 +42,7 @@ class Explorer:
         self.height = height
         #: Name of the data set.
         self.dataset = run.path.parent.name
-        self._log: IO[bytes] = tempfile.TemporaryFile()
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115, it stays open as long as the process
         self._process = _start(_arguments(run), self._log)
         # Bound to the process alone: an explorer that nobody holds stays, because its page may be open.
         self._owner = os.getpid()

@@ -28,6 +28,7 @@ SECTIONS = {
     "Runs and heads": ["open", "Run", "Head"],
     "Answers": ["Frame", "Neighbours", "Extremes", "Alike", "Segmentation", "Why"],
     "Comparing": ["compare", "Comparison"],
+    "The explorer": ["Explorer"],
     "From PyTorch": ["from_open_clip", "from_transformers", "from_timm", "run_module", "Checkpoint"],
     "Errors": ["HeadspanError", "InputError", "NotFoundError"],
 }
@@ -173,7 +174,7 @@ def prose(value: object) -> str:
     """A docstring in Markdown: `:param x:` and sections such as `Args:` become lists."""
     text = markdown(inspect.getdoc(value) or "")
     lines: list[str] = []
-    section = False
+    section, indent = False, ""
     for line in text.splitlines():
         field = re.match(r":(param \w+|return|returns):\s*(.*)", line)
         google = re.match(r"(Args|Returns|Raises):$", line)
@@ -184,9 +185,10 @@ def prose(value: object) -> str:
             lines += [f"- `{name}`: {field[2]}" if field[1].startswith("param") else f"- returns: {field[2]}"]
         elif google:
             section = True
-            lines += [] if google[1] == "Args" else [f"- {google[1].lower()}:"]
+            indent = "" if google[1] == "Args" else "  "
+            lines += [f"- {google[1].lower()}:"] if indent else []
         elif item:
-            lines.append(f"- `{item[1]}`: {item[2]}")
+            lines.append(f"{indent}- `{item[1]}`: {item[2]}")
         elif section and line.strip():
             lines[-1] = f"{lines[-1]} {line.strip()}"
         elif line or not section:
