@@ -31,8 +31,8 @@ import headspan
 # %% [markdown]
 # ## Two data sets
 #
-# In the demo's scenes, objects and backgrounds are independent: they are the test set. For training we render scenes of which
-# 95 % have a background that goes with the object: water backgrounds (sea, beach, snow, mountains) behind boats, fish, stars, mugs and
+# In the demo's scenes, objects and backgrounds are independent: they are the test set. For training we render scenes in which
+# the object decides the background in 95 %: water backgrounds (sea, beach, snow, mountains) behind boats, fish, stars, mugs and
 # balls, the others behind the other objects.
 
 # %%
