@@ -65,6 +65,7 @@ def _scheme(classes: str, at: Array) -> Array:
     pieces = len(knots) - 3
     first = numpy.minimum((at * pieces).astype(int), pieces - 1)
     t = (at * pieces - first)[..., None]
-    weights = ((1 - t) ** 3, 4 - 6 * t**2 + 3 * t**3, 1 + 3 * t + 3 * t**2 - 3 * t**3, t**3)
-    found: Array = sum(weight * knots[first + shift] for shift, weight in enumerate(weights)) / 6
+    weights = numpy.stack([(1 - t) ** 3, 4 - 6 * t**2 + 3 * t**3, 1 + 3 * t + 3 * t**2 - 3 * t**3, t**3])
+    points = numpy.stack([knots[first + shift] for shift in range(4)])
+    found: Array = (weights * points).sum(axis=0) / 6
     return found
