@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-GUIDE = Path(__file__).parents[2] / "docs" / "python.md"
+# In a checkout, or beside a copy of the tests.
+PLACES = [folder / "docs" / "python.md" for folder in Path(__file__).resolve().parents[1:3]]
 
 
 def blocks(text: str) -> list[str]:
@@ -18,7 +18,10 @@ def blocks(text: str) -> list[str]:
 
 
 def prose() -> str:
-    return GUIDE.read_text(encoding="utf-8").partition("\n## Reference")[0]
+    found = next((place for place in PLACES if place.exists()), None)
+    if found is None:
+        pytest.skip("docs/python.md is not beside the tests")
+    return found.read_text(encoding="utf-8").partition("\n## Reference")[0]
 
 
 def test_questions_take_three_lines_at_most() -> None:
@@ -29,13 +32,12 @@ def test_questions_take_three_lines_at_most() -> None:
         assert len(block.splitlines()) <= 3, block
 
 
-def test_the_code_of_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_of_the_guide_runs(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for package in ("matplotlib", "polars", "PIL"):
         pytest.importorskip(package)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.chdir(tmp_path)
-    if kept := os.environ.get("HEADSPAN_DEMO_RUNS"):
-        shutil.copytree(kept, tmp_path / "runs")
+    shutil.copytree(runs, tmp_path / "runs")
     names: dict[str, object] = {}
     for block in blocks(prose()):
         exec(compile(block, "docs/python.md", "exec"), names)
