@@ -22,6 +22,7 @@ from headspan._native import __version__
 
 if TYPE_CHECKING:
     from headspan._answers import Alike, Extremes, Neighbours, Segmentation, Why
+    from headspan._explorer import Explorer
     from headspan._frame import Frame
     from headspan._pipeline import Comparison, command, compare, fetch, models, plan, run_all, status
     from headspan._run import Head, Run, open
@@ -43,6 +44,7 @@ __all__ = [
     "Alike",
     "Checkpoint",
     "Comparison",
+    "Explorer",
     "Extremes",
     "FolderInUse",
     "Frame",
@@ -77,6 +79,7 @@ __all__ = [
 # Where each name is. Modules are imported when a name is first used, so that `import headspan` is quick.
 _PLACES = {
     "_answers": ("Alike", "Extremes", "Neighbours", "Segmentation", "Why"),
+    "_explorer": ("Explorer",),
     "_frame": ("Frame",),
     "_pipeline": ("Comparison", "command", "compare", "fetch", "models", "plan", "run_all", "status"),
     "_run": ("Head", "Run", "open"),

@@ -46,6 +46,7 @@ class _Table:
 class Neighbours(_Table):
     """Images near an image or a text: ``image_index``, ``image_id``, ``class_id``, ``score``, nearest first."""
 
+    #: The run.
     run: Run
     #: What was asked about.
     subject: ImageLike | str | None
@@ -74,6 +75,7 @@ class Extremes(_Table):
     """Images at the ends of what a head says: ``end`` (largest, between or smallest), ``image_index``, ``image_id``, ``class_id``,
     ``score``."""
 
+    #: The run.
     run: Run
     #: Name of the head.
     head: str
@@ -124,7 +126,7 @@ class _Maps:
 
     def at_pixels(self) -> Floats:
         """The scores at each pixel of what the model sees, bilinear between the centres of patches: ``[..., side, side]``."""
-        return _bilinear(self.scores, self.seen().shape[0])
+        return bilinear(self.scores, self.seen().shape[0])
 
     def seen(self) -> numpy.ndarray[Any, Any]:
         """What the model sees of the image, bytes ``[side, side, 3]``."""
@@ -135,7 +137,9 @@ class _Maps:
 class Segmentation(_Maps):
     """Where in an image texts score high."""
 
+    #: The run.
     run: Run
+    #: The image, as it was given.
     image: ImageLike
     #: The texts.
     texts: list[str]
@@ -165,8 +169,11 @@ class Segmentation(_Maps):
 class Why(_Maps):
     """Which patches of an image make another its neighbour."""
 
+    #: The run.
     run: Run
+    #: The image whose patches have scores.
     image: ImageLike
+    #: The image that it is compared with.
     neighbour: ImageLike
     #: Each patch's part of the dot product, ``[grid, grid]``, rows from the top.
     scores: Floats
@@ -187,7 +194,7 @@ class Why(_Maps):
         return _html.page(_html.maps(self, [f"near {self.neighbour}"]))
 
 
-def _bilinear(scores: Floats, side: int) -> Floats:
+def bilinear(scores: Floats, side: int) -> Floats:
     """Scores ``[..., grid, grid]`` at ``side`` by ``side`` pixels."""
     import numpy
 

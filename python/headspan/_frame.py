@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from headspan._native import Table
 
 _SHOWN = 10
+_CELL = 60
 
 
 class Frame:
@@ -67,12 +68,27 @@ class Frame:
     def __len__(self) -> int:
         return len(self._table)
 
+    def cells(self, rows: int | None = None) -> list[dict[str, str]]:
+        """The first rows (default: all) as text, one mapping from column to cell a row; "" where there is no value.
+
+        It needs no other package. For values use :meth:`pl`, :meth:`pd` or :meth:`arrow`.
+        """
+        count = len(self) if rows is None else min(rows, len(self))
+        return [dict(zip(self.columns, row)) for row in self._table.cells(count)]
+
     def __repr__(self) -> str:
-        rows = self._table.cells(_SHOWN)
-        lines = ["  ".join(self.columns), *("  ".join(row) for row in rows)]
-        if len(self) > len(rows):
-            lines.append(f"… {len(self) - len(rows)} more rows")
+        rows = [[_short(cell) for cell in row] for row in (self.columns, *self._table.cells(_SHOWN))]
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+        if len(self) >= len(rows):
+            lines.append(f"… {len(self) - len(rows) + 1} more rows")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return _html.page(_html.table(self.columns, self._table.cells(_SHOWN), rows=len(self)))
+        return _html.page(_html.frame(self))
+
+
+def _short(cell: str) -> str:
+    """A cell on one line: an embedding has hundreds of numbers."""
+    line = " ".join(cell.split())
+    return line if len(line) <= _CELL else line[: _CELL - 1] + "…"

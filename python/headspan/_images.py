@@ -34,8 +34,9 @@ def picture(image: ImageLike) -> Picture:
         if number < 0:
             raise InputError(f"{number} is not the position of an image; they are counted from 0")
         return "index", number
-    if hasattr(image, "convert"):
-        rgb = image.convert("RGB")
+    convert = getattr(image, "convert", None)
+    if convert is not None:
+        rgb = convert("RGB")
         return "pixels", (rgb.width, rgb.height, rgb.tobytes())
     return "pixels", _of_array(image)
 

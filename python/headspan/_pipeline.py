@@ -131,6 +131,15 @@ class Comparison:
         """``comparison.parquet`` as a frame."""
         return Frame(_native.read_table(self.table))
 
+    def plot(self, axes: Any = None, *, scores: Sequence[str] | None = None) -> Any:
+        """Bars of the runs' scores with their intervals of confidence, one panel a score. Returns the matplotlib axes.
+
+        :param scores: Names of ``figures``; default: entanglement, association and CCS@5.
+        """
+        from headspan import _plots
+
+        return _plots.comparison(self, axes) if scores is None else _plots.comparison(self, axes, scores)
+
     def _repr_html_(self) -> str:
         return _html.page(_html.comparison(self.rows, self.differences))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
@@ -35,7 +35,8 @@ def open(
     :param images: The images, if they are elsewhere.
     :param device: ``"cpu"``, ``"wgpu"``, ``"cuda"`` or ``"auto"``, for new images and texts.
     """
-    return Run(_native.Run.open(path, checkpoint, images, device))
+    sources = {"checkpoint": checkpoint, "images": images, "device": device}
+    return Run(_native.Run.open(path, checkpoint, images, device), sources)
 
 
 class Run:
@@ -44,8 +45,10 @@ class Run:
     Tables are read when they are asked for. The model and the images are opened when a question first needs them.
     """
 
-    def __init__(self, native: _native.Run) -> None:
+    def __init__(self, native: _native.Run, sources: Mapping[str, PathLike | None] | None = None) -> None:
         self._native = native
+        #: What :func:`open` was given: ``checkpoint``, ``images``, ``device``.
+        self.sources = dict(sources or {})
 
     @property
     def name(self) -> str:
@@ -145,7 +148,8 @@ class Run:
     def embed(self, texts: str | Sequence[str]) -> Floats:
         """Embeddings of texts by the model, of unit norm: ``[d]`` of one text, ``[n, d]`` of several."""
         if isinstance(texts, str):
-            return _array(self._native.embed([texts]))[0]
+            one: Floats = _array(self._native.embed([texts]))[0]
+            return one
         return _array(self._native.embed(list(texts)))
 
     def representation(self, image: ImageLike) -> Floats:
@@ -291,7 +295,8 @@ class Head:
             return _array(self.run._native.contributions(self.name))
         if isinstance(images, (list, tuple)):
             return _array(self.run._native.contributions(self.name, [picture(image) for image in images]))
-        return _array(self.run._native.contributions(self.name, [picture(images)]))[0]  # type: ignore[arg-type]
+        one: Floats = _array(self.run._native.contributions(self.name, [picture(images)]))[0]  # type: ignore[arg-type]
+        return one
 
     def neighbours(
         self,
@@ -339,10 +344,12 @@ class Head:
         return _html.page(_html.head(self))
 
 
-def _array(numbers: _native.Numbers) -> Any:
+def _array(numbers: _native.Numbers) -> Floats:
+    """The numbers where they lie, of the type that they have: floats, but for positions and pixels."""
     import numpy
 
-    return numpy.asarray(numbers)
+    found: Floats = numpy.asarray(numbers)
+    return found
 
 
 def _selection(heads: HeadsLike) -> str:

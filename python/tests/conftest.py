@@ -32,6 +32,12 @@ def run(runs: Path) -> headspan.Run:
 
 
 @pytest.fixture(scope="session")
+def demo(runs: Path) -> list[headspan.Run]:
+    """Both runs of the demo."""
+    return [headspan.open(runs / "scenes" / name) for name in ("scenes-4", "scenes-6")]
+
+
+@pytest.fixture(scope="session")
 def command_line(runs: Path) -> CommandLine:
     """The command line on the demo's runs, in a process of its own: what it prints."""
 

@@ -50,5 +50,8 @@ PYTHON
 echo "-- tests of the module"
 "$work/fresh/bin/pip" install --quiet --requirement python/tests/requirements.txt
 cp -r python/tests "$work/tests"
+# Its code is run as well.
+mkdir "$work/docs"
+cp docs/python.md "$work/docs/"
 fresh python -m pytest -q -p no:cacheprovider "$work/tests"
 "$work/fresh/bin/python" -m mypy --config-file pyproject.toml

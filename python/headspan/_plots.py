@@ -1,0 +1,217 @@
+"""Figures by matplotlib. Each function returns the axes that it drew on, and sets no style of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from headspan._answers import Segmentation, bilinear
+from headspan._colors import extent, number, over, rgba
+from headspan._errors import HeadspanError, InputError
+from headspan._thumbnails import READING
+
+if TYPE_CHECKING:
+    from headspan._answers import Why
+    from headspan._frame import Frame
+    from headspan._pipeline import Comparison
+    from headspan._run import Head, Run
+
+# Height of a bar and of a small image in inches.
+_BAR = 0.3
+_IMAGE = 1.3
+_LONGEST = 60
+_OPACITY = 0.6
+
+# Scores of a comparison that are shares, in plain words.
+_SCORES = {
+    "entanglement_repeated": "entanglement (low is better)",
+    "association_associated_heads": "association (high is better)",
+    "ccs_at_5": "CCS@5 (high is better)",
+}
+
+
+def texts(head: Head, ax: Any = None, count: int = 10) -> Any:
+    """Bars of a head's first texts by the share of its variance that each removed."""
+    names, shares = head.texts[:count], head.variance_shares[:count]
+    if not names:
+        raise InputError(f"{head.name} has no texts", "run the stage textspan")
+    axes = ax if ax is not None else _new(width=6.4, height=_BAR * len(names) + 1.0)
+    places = range(len(names))
+    axes.barh(places, [100 * share for share in shares])
+    axes.set_yticks(places)
+    axes.set_yticklabels([_short(name) for name in names], parse_math=False)
+    axes.invert_yaxis()
+    axes.set_xlabel("share of the head's variance, %")
+    label = f"{head.name}: {head.label}" if head.label else head.name
+    axes.set_title(_short(label), parse_math=False)
+    return axes
+
+
+def images(run: Run, frame: Frame, axes: Any = None, columns: int = 8) -> Any:
+    """Images of an answer with their scores, in the order of its rows; the ends of a head in rows of their own."""
+    rows = frame.cells()
+    if not rows:
+        raise InputError("there are no images to plot")
+    groups: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        groups.setdefault(row.get("end", ""), []).append(row)
+    if axes is None:
+        lines = [line for name, group in groups.items() for line in _lines(name, group, columns)]
+        width = max(len(line) for _, line in lines)
+        grid = _grid(len(lines), width)
+        for panels, (name, line) in zip(grid, lines):
+            for panel, shown in zip(panels, line):
+                _image(panel, run, shown)
+            for panel in panels[len(line) :]:
+                panel.set_axis_off()
+            panels[0].set_ylabel(name)
+        return grid
+    given = _several(axes, len(rows))
+    for panel, row in zip(given, rows):
+        _image(panel, run, row)
+    return axes
+
+
+def maps(of: Segmentation | Why, titles: Sequence[str], axes: Any = None) -> Any:
+    """Maps over what the model sees of an image, on one scale around zero, after the image itself."""
+    import numpy
+
+    layers = of.scores.reshape(-1, *of.scores.shape[-2:])
+    most = extent(layers)
+    seen = of.seen()
+    grid = _grid(1, len(layers) + 1, side=2.4) if axes is None else axes
+    panels = _several(grid, len(layers) + 1)
+    _picture(panels[0], seen)
+    panels[0].set_title("image")
+    for panel, name, scores in zip(panels[1:], titles, layers):
+        _picture(panel, over(seen, rgba(bilinear(scores, seen.shape[0]), most), _OPACITY))
+        panel.set_title(_short(name, 30), parse_math=False)
+    contrastive = isinstance(of, Segmentation) and of.contrastive
+    label = "lead over the other texts" if contrastive else "score of a patch"
+    steps = rgba(numpy.linspace(-most, most, 257), most)
+    _color_bar(panels[: len(layers) + 1], steps, most, label)
+    return grid
+
+
+def comparison(of: Comparison, axes: Any = None, scores: Sequence[str] = tuple(_SCORES)) -> Any:
+    """Bars of the scores of several runs, with their intervals of confidence."""
+    if not of.rows:
+        raise InputError("there are no runs to plot")
+    grid = _bars(len(of.rows), len(scores)) if axes is None else axes
+    labellers = {row["labeller"] for row in of.rows}
+    names = [
+        row["model"] if len(labellers) == 1 else f"{row['model']} ({row['labeller']})" for row in of.rows
+    ]
+    for panel, score in zip(_several(grid, len(scores)), scores):
+        _scores(panel, of.rows, score)
+        panel.set_yticks(range(len(names)))
+        panel.set_yticklabels([_short(name, 40) for name in names], parse_math=False)
+        panel.set_xlabel(_SCORES.get(score, score))
+        if not panel.yaxis_inverted():
+            panel.invert_yaxis()
+    return grid
+
+
+def _scores(panel: Any, rows: Sequence[Mapping[str, Any]], score: str) -> None:
+    found = [row["figures"].get(score) or {} for row in rows]
+    if not any(figure.get("value") is not None for figure in found):
+        known = sorted({name for row in rows for name in row["figures"]})
+        raise InputError(
+            f"no run has the score `{score}`", f"there are {', '.join(known)}" if known else None
+        )
+    for place, figure in enumerate(found):
+        value, interval = figure.get("value"), figure.get("interval")
+        if value is None:
+            continue
+        # A share can be outside its interval of confidence by rounding; matplotlib refuses bars of less than nothing.
+        error = [[max(value - interval[0], 0.0)], [max(interval[1] - value, 0.0)]] if interval else None
+        # The default is black, which a dark style does not show.
+        panel.barh(place, value, xerr=error, color="C0", capsize=3, ecolor=panel.xaxis.label.get_color())
+
+
+def _lines(
+    name: str, group: Sequence[Mapping[str, str]], columns: int
+) -> list[tuple[str, Sequence[Mapping[str, str]]]]:
+    if columns < 1:
+        raise InputError(f"columns is {columns}, expected 1 or more")
+    return [(name, group[first : first + columns]) for first in range(0, len(group), columns)]
+
+
+def _image(panel: Any, run: Run, row: Mapping[str, str]) -> None:
+    """An image over its score and class."""
+    try:
+        _picture(panel, run.pixels(int(row["image_index"])))
+    # The image may have moved: a figure then has its id.
+    except READING:
+        _picture(panel, None)
+        panel.text(
+            0.5, 0.5, _short(row["image_id"], 24), ha="center", va="center", wrap=True, parse_math=False
+        )
+    score = number(float(row["score"])) if row["score"] else ""
+    panel.set_xlabel(
+        _short("\n".join(filter(None, (score, row["class_id"])))), fontsize="small", parse_math=False
+    )
+
+
+def _picture(panel: Any, pixels: Any) -> None:
+    if pixels is not None:
+        panel.imshow(pixels)
+    panel.set_xticks([])
+    panel.set_yticks([])
+    panel.grid(visible=False)
+    for spine in panel.spines.values():
+        spine.set_visible(pixels is None)
+
+
+def _color_bar(panels: Sequence[Any], steps: Any, most: float, label: str) -> None:
+    """A legend of values; zero has the colour of the page, as on a map it has that of the image."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import ListedColormap, Normalize
+
+    scale = Normalize(-most or -1, most or 1)
+    colors = ScalarMappable(scale, ListedColormap(steps))
+    bar = panels[0].figure.colorbar(colors, ax=list(panels), label=label, shrink=0.8)
+    bar.set_ticks([scale.vmin, 0, scale.vmax], labels=[number(-most), "0", number(most)])
+
+
+def _new(width: float, height: float) -> Any:
+    return _pyplot().subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def _grid(rows: int, columns: int, *, side: float = _IMAGE) -> Any:
+    """Axes ``[rows, columns]`` for images."""
+    size = (side * columns + 0.6, (side + 0.5) * rows)
+    return _pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)[1]
+
+
+def _bars(bars: int, panels: int) -> Any:
+    """Axes ``[1, panels]`` for bars that share their names."""
+    size = (3.0 * panels, 0.5 * bars + 1.0)
+    shape = {"figsize": size, "layout": "constrained", "squeeze": False, "sharey": True}
+    return _pyplot().subplots(1, panels, **shape)[1]
+
+
+def _pyplot() -> Any:
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise HeadspanError(
+            "plots need matplotlib, which is not installed", "pip install matplotlib"
+        ) from error
+    return pyplot
+
+
+def _several(axes: Any, count: int) -> list[Any]:
+    """Axes as a flat list of at least ``count``."""
+    import numpy
+
+    flat = list(numpy.ravel(numpy.asarray(axes, dtype=object)))
+    if len(flat) < count:
+        raise InputError(f"{len(flat)} axes were given, {count} are needed")
+    return flat
+
+
+def _short(name: str, most: int = _LONGEST) -> str:
+    # Characters that fonts do not draw and that break lines.
+    plain = "".join(c if c >= " " or c == "\n" else " " for c in str(name))
+    return plain if len(plain) <= most else plain[: most - 1] + "…"
