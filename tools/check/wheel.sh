@@ -55,3 +55,9 @@ mkdir "$work/docs"
 cp docs/python.md "$work/docs/"
 fresh python -m pytest -q -p no:cacheprovider "$work/tests"
 "$work/fresh/bin/python" -m mypy --config-file pyproject.toml
+
+echo "-- notebooks"
+# The fourth needs PyTorch, which is larger than everything else together.
+examples=(before_and_after figure spurious_cue)
+"$work/fresh/bin/python" -c "import open_clip" 2>/dev/null && examples+=(pytorch_to_heads)
+PYTHON="$work/fresh/bin/python" python/examples/execute.sh "$work/notebooks" "${examples[@]}"
