@@ -132,6 +132,9 @@ fn pipeline(error: &PipelineError) -> Option<String> {
         PipelineError::NoProvenance { .. } | PipelineError::Provenance { .. } => {
             "give --images PATH and, for a checkpoint of your own, --checkpoint DIR"
         }
+        PipelineError::NoRoom { .. } => {
+            "allow the process more memory (`ulimit -v`, the container or the job), or use a smaller model"
+        }
         PipelineError::NoMetrics { .. } => "run `headspan run-all` first",
         _ => return None,
     };

@@ -6,6 +6,16 @@ use headspan_artifacts::ArtifactError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PipelineError {
+    /// The memory that is free does not hold the weights.
+    #[error("`{}` needs {} MB of memory, and {} MB are free", weights.display(), needed.div_ceil(1_000_000), free / 1_000_000)]
+    NoRoom {
+        /// The file of weights.
+        weights: PathBuf,
+        /// Bytes that the weights need.
+        needed: u64,
+        /// Bytes that are free: of the machine, of a container or job, or of the address space that is allowed.
+        free: u64,
+    },
     /// Whoever was told of progress asked to stop.
     #[error("stopped; stages that are done stay, and the same call continues")]
     Stopped,

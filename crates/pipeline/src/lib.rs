@@ -16,6 +16,7 @@ mod error;
 mod facts;
 pub mod figures;
 mod inputs;
+mod memory;
 mod model;
 mod plan;
 mod pools;

@@ -12,6 +12,7 @@ use headspan_model::{
 use crate::{
     activation,
     error::{PipelineError, Result},
+    memory,
     registry::{ModelChoice, ModelSource},
     weights::{cached_files, cached_tokenizer},
 };
@@ -140,6 +141,11 @@ impl RunModel {
         let (device, weights, config) = (open_device(self.wanted)?, &self.files.files.weights, &self.files.config);
         tracing::info!("loading `{}` on {}", weights.display(), device.choice());
         let checkpoint = Checkpoint::open(weights)?;
+        let (needed, free) = (checkpoint.loaded_bytes() as u64, memory::free());
+        if needed > free {
+            // The system would end the process in the middle, without a word.
+            return Err(PipelineError::NoRoom { weights: weights.clone(), needed, free });
+        }
         let model = LoadedModel::of_checkpoint(&checkpoint, config, device)?;
         for notice in config.notices(&checkpoint) {
             if notice.is_warning { tracing::warn!("{}", notice.text) } else { tracing::info!("{}", notice.text) }
