@@ -24,10 +24,11 @@ import gpu
 import input_pipeline
 import measure
 import pipeline
+import python
 import storage
 import textspan
 
-SECTIONS = {part.SECTION.name: part.SECTION for part in (forward, decomposition, extract, input_pipeline, textspan, explorer, pipeline, storage, gpu)}
+SECTIONS = {part.SECTION.name: part.SECTION for part in (forward, decomposition, extract, input_pipeline, textspan, explorer, pipeline, storage, python, gpu)}
 HEAD = """# Results of the benches
 
 Written by `just bench` (`python3 benches/run.py`). Each section has its own time, machine and commit. Whatever is compared was measured in one session, in alternation, with
