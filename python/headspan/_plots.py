@@ -11,7 +11,7 @@ from headspan._errors import HeadspanError, InputError
 from headspan._thumbnails import READING
 
 if TYPE_CHECKING:
-    from headspan._answers import Why
+    from headspan._answers import Alike, Why
     from headspan._frame import Frame
     from headspan._pipeline import Comparison
     from headspan._run import Head, Run
@@ -35,15 +35,31 @@ def texts(head: Head, ax: Any = None, count: int = 10) -> Any:
     names, shares = head.texts[:count], head.variance_shares[:count]
     if not names:
         raise InputError(f"{head.name} has no texts", "run the stage textspan")
-    axes = ax if ax is not None else _new(width=6.4, height=_BAR * len(names) + 1.0)
-    places = range(len(names))
-    axes.barh(places, [100 * share for share in shares])
-    axes.set_yticks(places)
-    axes.set_yticklabels([_short(name) for name in names], parse_math=False)
-    axes.invert_yaxis()
+    axes = _named_bars(ax, names, [100 * share for share in shares])
     axes.set_xlabel("share of the head's variance, %")
     label = f"{head.name}: {head.label}" if head.label else head.name
     axes.set_title(_short(label), parse_math=False)
+    return axes
+
+
+def alike(of: Alike, ax: Any = None, count: int = 10) -> Any:
+    """Bars of the heads that are most alike to one, by their correlation."""
+    rows = of.frame.cells(count)
+    names = [" ".join(filter(None, (row["name"], row["property"]))) for row in rows]
+    axes = _named_bars(ax, names, [float(row["correlation"]) for row in rows])
+    axes.set_xlabel("correlation of the variances along texts")
+    axes.set_title(_short(f"heads of {of.run.name} like {of.head}"), parse_math=False)
+    return axes
+
+
+def _named_bars(ax: Any, names: Sequence[str], values: Sequence[float]) -> Any:
+    """Horizontal bars, the first at the top."""
+    axes = ax if ax is not None else _new(width=6.4, height=_BAR * len(names) + 1.0)
+    places = range(len(names))
+    axes.barh(places, values)
+    axes.set_yticks(places)
+    axes.set_yticklabels([_short(name) for name in names], parse_math=False)
+    axes.invert_yaxis()
     return axes
 
 

@@ -33,7 +33,7 @@ def drawn(axes: Any) -> list[Axes]:
     assert flat and all(isinstance(one, Axes) for one in flat)
     figure = flat[0].get_figure(root=True)
     assert figure is not None
-    figure.savefig(io.BytesIO(), format="png")
+    figure.savefig(io.BytesIO(), format="png", dpi=20)
     return flat
 
 
@@ -44,6 +44,8 @@ def test_plots_return_axes(text: str, style: str) -> None:
     run, native = fake(text)
     with pyplot.style.context(style):
         drawn(run["L0.H0"].plot())
+        (bars,) = drawn(run["L0.H0"].alike(run).plot(count=2))
+        assert len(bars.patches) == 2
         assert len(drawn(run.neighbours(text=text, k=6).plot(columns=4))) == 8
         assert len(drawn(run["L0.H0"].extremes(k=4).plot())) == 12
         assert len(drawn(run.segment(3, [text, text]).plot())) == 3
