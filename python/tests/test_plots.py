@@ -33,11 +33,11 @@ def drawn(axes: Any) -> list[Axes]:
     assert flat and all(isinstance(one, Axes) for one in flat)
     figure = flat[0].get_figure(root=True)
     assert figure is not None
-    figure.savefig(io.BytesIO(), format="png", dpi=20)
+    figure.savefig(io.BytesIO(), format="png", dpi=60)
     return flat
 
 
-@pytest.mark.filterwarnings("ignore:Glyph")
+@pytest.mark.filterwarnings("error", "ignore:Glyph")
 @pytest.mark.parametrize("style", ["default", "dark_background"])
 @pytest.mark.parametrize("text", ["a red boat", HOSTILE], ids=["plain", "hostile"])
 def test_plots_return_axes(text: str, style: str) -> None:
@@ -56,6 +56,13 @@ def test_plots_return_axes(text: str, style: str) -> None:
         assert len(drawn(compared.plot(scores=scores))) == 2
         native.moved = True
         drawn(run.neighbours(text=text).plot())
+
+
+@pytest.mark.filterwarnings("error")
+def test_long_class_names_leave_images_their_room() -> None:
+    run, _ = fake("n01440764 tench, Tinca tinca, a fish of the order of carps " * 3)
+    panels = drawn(run.neighbours(image=3).plot())
+    assert min(panel.get_position().width for panel in panels) > 0.15, "four in a row"
 
 
 def test_a_head_has_bars_of_percent_in_the_order_of_its_picks() -> None:
