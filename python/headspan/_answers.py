@@ -110,6 +110,12 @@ class Alike(_Table):
     #: The table.
     frame: Frame
 
+    def plot(self, ax: Any = None, *, count: int = 10) -> Any:
+        """Bars of the first heads by their correlation. Returns the matplotlib axes."""
+        from headspan import _plots
+
+        return _plots.alike(self, ax, count)
+
     def __repr__(self) -> str:
         return f"<headspan.Alike to {self.head} in {self.run.name}>\n{self.frame!r}"
 

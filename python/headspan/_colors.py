@@ -51,6 +51,7 @@ def over(image: Array, colors: Array, opacity: float) -> Array:
 
 def number(value: float) -> str:
     """Four decimals, or three digits of what is too small or too large for them."""
+    value += 0.0  # not "-0.0000"
     size = abs(value)
     return f"{value:.2e}" if size != 0 and not 1e-2 <= size < 1e4 else f"{value:.4f}"
 

@@ -223,18 +223,27 @@ def comparison(rows: Sequence[dict[str, Any]], differences: Sequence[str]) -> st
     return _comparison((rows, differences))
 
 
+def comparison_text(rows: Sequence[dict[str, Any]]) -> str:
+    """Scores of several runs as plain text."""
+    lines = [
+        ["model", "labeller", *FIGURES.values()],
+        *([row["model"], row["labeller"], *_scores(row)] for row in rows),
+    ]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
 @shown
 def _comparison(given: tuple[Sequence[dict[str, Any]], Sequence[str]]) -> str:
     rows, differences = given
-    lines = []
-    for row in rows:
-        cells = [_td(text(row["model"])), _td(text(row["labeller"]))]
-        for name in FIGURES:
-            found = row["figures"].get(name) or {}
-            value = found.get("value")
-            shown_as = "" if value is None else figure(name, value, found.get("interval") or [])
-            cells.append(_td(text(shown_as), "hs-number"))
-        lines.append(cells)
+    lines = [
+        [
+            _td(text(row["model"])),
+            _td(text(row["labeller"])),
+            *(_td(text(score), "hs-number") for score in _scores(row)),
+        ]
+        for row in rows
+    ]
     warned = "".join(f"<li>{text(difference)}</li>" for difference in differences)
     warning = f"<p>These runs were made differently; figures that differ so are not comparable:</p><ul>{warned}</ul>"
     return (
@@ -242,6 +251,14 @@ def _comparison(given: tuple[Sequence[dict[str, Any]], Sequence[str]]) -> str:
         + (warning if warned else "")
         + _made_with(rows)
     )
+
+
+def _scores(row: Mapping[str, Any]) -> list[str]:
+    found = [(name, row["figures"].get(name) or {}) for name in FIGURES]
+    return [
+        "" if score.get("value") is None else figure(name, score["value"], score.get("interval") or [])
+        for name, score in found
+    ]
 
 
 def _made_with(rows: Sequence[dict[str, Any]]) -> str:

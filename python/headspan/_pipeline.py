@@ -108,10 +108,12 @@ def status(*, runs: PathLike | None = None, dataset: str | None = None) -> list[
     ``rows``, ``bytes``, ``seconds`` and more."""
     answer = json.loads(call(["status", "--json", *flags({"runs": runs, "dataset": dataset})]))
     of_run = ("dataset", "model", "path")
-    return [{**{key: run[key] for key in of_run}, **stage} for run in answer["runs"] for stage in run["stages"]]
+    return [
+        {**{key: run[key] for key in of_run}, **stage} for run in answer["runs"] for stage in run["stages"]
+    ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Scores of several runs side by side."""
 
@@ -140,6 +142,9 @@ class Comparison:
 
         return _plots.comparison(self, axes) if scores is None else _plots.comparison(self, axes, scores)
 
+    def __repr__(self) -> str:
+        return f"<headspan.Comparison on {self.dataset}>\n{_html.comparison_text(self.rows)}"
+
     def _repr_html_(self) -> str:
         return _html.page(_html.comparison(self.rows, self.differences))
 
@@ -149,18 +154,22 @@ def compare(
 ) -> Comparison:
     """Compares the scores of all runs of a data set, or of some of them, and writes the report.
 
-    :param of: Runs of one data set. The report and the table on disk have all runs of it; the rows are those of these.
+    :param of: Runs of one data set. The report and the table on disk have all runs of it; the rows are those of these, in their
+        order.
     """
-    models: set[str] | None = None
+    models: list[str] | None = None
     if of:
         places = {run.path.parent for run in of}
         if len(places) > 1:
             names = ", ".join(sorted(str(place) for place in places))
             raise InputError(f"runs of several data sets cannot be compared: {names}")
         place = places.pop()
-        runs, dataset, models = place.parent, place.name, {run.path.name for run in of}
+        runs, dataset, models = place.parent, place.name, [run.path.name for run in of]
     answer = json.loads(call(["compare", "--json", *flags({"runs": runs, "dataset": dataset})]))
-    rows = [row for row in answer["rows"] if models is None or row["model"] in models]
+    rows = answer["rows"]
+    if models is not None:
+        order = {model: place for place, model in enumerate(models)}
+        rows = sorted((row for row in rows if row["model"] in order), key=lambda row: order[row["model"]])
     return Comparison(
         answer["dataset"], rows, answer["differences"], Path(answer["table"]), Path(answer["page"])
     )
@@ -198,7 +207,19 @@ class _Given:
         return flags({**self.values, **more})
 
 
-_MORE = {"texts", "classes", "limit", "device", "layers", "batch_size", "strict", "k", "rank", "labeller", "architecture"}
+_MORE = {
+    "texts",
+    "classes",
+    "limit",
+    "device",
+    "layers",
+    "batch_size",
+    "strict",
+    "k",
+    "rank",
+    "labeller",
+    "architecture",
+}
 _MORE |= {"image_size", "config", "configs"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +12,17 @@ from headspan._errors import HeadspanError, InputError
 from headspan._thumbnails import READING
 
 if TYPE_CHECKING:
-    from headspan._answers import Why
+    from headspan._answers import Alike, Why
     from headspan._frame import Frame
     from headspan._pipeline import Comparison
     from headspan._run import Head, Run
 
-# Height of a bar and of a small image in inches.
+# Height of a bar and of a small image, and width of a letter, in inches.
 _BAR = 0.3
 _IMAGE = 1.3
+_LETTER = 0.09
 _LONGEST = 60
+_CLASS = 20
 _OPACITY = 0.6
 
 # Scores of a comparison that are shares, in plain words.
@@ -35,15 +38,32 @@ def texts(head: Head, ax: Any = None, count: int = 10) -> Any:
     names, shares = head.texts[:count], head.variance_shares[:count]
     if not names:
         raise InputError(f"{head.name} has no texts", "run the stage textspan")
-    axes = ax if ax is not None else _new(width=6.4, height=_BAR * len(names) + 1.0)
-    places = range(len(names))
-    axes.barh(places, [100 * share for share in shares])
-    axes.set_yticks(places)
-    axes.set_yticklabels([_short(name) for name in names], parse_math=False)
-    axes.invert_yaxis()
+    axes = _named_bars(ax, names, [100 * share for share in shares])
     axes.set_xlabel("share of the head's variance, %")
     label = f"{head.name}: {head.label}" if head.label else head.name
     axes.set_title(_short(label), parse_math=False)
+    return axes
+
+
+def alike(of: Alike, ax: Any = None, count: int = 10) -> Any:
+    """Bars of the heads that are most alike to one, by their correlation."""
+    rows = of.frame.cells(count)
+    names = [" ".join(filter(None, (row["name"], row["property"]))) for row in rows]
+    axes = _named_bars(ax, names, [float(row["correlation"]) for row in rows])
+    axes.set_xlabel("correlation of the variances along texts")
+    axes.set_title(_short(f"heads of {of.run.name} like {of.head}"), parse_math=False)
+    return axes
+
+
+def _named_bars(ax: Any, names: Sequence[str], values: Sequence[float]) -> Any:
+    """Horizontal bars, the first at the top."""
+    names = [_short(name) for name in names]
+    axes = ax if ax is not None else _bars(names, 1, width=4.0)[0, 0]
+    places = range(len(names))
+    axes.barh(places, values)
+    axes.set_yticks(places)
+    axes.set_yticklabels(names, parse_math=False)
+    axes.invert_yaxis()
     return axes
 
 
@@ -85,7 +105,7 @@ def maps(of: Segmentation | Why, titles: Sequence[str], axes: Any = None) -> Any
     panels[0].set_title("image")
     for panel, name, scores in zip(panels[1:], titles, layers):
         _picture(panel, over(seen, rgba(bilinear(scores, seen.shape[0]), most), _OPACITY))
-        panel.set_title(_short(name, 30), parse_math=False)
+        panel.set_title(_wrapped(name, 22, 2), parse_math=False)
     contrastive = isinstance(of, Segmentation) and of.contrastive
     label = "lead over the other texts" if contrastive else "score of a patch"
     steps = rgba(numpy.linspace(-most, most, 257), most)
@@ -97,15 +117,16 @@ def comparison(of: Comparison, axes: Any = None, scores: Sequence[str] = tuple(_
     """Bars of the scores of several runs, with their intervals of confidence."""
     if not of.rows:
         raise InputError("there are no runs to plot")
-    grid = _bars(len(of.rows), len(scores)) if axes is None else axes
     labellers = {row["labeller"] for row in of.rows}
     names = [
         row["model"] if len(labellers) == 1 else f"{row['model']} ({row['labeller']})" for row in of.rows
     ]
+    names = [_short(name, 40) for name in names]
+    grid = _bars(names, len(scores), width=2.5) if axes is None else axes
     for panel, score in zip(_several(grid, len(scores)), scores):
         _scores(panel, of.rows, score)
         panel.set_yticks(range(len(names)))
-        panel.set_yticklabels([_short(name, 40) for name in names], parse_math=False)
+        panel.set_yticklabels(names, parse_math=False)
         panel.set_xlabel(_SCORES.get(score, score))
         if not panel.yaxis_inverted():
             panel.invert_yaxis()
@@ -144,13 +165,13 @@ def _image(panel: Any, run: Run, row: Mapping[str, str]) -> None:
     # The image may have moved: a figure then has its id.
     except READING:
         _picture(panel, None)
-        panel.text(
-            0.5, 0.5, _short(row["image_id"], 24), ha="center", va="center", wrap=True, parse_math=False
-        )
+        panel.set_box_aspect(1)
+        name = _wrapped(row["image_id"], 14, 4)
+        panel.text(0.5, 0.5, name, ha="center", va="center", fontsize="small", parse_math=False)
     score = number(float(row["score"])) if row["score"] else ""
-    panel.set_xlabel(
-        _short("\n".join(filter(None, (score, row["class_id"])))), fontsize="small", parse_math=False
-    )
+    # A name that is wider than its image would leave the images no room.
+    lines = "\n".join(filter(None, (score, _short(row["class_id"], _CLASS))))
+    panel.set_xlabel(lines, fontsize="small", parse_math=False)
 
 
 def _picture(panel: Any, pixels: Any) -> None:
@@ -174,19 +195,16 @@ def _color_bar(panels: Sequence[Any], steps: Any, most: float, label: str) -> No
     bar.set_ticks([scale.vmin, 0, scale.vmax], labels=[number(-most), "0", number(most)])
 
 
-def _new(width: float, height: float) -> Any:
-    return _pyplot().subplots(figsize=(width, height), layout="constrained")[1]
-
-
 def _grid(rows: int, columns: int, *, side: float = _IMAGE) -> Any:
     """Axes ``[rows, columns]`` for images."""
     size = (side * columns + 0.6, (side + 0.5) * rows)
     return _pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)[1]
 
 
-def _bars(bars: int, panels: int) -> Any:
-    """Axes ``[1, panels]`` for bars that share their names."""
-    size = (3.0 * panels, 0.5 * bars + 1.0)
+def _bars(names: Sequence[str], panels: int, *, width: float) -> Any:
+    """Axes ``[1, panels]`` for bars that share their names, with room for them."""
+    longest = max(map(len, names), default=0)
+    size = (width * panels + _LETTER * longest + 0.4, _BAR * len(names) + 1.0)
     shape = {"figsize": size, "layout": "constrained", "squeeze": False, "sharey": True}
     return _pyplot().subplots(1, panels, **shape)[1]
 
@@ -209,6 +227,10 @@ def _several(axes: Any, count: int) -> list[Any]:
     if len(flat) < count:
         raise InputError(f"{len(flat)} axes were given, {count} are needed")
     return flat
+
+
+def _wrapped(name: str, width: int, lines: int) -> str:
+    return textwrap.fill(_short(name, width * lines), width, max_lines=lines, placeholder="…")
 
 
 def _short(name: str, most: int = _LONGEST) -> str:

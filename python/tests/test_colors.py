@@ -32,7 +32,7 @@ def test_scores_that_are_no_numbers_are_clear() -> None:
 
 
 def test_numbers_are_short_and_apart() -> None:
-    assert [number(value) for value in (0.0, 0.12345, 1e-5, 123456.0, -0.5)] == [
+    assert [number(value) for value in (-0.0, 0.12345, 1e-5, 123456.0, -0.5)] == [
         "0.0000",
         "0.1235",
         "1.00e-05",

@@ -74,6 +74,12 @@ def test_a_comparison_is_well_formed_and_escaped(text: str) -> None:
     read = checked(compared._repr_html_())
     assert "0.812 (0.797–0.859)" in read.text and "-0.92" in read.text and "32" in read.text
     assert "not comparable" in read.text
+    first, *lines = repr(compared).splitlines()
+    assert (
+        first == "<headspan.Comparison on scenes>"
+        and "association ↑" in lines[0]
+        and "0.812 (0.797–0.859)" in lines[1]
+    )
     assert checked(Comparison("scenes", [], [], Path("t"), Path("p"))._repr_html_()).text.startswith("model")
 
 

@@ -77,5 +77,7 @@ def test_images_that_have_moved_are_placeholders(demo: list[headspan.Run], tmp_p
 
 
 def test_a_comparison_shows_both_models(demo: list[headspan.Run]) -> None:
+    backwards = [demo[1], demo[0]]
+    assert [row["model"] for row in headspan.compare(backwards).rows] == ["scenes-6", "scenes-4"]
     text = checked(headspan.compare(demo)._repr_html_()).text
     assert "scenes-4" in text and "scenes-6" in text and "0.812 (0.797–0.859)" in text

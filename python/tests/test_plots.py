@@ -33,17 +33,19 @@ def drawn(axes: Any) -> list[Axes]:
     assert flat and all(isinstance(one, Axes) for one in flat)
     figure = flat[0].get_figure(root=True)
     assert figure is not None
-    figure.savefig(io.BytesIO(), format="png")
+    figure.savefig(io.BytesIO(), format="png", dpi=60)
     return flat
 
 
-@pytest.mark.filterwarnings("ignore:Glyph")
+@pytest.mark.filterwarnings("error", "ignore:Glyph")
 @pytest.mark.parametrize("style", ["default", "dark_background"])
 @pytest.mark.parametrize("text", ["a red boat", HOSTILE], ids=["plain", "hostile"])
 def test_plots_return_axes(text: str, style: str) -> None:
     run, native = fake(text)
     with pyplot.style.context(style):
         drawn(run["L0.H0"].plot())
+        (bars,) = drawn(run["L0.H0"].alike(run).plot(count=2))
+        assert len(bars.patches) == 2
         assert len(drawn(run.neighbours(text=text, k=6).plot(columns=4))) == 8
         assert len(drawn(run["L0.H0"].extremes(k=4).plot())) == 12
         assert len(drawn(run.segment(3, [text, text]).plot())) == 3
@@ -54,6 +56,13 @@ def test_plots_return_axes(text: str, style: str) -> None:
         assert len(drawn(compared.plot(scores=scores))) == 2
         native.moved = True
         drawn(run.neighbours(text=text).plot())
+
+
+@pytest.mark.filterwarnings("error")
+def test_long_class_names_leave_images_their_room() -> None:
+    run, _ = fake("n01440764 tench, Tinca tinca, a fish of the order of carps " * 3)
+    panels = drawn(run.neighbours(image=3).plot())
+    assert min(panel.get_position().width for panel in panels) > 0.15, "four in a row"
 
 
 def test_a_head_has_bars_of_percent_in_the_order_of_its_picks() -> None:

@@ -30,7 +30,17 @@ SECTIONS = {
     "Comparing": ["compare", "Comparison"],
     "The explorer": ["Explorer"],
     "From PyTorch": ["from_open_clip", "from_transformers", "from_timm", "run_module", "Checkpoint"],
-    "Errors": ["HeadspanError", "InputError", "NotFoundError"],
+    "Errors": [
+        "HeadspanError",
+        "InputError",
+        "NotFoundError",
+        "TorchInputError",
+        "UnsupportedModel",
+        "ModelMismatch",
+        "PreprocessMismatch",
+        "TokenizerMismatch",
+        "FolderInUse",
+    ],
 }
 LEFT_OUT = {"__version__"}
 
