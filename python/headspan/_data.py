@@ -9,11 +9,13 @@ import csv
 import hashlib
 import io
 import os
+import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, ClassVar, Union
 
 from headspan import _native
 from headspan._errors import InputError
@@ -29,24 +31,42 @@ Encoded = Union[bytes, tuple[int, int, bytes]]
 _SAMPLED = 64
 
 
+class Held:
+    """Images that are handed over under a name for as long as somebody holds this."""
+
+    _holders: ClassVar[Counter[str]] = Counter()
+
+    def __init__(self, name: str, given: _Objects) -> None:
+        _native.hand_over(name, given.items, given.identity, given.read)
+        # The same images have the same name, and may be held twice.
+        self._holders[name] += 1
+        weakref.finalize(self, self._released, name)
+
+    @classmethod
+    def _released(cls, name: str) -> None:
+        cls._holders[name] -= 1
+        if cls._holders[name] <= 0:
+            del cls._holders[name]
+            _native.take_back(name)
+
+
 @contextmanager
-def handed_over(images: Any, texts: Any, runs: Path) -> Iterator[tuple[PathLike | None, PathLike | None]]:
-    """Images and texts as places that the pipeline reads, while the context lasts."""
+def handed_over(
+    images: Any, texts: Any, runs: Path
+) -> Iterator[tuple[PathLike | None, PathLike | None, Held | None]]:
+    """Images and texts as places that the pipeline reads, while the context lasts or the third is held."""
     pool = texts if texts is None or isinstance(texts, (str, os.PathLike)) else _pool(texts, runs)
     if images is None or isinstance(images, (str, os.PathLike)):
-        yield images, pool
+        yield images, pool, None
         return
     paths = _paths(images)
     if paths is not None:
-        yield _manifest(paths, runs), pool
+        yield _manifest(paths, runs), pool, None
         return
     given = _objects(images)
     name = hashlib.sha256(given.identity.encode()).hexdigest()[:16]
-    _native.hand_over(name, given.items, given.identity, given.read)
-    try:
-        yield f"memory://{name}", pool
-    finally:
-        _native.take_back(name)
+    held = Held(name, given)
+    yield f"memory://{name}", pool, held
 
 
 @dataclass(frozen=True)

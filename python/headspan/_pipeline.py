@@ -16,7 +16,7 @@ from headspan._frame import Frame
 from headspan._program import assignments, call, flags
 
 if TYPE_CHECKING:
-    from headspan._data import ImagesLike
+    from headspan._data import Held, ImagesLike
     from headspan._progress import Progress
     from headspan._run import Run
 
@@ -58,7 +58,8 @@ def run_all(
     :param models: Ids or architectures of known models, such as ``"ViT-L-14"``.
     :param checkpoint: A checkpoint folder of your own, its file of weights, or what :func:`from_open_clip` returned.
     :param images: Where the images are (a folder, a manifest, tar or Parquet shards), or the images themselves: a list of paths,
-        a frame with a column ``path`` (and ``class``), PIL images, a ``datasets.Dataset``, or a torch ``Dataset``.
+        a frame with a column ``path`` (and ``class``), PIL images, a ``datasets.Dataset``, or a torch ``Dataset``. The runs hold
+        images that are in memory.
     :param dataset: Name of the data set, the folder below ``runs``.
     :param runs: Folder of all runs; default: ``runs``.
     :param texts: The pool of descriptions: a file, ``"built-in"``, or the texts themselves.
@@ -76,12 +77,16 @@ def run_all(
         layers=_layers(layers), batch_size=batch_size, strict=strict, k=k, rank=rank, labeller=labeller,
         architecture=architecture, image_size=image_size, config=_several(config), configs=configs,
     )  # fmt: skip
-    with _handed_over(images, texts, runs) as (place, pool):
+    with _handed_over(images, texts, runs) as (place, pool, held):
         command = ["run-all", "--json", *_several(models), *given.flags(images=place, texts=pool)]
         if quick_gelu is not None:
             command.append(f"--quick-gelu={str(quick_gelu).lower()}")
         answer = json.loads(call([*command, *assignments(settings)], progress))
-    return [open_run(run["path"], images=images if _is_path(images) else None) for run in answer["runs"]]
+        found = [open_run(run["path"], images=images if _is_path(images) else None) for run in answer["runs"]]
+    for run in found:
+        # Images of this program can be shown and asked about as long as the run is there.
+        run._holds(held)
+    return found
 
 
 def plan(
@@ -248,10 +253,10 @@ def _is_path(images: Any) -> bool:
 
 def _handed_over(
     images: Any, texts: Any, runs: PathLike | None
-) -> AbstractContextManager[tuple[PathLike | None, PathLike | None]]:
+) -> AbstractContextManager[tuple[PathLike | None, PathLike | None, Held | None]]:
     """Images and texts as places that the pipeline reads."""
     if (images is None or _is_path(images)) and (texts is None or _is_path(texts)):
-        return nullcontext((images, texts))
+        return nullcontext((images, texts, None))
     from headspan._data import handed_over
 
     return handed_over(images, texts, Path(runs or "runs"))

@@ -49,6 +49,11 @@ class Run:
         self._native = native
         #: What :func:`open` was given: ``checkpoint``, ``images``, ``device``.
         self.sources = dict(sources or {})
+        self._held: object = None
+
+    def _holds(self, images: object) -> None:
+        """Keeps images of this program alive with the run."""
+        self._held = images
 
     @property
     def name(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -125,9 +127,14 @@ def test_other_pictures_of_the_same_number_run_again(once, pictures):
 
 def test_pictures_are_asked_for_again_where_they_are_needed(once, pictures):
     run = once(pictures, dataset="gone")
-    assert run["L3.H1"].neighbours(0, k=2).pl().height == 2
+    assert run.image(0).size == (50, 40), "the run holds them"
+    path = run.path
+    del run
+    gc.collect()
+    again = headspan.open(path)
+    assert again["L3.H1"].neighbours(0, k=2).pl().height == 2
     with pytest.raises(headspan.HeadspanError, match="handed over"):
-        run.image(0)
+        again.image(0)
 
 
 def test_arguments_are_settings(once, files, tmp_path):

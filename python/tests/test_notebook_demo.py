@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from pathlib import Path
 
@@ -81,3 +82,21 @@ def test_a_comparison_shows_both_models(demo: list[headspan.Run]) -> None:
     assert [row["model"] for row in headspan.compare(backwards).rows] == ["scenes-6", "scenes-4"]
     text = checked(headspan.compare(demo)._repr_html_()).text
     assert "scenes-4" in text and "scenes-6" in text and "0.812 (0.797–0.859)" in text
+
+
+def test_images_of_the_program_are_shown_as_long_as_the_run_is_there(
+    demo: list[headspan.Run], tmp_path: Path
+) -> None:
+    photos = [demo[0].image(index) for index in range(20)]
+    arguments = {"checkpoint": demo[0].checkpoint, "dataset": "mine", "runs": tmp_path, "progress": False}
+    [run] = headspan.run_all(images=photos, **arguments)
+    # The same images, held a second time and given up.
+    headspan.run_all(images=photos, **arguments)
+    gc.collect()
+    assert "cannot be read" not in checked(run.neighbours(3)._repr_html_()).text
+    assert (run.pixels(3) == demo[0].pixels(3)).all()
+    path = run.path
+    del run
+    gc.collect()
+    shown = checked(headspan.open(path).neighbours(3)._repr_html_()).text
+    assert shown.count("cannot be read") == 8
