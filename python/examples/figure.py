@@ -43,7 +43,8 @@ left, right = figure.subfigures(1, 2, width_ratios=[1, 1.5])
 top, bottom = right.subfigures(2, 1)
 
 ax = head.plot(left.subplots(), texts=8)
-ax.set_title(f"(a) {head.name}, labelled {head.label}")
+ax.set_title("")
+left.suptitle(f"(a) head {head.name}, labelled {head.label}", x=0, ha="left")
 
 near.plot(top.subplots(1, 4))
 top.suptitle("(b) nearest images under this head", x=0, ha="left")
