@@ -114,7 +114,7 @@ def _arguments(run: Run) -> list[str]:
         arguments.append(place.name)
     for name, value in sources.items():
         arguments += [f"--{name}", os.fspath(value)]
-    return [*arguments, "--listen", "127.0.0.1:0"]
+    return [*arguments, "--listen", "127.0.0.1:0", "--framed"]
 
 
 def _start(arguments: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:

@@ -14,8 +14,8 @@ pub(crate) fn free() -> u64 {
 
 /// Bytes of address space that are left, if they are limited. Only Linux says so in a file.
 fn address_space() -> Option<u64> {
-    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
-    let used = std::fs::read_to_string("/proc/self/status").ok()?;
+    let limits = fs_err::read_to_string("/proc/self/limits").ok()?;
+    let used = fs_err::read_to_string("/proc/self/status").ok()?;
     left(&limits, &used)
 }
 

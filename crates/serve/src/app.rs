@@ -51,6 +51,8 @@ pub struct ExplorerSettings {
     /// Names that a request may name as its host beside `localhost`. A page of a name that is not here cannot read a run
     /// although it resolves to this machine (DNS rebinding).
     pub host_names: Vec<String>,
+    /// Whether pages of this machine, such as a notebook, may show the explorer in a frame.
+    pub framed: bool,
 }
 
 impl Default for ExplorerSettings {
@@ -65,6 +67,7 @@ impl Default for ExplorerSettings {
             token: None,
             listen: Ipv4Addr::LOCALHOST.into(),
             host_names: Vec::new(),
+            framed: false,
         }
     }
 }
@@ -90,7 +93,7 @@ impl Explorer {
         let work = Work::new(settings.workers.get(), settings.accepted, settings.patience);
         let runs = runs.into_iter().map(|run| (run.run().name(), run)).collect();
         let uploads = Uploads::new(settings.kept_bytes);
-        let hosts = Hosts::new(settings.listen, &settings.host_names);
+        let hosts = Hosts::new(settings.listen, &settings.host_names).framed(settings.framed);
         Self { shared: Arc::new(Shared { runs, uploads, work, hosts, settings }) }
     }
 
@@ -98,8 +101,9 @@ impl Explorer {
     pub fn router(&self) -> Router {
         let shared = Arc::clone(&self.shared);
         let router = self.pages().layer(middleware::from_fn_with_state(shared, guard));
-        HEADERS.into_iter().fold(router, |router, (name, value)| {
-            router.layer(SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value)))
+        let headers = if self.shared.settings.framed { &FRAMED[..] } else { &ALONE[..] };
+        HEADERS.iter().chain(headers).fold(router, |router, (name, value)| {
+            router.layer(SetResponseHeaderLayer::overriding(name.clone(), HeaderValue::from_static(value)))
         })
     }
 
@@ -121,15 +125,32 @@ impl Explorer {
     }
 }
 
-/// Headers that keep a page to itself.
-const HEADERS: [(HeaderName, &str); 5] = [
-    (
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; img-src 'self' blob:; style-src 'self'; script-src 'self'; connect-src 'self'; \
-         form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+/// What a page may load, and who may show it in a frame.
+macro_rules! policy {
+    ($ancestors:literal) => {
+        concat!(
+            "default-src 'none'; img-src 'self' blob:; style-src 'self'; script-src 'self'; connect-src 'self'; ",
+            "form-action 'self'; base-uri 'none'; frame-ancestors ",
+            $ancestors
+        )
+    };
+}
+
+/// A page that nobody may show in a frame.
+static ALONE: [(HeaderName, &str); 2] =
+    [(header::CONTENT_SECURITY_POLICY, policy!("'none'")), (header::X_FRAME_OPTIONS, "DENY")];
+
+/// A page that pages of this machine may show in a frame: notebooks in a browser, and those in an editor.
+static FRAMED: [(HeaderName, &str); 1] = [(
+    header::CONTENT_SECURITY_POLICY,
+    policy!(
+        "http://localhost:* https://localhost:* http://127.0.0.1:* https://127.0.0.1:* vscode-webview: vscode-file:"
     ),
+)];
+
+/// Headers that keep a page to itself.
+static HEADERS: [(HeaderName, &str); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];

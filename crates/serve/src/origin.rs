@@ -27,6 +27,8 @@ pub(super) struct Hosts {
     listen: IpAddr,
     /// In lower case, without a final dot.
     names: Vec<String>,
+    /// Whether a frame of another site may show a page. Which sites may is told to the browser in a header.
+    framed: bool,
 }
 
 /// Why a request is not answered.
@@ -40,7 +42,12 @@ pub(super) struct Refusal {
 impl Hosts {
     /// Addresses that fit the one listened on, `localhost`, and names that were given.
     pub(super) fn new(listen: IpAddr, names: &[String]) -> Self {
-        Self { listen, names: names.iter().map(|name| plain(name)).collect() }
+        Self { listen, names: names.iter().map(|name| plain(name)).collect(), framed: false }
+    }
+
+    /// Whether pages may be shown in a frame of another site.
+    pub(super) fn framed(self, framed: bool) -> Self {
+        Self { framed, ..self }
     }
 
     /// Refuses a request that names another host, or that a page of another site makes.
@@ -48,7 +55,7 @@ impl Hosts {
         let host = self.host(uri, headers)?;
         let reads = matches!(*method, Method::GET | Method::HEAD);
         let from_here = self.is_from_here(&host, headers);
-        if from_here || reads && is_visit(headers) {
+        if from_here || reads && is_visit(headers, self.framed) {
             return Ok(());
         }
         let site = origin(headers).unwrap_or("another site").to_owned();
@@ -141,10 +148,12 @@ fn same(one: &Authority, other: &Authority) -> bool {
     plain(one.host()) == plain(other.host()) && port(one) == port(other)
 }
 
-/// Whether a person follows a link from another site to a page of its own: what comes back is shown to the person alone.
-fn is_visit(headers: &HeaderMap) -> bool {
+/// Whether a person follows a link from another site to a page of its own, or to one in a frame where that is allowed: what comes back is
+/// shown to the person alone, and the other site cannot read it.
+fn is_visit(headers: &HeaderMap, framed: bool) -> bool {
     let is = |name: HeaderName, value: &str| headers.get(name).is_none_or(|found| found == value);
-    headers.contains_key(FETCH_MODE) && is(FETCH_MODE, "navigate") && is(FETCH_DEST, "document")
+    let place = is(FETCH_DEST, "document") || framed && is(FETCH_DEST, "iframe");
+    headers.contains_key(FETCH_MODE) && is(FETCH_MODE, "navigate") && place
 }
 
 fn origin(headers: &HeaderMap) -> Option<&str> {
@@ -231,10 +240,14 @@ mod tests {
         let headers = |pairs: &[(HeaderName, &'static str)]| -> HeaderMap {
             pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
         };
+        let is_visit = |headers: &HeaderMap| super::is_visit(headers, false);
         assert!(is_visit(&headers(&[(FETCH_MODE, "navigate"), (FETCH_DEST, "document")])));
         for (mode, dest) in [("navigate", "iframe"), ("no-cors", "image"), ("cors", "empty"), ("navigate", "object")] {
             assert!(!is_visit(&headers(&[(FETCH_MODE, mode), (FETCH_DEST, dest)])), "{mode} {dest}");
         }
         assert!(!is_visit(&HeaderMap::new()));
+        let in_frame = headers(&[(FETCH_MODE, "navigate"), (FETCH_DEST, "iframe")]);
+        assert!(super::is_visit(&in_frame, true) && !is_visit(&in_frame));
+        assert!(!super::is_visit(&headers(&[(FETCH_MODE, "navigate"), (FETCH_DEST, "object")]), true));
     }
 }

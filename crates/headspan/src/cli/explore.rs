@@ -37,6 +37,9 @@ pub(crate) struct ExploreArgs {
     /// Name under which browsers reach the server, beside localhost; may be given several times
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = host_name, help_heading = "Server")]
     pub(crate) host_name: Vec<String>,
+    /// Let pages of this machine, such as a notebook, show the explorer in a frame
+    #[arg(long, conflicts_with = "save", help_heading = "Server")]
+    pub(crate) framed: bool,
     /// Token that every request must carry: `Authorization: Bearer TOKEN`, or the password in a browser (any user name)
     #[arg(long, value_name = "TOKEN", env = "HEADSPAN_TOKEN", hide_env_values = true, value_parser = token, help_heading = "Server")]
     pub(crate) token: Option<String>,

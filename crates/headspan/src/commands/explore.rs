@@ -67,6 +67,7 @@ fn server(arguments: &ExploreArgs) -> ExplorerSettings {
         token: arguments.token.clone(),
         listen,
         host_names: arguments.host_name.clone(),
+        framed: arguments.framed,
         ..defaults
     }
 }

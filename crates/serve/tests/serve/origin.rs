@@ -220,3 +220,26 @@ fn an_empty_token_lets_nobody_in_without_it() -> Outcome {
     assert_eq!(site.get("/")?.0, StatusCode::UNAUTHORIZED);
     Ok(())
 }
+
+#[test]
+fn a_notebook_may_show_a_page_in_a_frame_where_that_was_asked_for() -> Outcome {
+    let in_frame = |site: &Site| -> Result<(StatusCode, String, bool), Failure> {
+        let request = Request::get("/").header(header::HOST, "127.0.0.1:7478").header(FETCH_SITE, "cross-site");
+        let request = request.header(FETCH_MODE, "navigate").header(FETCH_DEST, "iframe");
+        let (status, headers, _body) = site.send_as_it_is(request.body(Body::empty())?)?;
+        let policy = headers.get(header::CONTENT_SECURITY_POLICY).map(|policy| policy.to_str()).transpose()?;
+        Ok((status, policy.unwrap_or_default().to_owned(), headers.contains_key(header::X_FRAME_OPTIONS)))
+    };
+    let (status, policy, denied) = in_frame(shared())?;
+    assert!(status == StatusCode::FORBIDDEN && policy.ends_with("frame-ancestors 'none'") && denied);
+    let site = Site::new(ExplorerSettings { framed: true, ..ExplorerSettings::default() })?;
+    let (status, policy, denied) = in_frame(&site)?;
+    assert!(status == StatusCode::OK && policy.contains("frame-ancestors http://localhost:*") && !denied, "{policy}");
+    // What is in the frame may be seen there, and not be read or written to from outside it.
+    assert_eq!(
+        asked(&site, &[("host", "localhost"), (FETCH_SITE, "cross-site"), (FETCH_MODE, "cors")])?,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(posted(&site, &[(FETCH_SITE, "cross-site")])?, StatusCode::FORBIDDEN);
+    Ok(())
+}
