@@ -31,10 +31,10 @@ const CHROMIUM = [
 ];
 
 /** Runs the demo in an empty folder, serves it, and opens a browser. */
-export async function open() {
+export async function open(...flags) {
   mkdirSync(shots, { recursive: true });
   const folder = mkdtempSync(path.join(tmpdir(), "headspan-browser-"));
-  const server = spawn(program, ["explore", "--listen", "127.0.0.1:0", "--device", "cpu"], { cwd: folder, stdio: ["ignore", "pipe", "ignore"] });
+  const server = spawn(program, ["explore", "--listen", "127.0.0.1:0", "--device", "cpu", ...flags], { cwd: folder, stdio: ["ignore", "pipe", "ignore"] });
   const address = await new Promise((resolve, reject) => {
     let said = "";
     server.stdout.on("data", (bytes) => {
