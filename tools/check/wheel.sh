@@ -59,6 +59,7 @@ mkdir "$work/docs"
 cp docs/python.md "$work/docs/"
 fresh python -m pytest -q -p no:cacheprovider "$work/tests"
 "$work/fresh/bin/python" -m mypy --config-file pyproject.toml
+"$work/fresh/bin/python" tools/check/python_reference.py --check docs/python.md
 
 echo "-- notebooks"
 # The fourth needs PyTorch, which is larger than everything else together.

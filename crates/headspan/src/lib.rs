@@ -63,7 +63,7 @@ fn start_logging(cli: &cli::Cli) {
         (false, _) => "trace",
     };
     let filter = EnvFilter::try_from_env("HEADSPAN_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
+    let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| log::Log)
         // A log that cannot be written has nowhere to say so.
@@ -71,5 +71,7 @@ fn start_logging(cli: &cli::Cli) {
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(cli.verbose > 0)
         .without_time()
-        .init();
+        .try_init();
+    // A program that calls this may have a log already, which then has these lines.
+    drop(started);
 }
