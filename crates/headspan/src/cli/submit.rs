@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use headspan_images::is_address;
-use headspan_pipeline::{BUILT_IN, Settings, engine::slurm::Resources};
+use headspan_pipeline::{
+    BUILT_IN, Settings,
+    engine::slurm::{NOTICE, Resources},
+};
 
 use crate::{
     cli::pipeline::{
@@ -65,7 +68,7 @@ struct ResourcesArgs {
     /// Partition
     #[arg(long, value_name = "NAME", help_heading = "Slurm")]
     partition: Option<String>,
-    /// Time limit of a task, such as 4:00:00; 90 seconds before it, the task commits and ends
+    /// Time limit of a task, such as 4:00:00
     #[arg(long, value_name = "TIME", help_heading = "Slurm")]
     time: Option<String>,
     /// Account that pays
@@ -80,6 +83,9 @@ struct ResourcesArgs {
     /// Memory of a task, such as 32G
     #[arg(long, value_name = "SIZE", help_heading = "Slurm")]
     mem: Option<String>,
+    /// Seconds before the time limit at which a task ends and keeps what is whole
+    #[arg(long, value_name = "SECONDS", default_value_t = NOTICE, value_parser = clap::value_parser!(u32).range(1..=65_535), help_heading = "Slurm")]
+    notice: u32,
     /// Shell script that each task reads first, to load modules or an environment
     #[arg(long, value_name = "FILE", help_heading = "Slurm")]
     setup: Option<PathBuf>,
@@ -88,7 +94,8 @@ struct ResourcesArgs {
 impl SlurmArgs {
     /// What each task asks for.
     pub(crate) fn resources(&self) -> Result<Resources> {
-        let ResourcesArgs { gpus, partition, time, account, constraint, cpus_per_task, mem, setup } = &self.resources;
+        let ResourcesArgs { gpus, partition, time, account, constraint, cpus_per_task, mem, notice, setup } =
+            &self.resources;
         if let Some(setup) = setup.as_ref().filter(|setup| !setup.is_file()) {
             return Err(UsageError(format!("--setup `{}` is not a file", setup.display())).into());
         }
@@ -100,6 +107,7 @@ impl SlurmArgs {
             constraint: constraint.clone(),
             cpus_per_task: *cpus_per_task,
             mem: mem.clone(),
+            notice: Some(*notice),
             setup: setup.as_ref().map(std::path::absolute).transpose()?,
         })
     }

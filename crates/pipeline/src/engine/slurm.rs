@@ -21,8 +21,8 @@ type Result<T, E = EngineError> = std::result::Result<T, E>;
 /// How long a program of Slurm may take; its own limits are below that.
 const SECONDS: u64 = 120;
 
-/// Seconds before its time limit at which a task is asked to end. Slurm looks twice a minute, and a batch of images takes seconds.
-const NOTICE: u64 = 90;
+/// Seconds before its time limit at which a task is asked to end, unless somebody says otherwise. A batch of images takes seconds.
+pub const NOTICE: u32 = 90;
 
 /// The engine.
 pub struct Slurm;
@@ -75,6 +75,9 @@ pub struct Resources {
     pub cpus_per_task: Option<u32>,
     /// Memory of a task.
     pub mem: Option<String>,
+    /// Seconds before the time limit at which a task is asked to end; none is [`NOTICE`]. Slurm looks twice a minute, and a task whose
+    /// limit is within that is asked at once.
+    pub notice: Option<u32>,
     /// Shell script that prepares the environment, absolute.
     pub setup: Option<PathBuf>,
 }
@@ -156,7 +159,7 @@ impl Scripts<'_> {
         options.push(("output", format!("{}/{log}", folder.replace('%', "%%"))));
         options.push(("open-mode", "append".to_owned()));
         options.push(("export", "ALL".to_owned()));
-        options.push(("signal", format!("B:TERM@{NOTICE}")));
+        options.push(("signal", format!("B:TERM@{}", self.resources.notice.unwrap_or(NOTICE))));
         options.extend(self.resources.options().into_iter().map(|(name, _, value)| (name, value)));
         let mut head = "#!/bin/bash\n# Written by headspan submit slurm.\n".to_owned();
         for (name, value) in options {

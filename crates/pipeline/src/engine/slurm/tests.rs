@@ -101,6 +101,7 @@ fn scripts_have_absolute_paths_and_every_resource() -> Outcome {
         constraint: Some("a100|h100".to_owned()),
         cpus_per_task: Some(8),
         mem: Some("32G".to_owned()),
+        notice: None,
         setup: Some("/home/me/it's.sh".into()),
     };
     let (folder, program) = (Path::new("/home/me"), Path::new("/opt/head span/headspan"));
