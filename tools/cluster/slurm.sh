@@ -27,8 +27,8 @@ configure() {
     mkdir -p "$folder"/{state,spool,log,munge}
     # munged refuses a folder that others could write to.
     chmod 0755 "$folder" "$folder/munge"
-    # `CPUs` is what the tests count on, whatever the machine has.
-    [ "$processors" -ge 2 ] || echo "slurm.sh: only $processors processor: two tasks share it" >&2
+    # The node always has `CPUs=2`: two tasks run at once, whatever the machine has.
+    [ "$processors" -ge 2 ] || echo "slurm.sh: one processor, which two tasks share" >&2
     cat > "$SLURM_CONF" << END
 ClusterName=headspan
 SlurmctldHost=$host(127.0.0.1)
@@ -102,7 +102,8 @@ end() {
 }
 
 stop() {
-    [ -d "$folder" ] || return 0
+    # Nothing but what `start` made is ever removed.
+    [ -f "$SLURM_CONF" ] || return 0
     if [ -f "$folder/slurmctld.pid" ]; then
         timeout 10 scancel --user=root 2> /dev/null || true
     fi
