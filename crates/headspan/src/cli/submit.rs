@@ -201,7 +201,8 @@ impl Flags {
 
     fn path(&mut self, name: &str, path: Option<&PathBuf>) -> Result<()> {
         let Some(path) = path else { return Ok(()) };
-        let named = is_address(path) || path == Path::new(BUILT_IN);
+        // Settings know `~`, so it stays for the task.
+        let named = is_address(path) || path == Path::new(BUILT_IN) || path.starts_with("~");
         let whole = if named { path.clone() } else { std::path::absolute(path)? };
         let not_utf8 = || UsageError(format!("--{name} `{}` is not UTF-8", path.display()));
         let text = whole.to_str().ok_or_else(not_utf8)?;
@@ -263,11 +264,14 @@ mod tests {
 
     #[test]
     fn relative_paths_become_absolute_and_words_stay() -> Result<()> {
-        let again = again(&["--images", "photos/train-{000..009}.tar", "--texts", "built-in"])?;
+        let again =
+            again(&["--images", "photos/train-{000..009}.tar", "--texts", "built-in", "--classes", "~/classes"])?;
         let here = std::env::current_dir()?;
         let images = format!("--images={}", here.join("photos/train-{000..009}.tar").display());
         assert!(again.extract.contains(&images), "{:?}", again.extract);
-        assert!(again.extract.contains(&"--texts=built-in".to_owned()), "{:?}", again.extract);
+        for word in ["--texts=built-in", "--classes=~/classes"] {
+            assert!(again.extract.contains(&word.to_owned()), "{:?}", again.extract);
+        }
         Ok(())
     }
 

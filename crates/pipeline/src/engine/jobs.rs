@@ -89,7 +89,7 @@ impl Jobs {
 }
 
 /// The last line of a log that says something; none where the log is not there or empty. Reads no more than its end.
-pub fn last_line(log: &Path) -> Option<String> {
+pub(super) fn last_line(log: &Path) -> Option<String> {
     use std::io::{Read, Seek, SeekFrom};
     const END: u64 = 4096;
     // A log that cannot be read says nothing; the state of the task stands all the same.
