@@ -73,8 +73,8 @@ mod tests {
             image_id: format!("{part}.png"),
             class_id: None,
             class_index: None,
-            width: None,
-            height: None,
+            width: 8,
+            height: 8,
             status: ImageStatus::Ok,
             error: None,
         };
