@@ -37,6 +37,12 @@ torture *arguments:
     cargo build --release
     python3 tools/torture/faults.py target/release/headspan "$@"
 
+# Run shards through a real Slurm on this machine, with faults (Debian, as root): just cluster --scenes 1600
+cluster *arguments:
+    cargo build --release
+    tools/cluster/slurm.sh install
+    python3 tools/cluster/check_slurm.py target/release/headspan "$@"
+
 # The style of everything and the types of all code, in about two minutes: before each commit
 check:
     cargo fmt --all --check

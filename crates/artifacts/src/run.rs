@@ -80,7 +80,7 @@ impl RunDirectory {
             for model in folders(&runs.join(&dataset_name))? {
                 let Ok(id) = RunId::new(&dataset_name, &model) else { continue };
                 let run = Self::at(runs, &id);
-                if run.stages_folder().is_dir() || run.activations_folder().is_dir() {
+                if run.stages_folder().is_dir() || run.activations_folder().is_dir() || run.jobs_record().is_file() {
                     found.push(run);
                 }
             }
@@ -154,6 +154,16 @@ impl RunDirectory {
         Ok(parts)
     }
 
+    /// `jobs.json`: what other machines were asked to do for the run.
+    pub fn jobs_record(&self) -> PathBuf {
+        self.path.join("jobs.json")
+    }
+
+    /// `jobs/`: scripts of these jobs, and what they logged.
+    pub fn jobs_folder(&self) -> PathBuf {
+        self.path.join("jobs")
+    }
+
     fn stages_folder(&self) -> PathBuf {
         self.path.join("stages")
     }
@@ -188,7 +198,8 @@ impl RunDirectory {
 
     /// Removes temporary files that a killed process left; only the holder of the whole run's lock may call it.
     pub fn sweep_temporary(&self) -> Result<()> {
-        for folder in [self.path.clone(), self.activations_folder(), self.path.join("parts"), self.stages_folder()] {
+        let parts = self.path.join("parts");
+        for folder in [self.path.clone(), self.activations_folder(), parts, self.stages_folder(), self.jobs_folder()] {
             if !folder.is_dir() {
                 continue;
             }
@@ -213,6 +224,11 @@ impl RunDirectory {
     pub fn lock_shard(&self, index: u64, count: u64) -> Result<(RunLock, RunLock)> {
         let shared = self.lock_file("run", true)?;
         Ok((shared, self.lock_file(&format!("shard-{index}-of-{count}"), false)?))
+    }
+
+    /// Takes the record of jobs: of two processes that submit the same run, one does. Shards may be held meanwhile.
+    pub fn lock_jobs(&self) -> Result<RunLock> {
+        self.lock_file("jobs", false)
     }
 
     fn lock_file(&self, name: &str, shared: bool) -> Result<RunLock> {
@@ -287,6 +303,8 @@ mod tests {
         let _second = run.lock_shard(1, 2)?;
         assert!(run.lock_shard(1, 2).is_err());
         assert!(run.lock().is_err());
+        let _jobs = run.lock_jobs()?;
+        assert!(run.lock_jobs().is_err());
         Ok(())
     }
 }

@@ -332,7 +332,6 @@ fn commit_parts(
         let good = batch.activations.len() as u64;
         summary.extracted += good;
         summary.skipped += batch.rows.len() as u64 - good;
-        report(job.progress, summary.extracted + summary.skipped, total)?;
         let part = batch.job.part;
         let batches = pending.entry(part).or_default();
         batches.insert(batch.job.images.start, batch);
@@ -343,6 +342,8 @@ fn commit_parts(
             commit_part(job, part, &shape, batches)?;
             summary.parts_committed += 1;
         }
+        // After the commit: whoever asks to stop loses no part that is whole.
+        report(job.progress, summary.extracted + summary.skipped, total)?;
     }
     if summary.parts_committed == work.todo.len() as u64 { Ok(passes) } else { Err(ExtractError::WorkerStopped) }
 }

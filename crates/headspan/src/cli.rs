@@ -4,6 +4,7 @@ mod evaluate;
 mod explore;
 mod pipeline;
 mod query;
+mod submit;
 mod world;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use pipeline::{
 };
 pub(crate) use pipeline::{DEFAULT_CONFIGS, PipelineArgs, PlaceArgs};
 pub(crate) use query::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, RunArgs, SegmentArgs, WhyArgs};
+pub(crate) use submit::{Again, SlurmArgs, SubmitEngine};
 pub(crate) use world::{ScenesArgs, TrainArgs, TruthArgs};
 
 const AFTER_HELP: &str = "\
@@ -30,7 +32,8 @@ Typical use:
 
 A stage is skipped when its artifacts already fit the settings. So the same command continues
 a run that was interrupted. Data goes to stdout, progress and logs to stderr.
-Exit codes: 0 done (skipped images are counted in the summary), 1 failed, 2 wrong usage.";
+Exit codes: 0 done (skipped images are counted in the summary), 1 failed, 2 wrong usage,
+75 stopped by SIGTERM before the end: what is committed stays, and the same command continues.";
 
 /// What each attention head of a CLIP model looks at, and how cleanly.
 #[derive(Debug, Parser)]
@@ -72,6 +75,11 @@ pub(crate) enum Command {
     Metrics(MetricsStageArgs),
     /// State of each stage of every run: done, stale, partial or missing
     Status(StatusArgs),
+    /// Run on machines that something else schedules: a job array, and a job that joins its results
+    Submit {
+        #[command(subcommand)]
+        engine: SubmitEngine,
+    },
     /// Show what run-all would do, and how many bytes it would write
     Plan {
         /// Model ids or architectures

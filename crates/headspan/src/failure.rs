@@ -8,7 +8,7 @@ use headspan_label::openai::OpenAiError;
 use headspan_pipeline::{PipelineError, SettingsError};
 use headspan_query::{ExploreError, SelectionError};
 
-use crate::{commands::UsageError, hints};
+use crate::{commands::UsageError, hints, stop::STOPPED};
 
 /// Kinds of what goes wrong, as far as a program would do something else about them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,22 @@ pub(crate) fn is_usage(error: &anyhow::Error) -> bool {
     error.downcast_ref::<UsageError>().is_some()
 }
 
+/// The exit code of the program.
+pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
+    if is_usage(error) {
+        2
+    } else if is_stopped(error) {
+        STOPPED
+    } else {
+        1
+    }
+}
+
+/// Whether somebody asked the work to stop.
+pub(crate) fn is_stopped(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| kind_of(cause) == Some(Kind::Stopped))
+}
+
 fn kind(error: &anyhow::Error) -> Kind {
     if is_usage(error) || error.chain().any(|cause| cause.is::<SettingsError>() || cause.is::<SelectionError>()) {
         return Kind::Usage;
@@ -79,6 +95,7 @@ fn kind_of(cause: &(dyn Error + 'static)) -> Option<Kind> {
         Some(PipelineError::Extract(ExtractError::Stopped) | PipelineError::Hub(HubError::Stopped)) => {
             return Some(Kind::Stopped);
         }
+        Some(PipelineError::OfModel { source, .. }) => return kind_of(source.as_ref()),
         Some(PipelineError::Query(inner)) => return kind_of(inner),
         Some(PipelineError::Settings(_)) => return Some(Kind::Usage),
         Some(PipelineError::Io(inner)) => return kind_of(inner),

@@ -8,7 +8,7 @@ use headspan_hub::HubError;
 use headspan_label::{CategoriesError, LabelError, openai::OpenAiError};
 use headspan_metrics::{ComparisonError, TruthError};
 use headspan_net::NetError;
-use headspan_pipeline::{ModelError, PipelineError, SettingsError, demo::BuiltInModel};
+use headspan_pipeline::{ModelError, PipelineError, SettingsError, demo::BuiltInModel, engine::EngineError};
 use headspan_query::ExploreError;
 use headspan_scenes::SceneError;
 use headspan_textspan::TextspanError;
@@ -80,6 +80,7 @@ fn of(error: &(dyn Error + 'static)) -> Option<String> {
     let known = known.or_else(|| error.downcast_ref().and_then(query));
     let known = known.or_else(|| error.downcast_ref().and_then(textspan));
     let known = known.or_else(|| error.downcast_ref().and_then(truth));
+    let known = known.or_else(|| error.downcast_ref().and_then(engine));
     let known = known.or_else(|| error.downcast_ref().and_then(label));
     let known = known.or_else(|| error.downcast_ref().and_then(language_model));
     let known = known.or_else(|| error.downcast_ref().and_then(scenes));
@@ -104,6 +105,7 @@ fn pipeline(error: &PipelineError) -> Option<String> {
         PipelineError::Settings(inner) => return settings(inner),
         PipelineError::Label(inner) => return label(inner),
         PipelineError::Scenes(inner) => return scenes(inner),
+        PipelineError::Engine(inner) => return engine(inner),
         PipelineError::Textspan(inner) => return textspan(inner),
         // The chain shows a boxed cause only as a box, which is another type.
         PipelineError::OfModel { source, .. } => return extract(source),
@@ -287,6 +289,20 @@ fn truth(error: &TruthError) -> Option<String> {
         TruthError::NoImages { .. } => "its column `image_id` must hold the run's image ids",
         TruthError::NoPrompt { .. } => "extract with the world's own pool (descriptions.csv) as --texts",
         TruthError::NoHead { .. } => EXTRACT_AGAIN,
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn engine(error: &EngineError) -> Option<String> {
+    let hint = match error {
+        EngineError::NoProgram { .. } => {
+            "run this on a machine from which jobs are submitted (a login node); --dry-run prints the scripts anywhere"
+        }
+        EngineError::Silent { .. } => {
+            "ask whether the cluster's controller is up; look for the job before you submit again"
+        }
+        EngineError::Script { .. } => "use another folder or value",
         _ => return None,
     };
     Some(hint.to_owned())

@@ -14,6 +14,7 @@ mod hints;
 mod log;
 mod open;
 mod progress;
+mod stop;
 
 use std::ffi::OsString;
 
@@ -35,11 +36,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         }
     };
     start_logging(&cli);
+    if matches!(cli.command, cli::Command::RunAll { .. } | cli::Command::Extract(_)) {
+        stop::listen();
+    }
     match commands::run(cli.command, &Console::terminal(cli.quiet)) {
         Ok(()) => 0,
         Err(error) => {
             tracing::error!("{}", hints::report(&error));
-            if failure::is_usage(&error) { 2 } else { 1 }
+            failure::exit_code(&error)
         }
     }
 }

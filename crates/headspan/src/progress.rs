@@ -28,7 +28,7 @@ impl Progress for Terminal {
 impl Meter for Reporter {
     fn report(&self, done: u64, total: u64) -> ControlFlow<()> {
         Self::report(self, done, total);
-        ControlFlow::Continue(())
+        if crate::stop::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 

@@ -70,6 +70,9 @@ pub enum PipelineError {
     /// The pool of texts is no matrix of numbers.
     #[error(transparent)]
     Textspan(#[from] headspan_textspan::TextspanError),
+    /// An engine cannot be asked, or does not do what it should.
+    #[error(transparent)]
+    Engine(#[from] crate::engine::EngineError),
     /// A value cannot be written as JSON.
     #[error(transparent)]
     Json(#[from] serde_json::Error),

@@ -4,6 +4,7 @@
 //! - [`Pipeline`] brings the stages of a run up to date. A stage is a [`Stage`] in the table [`STAGES`]; [`state_of`] is
 //!   the one function that says whether a stage is done.
 //! - [`Session`] is a finished run with its model and its images, for the analyses of `headspan-query`.
+//! - [`engine`] describes a run as shards for machines that something else schedules.
 //! - [`compare`] writes the scores of all runs of a data set side by side.
 //!
 //! It uses every crate below it and is used by the command line, the explorer and the Python module. It draws no progress
@@ -12,6 +13,7 @@
 mod activation;
 mod compare;
 pub mod demo;
+pub mod engine;
 mod error;
 mod facts;
 pub mod figures;
@@ -42,7 +44,7 @@ pub use pools::Pools;
 pub use progress::{Meter, Progress, Silent};
 pub use provenance::Provenance;
 pub use registry::{KnownModel, ModelChoice, ModelError, ModelSource, Registry};
-pub use runner::{Outcome, Pipeline, RunPlan, RunReport, StageReport, Wanted, statuses};
+pub use runner::{Outcome, Pipeline, PlannedWork, RunPlan, RunReport, StageReport, Wanted, statuses};
 pub use scope::{Parts, Scope, Sources};
 pub use session::{Session, column_store};
 pub use settings::{

@@ -5,6 +5,7 @@ use headspan_extract::{PartStatus, Shard};
 use headspan_images::Dataset;
 
 use crate::{
+    engine::Work,
     error::{PipelineError, Result},
     inputs::check_inputs,
     model::RunModel,
@@ -15,7 +16,7 @@ use crate::{
     scope::{Parts, Scope, Sources},
     settings::Settings,
     stage::{Estimate, Stage, StageJob, StageOutcome, stage},
-    stages::{LABEL, STAGES, open_dataset, parts_done},
+    stages::{LABEL, STAGES, open_dataset, parts_done, work_of},
 };
 
 /// What is asked of the pipeline.
@@ -147,6 +148,30 @@ impl<'a> Pipeline<'a> {
         Ok(RunPlan { statuses, estimates, parts })
     }
 
+    /// The extraction of a model's images as shards, for an engine that runs them elsewhere. Everything that can be wrong with the inputs
+    /// is found here, before anything is submitted; no folder is made.
+    pub fn work(&mut self, choice: &ModelChoice, shards: u64) -> Result<PlannedWork> {
+        if let Some(disagreement) = self.settings.disagreement() {
+            tracing::warn!("{disagreement}");
+        }
+        check_inputs(self.settings, Wanted::All)?;
+        self.open_shared()?;
+        let runs = std::path::absolute(&self.settings.runs)?;
+        let run = RunDirectory::at(&runs, &RunId::new(&self.settings.dataset, &choice.id)?);
+        if run.record(LABEL)?.is_none() {
+            let label = &self.settings.label;
+            label.labeller.labeller().check(label)?;
+        }
+        let model = RunModel::open(choice, self.settings.device, &self.settings.model)?;
+        self.settings.images.layers.resolve(model.files().config.vision.layers)?;
+        let (work, finished) = {
+            let scope = Scope::of_run(self.settings, &run, self.progress).with(self.sources(&model)?);
+            let finished = statuses(&scope)?.iter().all(|status| status.state == StageState::Done);
+            (work_of(&scope, shards)?, finished)
+        };
+        Ok(PlannedWork { run, work, finished })
+    }
+
     fn open_shared(&mut self) -> Result<()> {
         if self.dataset.is_none() {
             self.dataset = Some(open_dataset(self.settings)?);
@@ -172,6 +197,17 @@ pub struct RunPlan {
     pub estimates: Vec<Estimate>,
     /// Activation parts that are there and fit.
     pub parts: PartStatus,
+}
+
+/// A run that an engine may do elsewhere.
+#[derive(Debug)]
+pub struct PlannedWork {
+    /// Its folder, at an absolute path.
+    pub run: RunDirectory,
+    /// Its extraction as shards.
+    pub work: Work,
+    /// Whether every stage is done.
+    pub finished: bool,
 }
 
 /// Locks a run, or a shard of it, until the result is dropped.

@@ -16,7 +16,9 @@ mod plan;
 mod query;
 mod run;
 mod scenes;
+mod shards;
 mod status;
+mod submit;
 mod train;
 mod truth;
 mod truth_neighbours;
@@ -27,7 +29,7 @@ use anyhow::{Context, Result};
 use headspan_pipeline::{Registry, Settings, SettingsFiles, Wanted, meant_variable};
 
 use crate::{
-    cli::{Command, DEFAULT_CONFIGS, PipelineArgs},
+    cli::{Command, DEFAULT_CONFIGS, PipelineArgs, SubmitEngine},
     console::Console,
     hints::Hinted,
 };
@@ -73,6 +75,7 @@ pub(crate) fn run(command: Command, console: &Console<'_>) -> Result<()> {
             None => run::stage(&arguments.stage.models, &arguments.pipeline(), "metrics", console),
         },
         Command::Status(arguments) => status::status(&arguments.pipeline(), arguments.json, console),
+        Command::Submit { engine: SubmitEngine::Slurm(arguments) } => submit::slurm(&arguments, console),
         Command::Plan { models, pipeline, json } => plan::plan(&models, &pipeline, json, console),
         Command::Compare { place, html, json } => compare::compare(&place.alone(), html.as_deref(), json, console),
         Command::Fetch { names, configs } => fetch::fetch(&names, &configs, console),

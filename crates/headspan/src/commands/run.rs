@@ -24,6 +24,7 @@ use crate::{
     },
     console::Console,
     hints::{Hinted, report},
+    stop,
 };
 
 /// Runs stages of the models, one model after another. A model that fails does not stop the others; the command fails at
@@ -55,6 +56,7 @@ pub(crate) fn run(
                 reports.push(report);
             }
             Err(error) if chosen.len() == 1 => return Err(error.into()),
+            Err(error) if stop::asked() => return Err(error.into()),
             Err(error) if concerns_all(&error) && own.data == common.data => return Err(error.into()),
             Err(error) => {
                 tracing::error!("{}: {}", choice.id, report(&error.into()));

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_artifacts::{RunDirectory, StageRecord};
-use headspan_pipeline::{Scope, Settings, Silent, StageStatus, figures::duration, stage, statuses};
+use headspan_pipeline::{Scope, Settings, Silent, StageStatus, engine::JobsStatus, figures::duration, stage, statuses};
 use indicatif::DecimalBytes;
 use serde_json::{Value, json};
 
@@ -12,6 +12,7 @@ use crate::{
     commands::{
         place::{check_runs, instead},
         settings,
+        shards::{jobs_of, lines},
     },
     console::Console,
 };
@@ -25,7 +26,8 @@ pub(crate) fn status(arguments: &PipelineArgs, as_json: bool, console: &Console<
     for run in RunDirectory::list(&own.runs, dataset)? {
         let own = settings(arguments, Some(run.id().model()))?;
         let found = statuses(&Scope::of_run(&own, &run, &Silent))?;
-        all.push((found, run));
+        let jobs = jobs_of(&run, &found)?;
+        all.push((found, run, jobs));
     }
     if let Some(dataset) = dataset.filter(|_| all.is_empty()) {
         tracing::warn!("no runs of `{dataset}`: {}", instead(&own, dataset, "")?);
@@ -46,10 +48,10 @@ fn figures(record: &StageRecord) -> BTreeMap<String, Value> {
     figures
 }
 
-fn to_json(all: &[(Vec<StageStatus>, RunDirectory)]) -> serde_json::Value {
+fn to_json(all: &[(Vec<StageStatus>, RunDirectory, Option<JobsStatus>)]) -> serde_json::Value {
     let runs: Vec<_> = all
         .iter()
-        .map(|(statuses, run)| {
+        .map(|(statuses, run, jobs)| {
             let stages: Vec<_> = statuses
                 .iter()
                 .map(|status| {
@@ -73,20 +75,21 @@ fn to_json(all: &[(Vec<StageStatus>, RunDirectory)]) -> serde_json::Value {
                 "model": run.id().model(),
                 "path": run.path(),
                 "stages": stages,
+                "jobs": jobs,
             })
         })
         .collect();
     json!({ "runs": runs })
 }
 
-fn to_table(all: &[(Vec<StageStatus>, RunDirectory)], own: &Settings) -> String {
+fn to_table(all: &[(Vec<StageStatus>, RunDirectory, Option<JobsStatus>)], own: &Settings) -> String {
     if all.is_empty() {
         return format!("no runs in `{}`", own.runs.display());
     }
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(["dataset", "model", "stage", "state", "rows", "bytes", "time", ""]);
-    for (statuses, run) in all {
+    for (statuses, run, jobs) in all {
         for (line, status) in statuses.iter().enumerate() {
             let (dataset, model) = if line == 0 { (run.id().dataset(), run.id().model()) } else { ("", "") };
             let record = status.record.as_ref();
@@ -101,6 +104,10 @@ fn to_table(all: &[(Vec<StageStatus>, RunDirectory)], own: &Settings) -> String 
                 figure(record.map(|record| duration(record.seconds))),
                 Cell::new(status.reason.as_deref().unwrap_or_default()),
             ]);
+        }
+        for (what, state, why) in jobs.iter().flat_map(lines) {
+            let empty = || Cell::new("");
+            table.add_row([empty(), empty(), Cell::new(what), state, empty(), empty(), empty(), Cell::new(why)]);
         }
     }
     table.to_string()

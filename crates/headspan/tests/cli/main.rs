@@ -13,5 +13,6 @@ mod pipeline;
 mod query;
 mod scenes;
 mod snapshots;
+mod submit;
 mod support;
 mod typed;

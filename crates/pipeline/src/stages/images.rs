@@ -11,6 +11,7 @@ use headspan_model::{DeviceChoice, ModelConfig, Precision};
 use serde_json::{Value, json};
 
 use crate::{
+    engine::Work,
     error::{PipelineError, Result},
     figures::duration,
     plan::StagePlan,
@@ -184,6 +185,13 @@ pub(crate) fn parts_done(scope: &Scope<'_>) -> Result<PartStatus> {
     let plan = StagePlan::of(&STAGE, scope)?;
     let parts = PartPlan { images: dataset.len(), rows: scope.settings.images.part_rows };
     Ok(parts.status(scope.run, plan.fingerprint()))
+}
+
+/// An extraction as shards.
+pub(crate) fn work_of(scope: &Scope<'_>, shards: u64) -> Result<Work> {
+    let Sources { dataset, .. } = scope.need_sources(NAME)?;
+    let fingerprint = StagePlan::of(&STAGE, scope)?.fingerprint().to_owned();
+    Ok(Work { shards, images: dataset.len(), part_rows: scope.settings.images.part_rows, fingerprint })
 }
 
 /// Heads that are extracted, and the width of one.

@@ -25,7 +25,7 @@ stages! {
     metrics,
 }
 
-pub(crate) use images::{NAME as IMAGES, open_dataset, parts_done};
+pub(crate) use images::{NAME as IMAGES, open_dataset, parts_done, work_of};
 pub(crate) use label::NAME as LABEL;
 pub use label::dry_run;
 pub(crate) use metrics::{NAME as METRICS, slice as metrics_slice};
