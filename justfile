@@ -33,6 +33,10 @@ torture *arguments:
     cargo build --release
     python3 tools/torture/faults.py target/release/headspan "$@"
 
+# Fuzz what reads files and answers, on stable Rust: just fuzz tar 600
+fuzz *arguments:
+    tools/fuzz/run.sh "$@"
+
 # The style of everything and the types of all code, in about two minutes: before each commit
 check:
     cargo fmt --all --check
