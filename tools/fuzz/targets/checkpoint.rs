@@ -9,36 +9,30 @@ mod torchscript {
     #[path = "machine.rs"]
     mod machine;
     #[path = "pickle.rs"]
-    pub(crate) mod pickle;
+    mod pickle;
+
+    /// Reads a pickle, and the tensors in it.
+    pub(crate) fn read(bytes: &[u8]) {
+        _ = pickle::Pickle::read(bytes).and_then(|pickle| pickle.arrays());
+    }
 }
 
 use pytorch_reader::PytorchReader;
-use torchscript::pickle::Pickle;
 
 /// Tensors whose values are read.
 const READ: usize = 8;
 
 fn checkpoint(bytes: &[u8]) {
-    if let Ok(pickle) = Pickle::read(bytes) {
-        _ = pickle.arrays();
-    }
+    torchscript::read(bytes);
     _ = serde_json::from_slice::<safetensors::tensor::Metadata>(bytes);
     let path = headspan_fuzz::file("model.pt", bytes);
-    // `crates/model` catches panics of the library.
-    _ = std::panic::catch_unwind(|| {
-        let reader = PytorchReader::new(&path).ok()?;
-        for (_name, tensor) in reader.into_tensors().into_iter().take(READ) {
-            if tensor
-                .shape()
-                .iter()
-                .try_fold(1_usize, |all, size| all.checked_mul(*size))
-                .is_some_and(|all| all < 1 << 20)
-            {
-                _ = tensor.read();
-            }
+    let Ok(reader) = PytorchReader::new(&path) else { return };
+    for (_name, tensor) in reader.into_tensors().into_iter().take(READ) {
+        let values = tensor.shape().iter().try_fold(1_usize, |all, size| all.checked_mul(*size));
+        if values.is_some_and(|values| values < 1 << 20) {
+            _ = tensor.read();
         }
-        Some(())
-    });
+    }
 }
 
 headspan_fuzz::target!(checkpoint);
