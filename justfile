@@ -43,6 +43,10 @@ cluster *arguments:
     tools/cluster/slurm.sh install
     python3 tools/cluster/check_slurm.py target/release/headspan "$@"
 
+# Fuzz what reads files and answers, on stable Rust: just fuzz tar 600
+fuzz *arguments:
+    tools/fuzz/run.sh "$@"
+
 # The style of everything and the types of all code, in about two minutes: before each commit
 check:
     cargo fmt --all --check

@@ -9,9 +9,7 @@ use headspan_headspace::{HeadId, HeadVector, Scalars};
 use parquet::{
     arrow::{
         ArrowWriter, ProjectionMask,
-        arrow_reader::{
-            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-        },
+        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
     },
     basic::Compression,
     file::properties::EnabledStatistics,
@@ -19,6 +17,7 @@ use parquet::{
 
 use crate::{
     atomic::AtomicFile,
+    damaged::{Batches, caught},
     error::{ArtifactError, Result},
     run::RunId,
     schema::{PARTS_VERSION, table_metadata, vector},
@@ -210,6 +209,9 @@ impl Stamp {
     }
 }
 
+/// Rows that are read at once: a part has fewer, whatever a damaged footer says.
+const ROWS: usize = 4096;
+
 /// Reads columns of one committed part.
 #[derive(Debug, Clone)]
 pub struct PartReader {
@@ -226,11 +228,11 @@ impl PartReader {
     pub fn open(path: &Path) -> Result<Self> {
         let file = fs_err::File::open(path)?;
         let stamp = Stamp::of(&file.metadata()?);
-        let footer = ArrowReaderMetadata::load(file.file(), ArrowReaderOptions::default())
+        let footer = caught(|| ArrowReaderMetadata::load(file.file(), ArrowReaderOptions::default()))
             .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source })?;
         let metadata = origin(path, footer.metadata(), PARTS_VERSION)?;
         let length = |field: &Field| match field.data_type() {
-            DataType::FixedSizeList(_, length) => Some(*length as usize),
+            DataType::FixedSizeList(_, length) => usize::try_from(*length).ok(),
             _ => None,
         };
         let mut shape = ActivationShape { heads: Vec::new(), head_dim: 0, d: 0 };
@@ -264,7 +266,7 @@ impl PartReader {
         }
         wanted.extend(heads.iter().map(|&head| head_column(head)));
         let mut all = ActivationBatch::default();
-        for batch in self.columns(&wanted, self.metadata.rows.max(1) as usize)? {
+        for batch in self.columns(&wanted, ROWS)? {
             let batch = batch.map_err(|source| ArtifactError::Arrow { path: self.path.clone(), source })?;
             let mut part = ActivationBatch {
                 image_index: self.primitive::<UInt64Type>(&batch, "image_index")?,
@@ -287,7 +289,6 @@ impl PartReader {
     /// Reads one head's column alone, `[rows, head_dim]`, into `values`; false if the file has fewer rows or more, as one that was
     /// replaced may have. Some rows at a time: beside the column stands no copy of it.
     pub fn read_head(&self, head: HeadId, mut values: &mut [f32]) -> Result<bool> {
-        const ROWS: usize = 4096;
         let name = head_column(head);
         for batch in self.columns(std::slice::from_ref(&name), ROWS)? {
             let batch = batch.map_err(|source| ArtifactError::Arrow { path: self.path.clone(), source })?;
@@ -300,13 +301,13 @@ impl PartReader {
     }
 
     /// Batches of some columns, of so many rows.
-    fn columns(&self, wanted: &[String], rows: usize) -> Result<ParquetRecordBatchReader> {
+    fn columns(&self, wanted: &[String], rows: usize) -> Result<Batches> {
         let failed = |source| ArtifactError::Parquet { path: self.path.clone(), source };
         let file = fs_err::File::open(&self.path)?;
         let builder = if Stamp::of(&file.metadata()?) == self.stamp {
             ParquetRecordBatchReaderBuilder::new_with_metadata(file.into_parts().0, self.footer.clone())
         } else {
-            let builder = ParquetRecordBatchReaderBuilder::try_new(file.into_parts().0).map_err(failed)?;
+            let builder = caught(|| ParquetRecordBatchReaderBuilder::try_new(file.into_parts().0)).map_err(failed)?;
             // What was read of the run before does not go with activations of another.
             if origin(&self.path, builder.metadata(), PARTS_VERSION)?.fingerprint != self.metadata.fingerprint {
                 return Err(ArtifactError::Replaced { path: self.path.clone() });
@@ -319,7 +320,7 @@ impl PartReader {
             .filter_map(|name| builder.schema().fields().iter().position(|field| field.name() == name))
             .collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-        builder.with_projection(mask).with_batch_size(rows).build().map_err(failed)
+        caught(|| builder.with_projection(mask).with_batch_size(rows).build()).map(Batches::new).map_err(failed)
     }
 
     fn column<'batch>(&self, batch: &'batch RecordBatch, name: &str) -> Result<&'batch ArrayRef> {

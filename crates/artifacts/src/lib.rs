@@ -26,6 +26,7 @@
 mod activations;
 mod answer;
 mod atomic;
+mod damaged;
 mod error;
 mod facts;
 mod fingerprint;
@@ -44,6 +45,7 @@ pub use activations::{
 };
 pub use answer::parquet_bytes;
 pub use atomic::{AtomicFile, write_atomic};
+pub use damaged::{Batches, caught};
 pub use error::{ArtifactError, Result, with_causes};
 pub use facts::{Fact, RunFacts, differences};
 pub use fingerprint::{Fingerprint, FingerprintBuilder, hash_file};

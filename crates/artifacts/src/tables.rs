@@ -3,10 +3,7 @@ use std::{collections::BTreeMap, fs::File, marker::PhantomData, path::Path, sync
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::{DataType, Schema};
 use parquet::{
-    arrow::{
-        ArrowWriter,
-        arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
-    },
+    arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
     basic::{Compression, ZstdLevel},
     file::{
         metadata::{KeyValue, ParquetMetaData},
@@ -17,6 +14,7 @@ use parquet::{
 
 use crate::{
     atomic::AtomicFile,
+    damaged::{Batches, caught},
     error::{ArtifactError, Result},
     rows::Row,
     run::RunId,
@@ -133,7 +131,8 @@ impl<'a, R: Row> RowsWriter<'a, R> {
 /// Reads a whole table, after checking its schema version and columns.
 pub fn read_rows<R: Row>(path: &Path) -> Result<Vec<R>> {
     let reader = RowsReader::open(path)?;
-    let mut rows = Vec::with_capacity(reader.rows());
+    // Not room for as many as the footer says: it may be damaged.
+    let mut rows = Vec::new();
     for some in reader {
         rows.append(&mut some?);
     }
@@ -144,7 +143,7 @@ pub fn read_rows<R: Row>(path: &Path) -> Result<Vec<R>> {
 pub struct RowsReader<'a, R> {
     path: &'a Path,
     rows: usize,
-    batches: ParquetRecordBatchReader,
+    batches: Batches,
     /// Columns of an older version of the schema: then, now.
     renamed: &'static [(&'static str, &'static str)],
     row: PhantomData<R>,
@@ -176,11 +175,9 @@ impl<'a, R: Row> RowsReader<'a, R> {
             }
         }
         let batch = rows_of_a_batch(builder.metadata());
-        let batches = builder
-            .with_batch_size(batch)
-            .build()
+        let batches = caught(|| builder.with_batch_size(batch).build())
             .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source })?;
-        Ok(Self { path, rows: found.rows as usize, batches, renamed, row: PhantomData })
+        Ok(Self { path, rows: found.rows as usize, batches: Batches::new(batches), renamed, row: PhantomData })
     }
 
     /// Rows of the whole table.
@@ -221,9 +218,11 @@ fn with_names_of_today(batch: &RecordBatch, renamed: &[(&str, &str)], path: &Pat
 fn rows_of_a_batch(metadata: &ParquetMetaData) -> usize {
     const BYTES: i64 = 1 << 20;
     const MOST: i64 = 1024;
-    let bytes: i64 = metadata.row_groups().iter().map(|group| group.total_byte_size()).sum();
+    // A damaged footer says any numbers.
+    let sizes = metadata.row_groups().iter().map(|group| group.total_byte_size());
+    let bytes = sizes.fold(0, i64::saturating_add);
     let rows = metadata.file_metadata().num_rows();
-    usize::try_from((rows * BYTES / bytes.max(1)).clamp(1, MOST)).unwrap_or(1)
+    usize::try_from((rows.saturating_mul(BYTES) / bytes.max(1)).clamp(1, MOST)).unwrap_or(1)
 }
 
 /// Reads only a table's footer.
@@ -234,7 +233,7 @@ pub fn read_metadata(path: &Path) -> Result<TableMetadata> {
 
 pub(crate) fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
     let file = fs_err::File::open(path)?.into_parts().0;
-    ParquetRecordBatchReaderBuilder::try_new(file)
+    caught(|| ParquetRecordBatchReaderBuilder::try_new(file))
         .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source })
 }
 
@@ -270,5 +269,26 @@ pub(crate) fn same_kind(one: &DataType, other: &DataType) -> bool {
         (DataType::FixedSizeList(one, _), DataType::FixedSizeList(other, _))
         | (DataType::List(one), DataType::List(other)) => one.data_type() == other.data_type(),
         _ => one == other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::{
+        file::metadata::FileMetaData,
+        schema::types::{SchemaDescriptor, Type},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_batch_has_some_rows_whatever_a_damaged_footer_says() -> Result<(), parquet::errors::ParquetError> {
+        let root = Arc::new(Type::group_type_builder("schema").build()?);
+        let schema = Arc::new(SchemaDescriptor::new(root));
+        for rows in [0, 7, -1, i64::MAX, i64::MIN] {
+            let file = FileMetaData::new(1, rows, None, None, Arc::clone(&schema), None);
+            assert!((1..=1024).contains(&rows_of_a_batch(&ParquetMetaData::new(file, Vec::new()))), "{rows}");
+        }
+        Ok(())
     }
 }

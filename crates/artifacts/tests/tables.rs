@@ -173,6 +173,26 @@ fn tables_of_an_older_schema_are_read() -> Outcome {
     Ok(())
 }
 
+/// Whatever byte of a table is damaged: an error, or other rows, and never a panic.
+#[test]
+fn damaged_tables_are_errors() -> Outcome {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/schema-1/textspan.parquet");
+    let whole = fs_err::read(&path)?;
+    let folder = tempfile::tempdir()?;
+    let damaged = folder.path().join("damaged.parquet");
+    let mut refused = 0;
+    for at in (0..whole.len()).step_by(5) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0xff;
+        fs_err::write(&damaged, &bytes)?;
+        let read = read_rows::<TextspanRow>(&damaged);
+        let part = PartReader::open(&damaged).and_then(|part| part.read(&[], false));
+        refused += usize::from(read.is_err() && part.is_err());
+    }
+    assert!(refused > whole.len() / 20, "{refused}");
+    Ok(())
+}
+
 #[test]
 fn the_schema_of_today_is_written_and_held_to() -> Outcome {
     let (_folder, run) = run()?;

@@ -12,6 +12,15 @@ mod patterns;
 mod segments;
 mod tables;
 
+/// For `tools/fuzz` alone.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    /// The text with wrongly decoded characters repaired, which is the first step of [`crate::clean`].
+    pub fn repaired(text: &str) -> String {
+        crate::segments::fix(text)
+    }
+}
+
 use std::borrow::Cow;
 
 /// Raise it when the cleaned text of any input changes: texts that cleaning changes are embedded again then.

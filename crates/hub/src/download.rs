@@ -141,7 +141,7 @@ async fn write_body(
     size: Option<u64>,
     progress: Progress<'_>,
 ) -> Result<(), Failure<HubError>> {
-    let total = size.or_else(|| response.content_length().map(|length| start + length));
+    let total = size.or_else(|| response.content_length().map(|length| start.saturating_add(length)));
     let mut options = fs::OpenOptions::new();
     options.create(true).write(true).append(start > 0).truncate(start == 0);
     let mut file = options.open(partial).map_err(local)?;

@@ -68,7 +68,7 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 /// The etag, which becomes a file's name.
-fn etag(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn etag(headers: &HeaderMap) -> Option<String> {
     let etag = text(headers, "x-linked-etag").or_else(|| text(headers, ETAG.as_str()))?;
     let etag = etag.trim_start_matches("W/").trim_matches('"');
     (!etag.is_empty() && !etag.contains(['/', '\\', '.'])).then(|| etag.to_owned())
@@ -82,7 +82,7 @@ fn moved_to(response: &Response) -> Option<Url> {
 }
 
 /// The commit, which becomes a folder's name: a server must not be able to name one outside the cache.
-fn commit(headers: &HeaderMap, url: &str, revision: &str) -> Result<String, HubError> {
+pub(crate) fn commit(headers: &HeaderMap, url: &str, revision: &str) -> Result<String, HubError> {
     let what = match text(headers, "x-repo-commit") {
         Some(commit) if is_commit(&commit) => return Ok(commit),
         Some(commit) => format!("its commit is `{commit}`, not a hash"),

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use headspan_artifacts::{LabelRow, hash_file};
+use headspan_artifacts::{Batches, LabelRow, caught, hash_file};
 use serde_json::{Value, json};
 
 use crate::{LabelError, LabelRequest, LabelSettings, Labeller, NamedPath, labeller::strangers};
@@ -128,15 +128,12 @@ fn file_of(settings: &LabelSettings) -> Result<&Path, LabelError> {
 /// Reads labels with their models, in the file's order: CSV or Parquet with the columns model, layer, head, property, and
 /// optionally `consistent` (0 and 1 for each text, such as `11010`) and `description`. An empty property is no label.
 pub fn read(path: &Path, wanted: Option<&str>) -> Result<Vec<(String, LabelRow)>, ImportError> {
-    let table = if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet")) {
-        parquet_table(path)?
-    } else {
-        csv_table(path)?
-    };
     let mut seen: BTreeMap<(String, u32, u32), usize> = BTreeMap::new();
     let mut labels = Vec::new();
-    for (position, record) in table.iter().enumerate() {
-        let row = position + 2;
+    let mut row = 1;
+    // Row by row: a few bytes of Parquet can hold more rows than memory does, and all but the first are then refused.
+    let mut add = |record: &Record| {
+        row += 1;
         let (model, label) = label(path, row, record)?;
         if let Some(first) = seen.insert((model.clone(), label.layer, label.head), row) {
             let (layer, head) = (label.layer, label.head);
@@ -145,6 +142,12 @@ pub fn read(path: &Path, wanted: Option<&str>) -> Result<Vec<(String, LabelRow)>
         if wanted.is_none_or(|wanted| wanted == model) {
             labels.push((model, label));
         }
+        Ok(())
+    };
+    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet")) {
+        each_of_parquet(path, &mut add)?;
+    } else {
+        each_of_csv(path, &mut add)?;
     }
     Ok(labels)
 }
@@ -194,27 +197,27 @@ fn label(path: &Path, row: usize, record: &Record) -> Result<(String, LabelRow),
     ))
 }
 
-fn csv_table(path: &Path) -> Result<Vec<Record>, ImportError> {
+fn each_of_csv(path: &Path, mut add: impl FnMut(&Record) -> Result<(), ImportError>) -> Result<(), ImportError> {
     let failed = |source| ImportError::Csv { path: path.to_owned(), source };
     let file = fs_err::File::open(path)?;
     let mut reader = csv::Reader::from_reader(file);
     let headers = reader.headers().map_err(failed)?.clone();
     require(path, |column| headers.iter().any(|header| header == column))?;
-    reader.deserialize::<Record>().map(|record| record.map_err(failed)).collect()
+    for record in reader.deserialize::<Record>() {
+        add(&record.map_err(failed)?)?;
+    }
+    Ok(())
 }
 
-fn parquet_table(path: &Path) -> Result<Vec<Record>, ImportError> {
+fn each_of_parquet(path: &Path, mut add: impl FnMut(&Record) -> Result<(), ImportError>) -> Result<(), ImportError> {
     use arrow_array::{Array, cast::AsArray};
     use arrow_schema::DataType;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
     let failed = |source: Box<dyn Error + Send + Sync>| ImportError::Parquet { path: path.to_owned(), source };
     let file = fs_err::File::open(path)?.into_parts().0;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(|builder| builder.build())
-        .map_err(|error| failed(error.into()))?;
-    let mut records = Vec::new();
-    for batch in reader {
+    let reader = caught(|| ParquetRecordBatchReaderBuilder::try_new(file).and_then(|builder| builder.build()));
+    for batch in Batches::new(reader.map_err(|error| failed(error.into()))?) {
         let batch = batch.map_err(|error| failed(error.into()))?;
         require(path, |column| batch.column_by_name(column).is_some())?;
         let mut rows = vec![Record::new(); batch.num_rows()];
@@ -227,9 +230,9 @@ fn parquet_table(path: &Path) -> Result<Vec<Record>, ImportError> {
                 }
             }
         }
-        records.append(&mut rows);
+        rows.iter().try_for_each(&mut add)?;
     }
-    Ok(records)
+    Ok(())
 }
 
 fn require(path: &Path, has: impl Fn(&str) -> bool) -> Result<(), ImportError> {

@@ -14,6 +14,12 @@ mod labeller;
 pub mod lexicon;
 pub mod openai;
 
+/// For `tools/fuzz` alone.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use crate::openai::fuzzing::{address, answer};
+}
+
 /// Version of the labellers. Raise it when labels change for the same texts and settings. 2: heads without texts have rows.
 pub const VERSION: u32 = 2;
 

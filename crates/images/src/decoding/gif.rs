@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError, MemoryLimit};
+use gif::{ColorOutput, DecodeOptions, DecodingError, MemoryLimit};
 
 use crate::decoding::{
     decode::{DecodeLimits, RgbImage8},
@@ -10,15 +10,27 @@ use crate::decoding::{
     formats::Format,
 };
 
+/// Those of the canvas, which a first frame that reaches beyond it widens.
 pub(super) fn dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
-    let decoder = Decoder::new(bytes).ok()?;
-    Some((u32::from(decoder.width()), u32::from(decoder.height())))
+    let mut options = options();
+    options.skip_frame_decoding(true);
+    let mut decoder = options.read_info(bytes).ok()?;
+    let canvas = (u32::from(decoder.width()), u32::from(decoder.height()));
+    let Ok(Some(frame)) = decoder.next_frame_info() else { return Some(canvas) };
+    let (right, bottom) =
+        (u32::from(frame.left) + u32::from(frame.width), u32::from(frame.top) + u32::from(frame.height));
+    Some((canvas.0.max(right), canvas.1.max(bottom)))
 }
 
-pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage8, ImageError> {
+fn options() -> DecodeOptions {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
     options.allow_unknown_blocks(true);
+    options
+}
+
+pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage8, ImageError> {
+    let mut options = options();
     options.set_memory_limit(NonZeroU64::new(limits.max_pixels).map_or(MemoryLimit::Unlimited, MemoryLimit::Bytes));
     let mut decoder = options.read_info(bytes).map_err(failed)?;
     let frame = decoder.next_frame_info().map_err(failed)?;

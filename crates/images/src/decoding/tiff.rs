@@ -17,8 +17,16 @@ use crate::decoding::{
 /// What tables of a TIFF may take beside its pixels: palettes, places of strips.
 const BESIDE_PIXELS: usize = 64 << 20;
 
+/// Those of the image the right way up.
 pub(super) fn dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
-    Decoder::new(Cursor::new(bytes)).ok()?.dimensions().ok()
+    let mut decoder = Decoder::new(Cursor::new(bytes)).ok()?;
+    let (width, height) = decoder.dimensions().ok()?;
+    let orientation = decoder.find_tag_unsigned::<u32>(Tag::Orientation).ok().flatten();
+    Some(if orientation.is_some_and(|orientation| (5..=8).contains(&orientation)) {
+        (height, width)
+    } else {
+        (width, height)
+    })
 }
 
 pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage8, ImageError> {

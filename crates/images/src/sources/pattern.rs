@@ -12,6 +12,8 @@ use crate::{
 
 /// More shards than any data set has; a range above it is a slip, and would fill the memory.
 const MOST_FILES: u64 = 1_000_000;
+/// Digits of the largest number, in which any range can be written.
+const MOST_DIGITS: usize = 20;
 
 /// Whether a path is a pattern of shards. What exists is itself, whatever its name.
 pub(super) fn is_pattern(path: &Path) -> bool {
@@ -61,6 +63,9 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     let (before, range, after) = split(name).ok_or_else(|| wrong("the braces hold no range of numbers"))?;
     let (from, to) = range.split_once("..").ok_or_else(|| wrong("the braces hold no range of numbers"))?;
     let width = from.len();
+    if width > MOST_DIGITS {
+        return Err(wrong("the ends of the range have too many digits"));
+    }
     let (Ok(from), Ok(to)) = (from.parse::<u64>(), to.parse::<u64>()) else {
         return Err(wrong("the ends of the range are not numbers"));
     };
@@ -93,7 +98,10 @@ mod tests {
 
     #[test]
     fn other_braces_are_refused() {
-        for name in ["{a,b}.tar", "{1..b}.tar", "{3..1}.tar", "{0..99999999}.tar", "{0..1}-{0..1}.tar", "{0..1.tar"] {
+        // Numbers are not padded to more than 65,535 digits.
+        let long = format!("{{{}..1}}.tar", "0".repeat(70_000));
+        let names = ["{a,b}.tar", "{1..b}.tar", "{3..1}.tar", "{0..99999999}.tar", "{0..1}-{0..1}.tar", "{0..1.tar"];
+        for name in names.into_iter().chain([long.as_str()]) {
             let message = expand(Path::new(name)).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(message.contains(name) && message.contains("`train-{000..009}.tar`"), "{name}: {message}");
         }

@@ -1,11 +1,11 @@
 //! Parquet files as other programs write them. pyarrow made those that are committed.
 
-use std::{path::Path, sync::Arc};
+use std::{error::Error, path::Path, sync::Arc};
 
 use arrow_array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, StructArray};
 use arrow_schema::{DataType, Field};
 use fs_err as fs;
-use headspan_images::{Dataset, DatasetError, DatasetSettings, ReadError};
+use headspan_images::{Dataset, DatasetError, DatasetKind, DatasetSettings, ReadError};
 
 use crate::{Outcome, class_ids, data, ids, message, said, settings, write, write_parquet};
 
@@ -185,5 +185,47 @@ fn damaged_pages_are_errors_of_rows() -> Outcome {
             drop(dataset.read(index));
         }
     }
+    Ok(())
+}
+
+/// A footer can promise any number of rows in a few bytes, here of nulls. Each would take memory in the listing.
+#[test]
+fn more_rows_than_a_file_can_hold_are_refused() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    for (rows, fits) in [(1_000, true), (1_000_000, false)] {
+        let path = folder.path().join("a.parquet");
+        let nulls = arrow_array::new_null_array(&DataType::Binary, rows);
+        write_parquet(&path, &RecordBatch::try_from_iter_with_nullable([("image", nulls, true)])?, rows)?;
+        let opened = Dataset::open(&settings(&path));
+        let said = opened.err().and_then(|error| Some(error.source()?.to_string())).unwrap_or_default();
+        assert!(if fits { said.is_empty() } else { said.contains("says that it has 1000000 rows, in ") }, "{said}");
+    }
+    Ok(())
+}
+
+/// Whatever byte of a file is damaged: an error, or other rows, and never a panic.
+#[test]
+fn damaged_files_are_errors() -> Outcome {
+    let whole = fs::read(data("types.parquet"))?;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("a.parquet");
+    let mut refused = 0;
+    for at in (0..whole.len()).step_by(7) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0xff;
+        fs::write(&path, &bytes)?;
+        for kind in [DatasetKind::Parquet, DatasetKind::Manifest] {
+            let dataset =
+                Dataset::open(&DatasetSettings { kind, image_column: "binary".to_owned(), ..settings(&path) });
+            let Ok(dataset) = dataset else {
+                refused += 1;
+                continue;
+            };
+            for index in 0..dataset.len().min(8) {
+                refused += usize::from(dataset.read(index).is_err());
+            }
+        }
+    }
+    assert!(refused > whole.len() / 20, "{refused}");
     Ok(())
 }

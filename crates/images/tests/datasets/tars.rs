@@ -99,6 +99,29 @@ fn links_are_the_members_that_they_lead_to() -> Outcome {
     Ok(())
 }
 
+/// A name or a map for all members would be kept as often as there are members.
+#[test]
+fn attributes_of_all_members_name_none_of_them() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let shard = folder.path().join("s.tar");
+    let mut builder = tar::Builder::new(fs_err::File::create(&shard)?);
+    let records = b"14 path=x.jpg\n26 GNU.sparse.map=0,1,1,0\n";
+    let mut global = tar::Header::new_ustar();
+    global.set_entry_type(tar::EntryType::XGlobalHeader);
+    global.set_size(records.len() as u64);
+    global.set_cksum();
+    builder.append(&global, records.as_slice())?;
+    for name in ["0.jpg", "1.jpg"] {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(3);
+        builder.append_data(&mut header, name, b"abc".as_slice())?;
+    }
+    builder.finish()?;
+    let dataset = Dataset::open(&settings(&shard))?;
+    assert_eq!(ids(&dataset), ["s.tar/0.jpg", "s.tar/1.jpg"], "{}", said(&dataset));
+    assert_bytes(&dataset, &[b"abc".as_slice(); 2])
+}
+
 #[test]
 fn names_may_be_long_odd_or_no_text() -> Outcome {
     let folder = tempfile::tempdir()?;

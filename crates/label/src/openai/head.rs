@@ -170,13 +170,13 @@ fn kept<T>(asker: &Asker<'_>, settings: &OpenAiSettings, question: &Question, re
     None
 }
 
-fn property(answer: &Map<String, Value>) -> Option<String> {
+pub(crate) fn property(answer: &Map<String, Value>) -> Option<String> {
     let property = answer.get("property")?.as_str()?.trim().trim_end_matches('.').to_owned();
     (!property.is_empty() && property.chars().count() <= LONGEST_PROPERTY).then_some(property)
 }
 
 /// Without a schema, some models write the words of JSON as texts.
-fn judgement(answer: &Map<String, Value>) -> Option<bool> {
+pub(crate) fn judgement(answer: &Map<String, Value>) -> Option<bool> {
     match answer.get("consistent")? {
         Value::Bool(judgement) => Some(*judgement),
         Value::String(text) => match text.trim().to_ascii_lowercase().as_str() {

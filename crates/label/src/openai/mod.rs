@@ -17,6 +17,30 @@ mod reply;
 mod request;
 mod settings;
 
+/// For `tools/fuzz` alone.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use super::{answers::Answer, endpoint, head, refusal::Refusal, reply::Reply};
+
+    /// Reads the body of an answer in all the ways in which one is read.
+    pub fn answer(body: &[u8]) {
+        let Reply { said, usage, failure: _ } = Reply::read(body, 7);
+        assert!(usage.tokens_in.checked_add(usage.tokens_out).is_some(), "sums of tokens must not overflow");
+        if let Some(said) = said {
+            let answer = Answer::new(serde_json::Value::Null, said, usage);
+            _ = (answer.read(head::property), answer.read(head::judgement), answer.described());
+        }
+        assert!(!Refusal::read(body).message.is_empty(), "a refusal without a word");
+    }
+
+    /// Reads the address of an endpoint.
+    pub fn address(text: &str) {
+        if let Ok((url, _)) = endpoint::address(text) {
+            assert!(url.contains("/chat/completions"), "{url}");
+        }
+    }
+}
+
 use std::{collections::BTreeMap, ops::ControlFlow, path::Path};
 
 pub use error::OpenAiError;

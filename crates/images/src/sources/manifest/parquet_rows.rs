@@ -9,7 +9,7 @@ use parquet::arrow::ProjectionMask;
 use super::{Columns, Rows};
 use crate::{
     dataset::{DatasetError, DatasetSettings},
-    sources::parquet::open_parquet,
+    sources::parquet::{Batches, open_parquet},
 };
 
 /// Reads the columns of paths and classes, batch by batch.
@@ -22,8 +22,8 @@ pub(super) fn read(settings: &DatasetSettings, rows: &mut Rows<'_>) -> Result<()
     let roots = [Some(columns.path), columns.class];
     let mask = ProjectionMask::roots(reader.parquet_schema(), roots.into_iter().flatten());
     let mut before = 0;
-    for batch in reader.with_projection(mask).build().map_err(failed)? {
-        let batch = batch.map_err(|source| failed(source.into()))?;
+    for batch in Batches::new(reader.with_projection(mask).build().map_err(failed)?) {
+        let batch = batch.map_err(failed)?;
         let paths = strings(path, &batch, &names[columns.path])?;
         let classes = columns.class.map(|at| strings(path, &batch, &names[at])).transpose()?;
         for (row, image) in paths.iter().enumerate() {

@@ -8,7 +8,10 @@ use parquet::arrow::{
     arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder},
 };
 
-use super::rows::{Row, bytes_of_list, row_of};
+use super::{
+    guard::{Batches, caught},
+    rows::{Row, bytes_of_list, row_of},
+};
 use crate::{
     dataset::{DatasetError, DatasetSettings},
     decoding::probe_dimensions,
@@ -108,8 +111,9 @@ impl File<'_> {
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
         let Some(root) = self.schema().index_of(column).ok() else { return Ok(false) };
         let mask = ProjectionMask::roots(builder.parquet_schema(), [root]);
-        for batch in builder.with_projection(mask).with_batch_size(1).with_limit(LOOKED_AT).build().map_err(failed)? {
-            let batch = batch.map_err(|source| failed(source.into()))?;
+        let builder = builder.with_projection(mask).with_batch_size(1).with_limit(LOOKED_AT);
+        for batch in Batches::new(caught(|| builder.build()).map_err(failed)?) {
+            let batch = batch.map_err(failed)?;
             if let Row::Bytes(bytes) = row_of(batch.column(0), 0) {
                 return Ok(probe_dimensions(&bytes).is_some());
             }

@@ -10,6 +10,7 @@ use arrow_array::{
 use arrow_schema::{DataType, Schema};
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 
+use super::guard::{Batches, caught};
 use crate::{
     dataset::{DatasetError, DatasetSettings, ImageClasses, RawClass},
     sources::suggestion::similar,
@@ -31,10 +32,10 @@ pub(super) fn read(
     };
     let failed = |source| DatasetError::Parquet { path: path.to_owned(), source };
     let mask = ProjectionMask::columns(builder.parquet_schema(), [column]);
-    let reader = builder.with_projection(mask).with_limit(rows).build().map_err(failed)?;
+    let reader = caught(|| builder.with_projection(mask).with_limit(rows).build()).map_err(failed)?;
     let mut before = 0;
-    for batch in reader {
-        let batch = batch.map_err(|source| failed(source.into()))?;
+    for batch in Batches::new(reader) {
+        let batch = batch.map_err(failed)?;
         let labels = batch.column(0);
         let floats = floats(labels);
         if let Some(row) = floats.as_ref().and_then(first_fraction) {

@@ -1,6 +1,7 @@
 //! Parquet shards with the bytes of images, as Hugging Face stores data sets.
 
 mod columns;
+mod guard;
 mod labels;
 mod rows;
 
@@ -13,8 +14,10 @@ use std::{
 use arrow_schema::Schema;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
+pub(super) use self::guard::Batches;
 use self::{
     columns::{File, is_list_of_images},
+    guard::{caught, check_rows},
     rows::{Row, RowCursor, Rows},
 };
 use crate::{
@@ -177,7 +180,12 @@ pub(super) fn holds_images(path: &Path, settings: &DatasetSettings) -> Result<bo
 fn metadata_of(path: &Path, plain: bool) -> Result<ArrowReaderMetadata, DatasetError> {
     let file = open(path)?.into_parts().0;
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(plain);
-    ArrowReaderMetadata::load(&file, options).map_err(|source| match what_is(path) {
+    let bytes = file.metadata()?.len();
+    let metadata = caught(|| ArrowReaderMetadata::load(&file, options)).and_then(|metadata| {
+        check_rows(&metadata, bytes)?;
+        Ok(metadata)
+    });
+    metadata.map_err(|source| match what_is(path) {
         Some(what) if what != "a Parquet file" => {
             DatasetError::NotAShard { path: path.to_owned(), what, expected: "Parquet" }
         }

@@ -1,20 +1,17 @@
 //! Rows of the image column, read forwards one at a time: a row group may have gigabytes, and dictionaries make more of few.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
-};
+use std::path::Path;
 
 use arrow_array::{Array, ArrayRef, cast::AsArray, types::{Int8Type, UInt8Type}};
 use arrow_schema::DataType;
 use parquet::arrow::{
     ProjectionMask,
     arrow_reader::{
-        ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
-        RowSelectionPolicy, RowSelector,
+        ArrowReaderMetadata, ParquetRecordBatchReaderBuilder, RowSelection, RowSelectionPolicy, RowSelector,
     },
 };
 
+use super::guard::{Batches, caught};
 use crate::{
     dataset::ReadError,
     sources::{
@@ -44,7 +41,7 @@ impl Held for Row {
 
 /// A place in a row group.
 pub(super) struct RowCursor {
-    reader: ParquetRecordBatchReader,
+    reader: Batches,
     stream: Stream,
     next: usize,
     end: usize,
@@ -78,15 +75,14 @@ impl RowCursor {
         }
         // One row at a time: the memory of several rows cannot be known before they are decoded. A mask would decode the rows
         // between those that are chosen.
-        let reader = builder
+        let builder = builder
             .with_projection(mask)
             .with_row_groups(vec![rows.stream.1])
             .with_row_selection(RowSelection::from(selectors))
             .with_row_selection_policy(RowSelectionPolicy::Selectors)
-            .with_batch_size(1)
-            .build()
-            .map_err(|error| failed(error.into()))?;
-        Ok(Self { reader, stream: rows.stream, next: rows.first, end: rows.first + count, broken: false })
+            .with_batch_size(1);
+        let reader = caught(|| builder.build()).map_err(|error| failed(error.into()))?;
+        Ok(Self { reader: Batches::new(reader), stream: rows.stream, next: rows.first, end: rows.first + count, broken: false })
     }
 }
 
@@ -104,9 +100,7 @@ impl Cursor for RowCursor {
     fn take(&mut self) -> Result<Row, ReadError> {
         self.next += 1;
         self.broken = true;
-        // Readers of damaged pages have panicked before; an image must never take a run of a day with it.
-        let batch = catch_unwind(AssertUnwindSafe(|| self.reader.next()))
-            .map_err(|_panic| failed("the Parquet reader panicked".into()))?;
+        let batch = self.reader.next();
         let batch = batch.ok_or_else(|| failed("the file has fewer rows than it says".into()))?;
         let batch = batch.map_err(|error| failed(error.into()))?;
         self.broken = false;

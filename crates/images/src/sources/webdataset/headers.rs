@@ -118,7 +118,7 @@ impl Headers {
                 EntryType::GNULongName => long_name = Some(self.text(size)?),
                 EntryType::GNULongLink => long_link = Some(self.text(size)?),
                 EntryType::XHeader => attributes = Some(self.attributes(size)?),
-                EntryType::XGlobalHeader => self.global = self.attributes(size)?,
+                EntryType::XGlobalHeader => self.global = self.attributes(size)?.of_all_members(),
                 _ => {
                     let attributes = attributes.unwrap_or_else(|| self.global.clone());
                     let size = attributes.size.unwrap_or(size);

@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     ffi::OsStr,
     path::Path,
+    sync::Arc,
 };
 
 use super::{
@@ -87,13 +88,13 @@ pub(super) struct Image {
     pub(super) place: Place,
 }
 
-/// Where the bytes of an image are.
+/// Where the bytes of an image are. Any number of links share the place that they lead to.
 #[derive(Clone)]
 pub(super) enum Place {
     /// In the shard.
-    Stored { offset: u64, length: u64, pieces: Option<Vec<Piece>> },
+    Stored { offset: u64, length: u64, pieces: Option<Arc<[Piece]>> },
     /// Where those of the member of this name are.
-    Link(String),
+    Link(Arc<str>),
 }
 
 impl Image {
@@ -152,9 +153,9 @@ impl Members {
                 // A member is an image of the data set only if it is whole.
                 headers.pass()?;
                 let place = match member.kind {
-                    Kind::HardLink(target) => Place::Link(plain(&self.readable(&target))),
-                    Kind::SymbolicLink(target) => Place::Link(beside(&name, &self.readable(&target))),
-                    Kind::File | Kind::Other => Place::Stored { offset, length, pieces: member.pieces },
+                    Kind::HardLink(target) => Place::Link(plain(&self.readable(&target)).into()),
+                    Kind::SymbolicLink(target) => Place::Link(beside(&name, &self.readable(&target)).into()),
+                    Kind::File | Kind::Other => Place::Stored { offset, length, pieces: member.pieces.map(Arc::from) },
                 };
                 let key = key_of(&name).len();
                 self.images.push(Image { name, key, place });
@@ -237,7 +238,7 @@ impl Members {
         for image in &mut self.images {
             for _followed in 0..MOST_LINKS {
                 let Place::Link(target) = &image.place else { break };
-                let Some(place) = places.get(target) else { break };
+                let Some(place) = places.get(&**target) else { break };
                 image.place = place.clone();
             }
         }
@@ -299,6 +300,23 @@ mod tests {
     fn hidden_parts_are_not_those_of_the_path_itself() {
         assert!([".a/b.jpg", "a/.b.jpg", "./._b.jpg"].into_iter().all(is_below_hidden));
         assert!(!["./a/b.jpg", "../a.jpg", "a.b/c.jpg"].into_iter().any(is_below_hidden));
+    }
+
+    /// Any number of links of 512 bytes must not make as many copies of a map of a mebibyte.
+    #[test]
+    fn links_share_the_map_of_what_they_lead_to() {
+        let pieces: Arc<[Piece]> = [Piece { at: 0, length: 1 }].into();
+        let stored = Place::Stored { offset: 0, length: 1, pieces: Some(Arc::clone(&pieces)) };
+        let image = |name: &str, place| Image { name: name.to_owned(), key: 1, place };
+        let mut members = Members {
+            images: vec![image("a.jpg", stored), image("b.jpg", Place::Link("a.jpg".into()))],
+            ..Members::default()
+        };
+        members.choose("s.tar", &mut Unusual::default());
+        assert_eq!(members.images.len(), 2);
+        for image in &members.images {
+            assert!(matches!(&image.place, Place::Stored { pieces: Some(own), .. } if Arc::ptr_eq(own, &pieces)));
+        }
     }
 
     #[test]

@@ -147,7 +147,7 @@ impl Found {
             self.classes.push(members.classes.get(image.key()).map_or(RawClass::None, |text| RawClass::numbered(text)));
             self.ids.push(&format!("{name}/{}", image.name));
             if let Some(pieces) = pieces {
-                self.layout.pieces.insert(self.layout.spans.len(), pieces.clone());
+                self.layout.pieces.insert(self.layout.spans.len(), Arc::clone(pieces));
             }
             self.layout.spans.push(Span { shard, offset: *offset, length: *length });
         }

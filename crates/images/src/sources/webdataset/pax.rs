@@ -21,6 +21,12 @@ pub(super) struct Sparse {
 }
 
 impl Attributes {
+    /// What counts of attributes that stand for all members. Names and maps are a member's own, and one for all of them would be kept
+    /// as often as there are members.
+    pub(super) fn of_all_members(self) -> Self {
+        Self { size: self.size, ..Self::default() }
+    }
+
     pub(super) fn parse(mut records: &[u8]) -> Result<Self, &'static str> {
         let mut attributes = Self::default();
         let mut offset = None;

@@ -21,7 +21,7 @@ pub(super) struct Layout {
     pub(super) shards: Vec<Shard>,
     pub(super) spans: Vec<Span>,
     /// Pieces of sparse images, by their indices.
-    pub(super) pieces: BTreeMap<usize, Vec<Piece>>,
+    pub(super) pieces: BTreeMap<usize, Arc<[Piece]>>,
 }
 
 pub(super) struct Shard {
@@ -68,7 +68,7 @@ impl Layout {
             next(&mut bytes)?;
             return Ok(bytes);
         };
-        for piece in pieces {
+        for piece in pieces.iter() {
             let end = piece.at.saturating_add(piece.length) as usize;
             next(bytes.get_mut(piece.at as usize..end).ok_or(ErrorKind::InvalidData)?)?;
         }

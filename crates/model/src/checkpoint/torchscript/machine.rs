@@ -7,6 +7,9 @@ use super::pickle::{Array, Place, Result, Storage, Value};
 /// Values that the pickle of a file may have.
 const MOST_VALUES: usize = 4_000_000;
 
+/// Longest name of a storage. It is copied into every tensor, so that a long one could fill the memory.
+const LONGEST_KEY: usize = 256;
+
 const DAMAGED: &str = "its pickle is damaged";
 
 #[derive(Default)]
@@ -253,6 +256,9 @@ impl<'a> Machine<'a> {
         let [_tag, class, key, ..] = self.list(place)? else { return None };
         let (Value::Class(class), Value::Text(key)) = (&self.values[*class], &self.values[*key]) else { return None };
         let class = class.rsplit('.').next()?.to_owned();
+        if class.len() > LONGEST_KEY || key.len() > LONGEST_KEY {
+            return None;
+        }
         Some(Storage { class, key: key.clone() })
     }
 

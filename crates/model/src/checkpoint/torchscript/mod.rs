@@ -60,9 +60,9 @@ fn weights(path: &Path, archive: &mut Archive, root: &str, array: Array) -> Resu
     let Some(size) = stored_as.bytes() else {
         return Ok(Weights::whole(shape, stored_as, || Err(io::Error::other("holds no floats"))));
     };
-    let place = place(archive, &format!("{root}data/{}", storage.key))?;
-    let reach = reach(&shape, &strides).and_then(|reach| reach.checked_add(offset)?.checked_mul(size));
-    if reach.is_none_or(|reach| reach as u64 > place.end - place.start) {
+    let place = place(path, archive, &format!("{root}data/{}", storage.key))?;
+    let stored = (place.end - place.start) / size as u64;
+    if !is_within(stored, offset, &shape, &strides) {
         return Err(format!("needs more values than its storage `{}` has", storage.key));
     }
     let start = place.start + (offset * size) as u64;
@@ -75,12 +75,14 @@ fn weights(path: &Path, archive: &mut Archive, root: &str, array: Array) -> Resu
 }
 
 /// Where the bytes of a storage stand in the file.
-fn place(archive: &mut Archive, name: &str) -> Result<Range<u64>, String> {
+fn place(path: &Path, archive: &mut Archive, name: &str) -> Result<Range<u64>, String> {
     let index = archive.index_for_name(name).ok_or_else(|| format!("has no storage `{name}` in the archive"))?;
     let entry = archive.by_index_raw(index).map_err(|error| format!("has no readable storage: {error}"))?;
     let start = entry.data_start().filter(|_| entry.compression() == CompressionMethod::Stored);
     let start = start.ok_or_else(|| format!("has a compressed storage `{name}`"))?;
-    Ok(start..start + entry.size())
+    let bytes = fs_err::metadata(path).map_err(|error| error.to_string())?.len();
+    let end = start.checked_add(entry.size()).filter(|end| *end <= bytes);
+    Ok(start..end.ok_or_else(|| format!("has a storage `{name}` that ends behind the file"))?)
 }
 
 fn value_type(class: &str) -> ValueType {
@@ -93,12 +95,24 @@ fn value_type(class: &str) -> ValueType {
     }
 }
 
+/// Whether a view lies within a storage of `stored` values, and has no more of them: with strides of 0, one value is a tensor of any size.
+fn is_within(stored: u64, offset: usize, shape: &[usize], strides: &[usize]) -> bool {
+    let end = reach(shape, strides).and_then(|reach| reach.checked_add(offset));
+    let fits = |count: Option<usize>| count.is_some_and(|count| count as u64 <= stored);
+    fits(end) && fits(values(shape))
+}
+
+/// Values of a tensor; none where there are more than anything can have.
+fn values(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1_usize, |all, size| all.checked_mul(*size))
+}
+
 /// Values from the first to the last of a view; none where the numbers are no sizes.
 fn reach(shape: &[usize], strides: &[usize]) -> Option<usize> {
     if shape.len() != strides.len() {
         return None;
     }
-    shape.iter().try_fold(1_usize, |all, size| all.checked_mul(*size))?;
+    values(shape)?;
     if shape.contains(&0) {
         return Some(0);
     }
@@ -110,6 +124,9 @@ fn reach(shape: &[usize], strides: &[usize]) -> Option<usize> {
 }
 
 fn is_contiguous(shape: &[usize], strides: &[usize]) -> bool {
+    if shape.contains(&0) {
+        return true;
+    }
     let mut expected = 1;
     for (size, stride) in shape.iter().zip(strides).rev() {
         if *size > 1 && *stride != expected {
@@ -162,7 +179,18 @@ mod tests {
         assert_eq!(reach(&[2, 3], &[1]), None);
         assert_eq!(reach(&[0, 3], &[3, 1]), Some(0));
         assert_eq!(reach(&[usize::MAX, 2], &[1, 1]), None);
+        assert!(is_contiguous(&[0, usize::MAX, 2], &[1, 1, 1]), "no product that overflows");
         assert!(is_contiguous(&[2, 1, 3], &[3, 9, 1]) && !is_contiguous(&[2, 3], &[1, 2]));
+    }
+
+    #[test]
+    fn views_are_within_their_storage_and_no_larger() {
+        assert!(is_within(6, 0, &[2, 3], &[3, 1]) && is_within(8, 2, &[2, 3], &[1, 2]) && is_within(0, 0, &[0], &[1]));
+        for (offset, shape, strides) in
+            [(1, [2, 3], [3, 1]), (0, [2, 3], [4, 1]), (0, [1 << 40, 1], [0, 0]), (usize::MAX, [1, 1], [1, 1])]
+        {
+            assert!(!is_within(6, offset, &shape, &strides), "{offset} {shape:?} {strides:?}");
+        }
     }
 
     #[test]

@@ -44,6 +44,10 @@ pub(super) enum Value {
 /// Levels of objects in one another, two for a module.
 const DEEPEST: usize = 128;
 
+/// Longest name of a tensor.
+const LONGEST_NAME: usize = 4096;
+
+const LONG_NAME: &str = "a tensor in it has a name of more than 4096 bytes";
 const CIRCLE: &str = "its modules hold each other";
 
 pub(super) type Result<T, E = &'static str> = std::result::Result<T, E>;
@@ -83,12 +87,21 @@ impl Pickle {
             Value::Dictionary(items) => {
                 for (key, value) in items {
                     let Value::Text(key) = &self.values[*key] else { continue };
+                    if key.len() > LONGEST_NAME {
+                        return Err(LONG_NAME);
+                    }
                     path.push(key.clone());
                     self.collect(*value, depth, path, left, found)?;
                     path.pop();
                 }
             }
-            Value::Array(array) => _ = found.insert(path.join("."), array.clone()),
+            Value::Array(array) => {
+                let name = path.join(".");
+                if name.len() > LONGEST_NAME {
+                    return Err(LONG_NAME);
+                }
+                _ = found.insert(name, array.clone());
+            }
             _ => {}
         }
         Ok(())
@@ -143,6 +156,33 @@ mod tests {
         // object.attributes = {"a": object}
         let bytes = b"\x80\x02c__torch__\nA\n)\x81q\0}(X\x01\0\0\0ah\0ub.";
         assert!(Pickle::read(bytes).and_then(|pickle| pickle.arrays()).is_err());
+    }
+
+    /// A storage's name is copied into each tensor, and an attribute's name into those of all tensors in it.
+    #[test]
+    fn names_are_bounded() {
+        let sized = |text: usize| {
+            let text = "x".repeat(text);
+            let mut bytes = example();
+            let at = bytes.windows(6).position(|part| part == b"X\x01\0\0\x007").expect("the storage's name");
+            bytes.splice(at..at + 6, [&b"X"[..], &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat());
+            Pickle::read(&bytes).is_ok()
+        };
+        assert!(sized(200) && !sized(300));
+        // {"xx…x": {"xx…x": … tensor}}
+        let nested = |levels: usize| {
+            let mut bytes = b"\x80\x02".to_vec();
+            for _ in 0..levels {
+                bytes.extend([&b"}(X"[..], &1_000_u32.to_le_bytes(), "x".repeat(1_000).as_bytes()].concat());
+            }
+            bytes.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nHalfStorage\n");
+            bytes.extend(b"X\x01\0\0\x007X\x03\0\0\0cpuK\x0ctQK\0K\x03\x85K\x01\x85tR");
+            bytes.extend("u".repeat(levels).as_bytes());
+            bytes.push(b'.');
+            Pickle::read(&bytes).and_then(|pickle| pickle.arrays()).map(|arrays| arrays.len())
+        };
+        assert_eq!(nested(2), Ok(1));
+        assert!(nested(5).is_err());
     }
 
     proptest! {

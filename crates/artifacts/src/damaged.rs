@@ -1,0 +1,50 @@
+//! Damaged tables are errors. The library that reads Parquet has panicked on such files before.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use arrow_array::RecordBatch;
+use arrow_schema::ArrowError;
+use parquet::{arrow::arrow_reader::ParquetRecordBatchReader, errors::ParquetError};
+
+/// What `read` gives; an error if the library panics.
+pub fn caught<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    let panicked = |_panic| Err(ParquetError::General("the Parquet reader panicked".to_owned()));
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(panicked)
+}
+
+/// Batches of a table, up to the first that cannot be read.
+pub struct Batches {
+    reader: Option<ParquetRecordBatchReader>,
+}
+
+impl Batches {
+    /// The batches that a reader gives.
+    pub fn new(reader: ParquetRecordBatchReader) -> Self {
+        Self { reader: Some(reader) }
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let reader = self.reader.as_mut()?;
+        let batch = caught(|| Ok(reader.next())).map_err(ArrowError::from).transpose().map(Result::flatten);
+        if batch.as_ref().is_none_or(Result::is_err) {
+            self.reader = None;
+        }
+        batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_library_is_an_error() {
+        assert!(caught(|| Ok(1)).is_ok());
+        let said = caught::<()>(|| panic!("an index")).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(said.contains("the Parquet reader panicked"), "{said}");
+    }
+}
