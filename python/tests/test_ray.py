@@ -317,6 +317,7 @@ def test_parts_that_this_machine_does_not_see_are_not_made_again_here(
 
 
 def test_the_number_of_shards_follows_from_parts_and_machines() -> None:
-    assert _engines._count(75, 2) == 5
-    assert _engines._count(75, 100) == 75
-    assert _engines._count(3, 2) == 2
+    assert _engines._count(75, 2, False) == 5
+    assert _engines._count(75, 100, False) == 75
+    assert _engines._count(3, 2, False) == 2
+    assert _engines._count(1000, 2, True) == 8

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 #: Modules of the engines by their names.
 ENGINES = {"ray": "headspan._engines.ray"}
 
-# A shard has about so many parts where the number of shards is not given. A task loads the model once; beside so many parts that
-# takes little time.
-_PARTS_OF_SHARD = 16
+# Parts of a shard where the number of shards is not given, on processors and on GPUs: a task loads the model once, which should take
+# little of its time.
+_PARTS_OF_SHARD = (16, 128)
 _WAIT_FOR_LOCK_SECS = 30.0
 
 
@@ -71,7 +71,8 @@ def submit(
 
     :param models: Models as :func:`run_all` takes them.
     :param engine: ``"ray"``.
-    :param tasks: Number of shards for each model. Default: shards of 16 parts, and at least one for each task that can run at once.
+    :param tasks: Number of shards for each model. Default: shards of 16 parts (of 128 on GPUs), and at least one for each
+        task that can run at once.
     :param num_cpus: Processors of a task.
     :param num_gpus: GPUs of a task.
     :param retries: How often a task is run again whose worker or node is lost.
@@ -99,7 +100,7 @@ def submit(
             num_cpus=num_cpus, num_gpus=num_gpus, retries=retries, address=address, in_flight=in_flight
         ) as cluster:
             threads = math.ceil(num_cpus)
-            counts = [tasks or _count(one.total, cluster.slots) for one in missing]
+            counts = [tasks or _count(one.total, cluster.slots, num_gpus > 0) for one in missing]
             cluster.run(
                 [shard for one, count in zip(missing, counts) for shard in one.shards(count, threads)],
                 progress,
@@ -121,6 +122,6 @@ def _join(call: Call, progress: Progress, patience: float) -> list[Run]:
         time.sleep(1.0)
 
 
-def _count(parts: int, slots: int) -> int:
-    """Number of shards of a model with so many parts."""
-    return max(1, min(parts, max(slots, -(-parts // _PARTS_OF_SHARD))))
+def _count(parts: int, slots: int, on_gpus: bool) -> int:
+    """Number of shards of a model by the number of its parts."""
+    return max(1, min(parts, max(slots, -(-parts // _PARTS_OF_SHARD[on_gpus]))))
