@@ -22,6 +22,7 @@ from headspan._native import __version__
 
 if TYPE_CHECKING:
     from headspan._answers import Alike, Extremes, Neighbours, Segmentation, Why
+    from headspan._engines import submit
     from headspan._explorer import Explorer
     from headspan._frame import Frame
     from headspan._pipeline import Comparison, command, compare, fetch, models, plan, run_all, status
@@ -74,11 +75,13 @@ __all__ = [
     "run_all",
     "run_module",
     "status",
+    "submit",
 ]
 
 # Where each name is. Modules are imported when a name is first used, so that `import headspan` is quick.
 _PLACES = {
     "_answers": ("Alike", "Extremes", "Neighbours", "Segmentation", "Why"),
+    "_engines": ("submit",),
     "_explorer": ("Explorer",),
     "_frame": ("Frame",),
     "_pipeline": ("Comparison", "command", "compare", "fetch", "models", "plan", "run_all", "status"),

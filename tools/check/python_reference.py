@@ -24,7 +24,7 @@ END = "<!-- end of the reference -->"
 
 # Every public name has a place here; a name without one is an error.
 SECTIONS = {
-    "Running the pipeline": ["run_all", "plan", "status", "fetch", "models", "command"],
+    "Running the pipeline": ["run_all", "submit", "plan", "status", "fetch", "models", "command"],
     "Runs and heads": ["open", "Run", "Head"],
     "Answers": ["Frame", "Neighbours", "Extremes", "Alike", "Segmentation", "Why"],
     "Comparing": ["compare", "Comparison"],

@@ -1,0 +1,127 @@
+"""Runs on machines that something else schedules.
+
+An engine is a module here with a function ``connect``, and its line in the table :data:`ENGINES`. It runs shards, and knows nothing
+of what is in them; :mod:`headspan._engines._work` says which are missing, and :mod:`headspan._engines._shard` is what a node does.
+headspan schedules nothing itself.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+from headspan._engines._shard import Shard, is_locked
+from headspan._engines._work import Call, missing_of
+from headspan._errors import HeadspanError, InputError
+from headspan._pipeline import run_all
+from headspan._progress import Progress
+
+if TYPE_CHECKING:
+    from headspan._run import Run
+
+#: Modules of the engines by their names.
+ENGINES = {"ray": "headspan._engines.ray"}
+
+# Parts of a shard where the number of shards is not given, on processors and on GPUs: a task loads the model once, which should take
+# little of its time.
+_PARTS_OF_SHARD = (16, 128)
+_WAIT_FOR_LOCK_SECS = 30.0
+
+
+class Cluster(Protocol):
+    """Machines that an engine has, while its context lasts."""
+
+    #: Tasks that can run at once.
+    slots: int
+
+    def run(self, shards: Sequence[Shard], progress: Progress) -> None:
+        """Runs all shards. An error of a shard is raised, and nothing is left queued then."""
+
+
+class Engine(Protocol):
+    """Module of an engine."""
+
+    def connect(
+        self, *, num_cpus: float, num_gpus: float, retries: int, address: str | None, in_flight: int | None
+    ) -> AbstractContextManager[Cluster]: ...
+
+
+def submit(
+    models: str | Sequence[str] = (),
+    *,
+    engine: str = "ray",
+    tasks: int | None = None,
+    num_cpus: float = 1,
+    num_gpus: float = 0,
+    retries: int = 3,
+    address: str | None = None,
+    in_flight: int | None = None,
+    progress: Progress = True,
+    **arguments: Any,
+) -> list[Run]:
+    """Does what :func:`run_all` does, with the extraction on the machines of a cluster. See docs/ray.md.
+
+    Each model's images are cut into shards, and each shard is a task of the engine. Only shards with missing parts are submitted.
+    Then this program joins the parts and runs the later stages. All nodes must see the images, the checkpoint and the folder of
+    runs by the same paths. Ctrl-C cancels the tasks and leaves what is committed; the same call continues.
+
+    :param models: Models as :func:`run_all` takes them.
+    :param engine: ``"ray"``.
+    :param tasks: Number of shards for each model. Default: shards of 16 parts (of 128 on GPUs), and at least one for each
+        task that can run at once.
+    :param num_cpus: Processors of a task.
+    :param num_gpus: GPUs of a task.
+    :param retries: How often a task is run again whose worker or node is lost.
+    :param address: The cluster: ``"auto"``, ``"HOST:PORT"``, or ``"local"`` for one that is started for the call. Default:
+        ``RAY_ADDRESS``, else a cluster of this machine, else ``"local"``.
+    :param in_flight: Maximum number of tasks that are submitted and not yet done. Default: twice as many as can run at once, and at
+        least 16.
+    :param progress: As in :func:`run_all`; shards and their images are counted.
+    :param arguments: Further arguments of :func:`run_all`. Images must be places or paths.
+    :return: The finished runs, one a model.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"engine `{engine}` is not known", f"known engines: {', '.join(ENGINES)}")
+    for name, value, least in (("tasks", tasks, 1), ("in_flight", in_flight, 1), ("retries", retries, 0)):
+        if value is not None and value < least:
+            raise InputError(f"{name} is {value}, expected {least} or more")
+    for name, amount in (("num_cpus", num_cpus), ("num_gpus", num_gpus)):
+        if amount < 0:
+            raise InputError(f"{name} is {amount}, expected 0 or more")
+    call = Call.of(models, arguments)
+    missing = [one for one in missing_of(call) if one.parts]
+    if missing:
+        module: Engine = import_module(ENGINES[engine])
+        with module.connect(
+            num_cpus=num_cpus, num_gpus=num_gpus, retries=retries, address=address, in_flight=in_flight
+        ) as cluster:
+            threads = math.ceil(num_cpus)
+            counts = [tasks or _count(one.total, cluster.slots, num_gpus > 0) for one in missing]
+            cluster.run(
+                [shard for one, count in zip(missing, counts) for shard in one.shards(count, threads)],
+                progress,
+            )
+        for one in missing:
+            one.wait_until_there()
+    return _join(call, progress, _WAIT_FOR_LOCK_SECS if missing else 0.0)
+
+
+def _join(call: Call, progress: Progress, patience: float) -> list[Run]:
+    """The later stages. A task of a call that was killed may still hold a run for a moment."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return run_all(call.models, progress=progress, **call.arguments)
+        except HeadspanError as error:
+            if not is_locked(error) or time.monotonic() >= until:
+                raise
+        time.sleep(1.0)
+
+
+def _count(parts: int, slots: int, on_gpus: bool) -> int:
+    """Number of shards of a model by the number of its parts."""
+    return max(1, min(parts, max(slots, -(-parts // _PARTS_OF_SHARD[on_gpus]))))
