@@ -280,7 +280,7 @@ fn to_text(told: &Told, dry_run: bool) -> String {
     }
     if dry_run {
         facts.push(format!("{} would be submitted", told.shards.len()));
-        let scripts = told.scripts.iter().map(|(path, text)| format!("\n\n# {}\n{text}", path.display()));
+        let scripts = told.scripts.iter().map(|(path, text)| format!("\n\n# {}\n{}", path.display(), text.trim_end()));
         return format!("{model}: {}{}", facts.join(", "), scripts.collect::<String>());
     }
     if let Some(array) = &told.array {
