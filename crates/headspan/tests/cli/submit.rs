@@ -50,7 +50,10 @@ impl Cluster {
     fn submit(&self, flags: &[&str]) -> Command {
         let mut command = self.with_cluster(self.world.bare());
         command.args(["submit", "slurm", "--dataset", "toy", "--runs", "runs", "--checkpoint", "tiny"]);
-        command.args(["--images", "images", "--texts", "pool.csv", "--device", "cpu", "--k", "4", "--tasks", "3"]);
+        command.args(["--images", "images", "--texts", "pool.csv", "--device", "cpu", "--k", "4"]);
+        if !flags.contains(&"--tasks") {
+            command.args(["--tasks", "3"]);
+        }
         command.args(flags);
         command
     }
