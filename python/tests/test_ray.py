@@ -53,7 +53,8 @@ def cluster(environment: pytest.MonkeyPatch) -> Iterator[tuple[str, psutil.Proce
             head = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
         process = psutil.Process(head.pid)
         try:
-            waited(lambda: "Ray runtime started" in log.read_text() or head.poll() is not None)
+            # The address stands a few lines below this.
+            waited(lambda: "To terminate the Ray runtime" in log.read_text() or head.poll() is not None)
             assert head.poll() is None, log.read_text()
             yield log.read_text().split("--address='")[1].split("'")[0], process
         finally:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from headspan._engines._shard import Shard, is_locked
 from headspan._engines._work import Call, missing_of
@@ -95,7 +95,7 @@ def submit(
     call = Call.of(models, arguments)
     missing = [one for one in missing_of(call) if one.parts]
     if missing:
-        module: Engine = import_module(ENGINES[engine])
+        module = cast(Engine, import_module(ENGINES[engine]))
         with module.connect(
             num_cpus=num_cpus, num_gpus=num_gpus, retries=retries, address=address, in_flight=in_flight
         ) as cluster:
