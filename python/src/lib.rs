@@ -2,11 +2,11 @@
 //!
 //! Python's side (`python/headspan`) gives it names, types, documentation and pictures; here is only what needs Rust:
 //!
-//! - [`program`]: the whole command line, and single commands with progress, log and Ctrl-C;
-//! - [`handed`]: images that Python has, for the pipeline;
-//! - [`run`]: a finished run, asked in memory;
-//! - [`table`] and [`numbers`]: results that Python reads without a copy, through the Arrow C stream and the array interface;
-//! - [`failure`]: errors as Python exceptions, with the words and hints of the command line.
+//! - `program`: the whole command line, and single commands with progress, log and Ctrl-C;
+//! - `handed`: images that Python has, for the pipeline;
+//! - `run`: a finished run, asked in memory;
+//! - `table` and `numbers`: results that Python reads without a copy, through the Arrow C stream and the array interface;
+//! - `failure`: errors as Python exceptions, with the words and hints of the command line.
 //!
 //! No other crate uses it.
 
