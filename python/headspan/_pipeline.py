@@ -72,13 +72,13 @@ def run_all(
     """
     from headspan._run import open as open_run
 
-    given = _Given(
+    given = dict(
         checkpoint=checkpoint, dataset=dataset, runs=runs, classes=classes, limit=limit, device=device,
         layers=_layers(layers), batch_size=batch_size, strict=strict, k=k, rank=rank, labeller=labeller,
         architecture=architecture, image_size=image_size, config=_several(config), configs=configs,
     )  # fmt: skip
     with _handed_over(images, texts, runs) as (place, pool, held):
-        command = ["run-all", "--json", *_several(models), *given.flags(images=place, texts=pool)]
+        command = ["run-all", "--json", *_several(models), *flags({**given, "images": place, "texts": pool})]
         if quick_gelu is not None:
             command.append(f"--quick-gelu={str(quick_gelu).lower()}")
         answer = json.loads(call([*command, *assignments(settings)], progress))
@@ -99,12 +99,13 @@ def plan(
     settings: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> list[dict[str, Any]]:
-    """What :func:`run_all` would do, one row a stage: ``model``, ``stage``, ``state``, ``reason``, ``rows``, ``estimated_bytes``.
+    """What :func:`run_all` would do, one row a stage: ``model``, ``stage``, ``state``, ``reason``, ``rows``, ``estimated_bytes``,
+    and ``parts`` (done and total) of the stage that writes parts.
 
     :param more: Further arguments of :func:`run_all`.
     """
-    given = _Given(checkpoint=checkpoint, images=images, dataset=dataset, runs=runs, **_known(more))
-    answer = json.loads(call(["plan", "--json", *_several(models), *given.flags(), *assignments(settings)]))
+    given = dict(checkpoint=checkpoint, images=images, dataset=dataset, runs=runs, **_known(more))
+    answer = json.loads(call(["plan", "--json", *_several(models), *flags(given), *assignments(settings)]))
     return [{"model": model["model"], **stage} for model in answer["models"] for stage in model["stages"]]
 
 
@@ -200,16 +201,6 @@ def command(name: str, *arguments: str, progress: Progress = False, **named: Any
     :param named: Flags, with ``_`` for ``-``.
     """
     return call([name, *arguments, *flags(named)], progress)
-
-
-class _Given:
-    """Arguments that are flags."""
-
-    def __init__(self, **values: Any) -> None:
-        self.values = values
-
-    def flags(self, **more: Any) -> list[str]:
-        return flags({**self.values, **more})
 
 
 _MORE = {

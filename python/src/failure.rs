@@ -23,9 +23,16 @@ pub(crate) fn raised(py: Python<'_>, error: &CommandError) -> PyErr {
     }
 }
 
-/// The exception for an error of a library.
-pub(crate) fn of(py: Python<'_>, error: impl Error + Send + Sync + 'static) -> PyErr {
-    raised(py, &CommandError::of(error))
+/// Results of libraries, whose errors become exceptions.
+pub(crate) trait OrRaise<T> {
+    /// The value, or the exception for the error.
+    fn or_raise(self, py: Python<'_>) -> PyResult<T>;
+}
+
+impl<T, E: Error + Send + Sync + 'static> OrRaise<T> for Result<T, E> {
+    fn or_raise(self, py: Python<'_>) -> PyResult<T> {
+        self.map_err(|error| raised(py, &CommandError::of(error)))
+    }
 }
 
 /// The exception for a value that a function does not take.

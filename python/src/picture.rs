@@ -7,7 +7,7 @@ use headspan_pipeline::{PipelineError, Session};
 use headspan_query::ImageTrace;
 use pyo3::{Borrowed, prelude::*, types::PyBytes};
 
-use crate::failure::{input, of};
+use crate::failure::{OrRaise, input};
 
 /// An image that a question is about.
 pub(crate) enum Picture {
@@ -66,6 +66,6 @@ impl Picture {
 
     /// One forward pass of it.
     pub(crate) fn trace(&self, py: Python<'_>, session: &Session) -> PyResult<ImageTrace> {
-        py.detach(|| session.trace(&self.pixels(session)?)).map_err(|error| of(py, error))
+        py.detach(|| session.trace(&self.pixels(session)?)).or_raise(py)
     }
 }

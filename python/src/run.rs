@@ -13,8 +13,8 @@ use headspan_query::{
 use pyo3::{prelude::*, types::PyBytes};
 
 use crate::{
-    answers, failure,
-    failure::{input, raised},
+    answers,
+    failure::{OrRaise, input, raised},
     log,
     numbers::{Numbers, Values},
     picture::Picture,
@@ -30,7 +30,7 @@ pub(crate) struct Run {
 
 /// One head by its name.
 fn one_head(py: Python<'_>, name: &str) -> PyResult<HeadId> {
-    let selection: HeadSelection = name.parse().map_err(|error| failure::of(py, error))?;
+    let selection: HeadSelection = name.parse().or_raise(py)?;
     match selection {
         HeadSelection::Head(head) => Ok(head),
         _ => Err(input(py, format!("`{name}` is not one head such as L3.H5"))),
@@ -39,9 +39,9 @@ fn one_head(py: Python<'_>, name: &str) -> PyResult<HeadId> {
 
 impl Run {
     fn selection(&self, py: Python<'_>, heads: &str) -> PyResult<HeadSelection> {
-        let selection: HeadSelection = heads.parse().map_err(|error| failure::of(py, error))?;
+        let selection: HeadSelection = heads.parse().or_raise(py)?;
         // Before a model is loaded for heads that there are not.
-        self.session.run().resolve(&selection).map_err(|error| failure::of(py, error))?;
+        self.session.run().resolve(&selection).or_raise(py)?;
         Ok(selection)
     }
 
@@ -57,7 +57,7 @@ impl Run {
             }
             Ok::<_, headspan_pipeline::PipelineError>(found.into_iter().map(|(embedding, _)| embedding).collect())
         };
-        let found = py.detach(embed).map_err(|error| failure::of(py, error));
+        let found = py.detach(embed).or_raise(py);
         log::hand_over(py)?;
         found
     }
@@ -97,12 +97,12 @@ impl Run {
 
     /// The model's folder or file of weights.
     fn checkpoint(&self, py: Python<'_>) -> PyResult<PathBuf> {
-        py.detach(|| self.session.checkpoint()).map_err(|error| failure::of(py, error))
+        py.detach(|| self.session.checkpoint()).or_raise(py)
     }
 
     /// What was said of the model beside its configuration: whether it is QuickGELU, and its image size.
     fn model_options(&self, py: Python<'_>) -> PyResult<(Option<bool>, Option<usize>)> {
-        let options = self.session.model_options().map_err(|error| failure::of(py, error))?;
+        let options = self.session.model_options().or_raise(py)?;
         Ok((options.quick_gelu, options.image_size))
     }
 
@@ -126,7 +126,7 @@ impl Run {
     /// Names of the heads of a selection: a head, a layer, a property, a list of them, or `all`.
     fn resolve(&self, py: Python<'_>, heads: &str) -> PyResult<Vec<String>> {
         let selection = self.selection(py, heads)?;
-        let found = self.session.run().resolve(&selection).map_err(|error| failure::of(py, error))?;
+        let found = self.session.run().resolve(&selection).or_raise(py)?;
         Ok(found.iter().map(ToString::to_string).collect())
     }
 
@@ -146,7 +146,7 @@ impl Run {
     /// Texts that span a head, in the order of TEXTSPAN's picks, each with the share of the variance that its pick removed.
     fn texts(&self, py: Python<'_>, head: &str) -> PyResult<Vec<(String, f64)>> {
         let head = one_head(py, head)?;
-        self.session.run().readout(head).map_err(|error| failure::of(py, error))?;
+        self.session.run().readout(head).or_raise(py)?;
         Ok(self.session.run().textspan(head).iter().map(|pick| (pick.text.clone(), pick.variance_share)).collect())
     }
 
@@ -165,21 +165,21 @@ impl Run {
     fn activations(&self, py: Python<'_>, head: &str) -> PyResult<Numbers> {
         may_compute(py)?;
         let head = one_head(py, head)?;
-        let column = py.detach(|| self.session.run().activations(head)).map_err(|error| failure::of(py, error))?;
+        let column = py.detach(|| self.session.run().activations(head)).or_raise(py)?;
         let shape = vec![column.values().len() / column.head_dim().max(1), column.head_dim()];
         Ok(Numbers::new(Values::Column(column), shape))
     }
 
     /// `1/(σ|r|)`, `m/(σ|r|)` and `1/|r|` of every extracted image, `[n, 3]`.
     fn scalars(&self, py: Python<'_>) -> PyResult<Numbers> {
-        let rows = py.detach(|| self.session.run().scalars()).map_err(|error| failure::of(py, error))?;
+        let rows = py.detach(|| self.session.run().scalars()).or_raise(py)?;
         let values: Vec<f32> = rows.iter().flat_map(|row| row.to_array()).collect();
         Ok(Numbers::floats(values, vec![rows.len(), 3]))
     }
 
     /// Positions in the data set of the extracted images, `[n]`.
     fn image_indices(&self, py: Python<'_>) -> PyResult<Numbers> {
-        let rows = py.detach(|| self.session.run().image_indices()).map_err(|error| failure::of(py, error))?;
+        let rows = py.detach(|| self.session.run().image_indices()).or_raise(py)?;
         let shape = vec![rows.len()];
         Ok(Numbers::new(Values::Indices(rows), shape))
     }
@@ -187,7 +187,7 @@ impl Run {
     /// Readout of a head, `[d, head_dim + 3]`.
     fn readout(&self, py: Python<'_>, head: &str) -> PyResult<Numbers> {
         let head = one_head(py, head)?;
-        let readout = self.session.run().readout(head).map_err(|error| failure::of(py, error))?;
+        let readout = self.session.run().readout(head).or_raise(py)?;
         Ok(Numbers::floats(readout.matrix.clone(), vec![readout.d, readout.columns()]))
     }
 
@@ -197,19 +197,19 @@ impl Run {
         may_compute(py)?;
         let (head, run) = (one_head(py, head)?, self.session.run());
         let Some(images) = images else {
-            let values = py.detach(|| run.contributions(head, None)).map_err(|error| failure::of(py, error))?;
+            let values = py.detach(|| run.contributions(head, None)).or_raise(py)?;
             let shape = vec![values.len() / run.d().max(1), run.d()];
             return Ok(Numbers::floats(values, shape));
         };
         let mut values = Vec::new();
         for picture in &images {
-            let known = picture.index(&self.session).map_err(|error| failure::of(py, error))?;
+            let known = picture.index(&self.session).or_raise(py)?;
             let one = if let Some(index) = known {
-                run.contributions(head, Some(&[index])).map_err(|error| failure::of(py, error))?
+                run.contributions(head, Some(&[index])).or_raise(py)?
             } else {
                 let trace = picture.trace(py, &self.session)?;
-                let readout = run.readout(head).map_err(|error| failure::of(py, error))?;
-                readout.contribution(trace.u(head).map_err(|error| failure::of(py, error))?.as_slice())
+                let readout = run.readout(head).or_raise(py)?;
+                readout.contribution(trace.u(head).or_raise(py)?.as_slice())
             };
             values.extend(one);
         }
@@ -254,15 +254,12 @@ impl Run {
         let heads = self.selection(py, heads)?;
         let request = NeighboursRequest { heads, count: k, similarity, classes, farthest };
         let run = self.session.run();
-        let ask =
-            |query: Query<'_>| py.detach(|| run.neighbours(query, &request)).map_err(|error| failure::of(py, error));
+        let ask = |query: Query<'_>| py.detach(|| run.neighbours(query, &request)).or_raise(py);
         let found = match (image, text, direction) {
-            (Some(picture), None, None) => {
-                match picture.index(&self.session).map_err(|error| failure::of(py, error))? {
-                    Some(index) => ask(Query::Image(index))?,
-                    None => ask(Query::Trace(&picture.trace(py, &self.session)?))?,
-                }
-            }
+            (Some(picture), None, None) => match picture.index(&self.session).or_raise(py)? {
+                Some(index) => ask(Query::Image(index))?,
+                None => ask(Query::Trace(&picture.trace(py, &self.session)?))?,
+            },
             (None, Some(text), None) => ask(Query::Text(&self.embeddings(py, &[text])?[0]))?,
             (None, None, Some(direction)) => ask(Query::Text(&direction))?,
             _ => return Err(input(py, "ask with one of an image, a text and a direction")),
@@ -284,7 +281,7 @@ impl Run {
         may_compute(py)?;
         let head = one_head(py, head)?;
         let run = self.session.run();
-        run.readout(head).map_err(|error| failure::of(py, error))?;
+        run.readout(head).or_raise(py)?;
         let embedded = text.map(|text| self.embeddings(py, &[text])).transpose()?;
         let request = match (&embedded, pick) {
             (Some(embedding), None) => ExtremesRequest::Text(&embedding[0]),
@@ -292,7 +289,7 @@ impl Run {
             (None, None) => ExtremesRequest::Distance,
             (Some(_), Some(_)) => return Err(input(py, "give a text or a pick, not both")),
         };
-        let found = py.detach(|| run.extremes(head, request, count)).map_err(|error| failure::of(py, error))?;
+        let found = py.detach(|| run.extremes(head, request, count)).or_raise(py)?;
         Ok((Table::of_columns(py, answers::extremes(&found))?, found.mean, found.std))
     }
 
@@ -301,7 +298,7 @@ impl Run {
         may_compute(py)?;
         let head = one_head(py, head)?;
         let (own, others) = (self.session.run(), other.session.run());
-        let found = py.detach(|| own.similar(head, others)).map_err(|error| failure::of(py, error))?;
+        let found = py.detach(|| own.similar(head, others)).or_raise(py)?;
         Table::of_columns(py, answers::alike(&found, others))
     }
 
@@ -334,7 +331,7 @@ impl Run {
             let patches = maps.iter().map(|map| map.patches.clone()).collect();
             Ok::<_, headspan_query::ExploreError>((maps, patches))
         };
-        let (maps, scores) = py.detach(compute).map_err(|error| failure::of(py, error))?;
+        let (maps, scores) = py.detach(compute).or_raise(py)?;
         let named = maps[0].heads.iter().map(ToString::to_string).collect();
         let class_token = maps.iter().map(|map| map.class_token).collect();
         let shape = vec![texts.len(), trace.grid(), trace.grid()];
@@ -345,12 +342,12 @@ impl Run {
     fn why(&self, py: Python<'_>, image: Picture, neighbour: Picture, heads: &str) -> PyResult<(Numbers, f32)> {
         may_compute(py)?;
         let heads = self.selection(py, heads)?;
-        let near = neighbour.index(&self.session).map_err(|error| failure::of(py, error))?;
+        let near = neighbour.index(&self.session).or_raise(py)?;
         let near = near.ok_or_else(|| input(py, "the neighbour must be an image of the run"))?;
         let run = self.session.run();
-        let direction = run.reason(near, &heads).map_err(|error| failure::of(py, error))?;
+        let direction = run.reason(near, &heads).or_raise(py)?;
         let trace = image.trace(py, &self.session)?;
-        let map = segment(run, &trace, &heads, &direction).map_err(|error| failure::of(py, error))?;
+        let map = segment(run, &trace, &heads, &direction).or_raise(py)?;
         Ok((Numbers::floats(map.patches, vec![trace.grid(), trace.grid()]), map.class_token))
     }
 
@@ -362,16 +359,16 @@ impl Run {
             let pixels = image.pixels(&self.session)?;
             if seen { self.session.seen(&pixels) } else { Ok(pixels) }
         };
-        let RgbImage8 { width, height, data } = py.detach(read).map_err(|error| failure::of(py, error))?;
+        let RgbImage8 { width, height, data } = py.detach(read).or_raise(py)?;
         Ok(Numbers::new(Values::Bytes(data), vec![height as usize, width as usize, 3]))
     }
 
     /// Bytes of an image's file, as they are stored.
     fn image_bytes<'py>(&self, py: Python<'py>, image: Picture) -> PyResult<Bound<'py, PyBytes>> {
-        let index = image.index(&self.session).map_err(|error| failure::of(py, error))?;
+        let index = image.index(&self.session).or_raise(py)?;
         let index = index.ok_or_else(|| input(py, "not an image of the run"))?;
         let read = || Ok(self.session.dataset()?.read(index)?);
         let bytes: Result<Vec<u8>, headspan_pipeline::PipelineError> = py.detach(read);
-        Ok(PyBytes::new(py, &bytes.map_err(|error| failure::of(py, error))?))
+        Ok(PyBytes::new(py, &bytes.or_raise(py)?))
     }
 }

@@ -5,11 +5,12 @@ use std::{path::Path, sync::Arc};
 use arrow_array::{RecordBatch, RecordBatchIterator, RecordBatchReader, ffi_stream::FFI_ArrowArrayStream};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{ArrowError, Field, Schema, SchemaRef, ffi::FFI_ArrowSchema};
+use headspan_artifacts::{Batches, caught};
 use headspan_query::Columns;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use pyo3::{prelude::*, types::PyCapsule};
 
-use crate::failure::of;
+use crate::failure::OrRaise;
 
 /// Rows of one batch of a table that is read from a file.
 const BATCH_ROWS: usize = 1 << 16;
@@ -24,14 +25,14 @@ pub(crate) struct Table {
 impl Table {
     /// A table of the run, whole.
     pub(crate) fn read(py: Python<'_>, path: &Path) -> PyResult<Self> {
-        let file = fs_err::File::open(path).map_err(|error| of(py, error))?;
+        let file = fs_err::File::open(path).or_raise(py)?;
         let read = || -> Result<Self, ArrowError> {
-            let builder = ParquetRecordBatchReaderBuilder::try_new(file.into_file())?.with_batch_size(BATCH_ROWS);
-            let reader = builder.build()?;
+            let builder = |file| ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(BATCH_ROWS).build();
+            let reader = caught(|| builder(file.into_file()))?;
             let schema = reader.schema();
-            Ok(Self { schema, batches: reader.collect::<Result<_, _>>()? })
+            Ok(Self { schema, batches: Batches::new(reader).collect::<Result<_, _>>()? })
         };
-        py.detach(read).map_err(|error| of(py, error))
+        py.detach(read).or_raise(py)
     }
 
     /// A table of an answer.
@@ -41,7 +42,7 @@ impl Table {
         };
         let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
         let arrays = columns.into_iter().map(|(_, array)| array).collect();
-        let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).map_err(|error| of(py, error))?;
+        let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).or_raise(py)?;
         Ok(Self { schema, batches: vec![batch] })
     }
 }
@@ -65,7 +66,7 @@ impl Table {
 
     /// The schema alone, by the same interface.
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
-        let schema = FFI_ArrowSchema::try_from(self.schema.as_ref()).map_err(|error| of(py, error))?;
+        let schema = FFI_ArrowSchema::try_from(self.schema.as_ref()).or_raise(py)?;
         PyCapsule::new_with_value(py, schema, c"arrow_schema")
     }
 
@@ -85,7 +86,7 @@ impl Table {
         let mut cells = Vec::new();
         for batch in &self.batches {
             let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
-            let columns = columns.collect::<Result<Vec<_>, _>>().map_err(|error| of(py, error))?;
+            let columns = columns.collect::<Result<Vec<_>, _>>().or_raise(py)?;
             for row in 0..batch.num_rows().min(rows - cells.len()) {
                 cells.push(columns.iter().map(|column| column.value(row).to_string()).collect());
             }

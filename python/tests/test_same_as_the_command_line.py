@@ -48,6 +48,7 @@ def test_plan(runs, answer):
     theirs = answer("plan")["models"]
     assert [row["stage"] for row in rows] == [stage["stage"] for model in theirs for stage in model["stages"]]
     assert {row["state"] for row in rows} == {"done"}
+    assert [row["parts"] for row in rows if row["stage"] == "images"] == [{"done": 2, "total": 2}] * 2
     changed = headspan.plan(runs=runs, settings={"textspan": {"rank": 7}})
     assert {row["stage"] for row in changed if row["state"] == "stale"} == {"textspan", "label", "metrics"}
 

@@ -20,6 +20,7 @@ use crate::{
     registry::{ModelChoice, ModelSource, Registry},
     settings::Settings,
     stages::IMAGES,
+    weights::cached_files,
 };
 
 /// What a process keeps of activations and weights: with what else a server of one ViT-L/14 over 50,000 images holds, it stays below
@@ -99,9 +100,18 @@ impl Session {
 
     /// The folder or the file of weights that the model's files are found by.
     pub fn checkpoint(&self) -> Result<PathBuf> {
-        let files = ModelFiles::open(&self.choice()?, &self.model_options()?)?;
-        let beside = || files.files.weights.parent().map(Path::to_owned);
-        Ok(files.folder.clone().or_else(beside).unwrap_or(files.files.weights))
+        // Not by `ModelFiles`, which hashes the weights.
+        match self.choice()?.source {
+            ModelSource::Folder(place) => {
+                let missing = |source| PipelineError::NoCheckpoint { folder: place.clone(), source };
+                fs_err::metadata(&place).map_err(missing)?;
+                Ok(std::path::absolute(&place)?)
+            }
+            ModelSource::Hub(model) => {
+                let weights = cached_files(&model)?.weights;
+                Ok(weights.parent().map(Path::to_owned).unwrap_or(weights))
+            }
+        }
     }
 
     /// The images, checked to be those that were extracted.

@@ -8,7 +8,6 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -178,7 +177,7 @@ def missing_of(call: Call) -> list[Missing]:
     for model in call.plan():
         name, images = model["model"], _images_stage(model)
         count, run = images["rows"], Path(_absolute(runs)) / dataset / name
-        total = -(-count // rows)
+        total = images["parts"]["total"]
         parts = list(range(total))
         if images["state"] == "done":
             parts = []
@@ -186,7 +185,7 @@ def missing_of(call: Call) -> list[Missing]:
             there = {part for part in parts if (run / "activations" / f"part-{part:05}.parquet").is_file()}
             # Where all parts that are there fit, the others are missing. Else no one knows which do not fit, and every shard looks:
             # one without missing parts ends at once.
-            if _parts_done(call, name) == (len(there), total):
+            if images["parts"] == {"done": len(there), "total": total}:
                 parts = [part for part in parts if part not in there]
         found.append(Missing(call, name, run, parts, total, rows, count))
     return found
@@ -198,13 +197,9 @@ def _images_stage(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parts_done(call_: Call, model: str) -> tuple[int, int]:
-    """How many parts of a model fit, of how many, as ``headspan plan`` says it; (0, 0) if the stage is done, (0, 1) if none fits."""
-    state = _images_stage(call_.plan(model)[0])["state"]
-    if state == "done":
-        return 0, 0
-    table = call(["plan", model, *call_.flags()]) if state == "partial" else ""
-    found = re.search(rf" {re.escape(model)} +images +continue \((\d+) of (\d+) parts", table)
-    return (int(found[1]), int(found[2])) if found else (0, 1)
+    """How many parts of a model fit, of how many."""
+    parts = _images_stage(call_.plan(model)[0])["parts"]
+    return parts["done"], parts["total"]
 
 
 def _refuse_images_in_memory(images: Any) -> None:

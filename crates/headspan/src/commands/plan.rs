@@ -1,7 +1,7 @@
 use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_artifacts::StageState;
-use headspan_pipeline::{Pipeline, RunPlan};
+use headspan_pipeline::{Pipeline, RunPlan, Stage, stage};
 use indicatif::DecimalBytes;
 use serde_json::{Value, json};
 
@@ -34,12 +34,15 @@ pub(crate) fn plan(names: &[String], arguments: &PipelineArgs, json: bool, conso
 fn to_json(planned: &[(String, RunPlan)]) -> Value {
     let models = planned.iter().map(|(model, plan)| {
         let stages = plan.statuses.iter().zip(&plan.estimates).map(|(status, estimate)| {
+            let writes_parts = stage(status.stage).is_some_and(Stage::writes_parts);
+            let parts = writes_parts.then(|| json!({ "done": plan.parts.done, "total": plan.parts.total }));
             json!({
                 "stage": status.stage,
                 "state": status.state,
                 "reason": status.reason,
                 "rows": estimate.rows,
                 "estimated_bytes": estimate.bytes,
+                "parts": parts,
             })
         });
         json!({ "model": model, "stages": stages.collect::<Vec<_>>() })

@@ -5,7 +5,7 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
+    collections::BTreeMap,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -31,28 +31,28 @@ pub trait HandedImages: Send + Sync {
     fn read(&self, index: usize) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>;
 }
 
-/// What was handed over and not taken back, by name.
-static HANDED: Mutex<Option<HashMap<String, Arc<dyn HandedImages>>>> = Mutex::new(None);
+type Handed = BTreeMap<String, Arc<dyn HandedImages>>;
 
-fn handed() -> MutexGuard<'static, Option<HashMap<String, Arc<dyn HandedImages>>>> {
+/// What was handed over and not taken back, by name.
+static HANDED: Mutex<Handed> = Mutex::new(Handed::new());
+
+fn handed() -> MutexGuard<'static, Handed> {
     HANDED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Lets `memory://NAME` mean these images, in place of those that it meant before.
 pub fn hand_over(name: &str, images: Arc<dyn HandedImages>) {
-    handed().get_or_insert_default().insert(name.to_owned(), images);
+    handed().insert(name.to_owned(), images);
 }
 
 /// Forgets the images of a name.
 pub fn take_back(name: &str) {
-    if let Some(handed) = handed().as_mut() {
-        handed.remove(name);
-    }
+    handed().remove(name);
 }
 
 fn list(settings: &DatasetSettings) -> Result<Listing, DatasetError> {
     let name = name(&settings.path);
-    let images = handed().as_ref().and_then(|handed| handed.get(name).cloned());
+    let images = handed().get(name).cloned();
     let images = images.ok_or_else(|| DatasetError::NotHandedOver { path: settings.path.clone() })?;
     let (mut ids, mut classes) = (IdList::default(), ImageClasses::default());
     for (id, class) in images.items() {

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use headspan_artifacts::{ImageRow, ImageStatus, Table, read_rows};
 use headspan_extract::{
     CheckFigures, ExtractError, FinishSummary, IMAGES_VERSION, ImagesJob, ImagesSettings, ImagesSummary,
-    LayerSelection, PartPlan, PartStatus, extract_images, finish_images,
+    LayerSelection, PartStatus, extract_images, finish_images,
 };
 use headspan_headspace::vector_length;
 use headspan_images::{Dataset, is_address};
@@ -181,10 +181,8 @@ pub(crate) fn open_dataset(settings: &Settings) -> Result<Dataset> {
 
 /// How many parts of an extraction are there.
 pub(crate) fn parts_done(scope: &Scope<'_>) -> Result<PartStatus> {
-    let Sources { dataset, .. } = scope.need_sources(NAME)?;
-    let plan = StagePlan::of(&STAGE, scope)?;
-    let parts = PartPlan { images: dataset.len(), rows: scope.settings.images.part_rows };
-    Ok(parts.status(scope.run, plan.fingerprint()))
+    let work = work_of(scope, 1)?;
+    Ok(work.plan().status(scope.run, &work.fingerprint))
 }
 
 /// An extraction as shards.
