@@ -43,6 +43,13 @@ cluster *arguments:
     tools/cluster/slurm.sh install
     python3 tools/cluster/check_slurm.py target/release/headspan "$@"
 
+# Check the Kubernetes manifests by schema and the image recipe with hadolint, and prove that the check can fail
+kubernetes:
+    python3 -m venv target/venv-kubernetes
+    target/venv-kubernetes/bin/pip install --quiet --requirement tools/kubernetes/requirements.txt
+    target/venv-kubernetes/bin/python tools/kubernetes/check.py
+    target/venv-kubernetes/bin/python -m unittest discover --start-directory tools/kubernetes
+
 # Fuzz what reads files and answers, on stable Rust: just fuzz tar 600
 fuzz *arguments:
     tools/fuzz/run.sh "$@"
