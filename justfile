@@ -43,6 +43,22 @@ cluster *arguments:
     tools/cluster/slurm.sh install
     python3 tools/cluster/check_slurm.py target/release/headspan "$@"
 
+# Check the Kubernetes manifests by schema and the image recipe with hadolint, and prove that the check can fail
+kubernetes:
+    python3 -m venv target/venv-kubernetes
+    target/venv-kubernetes/bin/pip install --quiet --requirement tools/kubernetes/requirements.txt
+    target/venv-kubernetes/bin/python tools/kubernetes/check.py
+    target/venv-kubernetes/bin/python -m unittest discover --start-directory tools/kubernetes
+
+# Write the tables of docs/scale.md from measured rates, assumptions and list prices
+scale:
+    python3 tools/scale/costs.py docs/scale.md
+
+# Measure merge, status and submission with very many shards of next to no work: just simulate --parts 1000,10000
+simulate *arguments:
+    cargo build --release
+    python3 tools/scale/simulate.py target/release/headspan "$@"
+
 # Fuzz what reads files and answers, on stable Rust: just fuzz tar 600
 fuzz *arguments:
     tools/fuzz/run.sh "$@"
