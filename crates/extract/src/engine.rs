@@ -203,18 +203,12 @@ fn run_pipeline(
 }
 
 /// Batches never cross a part, so that a part does not depend on its neighbours.
-fn batches(plan: &PartPlan, todo: &[u64], size: u64) -> Vec<BatchJob> {
-    let mut jobs = Vec::new();
-    for &part in todo {
+fn batches(plan: &PartPlan, todo: &[u64], size: u64) -> impl Iterator<Item = BatchJob> {
+    todo.iter().flat_map(move |&part| {
         let images = plan.images_of(part);
-        let mut first = images.start;
-        while first < images.end {
-            let end = (first + size).min(images.end);
-            jobs.push(BatchJob { part, images: first..end });
-            first = end;
-        }
-    }
-    jobs
+        let starts = images.clone().step_by(size.max(1) as usize);
+        starts.map(move |first| BatchJob { part, images: first..(first + size).min(images.end) })
+    })
 }
 
 struct TracedBatch {
@@ -328,7 +322,9 @@ fn commit_parts(
                 message: row.error.clone().unwrap_or_default(),
             });
         }
-        passes.0.extend(batch.pass.clone());
+        if let Some(pass) = batch.pass.clone() {
+            passes.add(pass);
+        }
         let good = batch.activations.len() as u64;
         summary.extracted += good;
         summary.skipped += batch.rows.len() as u64 - good;
