@@ -19,6 +19,7 @@ use crate::{
     decode::{BatchJob, DecodedBatch, decode},
     error::{ExtractError, Result},
     machine_use::MachineUse,
+    nodes::Nodes,
     parts::PartPlan,
     settings::{ImagesSettings, Shard},
 };
@@ -79,7 +80,7 @@ impl ImagesSummary {
 
 impl ImagesJob<'_> {
     pub(crate) fn plan(&self) -> PartPlan {
-        PartPlan { images: self.dataset.len(), rows: self.settings.part_rows }
+        PartPlan { images: self.dataset.len(), rows: self.settings.part_rows, keep: self.settings.keep }
     }
 
     pub(crate) fn preprocess(&self) -> Preprocess {
@@ -111,8 +112,8 @@ pub fn extract_images(job: &ImagesJob<'_>) -> Result<ImagesSummary> {
     let plan = job.plan();
     let layers = job.layers()?;
     let mine = plan.of_shard(job.shard);
-    let todo: Vec<u64> =
-        mine.iter().copied().filter(|part| !PartPlan::is_done(job.run, *part, job.fingerprint)).collect();
+    let committed = plan.committed(job.run, job.fingerprint);
+    let todo: Vec<u64> = mine.iter().copied().filter(|part| !committed[*part as usize]).collect();
     let mut summary = ImagesSummary {
         parts: plan.parts(),
         parts_found: (mine.len() - todo.len()) as u64,
@@ -311,6 +312,7 @@ fn commit_parts(
     };
     let mut pending: BTreeMap<u64, BTreeMap<u64, TracedBatch>> = BTreeMap::new();
     let mut passes = Passes::default();
+    let nodes = Nodes::of(work.plan, job.run, job.fingerprint);
     report(job.progress, 0, total)?;
     for batch in traced {
         let batch = batch?;
@@ -335,7 +337,7 @@ fn commit_parts(
         if held == work.plan.images_of(part).count() as u64
             && let Some(batches) = pending.remove(&part)
         {
-            commit_part(job, part, &shape, batches)?;
+            commit_part(job, nodes.as_ref(), part, &shape, batches)?;
             summary.parts_committed += 1;
         }
         // After the commit: whoever asks to stop loses no part that is whole.
@@ -346,6 +348,7 @@ fn commit_parts(
 
 fn commit_part(
     job: &ImagesJob<'_>,
+    nodes: Option<&Nodes<'_>>,
     part: u64,
     shape: &ActivationShape,
     batches: BTreeMap<u64, TracedBatch>,
@@ -357,6 +360,9 @@ fn commit_part(
         if !batch.activations.is_empty() {
             activations.append(batch.activations);
         }
+    }
+    if let Some(nodes) = nodes {
+        return nodes.commit(part, rows, &activations, shape);
     }
     // The image rows first: a part counts as done when its activations are there.
     write_rows(&job.run.part_images(part), job.run.id(), job.fingerprint, &rows)?;
