@@ -80,7 +80,7 @@ impl RunDirectory {
             for model in folders(&runs.join(&dataset_name))? {
                 let Ok(id) = RunId::new(&dataset_name, &model) else { continue };
                 let run = Self::at(runs, &id);
-                if run.stages_folder().is_dir() || run.activations_folder().is_dir() || run.jobs_record().is_file() {
+                if run.stages_folder().is_dir() || run.has_parts() || run.jobs_record().is_file() {
                     found.push(run);
                 }
             }
@@ -138,8 +138,9 @@ impl RunDirectory {
     }
 
     /// The activation parts, in order, checked to be all of those that `images.parquet`, with the rows `images`, was made with. Errors if
-    /// one is lost or of another extraction.
+    /// one is lost or of another extraction, or if none were kept.
     pub fn parts_of(&self, images: &[ImageRow]) -> Result<Vec<PartReader>> {
+        self.refuse_moments_alone()?;
         let unfinished = |why: String| ArtifactError::Unfinished { run: self.path.clone(), why };
         let fingerprint = read_metadata(&self.table(Table::Images))?.fingerprint;
         let parts = self.parts()?.iter().map(|path| PartReader::open(path)).collect::<Result<Vec<_>>>()?;

@@ -1,9 +1,12 @@
-use headspan_artifacts::{ImageRow, ImageStatus, ReadoutRow, RowsWriter, Table, read_rows, write_rows};
+use headspan_artifacts::{
+    ImageRow, ImageStatus, MomentsRow, PartReader, ReadoutRow, RowsWriter, Table, read_rows, write_rows,
+};
 
 use crate::{
     engine::ImagesJob,
     error::{ExtractError, Result},
-    moments::moments_of_parts,
+    moments::{moments, moments_of_parts},
+    nodes::Nodes,
     parts::PartPlan,
 };
 
@@ -19,34 +22,86 @@ pub struct FinishSummary {
     pub skipped: u64,
     /// The first few skipped images and why.
     pub examples: Vec<(String, String)>,
+    /// Images whose activations are kept.
+    pub kept: u64,
     /// Heads of the run.
     pub heads: u64,
 }
 
-/// Writes `images.parquet`, `readout.parquet` and `moments.parquet` from the committed parts. An error if parts are missing.
+/// Writes `images.parquet`, `readout.parquet` and `moments.parquet` from what is committed. An error if parts are missing.
 pub fn finish_images(job: &ImagesJob<'_>) -> Result<FinishSummary> {
     let plan = job.plan();
-    let status = plan.status(job.run, job.fingerprint);
-    if status.done < status.total {
-        return Err(ExtractError::PartsMissing { missing: status.total - status.done, total: status.total });
-    }
-    plan.remove_surplus(job.run)?;
-    let Listed { images, skipped, examples } = list_images(job, &plan)?;
-
+    let (listed, moments) = match Nodes::of(&plan, job.run, job.fingerprint) {
+        Some(nodes) => finish_nodes(job, &plan, &nodes)?,
+        None => finish_parts(job, &plan)?,
+    };
     let readouts = job.model.readout_folder()?.readouts(&job.layers()?)?;
     let readout_rows: Vec<ReadoutRow> = readouts.into_iter().map(ReadoutRow::from).collect();
     write_rows(&job.run.table(Table::Readout), job.run.id(), job.fingerprint, &readout_rows)?;
-    let moments = moments_of_parts(&job.run.parts()?)?;
     write_rows(&job.run.table(Table::Moments), job.run.id(), job.fingerprint, &moments)?;
-    Ok(FinishSummary { images, skipped, examples, heads: readout_rows.len() as u64 })
+    let Listed { images, skipped, examples, kept } = listed;
+    Ok(FinishSummary { images, skipped, examples, kept, heads: readout_rows.len() as u64 })
 }
 
-/// What the table of images holds.
+fn missing(job: &ImagesJob<'_>, plan: &PartPlan) -> ExtractError {
+    let status = plan.status(job.run, job.fingerprint);
+    ExtractError::PartsMissing { missing: status.total - status.done, total: status.total }
+}
+
+/// Of a run that keeps all activations.
+fn finish_parts(job: &ImagesJob<'_>, plan: &PartPlan) -> Result<(Listed, Vec<MomentsRow>)> {
+    if plan.committed(job.run, job.fingerprint).contains(&false) {
+        return Err(missing(job, plan));
+    }
+    plan.remove_surplus(job.run)?;
+    Ok((list_images(job, plan)?, moments_of_parts(&job.run.parts()?)?))
+}
+
+/// Of a run that keeps moments, and perhaps a sample.
+fn finish_nodes(job: &ImagesJob<'_>, plan: &PartPlan, nodes: &Nodes<'_>) -> Result<(Listed, Vec<MomentsRow>)> {
+    let Some(root) = nodes.finish()? else { return Err(missing(job, plan)) };
+    plan.remove_surplus(job.run)?;
+    let kept = job.run.parts()?.iter().map(|path| Ok(PartReader::open(path)?.metadata().rows)).sum::<Result<u64>>()?;
+    let good = root.sums.first().map_or(0, |row| row.n);
+    let mut listed =
+        Listed { images: plan.images, skipped: plan.images.saturating_sub(good), kept, ..Listed::default() };
+    listed.name(&root.rows);
+    listed.check(job)?;
+    write_rows(&job.run.table(Table::Images), job.run.id(), job.fingerprint, &root.rows)?;
+    Ok((listed, moments(root.sums)))
+}
+
+/// What is known of the images.
 #[derive(Default)]
 struct Listed {
     images: u64,
     skipped: u64,
     examples: Vec<(String, String)>,
+    kept: u64,
+}
+
+impl Listed {
+    /// Names the first skipped images.
+    fn name(&mut self, rows: &[ImageRow]) {
+        let skipped = rows.iter().filter(|row| row.status == ImageStatus::Skipped);
+        let named = skipped.map(|row| (row.image_id.clone(), row.error.clone().unwrap_or_default()));
+        self.examples.extend(named.take(EXAMPLES - self.examples.len()));
+    }
+
+    /// An error if no image is good, or if one is not and the run is strict.
+    fn check(&self, job: &ImagesJob<'_>) -> Result<()> {
+        if self.skipped == self.images {
+            let first = self.examples.first().map(|(id, error)| format!("`{id}`: {error}")).unwrap_or_default();
+            return Err(ExtractError::NothingDecoded { images: self.images, first });
+        }
+        // Parts that an earlier run left may hold some, whatever this one allows.
+        if job.settings.strict
+            && let Some((image_id, message)) = self.examples.first().cloned()
+        {
+            return Err(ExtractError::BadImage { image_id, message });
+        }
+        Ok(())
+    }
 }
 
 /// Writes `images.parquet` part by part: memory is that of one part's rows. The table is committed only if an image is good, and if
@@ -57,26 +112,13 @@ fn list_images(job: &ImagesJob<'_>, plan: &PartPlan) -> Result<Listed> {
     let mut listed = Listed::default();
     for part in 0..plan.parts() {
         let rows: Vec<ImageRow> = read_rows(&job.run.part_images(part))?;
-        let skipped = rows.iter().filter(|row| row.status == ImageStatus::Skipped);
-        for row in skipped {
-            listed.skipped += 1;
-            if listed.examples.len() < EXAMPLES {
-                listed.examples.push((row.image_id.clone(), row.error.clone().unwrap_or_default()));
-            }
-        }
+        listed.skipped += rows.iter().filter(|row| row.status == ImageStatus::Skipped).count() as u64;
         listed.images += rows.len() as u64;
+        listed.name(&rows);
         writer.write(&rows)?;
     }
-    if listed.skipped == listed.images {
-        let first = listed.examples.first().map(|(id, error)| format!("`{id}`: {error}")).unwrap_or_default();
-        return Err(ExtractError::NothingDecoded { images: listed.images, first });
-    }
-    // Parts that an earlier run left may hold some, whatever this one allows.
-    if job.settings.strict
-        && let Some((image_id, message)) = listed.examples.first().cloned()
-    {
-        return Err(ExtractError::BadImage { image_id, message });
-    }
+    listed.check(job)?;
+    listed.kept = listed.images - listed.skipped;
     writer.commit()?;
     Ok(listed)
 }

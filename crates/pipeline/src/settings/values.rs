@@ -56,6 +56,7 @@ pub const VALUES: &[Values] = &[
     values("images.batch_size", "0 (headspan chooses) to 65536", |v| whole(v, 0, MOST_AT_ONCE)),
     values("images.decode_threads", "0 (one per core) to 1024", |v| whole(v, 0, MOST_THREADS)),
     values("images.identity_tolerance", "a number above 0", above_zero),
+    values("images.keep", "all, moments, or a sample such as sample:50000", |_| true),
     values("images.layers", "last:N, all, or a list such as 8,9", |v| v != "last:0" && text(v)),
     values("images.max_pixels", "1 or more", |v| whole(v, 1, u64::MAX)),
     values("images.part_rows", "1 to 16777216", |v| whole(v, 1, 1 << 24)),
