@@ -52,7 +52,8 @@ impl Lease {
     /// once, and leaves nothing then. Of two that exclude one another and are taken at the same moment, at most one is given.
     pub fn take(folder: &Path, name: &str, excludes: impl Fn(&str) -> bool) -> Result<Self, LeaseError> {
         let path = folder.join(name);
-        let address = Address::of(&path).map_err(io::Error::from)?.ok_or(io::Error::from(io::ErrorKind::InvalidInput))?;
+        let address =
+            Address::of(&path).map_err(io::Error::from)?.ok_or(io::Error::from(io::ErrorKind::InvalidInput))?;
         let version = first(&path)?;
         let lease = Self { address, version: Arc::new(Mutex::new(Some(version))), ended: Arc::default() };
         // Only now: whoever comes later sees this one.
