@@ -1,0 +1,161 @@
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use crate::{
+    address::Address,
+    error::StoreError,
+    files::{self, Metadata},
+    provider::When,
+    runtime::{spawn, wait},
+};
+
+/// A lease that was not renewed for so long belongs to nobody.
+const LIFE: Duration = Duration::from_secs(90);
+/// Time between two renewals.
+const PULSE: Duration = Duration::from_secs(20);
+
+/// Why a lease was not given.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// Another process has it, or one that excludes it.
+    #[error("`{address}` is held by {owner}, and is free {} s after that process ended", LIFE.as_secs())]
+    Held {
+        /// Address of the other's lease.
+        address: String,
+        /// What the other wrote about itself.
+        owner: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// A lock among machines: a small file in a store, which its holder renews, and which ends with its holder even if that is
+/// killed. Time is measured by the store's clock.
+#[derive(Debug)]
+pub struct Lease {
+    address: Address,
+    /// None once the lease is lost or ended.
+    version: Arc<Mutex<Option<String>>>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Lease {
+    /// Takes the lease `name` in a remote folder, unless somebody has it or one that `excludes` says to exclude it. Fails at
+    /// once, and leaves nothing then. Of two that exclude one another and are taken at the same moment, at most one is given.
+    pub fn take(folder: &Path, name: &str, excludes: impl Fn(&str) -> bool) -> Result<Self, LeaseError> {
+        let path = folder.join(name);
+        let address =
+            Address::of(&path).map_err(io::Error::from)?.ok_or(io::Error::from(io::ErrorKind::InvalidInput))?;
+        let version = first(&path)?;
+        let lease = Self { address, version: Arc::new(Mutex::new(Some(version))), ended: Arc::default() };
+        // Only now: whoever comes later sees this one.
+        let now = files::metadata(&path)?.modified;
+        for other in files::read_dir(folder)? {
+            let other_name = other.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            if other_name != name && excludes(&other_name) && is_alive(&other.metadata, now) {
+                return Err(held(&other.path));
+            }
+        }
+        lease.keep_alive()?;
+        Ok(lease)
+    }
+
+    /// Whether the lease is still this process's: a process that slept for long may have lost it.
+    pub fn is_held(&self) -> bool {
+        self.version.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn keep_alive(&self) -> io::Result<()> {
+        let (address, version, ended) = (self.address.clone(), Arc::clone(&self.version), Arc::clone(&self.ended));
+        let provider = address.provider()?;
+        spawn(async move {
+            loop {
+                tokio::time::sleep(PULSE).await;
+                if ended.load(Ordering::Acquire) {
+                    return;
+                }
+                let Some(known) = version.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return };
+                match provider.put(&address.key, note().into(), When::Still(known)).await {
+                    Ok(renewed) => *version.lock().unwrap_or_else(PoisonError::into_inner) = renewed,
+                    Err(StoreError::Changed { .. } | StoreError::NotFound { .. }) => {
+                        tracing::warn!("`{}` was taken by another process", address.shown());
+                        *version.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                    }
+                    // The next renewal may succeed before the lease runs out.
+                    Err(error) => tracing::debug!(%error, "a lease was not renewed"),
+                }
+            }
+        })
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Release);
+        if self.version.lock().unwrap_or_else(PoisonError::into_inner).take().is_none() {
+            return;
+        }
+        let address = self.address.clone();
+        let removed = address.provider().and_then(|provider| wait(async move { provider.remove(&address.key).await }));
+        if let Err(error) = removed.and_then(|removed| removed.map_err(io::Error::from)) {
+            tracing::debug!(%error, "a lease stays until it runs out");
+        }
+    }
+}
+
+/// Writes the lease if nobody alive has it. Gives its version.
+fn first(path: &Path) -> Result<String, LeaseError> {
+    let version = |put: Option<String>| put.ok_or_else(|| unversioned(path).into());
+    match files::put(path, note(), When::New) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        other => return version(other?),
+    }
+    // The clock of the store, by a file of our own.
+    let probe = path.with_extension(format!("{}.probe", std::process::id()));
+    files::put(&probe, note(), When::Always)?;
+    let now = files::metadata(&probe)?.modified;
+    files::remove(&probe)?;
+    let found = match files::metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(held(path)),
+        Err(error) => return Err(error.into()),
+    };
+    let Some(stale) = found.version.clone().filter(|_version| !is_alive(&found, now)) else { return Err(held(path)) };
+    match files::put(path, note(), When::Still(stale)) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(held(path)),
+        other => version(other?),
+    }
+}
+
+fn is_alive(lease: &Metadata, now: Option<SystemTime>) -> bool {
+    let age = lease.modified.zip(now).and_then(|(modified, now)| now.duration_since(modified).ok());
+    // A store that says no times never lets a lease run out.
+    age.is_none_or(|age| age < LIFE)
+}
+
+fn held(path: &Path) -> LeaseError {
+    let owner = files::read(path).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+    let owner = owner.lines().next().filter(|line| !line.is_empty()).unwrap_or("another process").to_owned();
+    LeaseError::Held { address: crate::shown(path), owner }
+}
+
+fn unversioned(path: &Path) -> io::Error {
+    let what = "the store gives files no versions, so nothing can be locked there";
+    StoreError::Unsupported { address: crate::shown(path), what }.into()
+}
+
+/// Who holds the lease. The second line makes each note, and so each version, another.
+fn note() -> Vec<u8> {
+    let host = fs_err::read_to_string(PathBuf::from("/proc/sys/kernel/hostname")).ok();
+    let host = host.or_else(|| std::env::var("COMPUTERNAME").ok()).unwrap_or_else(|| "another machine".to_owned());
+    let moment = SystemTime::UNIX_EPOCH.elapsed().map(|time| time.as_nanos()).unwrap_or_default();
+    format!("process {} on {}\n{moment}\n", std::process::id(), host.trim()).into_bytes()
+}
