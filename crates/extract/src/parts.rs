@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use headspan_artifacts::{RunDirectory, part_fingerprint, read_metadata};
+use headspan_artifacts::{RunDirectory, remove};
 
 use crate::{error::Result, settings::Shard};
 
@@ -12,6 +12,9 @@ pub struct PartPlan {
     /// Images of a part.
     pub rows: u64,
 }
+
+/// Parts that are looked at one by one.
+const FEW: usize = 4;
 
 /// What is there of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,19 +42,22 @@ impl PartPlan {
         (0..self.parts()).filter(|part| shard.is_none_or(|shard| part % shard.count == shard.index)).collect()
     }
 
-    /// Whether a part is committed with this fingerprint, its image rows and its activations: a run of other settings that was ended between
-    /// the two leaves rows that are not of these activations. What cannot be read counts as not there and is written again.
-    pub fn is_done(run: &RunDirectory, part: u64, fingerprint: &str) -> bool {
-        let activations = part_fingerprint(&run.part(part)).ok().flatten();
-        let images = read_metadata(&run.part_images(part)).ok().map(|found| found.fingerprint);
-        activations.as_deref() == Some(fingerprint) && images == activations
+    /// Which of some parts are committed with this fingerprint, their image rows and their activations: a run of other settings that was
+    /// ended between the two leaves rows that are not of these activations. What cannot be read counts as not there and is written again; a
+    /// store that does not answer is an error.
+    pub fn committed(run: &RunDirectory, parts: &[u64], fingerprint: &str) -> Result<Vec<bool>> {
+        // One look at the folder costs less than one at each of many files.
+        let run = if parts.len() > FEW { run.look()? } else { run.clone() };
+        let files: Vec<_> = parts.iter().flat_map(|part| [run.part(*part), run.part_images(*part)]).collect();
+        let found = run.fingerprints(&files)?;
+        Ok(found.chunks(2).map(|both| both.iter().all(|found| found.as_deref() == Some(fingerprint))).collect())
     }
 
     /// Counts what is there.
-    pub fn status(&self, run: &RunDirectory, fingerprint: &str) -> PartStatus {
-        let total = self.parts();
-        let done = (0..total).filter(|part| Self::is_done(run, *part, fingerprint)).count() as u64;
-        PartStatus { total, done }
+    pub fn status(&self, run: &RunDirectory, fingerprint: &str) -> Result<PartStatus> {
+        let parts: Vec<u64> = (0..self.parts()).collect();
+        let done = Self::committed(run, &parts, fingerprint)?.into_iter().filter(|done| *done).count() as u64;
+        Ok(PartStatus { total: self.parts(), done })
     }
 
     /// Removes parts that a larger data set or a smaller part size left behind.
@@ -59,7 +65,7 @@ impl PartPlan {
         let wanted: Vec<_> = (0..self.parts()).map(|part| run.part(part)).collect();
         for path in run.parts()? {
             if !wanted.contains(&path) {
-                fs_err::remove_file(&path).map_err(headspan_artifacts::ArtifactError::from)?;
+                remove(&path).map_err(headspan_artifacts::ArtifactError::from)?;
             }
         }
         Ok(())

@@ -5,8 +5,8 @@ use std::{
 };
 
 use headspan_artifacts::{
-    HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, ReadoutRow, RunDirectory, Table, TextspanRow,
-    read_rows,
+    ArtifactError, HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, ReadoutRow, RunDirectory, Table, TextspanRow,
+    is_file, read_rows,
 };
 use headspan_headspace::{HeadVector, Moments, Readout, Scalars};
 use rayon::prelude::*;
@@ -384,5 +384,5 @@ fn properties(labels: &BTreeMap<HeadId, LabelRow>) -> BTreeMap<String, BTreeSet<
 
 /// Rows of a table, none if there is no such file.
 fn optional<R: headspan_artifacts::Row>(path: &Path) -> Result<Vec<R>> {
-    if path.exists() { Ok(read_rows(path)?) } else { Ok(Vec::new()) }
+    if is_file(path).map_err(ArtifactError::from)? { Ok(read_rows(path)?) } else { Ok(Vec::new()) }
 }
