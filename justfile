@@ -38,10 +38,16 @@ torture *arguments:
     python3 tools/torture/faults.py target/release/headspan "$@"
 
 # Run shards through a real Slurm on this machine, with faults (Debian, as root): just cluster --scenes 1600
-cluster *arguments:
-    cargo build --release
+cluster *arguments: store
     tools/cluster/slurm.sh install
     python3 tools/cluster/check_slurm.py target/release/headspan "$@"
+
+# Read images from an S3 server on this machine, with faults: just store --only equal,faults
+store *arguments:
+    cargo build --release
+    python3 -m venv target/store-venv
+    target/store-venv/bin/pip install --quiet --requirement tools/cluster/requirements.txt
+    target/store-venv/bin/python tools/cluster/check_store.py target/release/headspan "$@"
 
 # Fuzz what reads files and answers, on stable Rust: just fuzz tar 600
 fuzz *arguments:

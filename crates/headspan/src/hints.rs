@@ -5,6 +5,7 @@ use std::{error::Error, path::Path};
 use headspan_artifacts::{ArtifactError, is_remote, names_in, similar_name};
 use headspan_extract::{ExtractError, PoolError};
 use headspan_hub::HubError;
+use headspan_images::is_local;
 use headspan_label::{CategoriesError, LabelError, openai::OpenAiError};
 use headspan_metrics::{ComparisonError, TruthError};
 use headspan_net::NetError;
@@ -15,8 +16,10 @@ use headspan_textspan::TextspanError;
 use headspan_train::TrainError;
 
 mod handed_in;
+mod store;
 
 use handed_in::{clip, dataset};
+use store::{image, store};
 
 const EXTRACT: &str = "run `headspan extract` to complete it";
 const EXTRACT_AGAIN: &str = "run `headspan extract` again";
@@ -86,7 +89,9 @@ fn of(error: &(dyn Error + 'static)) -> Option<String> {
     let known = known.or_else(|| error.downcast_ref().and_then(scenes));
     let known = known.or_else(|| error.downcast_ref().and_then(train));
     let known = known.or_else(|| error.downcast_ref().and_then(settings));
-    known.or_else(|| error.downcast_ref().and_then(registry))
+    let known = known.or_else(|| error.downcast_ref().and_then(registry));
+    let known = known.or_else(|| error.downcast_ref().and_then(image));
+    known.or_else(|| error.downcast_ref().and_then(store))
 }
 
 fn pipeline(error: &PipelineError) -> Option<String> {
@@ -106,6 +111,7 @@ fn pipeline(error: &PipelineError) -> Option<String> {
         PipelineError::Label(inner) => return label(inner),
         PipelineError::Scenes(inner) => return scenes(inner),
         PipelineError::Engine(inner) => return engine(inner),
+        PipelineError::Io(inner) => return store(inner),
         PipelineError::Textspan(inner) => return textspan(inner),
         // The chain shows a boxed cause only as a box, which is another type.
         PipelineError::OfModel { source, .. } => return extract(source),
@@ -116,7 +122,7 @@ fn pipeline(error: &PipelineError) -> Option<String> {
         }
         PipelineError::Runs { .. } => "give a folder, or an address such as s3://BUCKET/runs",
         PipelineError::NoCache => "set `HEADSPAN_CACHE` to a folder",
-        PipelineError::NotThere { path, .. } => return Some(not_there(path)),
+        PipelineError::NotThere { path, .. } if is_local(path) => return Some(not_there(path)),
         PipelineError::RunImages { .. } => "if the images have moved, give --images PATH",
         PipelineError::NoImages => "give --images PATH, or set `path` in section [data] of a settings file",
         PipelineError::NeedsModel { .. } => "run `headspan run-all` with the model and --images PATH",

@@ -1,7 +1,7 @@
 //! Where images come from, and how they become the pixels that a model sees.
 //!
-//! This crate alone knows where the bytes of an image lie and what format they have. It uses no other crate of headspan, and
-//! no tensors; `extract` (all images of a run), `query`, `serve` and `pipeline` (single pictures) use it.
+//! This crate alone knows where the bytes of an image lie and what format they have. It uses `store`, for which a path may be an
+//! address such as `s3://bucket/train-{000..009}.tar`, and no tensors; `extract` (all images of a run), `query`, `serve` and `pipeline` (single pictures) use it.
 //!
 //! 1. [`DatasetSettings`] say where a data set is. [`Dataset::open`] lists it: a folder, a manifest, tar shards or Parquet
 //!    shards ([`DatasetKind`]). A new source of images is one file in `src/sources/` and its line in the table there.
@@ -35,4 +35,4 @@ mod sources;
 
 pub use dataset::{ClassList, Dataset, DatasetError, DatasetSettings, Item, ReadError, Sample};
 pub use decoding::{DecodeLimits, ImageError, Preprocess, RgbImage8, bicubic_taps, decode_rgb, probe_dimensions};
-pub use sources::{DatasetKind, HandedImages, hand_over, is_address, take_back};
+pub use sources::{DatasetKind, HandedImages, hand_over, is_local, is_pattern, take_back};

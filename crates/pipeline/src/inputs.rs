@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use headspan_artifacts::{check_address, is_remote, shown};
-use headspan_images::is_address;
+use headspan_images::{is_local, is_pattern};
 use headspan_label::NamedPath;
+use headspan_store::is_address;
 
 use crate::{
     error::{PipelineError, Result},
@@ -43,9 +44,8 @@ fn check_sources(settings: &Settings) -> Result<()> {
     if data.path.as_os_str().is_empty() {
         return Err(PipelineError::NoImages);
     }
-    let text = data.path.to_string_lossy();
-    // Patterns and URLs are looked at by their sources.
-    let path = (!text.contains('{') && !is_address(&data.path)).then_some(data.path.as_path());
+    // Patterns and addresses are looked at by their sources, first of all.
+    let path = (is_local(&data.path) && !is_pattern(&data.path)).then_some(data.path.as_path());
     check_all(&[
         ("data.path", path, Kind::Either),
         ("data.classes", data.classes.as_deref(), Kind::File),
@@ -72,8 +72,8 @@ fn check_all(paths: &[(&'static str, Option<&Path>, Kind)]) -> Result<()> {
 }
 
 fn check(key: &'static str, path: &Path, wanted: Kind) -> Result<()> {
-    let found = match std::fs::metadata(path) {
-        Ok(found) => found,
+    let is_folder = match is_folder(path) {
+        Ok(is_folder) => is_folder,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(PipelineError::NotThere { key, path: path.to_owned() });
         }
@@ -81,10 +81,18 @@ fn check(key: &'static str, path: &Path, wanted: Kind) -> Result<()> {
     };
     let wrong = |found, expected| PipelineError::WrongKind { key, path: path.to_owned(), found, expected };
     match wanted {
-        Kind::Folder if !found.is_dir() => Err(wrong("a file", "a folder")),
-        Kind::File if found.is_dir() => Err(wrong("a folder", "a file")),
+        Kind::Folder if !is_folder => Err(wrong("a file", "a folder")),
+        Kind::File if is_folder => Err(wrong("a folder", "a file")),
         _ => Ok(()),
     }
+}
+
+/// Whether what lies at a path is a folder.
+fn is_folder(path: &Path) -> std::io::Result<bool> {
+    if is_address(path) {
+        return Ok(headspan_store::metadata(path)?.kind == headspan_store::Kind::Folder);
+    }
+    Ok(std::fs::metadata(path)?.is_dir())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use headspan_artifacts::{RunDirectory, RunFacts, StageRecord, with_causes};
-use headspan_images::{Dataset, DatasetKind, DatasetSettings, DecodeLimits, RgbImage8, decode_rgb};
+use headspan_images::{Dataset, DatasetKind, DatasetSettings, DecodeLimits, RgbImage8, decode_rgb, is_local};
 use headspan_model::{Checkpoint, LoadedModel, ModelOptions, Tokenizer, open_device};
 use headspan_query::{AccessError, ColumnStore, ExploreModel, ExploreRun, ImageTrace, RunAccess, StoreBounds};
 
@@ -119,7 +119,7 @@ impl Session {
         if let Some(dataset) = self.dataset.get() {
             return Ok(dataset);
         }
-        let settings = self.data_settings()?;
+        let settings = self.data_settings()?.with_queries_aside();
         let moved = |source| PipelineError::RunImages { run: self.run.name(), source };
         let dataset = Dataset::open(&settings).map_err(moved)?;
         if self.record.inputs.get("dataset") != Some(&dataset.fingerprint()) {
@@ -200,7 +200,7 @@ impl Session {
         }
         // The settings say where the images are now; which of them count stays as it was extracted.
         Ok(DatasetSettings {
-            root: own.root.clone().or_else(|| recorded.root.filter(|root| root.exists())),
+            root: own.root.clone().or_else(|| recorded.root.filter(|root| !is_local(root) || root.exists())),
             classes: own.classes.clone().or(recorded.classes),
             path: own.path.clone(),
             ..recorded

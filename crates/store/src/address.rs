@@ -1,7 +1,8 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{
     error::StoreError,
+    queries,
     schemes::{SCHEMES, Scheme},
 };
 
@@ -24,25 +25,36 @@ impl Address {
         let malformed = |why| StoreError::Address { address: shown(path), why };
         // Only web servers have queries; in a key of an object store `?` is a character like others.
         let (rest, query) = if scheme.has_queries { rest.split_once('?').unwrap_or((rest, "")) } else { (rest, "") };
+        let query = if query.is_empty() && scheme.has_queries { queries::of(path) } else { query.to_owned() };
         let rest = rest.trim_end_matches('/');
         let parts = rest.match_indices('/').nth(scheme.parts_of_root - 1);
         let (root, key) = parts.map_or((rest, ""), |(at, _slash)| (&rest[..at], &rest[at + 1..]));
         if root.is_empty() || root.split('/').count() < scheme.parts_of_root || root.split('/').any(str::is_empty) {
             return Err(malformed(scheme.form));
         }
-        if root.contains('@') && scheme.has_queries {
+        if scheme.parts_of_root == 1 && root.contains('@') {
             return Err(malformed("a password belongs into the environment, not into an address"));
         }
         let name = scheme.names.first().copied().unwrap_or_default();
         // `http` and `https` are two servers; the other names of a scheme are spellings.
-        let name = if scheme.has_queries { path.to_str().and_then(|text| text.split(':').next()).unwrap_or(name) } else { name };
-        Ok(Some(Self { scheme, root: format!("{name}://{root}"), key: key.to_owned(), query: query.to_owned() }))
+        let name = if scheme.has_queries {
+            path.to_str().and_then(|text| text.split(':').next()).unwrap_or(name)
+        } else {
+            name
+        };
+        Ok(Some(Self { scheme, root: format!("{name}://{root}"), key: key.to_owned(), query }))
+    }
+
+    /// An error if nothing can be written there, whoever asks: web servers and data sets of Hugging Face are read.
+    pub fn check_writable(&self) -> Result<(), StoreError> {
+        let is_read = self.scheme.has_queries || self.scheme.parts_of_root > 1;
+        let what = "nothing can be written there";
+        if is_read { Err(StoreError::Unsupported { address: self.shown(), what }) } else { Ok(()) }
     }
 
     /// The address without what may be a secret.
     pub fn shown(&self) -> String {
-        let query = if self.query.is_empty() { "" } else { "?…" };
-        if self.key.is_empty() { format!("{}{query}", self.root) } else { format!("{}/{}{query}", self.root, self.key) }
+        if self.key.is_empty() { self.root.clone() } else { format!("{}/{}", self.root, self.key) }
     }
 
     /// The same store, another key.
@@ -50,11 +62,9 @@ impl Address {
         Self { key: key.to_owned(), ..self.clone() }
     }
 
-    /// As a path that gives this address again.
-    pub(crate) fn path(&self) -> std::path::PathBuf {
-        let query = if self.query.is_empty() { String::new() } else { format!("?{}", self.query) };
-        let slash = if self.key.is_empty() { "" } else { "/" };
-        format!("{}{slash}{}{query}", self.root, self.key).into()
+    /// As a path.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.shown().into()
     }
 }
 
@@ -69,21 +79,32 @@ pub fn is_address(path: &Path) -> bool {
     path.to_str().and_then(split).is_some()
 }
 
-/// A path for messages: an address without its query, any other as it is.
+/// A path for messages: an address without its query and without a password, any other as it is.
 pub fn shown(path: &Path) -> String {
     let text = path.display().to_string();
-    if !is_address(path) {
+    let Some((scheme, rest)) = split(&text) else { return text };
+    if scheme.parts_of_root > 1 {
         return text;
     }
-    let (scheme, rest) = text.split_once("://").unwrap_or(("", &text));
-    let has_queries = split(&text).is_some_and(|(scheme, _rest)| scheme.has_queries);
-    let (rest, query) = match rest.split_once('?') {
-        Some((rest, _query)) if has_queries => (rest, "?…"),
-        _ => (rest, ""),
-    };
+    let name = &text[..text.len() - rest.len()];
+    let rest = rest.split_once('?').filter(|_| scheme.has_queries).map_or(rest, |(rest, _query)| rest);
     let (host, key) = rest.split_once('/').map_or((rest, ""), |(host, _key)| (host, &rest[host.len()..]));
-    let host = if has_queries { host.rsplit_once('@').map_or(host, |(_secret, host)| host) } else { host };
-    format!("{scheme}://{host}{key}{query}")
+    let host = host.rsplit_once('@').map_or(host, |(_secret, host)| host);
+    format!("{name}{host}{key}")
+}
+
+/// An address without its query, which may be a signature: this process remembers it for that file, or for all files of that
+/// pattern. So no path of the program holds one, and none is written to a record or a log. Other paths stay as they are.
+pub fn set_query_aside(path: &Path) -> PathBuf {
+    let text = path.to_str().unwrap_or_default();
+    match split(text) {
+        Some((scheme, rest)) if scheme.has_queries && rest.contains('?') => {
+            let (plain, query) = text.split_once('?').unwrap_or((text, ""));
+            queries::remember(plain, query);
+            plain.into()
+        }
+        _ => path.to_owned(),
+    }
 }
 
 /// Scheme of an address, and what follows it.
@@ -121,7 +142,7 @@ mod tests {
         for text in ["a/b", "/a", "c:/x", "memory://x", "ftp://x/y", "s3:/x"] {
             assert!(matches!(Address::of(Path::new(text)), Ok(None)), "{text}");
         }
-        for text in ["s3://", "s3:///a", "hf://datasets/owner", "hf://x", "https://user:secret@host/a"] {
+        for text in ["s3://", "s3:///a", "hf://datasets/owner", "hf://x", "https://user:secret@host/a", "s3://key:secret@bucket"] {
             let error = Address::of(Path::new(text)).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains("is not an address") && !error.contains("secret@"), "{text}: {error}");
         }
@@ -129,8 +150,27 @@ mod tests {
 
     #[test]
     fn secrets_are_not_shown() {
-        assert_eq!(shown(Path::new("https://u:p@host/a.tar?sig=1")), "https://host/a.tar?…");
+        assert_eq!(shown(Path::new("https://u:p@host/a.tar?sig=1")), "https://host/a.tar");
         assert_eq!(shown(Path::new("s3://bucket/a?b")), "s3://bucket/a?b");
         assert_eq!(shown(Path::new("a?b")), "a?b");
+    }
+
+    #[test]
+    fn a_query_is_set_aside_and_belongs_to_its_files() -> Result<(), StoreError> {
+        let query = |text: &str| Ok(Address::of(Path::new(text))?.map(|address| address.query).unwrap_or_default());
+        let pattern = set_query_aside(Path::new("https://aside/x/train-{0..9}.tar?sig=1"));
+        assert_eq!(pattern, Path::new("https://aside/x/train-{0..9}.tar"));
+        assert_eq!(
+            set_query_aside(Path::new("https://aside/x/train-7.tar?sig=2")),
+            Path::new("https://aside/x/train-7.tar")
+        );
+        for (text, expected) in
+            [("x/train-3.tar", "sig=1"), ("x/train-7.tar", "sig=2"), ("x/test-3.tar", ""), ("y", "")]
+        {
+            assert_eq!(query(&format!("https://aside/{text}"))?, expected, "{text}");
+        }
+        assert_eq!(query("https://aside/x/train-3.tar?own=1")?, "own=1");
+        assert_eq!(set_query_aside(Path::new("s3://b/a?b")), Path::new("s3://b/a?b"));
+        Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Blocks of remote runs on disk. Nothing depends on them: whatever fails here, the block is fetched.
+//! What is kept on disk of remote files. Nothing depends on it: whatever fails here, it is fetched or worked out again.
 
 use std::{
     io,
@@ -9,67 +9,93 @@ use std::{
 
 use bytes::Bytes;
 
-/// Bytes of all blocks, unless `HEADSPAN_CACHE_BYTES` says another number.
+/// Most bytes of blocks, unless `HEADSPAN_CACHE_BYTES` says another number.
 const LIMIT: u64 = 4 << 30;
-/// Bytes that are written before the cache is looked through again.
-const PACE: u64 = 256 << 20;
 
-/// Folder of the cache: `HEADSPAN_CACHE`, else `headspan` in the user's folder of caches.
-fn folder() -> Option<PathBuf> {
+/// A part of the cache, with a bound of its own.
+pub(crate) struct Shelf {
+    name: &'static str,
+    /// Its bound is the limit divided by this.
+    share: u64,
+    /// Bytes that were written since the shelf was last looked through.
+    written: AtomicU64,
+}
+
+/// Blocks of remote runs.
+pub(crate) static BLOCKS: Shelf = Shelf::new("blocks", 1);
+/// What was worked out about remote files, such as where the members of a tar are.
+pub(crate) static NOTES: Shelf = Shelf::new("notes", 4);
+
+/// Folder of what can be made again: `HEADSPAN_CACHE`, else `headspan` in the user's folder of caches. None without a home folder.
+pub fn cache_folder() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let user = || set("XDG_CACHE_HOME").or_else(|| Some(set("HOME").or_else(|| set("USERPROFILE"))?.join(".cache")));
-    Some(set("HEADSPAN_CACHE").or_else(|| Some(user()?.join("headspan")))?.join("blocks"))
+    set("HEADSPAN_CACHE").or_else(|| Some(user()?.join("headspan")))
 }
 
-fn limit() -> u64 {
-    std::env::var("HEADSPAN_CACHE_BYTES").ok().and_then(|text| text.parse().ok()).unwrap_or(LIMIT)
+impl Shelf {
+    const fn new(name: &'static str, share: u64) -> Self {
+        // Looked through at the first write: other processes have written too.
+        Self { name, share, written: AtomicU64::new(u64::MAX / 2) }
+    }
+
+    fn limit(&self) -> u64 {
+        let set = std::env::var("HEADSPAN_CACHE_BYTES").ok().and_then(|text| text.parse().ok());
+        set.unwrap_or(LIMIT) / self.share
+    }
+
+    fn place(&self, id: &[u8; 32], name: &str) -> Option<PathBuf> {
+        let file: String = id[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        Some(cache_folder()?.join(self.name).join(file).join(name))
+    }
+
+    /// What was kept of a file under a name, if it is there whole.
+    pub(crate) fn get(&self, id: &[u8; 32], name: &str) -> Option<Bytes> {
+        read(&self.place(id, name)?)
+    }
+
+    /// Keeps something of a file.
+    pub(crate) fn put(&self, id: &[u8; 32], name: &str, bytes: &[u8]) {
+        let limit = self.limit();
+        let Some(path) = self.place(id, name).filter(|_path| bytes.len() as u64 <= limit / 2) else { return };
+        if let Err(error) = write(&path, bytes) {
+            tracing::debug!(%error, "`{name}` of a remote file is not kept on disk");
+            return;
+        }
+        let written = self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed) + bytes.len() as u64;
+        if written >= limit / 16 {
+            self.written.store(0, Ordering::Relaxed);
+            if let Some(folder) = cache_folder()
+                && let Err(error) = shrink(&folder.join(self.name), limit)
+            {
+                tracing::debug!(%error, "the cache was not looked through");
+            }
+        }
+    }
 }
 
-fn place(id: &[u8; 32], number: u64) -> Option<PathBuf> {
-    let name: String = id[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    Some(folder()?.join(name).join(number.to_string()))
-}
-
-/// A block, if it is there whole.
-pub(crate) fn get(id: &[u8; 32], number: u64) -> Option<Bytes> {
-    let path = place(id, number)?;
-    let stored = fs_err::read(&path).ok()?;
+fn read(path: &Path) -> Option<Bytes> {
+    let stored = fs_err::read(path).ok()?;
     let (bytes, sum) = stored.split_last_chunk::<32>()?;
     if blake3::hash(bytes).as_bytes() != sum {
         return None;
     }
-    // Blocks that were used last go last.
-    let used = fs_err::OpenOptions::new().append(true).open(&path).and_then(|file| file.file().set_modified(SystemTime::now()));
+    // What was used last goes last.
+    let used =
+        fs_err::OpenOptions::new().append(true).open(path).and_then(|file| file.file().set_modified(SystemTime::now()));
     if let Err(error) = used {
-        tracing::debug!(%error, "a block of the cache keeps its old time");
+        tracing::debug!(%error, "a file of the cache keeps its old time");
     }
     let length = bytes.len();
     Some(Bytes::from(stored).slice(..length))
 }
 
-/// Keeps a block.
-pub(crate) fn put(id: &[u8; 32], number: u64, bytes: &[u8]) {
-    static WRITTEN: AtomicU64 = AtomicU64::new(PACE);
-    let Some(path) = place(id, number) else { return };
-    if let Err(error) = write(&path, bytes) {
-        tracing::debug!(%error, "a block is not kept on disk");
-        return;
-    }
-    let written = WRITTEN.fetch_add(bytes.len() as u64, Ordering::Relaxed) + bytes.len() as u64;
-    if written >= PACE {
-        WRITTEN.store(0, Ordering::Relaxed);
-        if let Some(folder) = folder()
-            && let Err(error) = shrink(&folder, limit())
-        {
-            tracing::debug!(%error, "the cache of blocks was not looked through");
-        }
-    }
-}
-
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
     let Some(folder) = path.parent() else { return Ok(()) };
     fs_err::create_dir_all(folder)?;
-    let unfinished = path.with_extension(format!("{}.tmp", std::process::id()));
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let unfinished = path.with_extension(format!("{}-{count}.tmp", std::process::id()));
     let mut stored = Vec::with_capacity(bytes.len() + 32);
     stored.extend_from_slice(bytes);
     stored.extend_from_slice(blake3::hash(bytes).as_bytes());
@@ -77,16 +103,16 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs_err::rename(&unfinished, path)
 }
 
-/// Removes the blocks that were used longest ago until nine tenths of the limit are left.
+/// Removes the files that were used longest ago until nine tenths of the limit are left.
 fn shrink(folder: &Path, limit: u64) -> io::Result<()> {
     let (mut files, mut total) = (Vec::new(), 0);
     for of_file in fs_err::read_dir(folder)? {
-        let of_file = of_file?.path();
-        for block in fs_err::read_dir(&of_file)? {
-            let block = block?;
-            let Ok(found) = block.metadata() else { continue };
+        // Another process may remove files at the same time.
+        let Ok(kept) = fs_err::read_dir(of_file?.path()) else { continue };
+        for kept in kept.flatten() {
+            let Ok(found) = kept.metadata() else { continue };
             total += found.len();
-            files.push((found.modified().unwrap_or(SystemTime::UNIX_EPOCH), found.len(), block.path()));
+            files.push((found.modified().unwrap_or(SystemTime::UNIX_EPOCH), found.len(), kept.path()));
         }
     }
     if total <= limit {
@@ -97,7 +123,6 @@ fn shrink(folder: &Path, limit: u64) -> io::Result<()> {
         if total <= limit / 10 * 9 {
             break;
         }
-        // Another process may have removed it.
         if fs_err::remove_file(&path).is_ok() {
             total -= length;
         }
@@ -114,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_blocks_that_were_used_longest_ago_go() -> io::Result<()> {
+    fn what_was_used_longest_ago_goes() -> io::Result<()> {
         let root = tempfile::tempdir()?;
         for (number, age) in [(0, 30), (1, 10), (2, 20)] {
             let path = root.path().join(format!("f{number}")).join("0");

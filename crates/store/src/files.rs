@@ -5,15 +5,19 @@ use std::{
     time::SystemTime,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, stream};
 
 use crate::{
     address::Address,
-    blob::Blob,
+    blocks::{BLOCK, turn},
     error::StoreError,
-    provider::{Listing, Object, When},
+    provider::{Listing, Object, Provider, When},
     runtime::wait,
 };
+
+/// Files that are asked about at once.
+const ASKED: usize = 64;
 
 /// Whether something is a file or a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,33 +76,71 @@ const FOLDER: Metadata = Metadata { kind: Kind::Folder, length: 0, version: None
 pub fn metadata(path: &Path) -> io::Result<Metadata> {
     let Some(address) = Address::of(path)? else { return Ok(fs_err::metadata(path)?.into()) };
     let provider = address.provider()?;
-    wait(async move {
-        if !address.key.is_empty() {
-            match provider.head(&address.key).await {
-                Err(StoreError::NotFound { .. }) => {}
-                other => return other.map(Metadata::from),
-            }
+    Ok(wait(async move { found(&*provider, &address).await })??)
+}
+
+/// What lies at remote addresses, which are asked about at the same time. Paths of this machine are looked at one after the
+/// other.
+pub fn metadata_of(paths: &[PathBuf]) -> io::Result<Vec<io::Result<Metadata>>> {
+    if !paths.iter().any(|path| crate::is_address(path)) {
+        return Ok(paths.iter().map(|path| metadata(path)).collect());
+    }
+    let one = |path: PathBuf| async move {
+        let Some(address) = Address::of(&path)? else { return metadata(&path) };
+        let provider = address.provider()?;
+        Ok(found(&*provider, &address).await?)
+    };
+    let all = stream::iter(paths.to_vec()).map(one).buffered(ASKED).collect::<Vec<_>>();
+    wait(all)
+}
+
+async fn found(provider: &dyn Provider, address: &Address) -> Result<Metadata, StoreError> {
+    let gone = || StoreError::NotFound { address: address.shown() };
+    if !address.key.is_empty() {
+        match provider.head(&address.key).await {
+            Err(StoreError::NotFound { .. }) => {}
+            other => return other.map(Metadata::from),
         }
-        match provider.list(&address.key, false).await {
-            Ok(listing) if listing.files.is_empty() && listing.folders.is_empty() && !address.key.is_empty() => {}
-            // A server that lists nothing has no folders.
-            Err(StoreError::Unsupported { .. }) => {}
-            other => return other.map(|_found| FOLDER),
-        }
-        Err(StoreError::NotFound { address: address.shown() })
-    })?
-    .map_err(io::Error::from)
+    }
+    match provider.list(&address.key, false).await {
+        Ok(listing) if listing.files.is_empty() && listing.folders.is_empty() && !address.key.is_empty() => Err(gone()),
+        // A server that lists nothing has no folders.
+        Err(StoreError::Unsupported { .. }) => Err(gone()),
+        other => other.map(|_found| FOLDER),
+    }
 }
 
 /// The bytes of a file.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    if Address::of(path)?.is_none() {
-        return fs_err::read(path);
-    }
-    let blob = Blob::open(path)?;
-    let mut bytes = vec![0; blob.length()? as usize];
-    blob.read_exact_at(&mut bytes, 0)?;
-    Ok(bytes)
+    // A length is below it.
+    read_within(path, u64::MAX).map(Result::unwrap_or_default)
+}
+
+/// The bytes of a file that has at most `most`; else its length. A small remote file takes one request.
+pub fn read_within(path: &Path, most: u64) -> io::Result<Result<Vec<u8>, u64>> {
+    let Some(address) = Address::of(path)? else {
+        let length = fs_err::metadata(path)?.len();
+        return Ok(if length > most { Err(length) } else { Ok(fs_err::read(path)?) });
+    };
+    let provider = address.provider()?;
+    Ok(wait(async move {
+        let _turn = turn().await;
+        let (object, start) = provider.start(&address.key, BLOCK).await?;
+        if object.size > most {
+            return Ok(Err(object.size));
+        }
+        let have = start.len() as u64;
+        if have == object.size {
+            return Ok(Ok(start.into()));
+        }
+        let mut bytes = BytesMut::from(start);
+        bytes.extend_from_slice(&provider.range(&address.key, have..object.size, object.version.as_deref()).await?);
+        if bytes.len() as u64 == object.size {
+            Ok(Ok(bytes.into()))
+        } else {
+            Err(StoreError::ChangedWhileRead { address: address.shown() })
+        }
+    })??)
 }
 
 /// What lies in a folder, in the order of names. A store has no empty folders: there, what does not exist is empty.
@@ -107,9 +149,8 @@ pub fn read_dir(folder: &Path) -> io::Result<Vec<Entry>> {
     if let Some(address) = Address::of(folder)? {
         let Listing { files, folders } = listed(&address, false)?;
         entries.extend(files.into_iter().map(|file| entry(&address, file)));
-        entries.extend(
-            folders.into_iter().map(|key| Entry { path: address.with_key(&key).path(), metadata: FOLDER }),
-        );
+        let folder = |key: String| Entry { path: address.with_key(&key).path(), metadata: FOLDER };
+        entries.extend(folders.into_iter().map(folder));
     } else {
         for found in fs_err::read_dir(folder)? {
             let path = found?.path();
@@ -158,7 +199,13 @@ pub fn remove(path: &Path) -> io::Result<()> {
 
 fn listed(address: &Address, deep: bool) -> io::Result<Listing> {
     let (provider, key) = (address.provider()?, address.key.clone());
-    Ok(wait(async move { provider.list(&key, deep).await })??)
+    let mut listing = wait({
+        let key = key.clone();
+        async move { provider.list(&key, deep).await }
+    })??;
+    // Consoles of stores leave an empty file where somebody made a folder.
+    listing.files.retain(|file| file.key != key);
+    Ok(listing)
 }
 
 fn entry(folder: &Address, file: Object) -> Entry {
@@ -167,7 +214,7 @@ fn entry(folder: &Address, file: Object) -> Entry {
 
 impl Address {
     /// The store of this address.
-    pub(crate) fn provider(&self) -> io::Result<Arc<dyn crate::provider::Provider>> {
+    pub(crate) fn provider(&self) -> io::Result<Arc<dyn Provider>> {
         Ok(crate::schemes::provider(self)?)
     }
 }

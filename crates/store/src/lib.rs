@@ -23,13 +23,17 @@ mod disk;
 mod error;
 mod files;
 mod lease;
+#[cfg(test)]
+mod loopback;
 mod provider;
+mod queries;
 mod runtime;
 mod schemes;
 
-pub use address::{Address, is_address, shown};
+pub use address::{Address, is_address, set_query_aside, shown};
 pub use blob::{Blob, BlobReader};
-pub use error::{StoreError, is_of_the_store};
-pub use files::{Entry, Kind, Metadata, metadata, put, read, read_dir, remove, walk};
+pub use disk::cache_folder;
+pub use error::{Cause, StoreError, is_of_the_store};
+pub use files::{Entry, Kind, Metadata, metadata, metadata_of, put, read, read_dir, read_within, remove, walk};
 pub use lease::{Lease, LeaseError};
 pub use provider::When;

@@ -43,10 +43,13 @@ pub(crate) trait Provider: Send + Sync {
     /// What a file is.
     async fn head(&self, key: &str) -> Result<Object, StoreError>;
 
+    /// What a file is, and its first bytes, of which there may be fewer: in one request.
+    async fn start(&self, key: &str, length: u64) -> Result<(Object, Bytes), StoreError>;
+
     /// Bytes of a file, which must still have the version.
     async fn range(&self, key: &str, range: Range<u64>, version: Option<&str>) -> Result<Bytes, StoreError>;
 
-    /// What is below a folder: all, or what lies directly in it.
+    /// What is below a folder: all, or what lies directly in it. Where nothing is, the listing is empty.
     async fn list(&self, folder: &str, deep: bool) -> Result<Listing, StoreError>;
 
     /// Writes a file at once. Gives its version.

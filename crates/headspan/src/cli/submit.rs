@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use headspan_images::is_address;
+use headspan_images::is_local;
 use headspan_pipeline::{
     BUILT_IN, Settings,
     engine::slurm::{NOTICE, Resources},
@@ -205,7 +205,7 @@ impl Flags {
     fn path(&mut self, name: &str, path: Option<&PathBuf>) -> Result<()> {
         let Some(path) = path else { return Ok(()) };
         // Settings know `~`, so it stays for the task.
-        let named = is_address(path) || path == Path::new(BUILT_IN) || path.starts_with("~");
+        let named = !is_local(path) || path == Path::new(BUILT_IN) || path.starts_with("~");
         let whole = if named { path.clone() } else { std::path::absolute(path)? };
         let not_utf8 = || UsageError(format!("--{name} `{}` is not UTF-8", path.display()));
         let text = whole.to_str().ok_or_else(not_utf8)?;

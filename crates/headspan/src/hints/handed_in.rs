@@ -5,8 +5,17 @@ use std::path::Path;
 use headspan_images::DatasetError;
 use headspan_model::{ClipError, DeviceProblem, ForeignFile, Precision, architectures};
 
+use super::store::store;
+
 pub(super) fn dataset(error: &DatasetError) -> Option<String> {
     let hint = match error {
+        DatasetError::Io(inner) => return store(inner),
+        DatasetError::NoMatch { .. } => {
+            "`*` stands for any letters of the file's name, `?` for one, and `{000..009}` for a range"
+        }
+        DatasetError::UnknownScheme { .. } => {
+            "addresses begin with s3://, gs://, az://, https://, http:// or hf://datasets/"
+        }
         DatasetError::NoColumn { similar: Some(similar), column, .. } => {
             let setting = match column.as_str() {
                 "path" => "path_column",

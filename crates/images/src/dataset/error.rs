@@ -4,6 +4,8 @@ use std::{
     path::PathBuf,
 };
 
+use headspan_store::is_of_the_store;
+
 /// Why a data set cannot be listed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -41,6 +43,20 @@ pub enum DatasetError {
         path: PathBuf,
         /// What is not understood.
         message: &'static str,
+    },
+    /// A pattern that no file fits.
+    #[error("no file matches `{path}`")]
+    NoMatch {
+        /// The pattern.
+        path: PathBuf,
+    },
+    /// An address of a scheme that is not read.
+    #[error("`{path}`: addresses that begin with `{scheme}://` are not supported")]
+    UnknownScheme {
+        /// The address.
+        path: PathBuf,
+        /// Its scheme.
+        scheme: String,
     },
     /// A file that is not a data set.
     #[error(
@@ -272,6 +288,14 @@ impl ReadError {
     /// Whether the reason may be gone tomorrow, such as a disk that fails, a server that does not answer, or too many open files.
     /// Such an image must not be written down as a bad one: a run would stay without it for good.
     pub fn is_of_the_machine(&self) -> bool {
+        let source: Option<&(dyn Error + 'static)> = match self {
+            Self::Io(error) => Some(error),
+            Self::Parquet { source } => Some(&**source),
+            _ => None,
+        };
+        if source.is_some_and(is_of_the_store) {
+            return true;
+        }
         let io = match self {
             Self::Io(error) => Some(error),
             Self::Parquet { source } => io_error_in(&**source),
@@ -338,6 +362,20 @@ mod tests {
             assert!(!of_the_machine(code), "{code}");
         }
         assert!(!ReadError::NoBytes.is_of_the_machine());
+    }
+
+    #[test]
+    fn a_store_at_fault_is_no_fault_of_the_image() {
+        use headspan_store::StoreError;
+        let address = || "s3://bucket/a.tar".to_owned();
+        let refused =
+            || StoreError::NoCredentials { address: address(), source: std::sync::Arc::new(io::Error::other("x")) };
+        for error in [refused(), StoreError::ChangedWhileRead { address: address() }] {
+            let below = ParquetError::External(Box::new(io::Error::from(error.clone())));
+            assert!(ReadError::Parquet { source: below.into() }.is_of_the_machine(), "{error}");
+            assert!(ReadError::Io(error.into()).is_of_the_machine());
+        }
+        assert!(!ReadError::Io(StoreError::NotFound { address: address() }.into()).is_of_the_machine());
     }
 
     /// fs-err wraps what the operating system said, and keeps its kind alone.

@@ -13,6 +13,8 @@ pub use error::{DatasetError, ReadError};
 pub(crate) use listing::{IdList, ImageClasses, RawClass};
 pub use settings::{DatasetSettings, Sample};
 
+use headspan_store::is_of_the_store;
+
 use crate::{
     decoding::formats::{IMAGE_ENDINGS, is_image_ending},
     sources::{ImageSource, SourceFormat, format_of},
@@ -44,12 +46,14 @@ pub struct Dataset {
     format_identity: Option<String>,
     /// Whether all images were listed.
     all_read: bool,
+    holds_jpegs: bool,
 }
 
 impl Dataset {
     /// Lists a data set. The order is deterministic: by id for folders, of the file for manifests, by shard and then by
     /// position for shards. `sample` draws first and keeps the order, `limit` cuts after it.
     pub fn open(settings: &DatasetSettings) -> Result<Self, DatasetError> {
+        let settings = &settings.clone().with_queries_aside();
         let path = &settings.path;
         let format = format_of(settings)?;
         let listing = (format.list)(settings)?;
@@ -69,12 +73,14 @@ impl Dataset {
             format,
             format_identity: listing.identity,
             all_read: listing.all_read,
+            holds_jpegs: false,
         };
         dataset.refuse_duplicates(path)?;
         dataset.assign_classes()?;
         dataset.refuse_needless_classes(settings)?;
         dataset.select(settings);
         dataset.warn_of_classes();
+        dataset.holds_jpegs = dataset.look_for_jpegs()?;
         Ok(dataset)
     }
 
@@ -148,24 +154,35 @@ impl Dataset {
             text(identity);
         }
         // Another decoder read them before, with other pixels: what it made of JPEGs must not be continued.
-        if self.holds_jpegs() {
+        if self.holds_jpegs {
             text("JPEGs by libjpeg-turbo");
         }
         hasher.finalize().to_hex().to_string()
     }
 
     /// Whether there are JPEGs: by their endings, or by the bytes of the first image where ids have none.
-    fn holds_jpegs(&self) -> bool {
+    fn look_for_jpegs(&self) -> Result<bool, DatasetError> {
         let mut named = false;
         for index in 0..self.images.len() {
             let id = self.images.id(index);
             let Some((_, ending)) = id.rsplit_once('.').filter(|(_, ending)| is_image_ending(ending)) else { continue };
             if ["jpg", "jpeg", "jpe", "jfif", "mpo"].iter().any(|jpeg| ending.eq_ignore_ascii_case(jpeg)) {
-                return true;
+                return Ok(true);
             }
             named = true;
         }
-        !named && !self.is_empty() && self.read(0).is_ok_and(|bytes| bytes.starts_with(&[0xff, 0xd8]))
+        if named || self.is_empty() {
+            return Ok(false);
+        }
+        match self.read(0) {
+            Ok(bytes) => Ok(bytes.starts_with(&[0xff, 0xd8])),
+            // The fingerprint must not depend on whether a store answered.
+            Err(ReadError::Io(error)) if is_of_the_store(&error) => Err(error.into()),
+            Err(ReadError::Parquet { source }) if is_of_the_store(&*source) => {
+                Err(std::io::Error::other(source).into())
+            }
+            Err(_unreadable) => Ok(false),
+        }
     }
 
     fn refuse_duplicates(&self, path: &Path) -> Result<(), DatasetError> {

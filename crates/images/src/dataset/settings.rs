@@ -1,8 +1,9 @@
 use std::path::PathBuf;
 
+use headspan_store::set_query_aside;
 use serde::{Deserialize, Serialize};
 
-use crate::sources::DatasetKind;
+use crate::sources::{DatasetKind, is_local};
 
 /// A random subset that is the same in every run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +20,8 @@ pub struct Sample {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DatasetSettings {
-    /// Folder, manifest, shard, folder of shards, or a pattern such as `shard-{000..099}.tar` (or `.parquet`).
+    /// Folder, manifest, shard, folder of shards, or a pattern such as `shard-{000..099}.tar` or `shard-*.parquet`; on this machine, or
+    /// the address of one, such as `s3://bucket/shard-*.tar`.
     pub path: PathBuf,
     /// Its format, or `auto` to go by the path.
     pub kind: DatasetKind,
@@ -44,6 +46,26 @@ pub struct DatasetSettings {
 }
 
 impl DatasetSettings {
+    /// The same images, without the queries of addresses, which may be signatures: this process remembers them. So they are in no
+    /// record and in no message.
+    #[must_use]
+    pub fn with_queries_aside(mut self) -> Self {
+        let paths = [Some(&mut self.path), self.classes.as_mut(), self.root.as_mut()];
+        for path in paths.into_iter().flatten() {
+            *path = set_query_aside(path);
+        }
+        self
+    }
+
+    /// The same images, with absolute paths where they lie on this machine.
+    pub fn absolute(mut self) -> std::io::Result<Self> {
+        let paths = [Some(&mut self.path), self.classes.as_mut(), self.root.as_mut()];
+        for path in paths.into_iter().flatten().filter(|path| is_local(path)) {
+            *path = std::path::absolute(&path)?;
+        }
+        Ok(self)
+    }
+
     /// How many images a listing needs, if it may end before the data set does: a sample is drawn from all.
     pub(crate) fn wanted(&self) -> Option<usize> {
         // One image tells an empty data set from an empty selection.

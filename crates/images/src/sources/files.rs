@@ -44,6 +44,12 @@ impl ImageFiles {
         self.sizes.push(size);
     }
 
+    /// Puts in sizes that were not known before, in the present order.
+    pub(super) fn set_sizes(&mut self, sizes: Vec<u64>) {
+        debug_assert_eq!(sizes.len(), self.sizes.len(), "a size for each file");
+        self.sizes = sizes;
+    }
+
     /// Spells names that are not UTF-8 out where another name has the same readable spelling, such as those of two files that
     /// differ in one Latin-1 letter.
     pub(super) fn tell_apart(&mut self) {
@@ -82,7 +88,8 @@ impl ImageFiles {
         &self.ids
     }
 
-    fn path(&self, index: usize) -> Result<PathBuf, ReadError> {
+    /// Path of a file.
+    pub(super) fn path(&self, index: usize) -> Result<PathBuf, ReadError> {
         match self.paths_not_utf8.get(&index) {
             Some(path) => Ok(path.clone()),
             None => (self.find)(&self.root, self.ids.get(index)),

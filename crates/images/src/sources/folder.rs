@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use headspan_store::is_address;
 use walkdir::{DirEntry, WalkDir};
 
 use crate::{
@@ -11,6 +12,7 @@ use crate::{
         files::ImageFiles,
         names::{is_hidden, is_image, is_litter},
         passed_over::PassedOver,
+        place::children,
         tally::Tally,
     },
 };
@@ -19,7 +21,7 @@ pub(super) static FORMAT: SourceFormat = SourceFormat {
     name: "folder",
     schemes: &[],
     recognises: |location, _settings| Ok(matches!(location, Location::Folder)),
-    list: |settings| list(&settings.path),
+    list: |settings| if is_address(&settings.path) { list_remote(&settings.path) } else { list(&settings.path) },
 };
 
 /// Lists a folder: `root/class/…/image.jpg`, or flat. The class is the first folder below the root. Hidden files are
@@ -46,19 +48,61 @@ fn list(root: &Path) -> Result<Listing, DatasetError> {
         }
     }
     files.tell_apart();
+    let damage = unread.warning("entries of the folder could not be read and were skipped").into_iter().collect();
+    let special = special.warning("pipes, sockets or devices were passed over");
+    let warnings = special.into_iter().chain(passed_over.warnings("images")).collect();
+    Ok(Listing { warnings, damage, ..sorted(files) })
+}
+
+/// Lists a folder of a store by the same rules. Stores have no links, no rights of single files and nothing special.
+fn list_remote(root: &Path) -> Result<Listing, DatasetError> {
+    let (mut files, mut passed_over) = (ImageFiles::new(root), PassedOver::default());
+    for entry in headspan_store::walk(root)? {
+        let relative = entry.path.strip_prefix(root).unwrap_or(&entry.path);
+        if relative.iter().any(|part| is_hidden(part) || is_litter(part)) {
+            continue;
+        }
+        if is_image(relative) {
+            push(&mut files, root, &entry.path, entry.metadata.length);
+        } else {
+            passed_over.add(relative);
+        }
+    }
+    Ok(Listing { warnings: passed_over.warnings("images"), ..sorted(files) })
+}
+
+/// The files in the order of their ids, with their classes.
+fn sorted(mut files: ImageFiles) -> Listing {
     files.sort();
     let mut classes = ImageClasses::default();
     for index in 0..files.ids().len() {
         classes.push(RawClass::named(files.ids().get(index).split_once('/').map(|(class, _rest)| class)));
     }
-    let damage = unread.warning("entries of the folder could not be read and were skipped").into_iter().collect();
-    let special = special.warning("pipes, sockets or devices were passed over");
-    let warnings = special.into_iter().chain(passed_over.warnings("images")).collect();
-    Ok(Listing { warnings, damage, ..Listing::new(Box::new(files), classes) })
+    Listing::new(Box::new(files), classes)
 }
 
-/// An image anywhere below a folder, in the order of names.
-pub(super) fn first_image(root: &Path) -> Option<PathBuf> {
+/// An image anywhere below a folder, in the order of names. Of a folder of this machine, what cannot be looked at is passed over.
+pub(super) fn first_image(root: &Path) -> std::io::Result<Option<PathBuf>> {
+    if is_address(root) { first_remote_image(root) } else { Ok(first_local_image(root)) }
+}
+
+/// Goes down one folder after the other: a list of all would be long, and most images are near.
+fn first_remote_image(root: &Path) -> std::io::Result<Option<PathBuf>> {
+    let mut found = children(root)?;
+    found.retain(|child| !child.path.file_name().is_some_and(is_litter));
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    if let Some(image) = found.iter().find(|child| !child.is_folder && is_image(&child.path)) {
+        return Ok(Some(image.path.clone()));
+    }
+    for folder in found.iter().filter(|child| child.is_folder) {
+        if let Some(image) = first_remote_image(&folder.path)? {
+            return Ok(Some(image));
+        }
+    }
+    Ok(None)
+}
+
+fn first_local_image(root: &Path) -> Option<PathBuf> {
     let walk = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
     let mut files = walk.filter_entry(is_shown).filter_map(Result::ok);
     files.find(|found| found.file_type().is_file() && is_image(found.path())).map(DirEntry::into_path)

@@ -7,7 +7,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Location, SOURCES, SourceFormat, folder, names, open::special, pattern, signature::what_is};
+use super::{
+    Location, SOURCES, SourceFormat, folder, names, pattern,
+    place::{Place, children, place},
+    signature::what_is,
+};
 use crate::dataset::{DatasetError, DatasetSettings};
 
 /// The source that the settings mean: that of the URL's scheme, else the `kind`, else the one that recognises the path.
@@ -17,18 +21,23 @@ pub(crate) fn format_of(settings: &DatasetSettings) -> Result<&'static SourceFor
     if let Some(format) = scheme(path).and_then(by_scheme) {
         return Ok(format);
     }
-    if !pattern::is_pattern(path) {
-        let metadata = fs_err::metadata(path)?;
-        if let Some(what) = special(&metadata) {
-            return Err(DatasetError::UnknownKind { path: path.clone(), what: Some(what) });
-        }
+    if pattern::is_pattern(path) {
+        return settings.kind.format().map_or_else(|| of_pattern(settings), Ok);
     }
-    settings.kind.format().map_or_else(|| guess(settings), Ok)
+    if let Some(scheme) = scheme(path).filter(|_scheme| !headspan_store::is_address(path) && !path.exists()) {
+        return Err(DatasetError::UnknownScheme { path: path.clone(), scheme: scheme.to_owned() });
+    }
+    let place = place(path)?;
+    if let Place::Special(what) = place {
+        return Err(DatasetError::UnknownKind { path: path.clone(), what: Some(what) });
+    }
+    settings.kind.format().map_or_else(|| guess(settings, &place), Ok)
 }
 
-/// Whether a path is a URL, such as `memory://pictures`, and not a place on a disk.
-pub fn is_address(path: &Path) -> bool {
-    scheme(path).is_some()
+/// Whether a path is one of this machine's disks: neither an address, such as `s3://bucket/images`, nor images that a program
+/// handed over, `memory://pictures`.
+pub fn is_local(path: &Path) -> bool {
+    scheme(path).is_none()
 }
 
 /// Scheme of a URL, without `://`.
@@ -38,18 +47,20 @@ pub(super) fn scheme(path: &Path) -> Option<&str> {
     (scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(valid)).then_some(scheme)
 }
 
-/// Looks at a local path: a pattern, a file, or a folder.
-fn guess(settings: &DatasetSettings) -> Result<&'static SourceFormat, DatasetError> {
+fn of_pattern(settings: &DatasetSettings) -> Result<&'static SourceFormat, DatasetError> {
     let path = settings.path.as_path();
-    let ending = names::shard_ending(path);
-    if pattern::is_pattern(path) {
-        let message = "it ends in neither .tar nor .parquet";
-        return recognised(&Location::Pattern { ending: &ending }, settings)?
-            .ok_or_else(|| DatasetError::Pattern { path: path.to_owned(), message });
-    }
-    if path.is_dir() {
+    let message = "it ends in neither .tar nor .parquet";
+    recognised(&Location::Pattern { ending: &names::shard_ending(path) }, settings)?
+        .ok_or_else(|| DatasetError::Pattern { path: path.to_owned(), message })
+}
+
+/// Looks at a file or a folder.
+fn guess(settings: &DatasetSettings, place: &Place) -> Result<&'static SourceFormat, DatasetError> {
+    let path = settings.path.as_path();
+    if matches!(place, Place::Folder) {
         return of_folder(settings);
     }
+    let ending = names::shard_ending(path);
     recognised(&Location::File { path, ending: &ending }, settings)?
         .ok_or_else(|| DatasetError::UnknownKind { path: path.to_owned(), what: what_is(path) })
 }
@@ -58,13 +69,8 @@ fn guess(settings: &DatasetSettings) -> Result<&'static SourceFormat, DatasetErr
 /// an error names.
 fn of_folder(settings: &DatasetSettings) -> Result<&'static SourceFormat, DatasetError> {
     let root = settings.path.as_path();
-    let mut files: Vec<PathBuf> = Vec::new();
-    for entry in fs_err::read_dir(root)? {
-        let entry = entry?;
-        if !names::is_hidden(&entry.file_name()) && !entry.path().is_dir() {
-            files.push(entry.path());
-        }
-    }
+    let files = children(root)?.into_iter().filter(|child| !child.is_folder);
+    let mut files: Vec<PathBuf> = files.map(|child| child.path).collect();
     files.sort();
     let mut found: Vec<(&SourceFormat, &Path)> = Vec::new();
     // Whether all tars are compressed.
@@ -88,13 +94,15 @@ fn of_folder(settings: &DatasetSettings) -> Result<&'static SourceFormat, Datase
         }
     }
     let Some((format, one)) = found.first().copied() else {
-        if let Some(error) = unreadable.filter(|_error| folder::first_image(root).is_none()) {
+        if let Some(error) = unreadable
+            && folder::first_image(root)?.is_none()
+        {
             return Err(error);
         }
         return recognised(&Location::Folder, settings)?
             .ok_or_else(|| DatasetError::UnknownKind { path: root.to_owned(), what: None });
     };
-    let image = folder::first_image(root);
+    let image = folder::first_image(root)?;
     if image.is_some() && archives && found.iter().all(|(format, _path)| format.name == "webdataset") {
         return Ok(&folder::FORMAT);
     }
@@ -122,6 +130,7 @@ mod tests {
     #[test]
     fn schemes_are_those_of_urls() {
         assert_eq!(scheme(Path::new("s3://bucket/shard-{0..9}.tar")), Some("s3"));
+        assert!(!is_local(Path::new("memory://x")) && is_local(Path::new("x/y")));
         for path in ["images/s3", r"C:\images", "://x", "an image://x", "3s://x", "s3:/x"] {
             assert_eq!(scheme(Path::new(path)), None, "{path}");
         }

@@ -13,6 +13,7 @@ mod names;
 mod open;
 mod passed_over;
 mod pattern;
+mod place;
 mod signature;
 mod suggestion;
 mod tally;
@@ -24,9 +25,10 @@ use serde::{Deserialize, Serialize};
 use crate::dataset::{DatasetError, DatasetSettings, ImageClasses, ReadError};
 
 pub(crate) use guess::format_of;
-pub use guess::is_address;
+pub use guess::is_local;
 pub use memory::{HandedImages, hand_over, take_back};
 pub(crate) use open::read_text;
+pub use pattern::is_pattern;
 
 /// Declares the modules, the setting `kind` and the table. Each module has its source as `FORMAT`.
 macro_rules! sources {
@@ -78,9 +80,9 @@ sources! {
 pub(crate) struct SourceFormat {
     /// Name in fingerprints and as the setting `kind`. Another name makes all its runs stale.
     pub(crate) name: &'static str,
-    /// URL schemes that it reads, such as `s3`; none if it reads local files alone.
+    /// URL schemes that are its own. Files of disks and of stores have none: their format is that of what lies there.
     pub(crate) schemes: &'static [&'static str],
-    /// Whether a local path is of this format, for `kind = "auto"`.
+    /// Whether what lies at a path is of this format, for `kind = "auto"`.
     pub(crate) recognises: fn(&Location<'_>, &DatasetSettings) -> Result<bool, DatasetError>,
     /// Lists the images in the format's own order: all, or at least as many as are [`enough`](DatasetSettings::enough).
     pub(crate) list: fn(&DatasetSettings) -> Result<Listing, DatasetError>,
@@ -137,7 +139,7 @@ pub(crate) trait ImageSource: Send + Sync {
     fn keep(&mut self, places: &[usize]);
 }
 
-/// What lies at a local path, as far as a format has to know it to recognise its own. Endings are in lower case.
+/// What lies at a path, as far as a format has to know it to recognise its own. Endings are in lower case.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Location<'a> {
     /// A pattern that stands for several files.

@@ -1,16 +1,38 @@
 //! Opening of regular files, and of nothing else: a pipe would wait for a writer that never comes, a device may never end.
+//! This is where a path of this machine and an address of a store become one.
 
 use std::{
     fs::Metadata,
-    io::{Error, ErrorKind, Read, Result},
+    io::{BufReader, Error, ErrorKind, Read, Result},
     path::Path,
 };
 
+use headspan_store::{Blob, is_address, read_within};
+
 use crate::{dataset::ReadError, sources::within_limit};
 
-/// Opens a regular file. What a link leads to is looked at before, so that no pipe, socket or device is opened; and again
+/// Opens a regular file to be read at places.
+pub(crate) fn open(path: &Path) -> Result<Blob> {
+    if is_address(path) { Blob::open(path) } else { Ok(open_local(path)?.into_parts().0.into()) }
+}
+
+/// Opens a file again that was opened before: if it is a remote one, as what it was then, so that no other file is read in its
+/// place.
+pub(crate) fn reopen(path: &Path, known: Option<&headspan_store::Metadata>) -> Result<Blob> {
+    known.map_or_else(|| open(path), |known| Blob::known(path, known))
+}
+
+/// Opens a regular file to be read from its start.
+pub(crate) fn reader(path: &Path) -> Result<Box<dyn Read>> {
+    if is_address(path) {
+        return Ok(Box::new(BufReader::new(Blob::open(path)?.reader())));
+    }
+    Ok(Box::new(open_local(path)?))
+}
+
+/// Opens a regular file of this machine. What a link leads to is looked at before, so that no pipe, socket or device is opened; and again
 /// after, in case another file has taken the place meanwhile. Opening never waits.
-pub(crate) fn open(path: &Path) -> Result<fs_err::File> {
+fn open_local(path: &Path) -> Result<fs_err::File> {
     refuse_others(path, &fs_err::metadata(path)?)?;
     let mut options = fs_err::OpenOptions::new();
     options.read(true);
@@ -26,7 +48,10 @@ pub(crate) fn open(path: &Path) -> Result<fs_err::File> {
 
 /// The bytes of a regular file, unless there are more than `limit`.
 pub(crate) fn read(path: &Path, limit: u64) -> std::result::Result<Vec<u8>, ReadError> {
-    let file = open(path)?;
+    if is_address(path) {
+        return read_within(path, limit)?.map_err(|bytes| ReadError::TooLarge { bytes, limit });
+    }
+    let file = open_local(path)?;
     let length = file.metadata()?.len();
     within_limit(length, limit)?;
     let mut bytes = Vec::with_capacity(length as usize);
@@ -39,7 +64,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> std::result::Result<Vec<u8>, Read
 /// The text of a regular file of at most `limit` bytes.
 pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String> {
     let mut text = String::new();
-    let read = open(path)?.take(limit + 1).read_to_string(&mut text)?;
+    let read = reader(path)?.take(limit + 1).read_to_string(&mut text)?;
     if read as u64 > limit {
         let message = format!("`{}` has more than {limit} bytes", path.display());
         return Err(Error::new(ErrorKind::FileTooLarge, message));

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     decoding::formats::foreign_image_ending,
     sources::names::{ending, is_compressed_tar},
@@ -13,7 +15,7 @@ const MOST_ENDINGS: usize = 1000;
 const NAMED: usize = 6;
 
 /// Counts of files that no image is read from.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct PassedOver {
     by_ending: BTreeMap<String, usize>,
     /// Files whose endings came after the most that are told apart.
@@ -24,13 +26,25 @@ impl PassedOver {
     /// Counts a file.
     pub(super) fn add(&mut self, path: &Path) {
         let ending = if is_compressed_tar(path) { tar_ending(path) } else { ending(path) };
+        self.add_ending(ending, 1);
+    }
+
+    fn add_ending(&mut self, ending: String, more: usize) {
         if let Some(count) = self.by_ending.get_mut(&ending) {
-            *count += 1;
+            *count += more;
         } else if self.by_ending.len() < MOST_ENDINGS {
-            self.by_ending.insert(ending, 1);
+            self.by_ending.insert(ending, more);
         } else {
-            self.others += 1;
+            self.others += more;
         }
+    }
+
+    /// Adds what was counted elsewhere.
+    pub(super) fn join(&mut self, other: Self) {
+        for (ending, count) in other.by_ending {
+            self.add_ending(ending, count);
+        }
+        self.others += other.others;
     }
 
     /// What was passed over of files that are not `read`, such as `images`. Images of formats that are not supported are

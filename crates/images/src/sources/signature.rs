@@ -35,6 +35,6 @@ pub(super) fn what_begins_with(start: &[u8]) -> Option<&'static str> {
 /// What a regular file is by its first bytes; none if that is not known or the file cannot be read.
 pub(super) fn what_is(path: &Path) -> Option<&'static str> {
     let mut start = Vec::with_capacity(32);
-    super::open::open(path).ok()?.take(32).read_to_end(&mut start).ok()?;
+    super::open::reader(path).ok()?.take(32).read_to_end(&mut start).ok()?;
     what_begins_with(&start)
 }

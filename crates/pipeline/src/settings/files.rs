@@ -119,14 +119,16 @@ impl SettingsFiles {
         let is_toml = toml::from_str::<toml::Table>(&format!("value = {value}")).is_ok();
         let value = if is_toml { value.to_owned() } else { toml::Value::from(value).to_string() };
         let text = format!("{key} = {value}\n");
+        // The value may be an address with a signature.
+        let told = if value.contains("://") { assignment.split('?').next().unwrap_or_default() } else { assignment };
         let failed = |source: toml::de::Error| SettingsError::Assignment {
-            assignment: assignment.to_owned(),
+            assignment: told.to_owned(),
             meant: meant_key(&text),
             source: Box::new(source),
         };
         let own = toml::from_str::<Settings>(&text).map_err(failed)?;
-        self = self.layer(&own, &text, format!("setting `{assignment}`"))?;
-        self.read.push(assignment.to_owned());
+        self = self.layer(&own, &text, format!("setting `{told}`"))?;
+        self.read.push(told.to_owned());
         Ok(self)
     }
 
@@ -195,6 +197,7 @@ impl SettingsFiles {
         let mut settings: Settings = merged.map_err(|source| SettingsError::Merge { source: Box::new(source) })?;
         check(&settings, None)?;
         settings.expand_home();
+        settings.data = settings.data.with_queries_aside();
         Ok(settings)
     }
 }

@@ -43,7 +43,7 @@ pub const VALUES: &[Values] = &[
     values("data.label_column", "a column's name, or nothing", |_| true),
     values("data.limit", "1 or more", |v| v.is_null() || whole(v, 1, u64::MAX)),
     values("data.max_file_bytes", "1 or more", |v| whole(v, 1, u64::MAX)),
-    values("data.path", "a folder, a file or a pattern", |_| true),
+    values("data.path", "a folder, a file, a pattern, or the address of one", |_| true),
     values("data.path_column", "a column's name", text),
     values("data.root", "a folder", text_or_none),
     values("data.sample", "a table with `count` (1 or more) and `seed`", |v| {

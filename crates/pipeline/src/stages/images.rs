@@ -6,7 +6,7 @@ use headspan_extract::{
     LayerSelection, PartStatus, extract_images, finish_images,
 };
 use headspan_headspace::vector_length;
-use headspan_images::{Dataset, is_address};
+use headspan_images::Dataset;
 use headspan_model::{DeviceChoice, ModelConfig, Precision};
 use serde_json::{Value, json};
 
@@ -208,16 +208,10 @@ fn warn_of_slow_precision(precision: Precision, device: DeviceChoice) {
 }
 
 fn provenance(settings: &Settings, sources: &Sources<'_>) -> Result<Provenance> {
-    let mut data = settings.data.clone();
-    if !is_address(&data.path) {
-        data.path = std::path::absolute(&data.path)?;
-    }
-    data.classes = data.classes.map(std::path::absolute).transpose()?;
-    data.root = data.root.map(std::path::absolute).transpose()?;
     let files = sources.model.files();
     let blocks = files.config.vision.layers;
     Ok(Provenance {
-        data: Some(data),
+        data: Some(settings.data.clone().with_queries_aside().absolute()?),
         checkpoint: files.folder.clone(),
         model: (!settings.model.is_empty()).then(|| settings.model.clone()),
         blocks: Some(blocks),

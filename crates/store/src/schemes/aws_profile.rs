@@ -69,7 +69,9 @@ fn section_of(text: &str, wanted: &str) -> Option<HashMap<String, String>> {
 impl Profile {
     /// Asks the program of `credential_process`, which is how single sign-on and vaults are bound in.
     fn with_process(mut self) -> io::Result<Self> {
-        let Some(command) = self.0.get("credential_process").filter(|_command| !self.0.contains_key("aws_access_key_id")) else {
+        let Some(command) =
+            self.0.get("credential_process").filter(|_command| !self.0.contains_key("aws_access_key_id"))
+        else {
             return Ok(self);
         };
         let shell = if cfg!(windows) { ["cmd", "/C"] } else { ["sh", "-c"] };
@@ -121,7 +123,8 @@ mod tests {
         let command = r#"printf '{"Version":1,"AccessKeyId":"a","SecretAccessKey":"b"}'"#;
         let profile = Profile(HashMap::from([("credential_process".to_owned(), command.to_owned())])).with_process()?;
         assert_eq!(profile.settings().len(), 2);
-        let silent = Profile(HashMap::from([("credential_process".to_owned(), "echo secret".to_owned())])).with_process();
+        let silent =
+            Profile(HashMap::from([("credential_process".to_owned(), "echo secret".to_owned())])).with_process();
         assert!(silent.is_err_and(|error| !error.to_string().contains("echo")));
         Ok(())
     }

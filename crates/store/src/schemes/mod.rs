@@ -1,7 +1,7 @@
 //! The schemes of addresses: a file for each way of reaching a store, and the table of them.
 
 mod aws_profile;
-mod object_stores;
+pub(crate) mod object_stores;
 mod web;
 
 use std::{

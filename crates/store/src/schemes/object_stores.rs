@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use headspan_net::{ClientSettings, Redirects};
 use object_store::{
-    BackoffConfig, ClientOptions, Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
-    PutPayload, RetryConfig, UpdateVersion,
+    BackoffConfig, ClientConfigKey, ClientOptions, CredentialProvider, Error, GetOptions, GetRange, ObjectMeta,
+    ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, RetryConfig, UpdateVersion,
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
     azure::MicrosoftAzureBuilder,
     client::{HttpClient, HttpConnector},
@@ -19,15 +19,17 @@ use object_store::{
 use super::aws_profile;
 use crate::{
     address::Address,
-    error::StoreError,
+    error::{Cause, StoreError},
     provider::{Listing, Object, Provider, When},
 };
 
 /// Longest pause between two parts of an answer.
 const PAUSE: Duration = Duration::from_secs(30);
+/// Longest wait for a machine's own role. Off the cloud, nobody answers.
+const ROLE: Duration = Duration::from_secs(2);
 
 /// A bucket or container.
-struct Bucket {
+pub(crate) struct Bucket {
     root: String,
     store: Box<dyn ObjectStore>,
 }
@@ -35,7 +37,7 @@ struct Bucket {
 /// Settings as Amazon's own tools take them: the environment, then the profile, then the machine's or the container's role.
 pub(super) fn s3(address: &Address) -> Result<Arc<dyn Provider>, StoreError> {
     let mut builder = AmazonS3Builder::from_env();
-    let profile = aws_profile::read().map_err(|source| settings(address, source))?;
+    let profile = aws_profile::read().map_err(|source| settings(address, Arc::new(source)))?;
     for (key, value) in profile.settings() {
         // Keys of an environment and of a profile are not mixed.
         if builder.get_config_value(&key).is_none() && !(aws_profile::is_key(&key) && has_keys(&builder)) {
@@ -44,8 +46,10 @@ pub(super) fn s3(address: &Address) -> Result<Arc<dyn Provider>, StoreError> {
     }
     let endpoint = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint];
     let plain = endpoint.iter().filter_map(|key| builder.get_config_value(key)).any(|url| url.starts_with("http://"));
-    let store = builder.with_url(&address.root).with_allow_http(plain).with_retry(retry());
-    finished(address, store.with_http_connector(Connector { plain }).build())
+    let builder = builder.with_url(&address.root).with_allow_http(plain).with_http_connector(Connector { plain });
+    let found = builder.clone().with_retry(short()).build().map_err(|error| settings(address, cleaned(&error)))?;
+    let builder = builder.with_credentials(Arc::new(Asking(Arc::clone(found.credentials()))));
+    finished(address, builder.with_retry(retry()).build())
 }
 
 fn has_keys(builder: &AmazonS3Builder) -> bool {
@@ -55,7 +59,7 @@ fn has_keys(builder: &AmazonS3Builder) -> bool {
 
 /// Settings as Google's own tools take them: `GOOGLE_APPLICATION_CREDENTIALS`, what `gcloud auth` left, the machine's account.
 pub(super) fn google(address: &Address) -> Result<Arc<dyn Provider>, StoreError> {
-    let builder = GoogleCloudStorageBuilder::from_env().with_url(&address.root).with_retry(retry());
+    let builder = GoogleCloudStorageBuilder::from_env().with_url(&address.root);
     let builder = match std::env::var("STORAGE_EMULATOR_HOST") {
         Ok(host) if !host.is_empty() => {
             let url = if host.contains("://") { host } else { format!("http://{host}") };
@@ -64,7 +68,10 @@ pub(super) fn google(address: &Address) -> Result<Arc<dyn Provider>, StoreError>
         }
         _ => builder,
     };
-    finished(address, builder.with_http_connector(Connector { plain: false }).build())
+    let builder = builder.with_http_connector(Connector { plain: false });
+    let found = builder.clone().with_retry(short()).build().map_err(|error| settings(address, cleaned(&error)))?;
+    let builder = builder.with_credentials(Arc::new(Asking(Arc::clone(found.credentials()))));
+    finished(address, builder.with_retry(retry()).build())
 }
 
 /// Settings as Azure's own tools take them: `AZURE_STORAGE_…`, what `az login` left, the machine's identity.
@@ -74,19 +81,19 @@ pub(super) fn azure(address: &Address) -> Result<Arc<dyn Provider>, StoreError> 
     if let Ok(endpoint) = std::env::var("AZURE_STORAGE_ENDPOINT") {
         builder = builder.with_endpoint(endpoint);
     }
-    finished(address, builder.with_retry(retry()).with_http_connector(Connector { plain }).build())
+    let builder = builder.with_http_connector(Connector { plain });
+    let found = builder.clone().with_retry(short()).build().map_err(|error| settings(address, cleaned(&error)))?;
+    let builder = builder.with_credentials(Arc::new(Asking(Arc::clone(found.credentials()))));
+    finished(address, builder.with_retry(retry()).build())
 }
 
-fn finished(
-    address: &Address,
-    store: Result<impl ObjectStore, Error>,
-) -> Result<Arc<dyn Provider>, StoreError> {
+fn finished(address: &Address, store: Result<impl ObjectStore, Error>) -> Result<Arc<dyn Provider>, StoreError> {
     let store = store.map_err(|error| settings(address, cleaned(&error)))?;
-    Ok(Arc::new(Bucket { root: address.root.clone(), store: Box::new(store) }))
+    Ok(Arc::new(Bucket::new(address.root.clone(), store)))
 }
 
-fn settings(address: &Address, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
-    StoreError::Settings { address: address.shown(), source: source.into() }
+fn settings(address: &Address, source: Cause) -> StoreError {
+    StoreError::Settings { address: address.shown(), source }
 }
 
 /// A store that asks for less haste gets it: waits double from a tenth of a second to 15 seconds.
@@ -96,16 +103,47 @@ fn retry() -> RetryConfig {
     RetryConfig { backoff, max_retries: 12, retry_timeout: Duration::from_secs(180) }
 }
 
+/// For questions who asks: where nobody answers, there is no role.
+fn short() -> RetryConfig {
+    RetryConfig { max_retries: 2, retry_timeout: Duration::from_secs(10), ..retry() }
+}
+
+/// Gives credentials, or says that there are none.
+#[derive(Debug)]
+struct Asking<C>(Arc<dyn CredentialProvider<Credential = C>>);
+
+#[async_trait]
+impl<C: std::fmt::Debug + Send + Sync> CredentialProvider for Asking<C> {
+    type Credential = C;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<C>> {
+        let none = |error: Error| Error::Unauthenticated {
+            path: String::new(),
+            source: Box::new(NoCredentials(said(&error))),
+        };
+        self.0.get_credential().await.map_err(none)
+    }
+}
+
+/// There are no credentials.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NoCredentials(String);
+
 /// Makes the client that everything else in headspan uses, with its proxies and certificates.
 #[derive(Debug)]
-struct Connector {
+pub(crate) struct Connector {
     /// Whether the store is reached by plain HTTP, which needs no certificates.
-    plain: bool,
+    pub(crate) plain: bool,
 }
 
 impl HttpConnector for Connector {
-    fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let settings = ClientSettings { redirects: Redirects::None, pause: Some(PAUSE), whole: None };
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        // The library waits a second for the connection to a machine's own role, and longer for any other.
+        let wait = |options: &ClientOptions| options.get_config_value(&ClientConfigKey::ConnectTimeout);
+        let is_of_role = wait(options) == wait(&ClientOptions::new().with_connect_timeout(Duration::from_secs(1)));
+        let whole = is_of_role.then_some(ROLE);
+        let settings = ClientSettings { redirects: Redirects::None, pause: Some(PAUSE), whole };
         let url = if self.plain { "http://" } else { "https://" };
         let client = headspan_net::client(&settings, url)
             .map_err(|source| Error::Generic { store: "client", source: source.into() })?;
@@ -120,15 +158,36 @@ impl Provider for Bucket {
         found.map(object).map_err(|error| self.failed(key, error))
     }
 
+    async fn start(&self, key: &str, length: u64) -> Result<(Object, Bytes), StoreError> {
+        let options = GetOptions { range: Some(GetRange::Bounded(0..length)), ..GetOptions::default() };
+        let started = async {
+            let found =
+                self.store.get_opts(&self.path(key)?, options).await.map_err(|error| self.failed(key, error))?;
+            let object = object(found.meta.clone());
+            Ok((object, found.bytes().await.map_err(|error| self.failed(key, error))?))
+        };
+        match started.await {
+            // An empty file has no first byte.
+            Err(StoreError::Failed { address, source }) => match self.head(key).await {
+                Ok(object) if object.size == 0 => Ok((object, Bytes::new())),
+                _ => Err(StoreError::Failed { address, source }),
+            },
+            other => other,
+        }
+    }
+
     async fn range(&self, key: &str, range: Range<u64>, version: Option<&str>) -> Result<Bytes, StoreError> {
         let options = GetOptions {
             range: Some(GetRange::Bounded(range)),
             if_match: version.map(str::to_owned),
             ..GetOptions::default()
         };
-        let failed = |error| match error {
-            Error::Precondition { .. } => StoreError::ChangedWhileRead { address: self.shown(key) },
-            error => self.failed(key, error),
+        let failed = |error: Error| {
+            if is_precondition(&error) {
+                StoreError::ChangedWhileRead { address: self.shown(key) }
+            } else {
+                self.failed(key, error)
+            }
         };
         let found = self.store.get_opts(&self.path(key)?, options).await.map_err(failed)?;
         found.bytes().await.map_err(failed)
@@ -157,7 +216,9 @@ impl Provider for Bucket {
         let options = PutOptions { mode, ..PutOptions::default() };
         let put = self.store.put_opts(&self.path(key)?, PutPayload::from_bytes(bytes), options).await;
         put.map(|put| put.e_tag).map_err(|error| match error {
-            Error::AlreadyExists { .. } | Error::Precondition { .. } => StoreError::Changed { address: self.shown(key) },
+            Error::AlreadyExists { .. } | Error::Precondition { .. } => {
+                StoreError::Changed { address: self.shown(key) }
+            }
             error => self.failed(key, error),
         })
     }
@@ -171,6 +232,10 @@ impl Provider for Bucket {
 }
 
 impl Bucket {
+    pub(crate) fn new(root: String, store: impl ObjectStore) -> Self {
+        Self { root, store: Box::new(store) }
+    }
+
     fn shown(&self, key: &str) -> String {
         format!("{}/{key}", self.root)
     }
@@ -181,17 +246,39 @@ impl Bucket {
     }
 
     fn failed(&self, key: &str, error: Error) -> StoreError {
-        let address = self.shown(key);
+        let (address, source) = (self.shown(key), cleaned(&error));
         match &error {
             Error::NotFound { .. } => StoreError::NotFound { address },
-            Error::PermissionDenied { .. } => StoreError::Denied { address, known: true, source: cleaned(&error) },
-            Error::Unauthenticated { .. } => StoreError::Denied { address, known: false, source: cleaned(&error) },
+            Error::Unauthenticated { source: none, .. } if none.is::<NoCredentials>() => {
+                StoreError::NoCredentials { address, source }
+            }
+            Error::PermissionDenied { .. } => {
+                // What S3 says of keys that it does not know, and of signatures that do not fit.
+                let said = source.to_string();
+                let known = !["InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"]
+                    .iter()
+                    .any(|code| said.contains(code));
+                StoreError::Denied { address, known, source }
+            }
+            Error::Unauthenticated { .. } => StoreError::Denied { address, known: false, source },
             Error::NotSupported { .. } | Error::NotImplemented { .. } => {
                 StoreError::Unsupported { address, what: "the store cannot do this" }
             }
-            _ => StoreError::Failed { address, source: cleaned(&error) },
+            _ if is_of_region(&source.to_string()) => StoreError::OtherRegion { address, source },
+            _ => StoreError::Failed { address, source },
         }
     }
+}
+
+/// Whether a file is another one than the version that was asked for, also where a body broke off in between.
+fn is_precondition(error: &Error) -> bool {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.filter_map(|error| error.downcast_ref()).any(|error| matches!(error, Error::Precondition { .. }))
+}
+
+/// What S3 says to somebody who asks in another region than the bucket's.
+fn is_of_region(said: &str) -> bool {
+    ["configured region", "PermanentRedirect", "AuthorizationHeaderMalformed"].iter().any(|part| said.contains(part))
 }
 
 fn object(found: ObjectMeta) -> Object {
@@ -199,9 +286,13 @@ fn object(found: ObjectMeta) -> Object {
     Object { key: location.into(), size, version: e_tag, modified: Some(last_modified.into()) }
 }
 
+fn cleaned(error: &Error) -> Cause {
+    Arc::new(std::io::Error::other(said(error)))
+}
+
 /// What an error says, without the queries of addresses: a signature in one is a key for whoever reads the log.
-fn cleaned(error: &Error) -> Box<dyn std::error::Error + Send + Sync> {
+fn said(error: &Error) -> String {
     let text = error.to_string();
     let word = |word: &str| if word.contains("://") { headspan_net::shown(word) } else { word.to_owned() };
-    text.split(' ').map(word).collect::<Vec<_>>().join(" ").into()
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }

@@ -1,6 +1,7 @@
 //! Web servers, and data sets of Hugging Face, which are one with a list of its files.
 
 use std::{
+    io,
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -19,7 +20,7 @@ use url::Url;
 
 use crate::{
     address::Address,
-    error::StoreError,
+    error::{Cause, StoreError},
     provider::{Listing, Object, Provider, When},
 };
 
@@ -83,7 +84,7 @@ fn web(
 ) -> Result<Arc<dyn Provider>, StoreError> {
     let settings = ClientSettings { redirects: Redirects::Limited(10), pause: Some(PAUSE), whole: None };
     let client = headspan_net::client(&settings, &base)
-        .map_err(|source| StoreError::Settings { address: address.shown(), source: source.into() })?;
+        .map_err(|source| StoreError::Settings { address: address.shown(), source: Arc::new(source) })?;
     let (root, query) = (address.root.clone(), address.query.clone());
     Ok(Arc::new(Web { base, query, root, client, token, lists }))
 }
@@ -96,13 +97,24 @@ impl Provider for Web {
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let size = match response.status().as_u16() {
             // `bytes 0-0/1234`, and `bytes */0` of an empty file.
-            206 | 416 => header(CONTENT_RANGE).and_then(|range| range.rsplit('/').next()).and_then(|size| size.parse().ok()),
+            206 | 416 => {
+                header(CONTENT_RANGE).and_then(|range| range.rsplit('/').next()).and_then(|size| size.parse().ok())
+            }
             _ if header(CONTENT_LENGTH) == Some("0") => Some(0),
             _ => None,
         };
         let what = "the server does not give parts of files";
         let size = size.ok_or_else(|| StoreError::Unsupported { address: self.shown(key), what })?;
         Ok(Object { key: key.to_owned(), size, version: version(&response), modified: None })
+    }
+
+    async fn start(&self, key: &str, length: u64) -> Result<(Object, Bytes), StoreError> {
+        let object = self.head(key).await?;
+        let bytes = match length.min(object.size) {
+            0 => Bytes::new(),
+            length => self.range(key, 0..length, object.version.as_deref()).await?,
+        };
+        Ok((object, bytes))
     }
 
     async fn range(&self, key: &str, range: Range<u64>, expected: Option<&str>) -> Result<Bytes, StoreError> {
@@ -188,7 +200,7 @@ impl Web {
     {
         headspan_net::retried(&RETRIES, &self.shown(key), once).await.map_err(|stopped| match stopped {
             Stopped::Final(error) => error,
-            Stopped::GaveUp(gave_up) => StoreError::Failed { address: self.shown(key), source: gave_up.cause },
+            Stopped::GaveUp(gave_up) => StoreError::Failed { address: self.shown(key), source: gave_up.cause.into() },
         })
     }
 
@@ -210,11 +222,11 @@ impl Web {
         let response = headspan_net::send::<Refused>(url, request).await.map_err(|failure| match failure {
             Failure::Passing { cause, wait } => Failure::Passing { cause, wait },
             Failure::Final(Refused(source)) => {
-                Failure::Final(StoreError::Failed { address: self.shown(key), source: source.into() })
+                Failure::Final(StoreError::Failed { address: self.shown(key), source: Arc::new(source) })
             }
         })?;
         let (status, address) = (response.status().as_u16(), self.shown(key));
-        let said = || format!("status {status}").into();
+        let said = || -> Cause { Arc::new(io::Error::other(format!("status {status}"))) };
         Err(Failure::Final(match status {
             200..=299 | 416 => return Ok(response),
             404 | 410 => StoreError::NotFound { address },
@@ -222,7 +234,7 @@ impl Web {
             403 => StoreError::Denied { address, known: true, source: said() },
             408 | 429 | 500..=599 => {
                 let wait = retry_after(response.headers());
-                return Err(Failure::Passing { cause: said(), wait });
+                return Err(Failure::Passing { cause: format!("status {status}").into(), wait });
             }
             _ => StoreError::Failed { address, source: said() },
         }))
@@ -236,7 +248,7 @@ impl Web {
         let next = next.filter(|next| same_origin(next, url));
         let body = headspan_net::read_body(response, MOST_LISTED).await.map_err(Failure::passing)?;
         let listed = serde_json::from_slice(&body).map_err(|source| {
-            Failure::Final(StoreError::Failed { address: self.shown(folder), source: source.into() })
+            Failure::Final(StoreError::Failed { address: self.shown(folder), source: Arc::new(source) })
         })?;
         Ok((listed, next))
     }

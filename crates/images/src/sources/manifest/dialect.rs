@@ -13,7 +13,7 @@ use crate::{
     decoding::formats::{foreign_image_ending, is_image_ending},
     sources::{
         names::{ending, has_ending},
-        open::open,
+        open::{open, reader},
     },
 };
 
@@ -40,7 +40,7 @@ impl Dialect {
     /// which it has; else the one that divides the first rows most evenly.
     pub(super) fn of(path: &Path, settings: &DatasetSettings) -> Result<Self> {
         let mut start = Vec::new();
-        open(path)?.take(JUDGED).read_to_end(&mut start)?;
+        reader(path)?.take(JUDGED).read_to_end(&mut start)?;
         let encoding = utf16(&start);
         let mut text = Vec::new();
         decoded(start.as_slice(), encoding).read_to_end(&mut text)?;
@@ -71,7 +71,7 @@ impl Dialect {
 
     /// The file's text as UTF-8.
     pub(super) fn reader(&self, path: &Path) -> Result<Box<dyn Read>> {
-        Ok(decoded(BufReader::new(open(path)?.into_parts().0), self.encoding))
+        Ok(decoded(BufReader::new(open(path)?.reader()), self.encoding))
     }
 
     /// The column of paths in a file without a header: the first that holds one in the first row.

@@ -6,7 +6,9 @@ mod parquet_rows;
 mod paths;
 mod quotes;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use headspan_store::{Kind, is_of_the_store};
 
 pub(in crate::sources) use self::paths::find;
 use self::paths::{is_address, path_of_bytes};
@@ -17,6 +19,9 @@ use crate::{
         suggestion::similar, tally::Tally,
     },
 };
+
+/// Remote files that are asked about at once.
+const ASKED: usize = 4096;
 
 pub(super) static FORMAT: SourceFormat = SourceFormat {
     name: "manifest",
@@ -49,6 +54,7 @@ fn list(settings: &DatasetSettings) -> Result<Listing, DatasetError> {
     {
         return Err(DatasetError::Addresses { path: path.clone(), address });
     }
+    rows.ask_for_sizes()?;
     warnings.extend(rows.not_utf8.warning("paths are not UTF-8 and have a readable spelling as ids"));
     let all_read = !settings.enough(rows.len());
     Ok(Listing { warnings, all_read, ..Listing::new(Box::new(rows.files), rows.classes) })
@@ -94,6 +100,11 @@ impl<'a> Rows<'a> {
             self.files.push(&id, 0, None);
             return;
         }
+        if headspan_store::is_address(self.root) {
+            // All are asked about at once, later.
+            self.files.push(&id, 0, None);
+            return;
+        }
         let own = std::str::from_utf8(image).is_err().then(|| self.root.join(path_of_bytes(image)));
         if own.is_some() {
             self.not_utf8.add(|| format!("`{id}`"));
@@ -102,6 +113,32 @@ impl<'a> Rows<'a> {
         let path = own.clone().or_else(|| find(self.root, &id).ok());
         let metadata = path.and_then(|path| std::fs::metadata(path).ok()).filter(|metadata| metadata.is_file());
         self.files.push(&id, metadata.map_or(0, |metadata| metadata.len()), own.as_deref());
+    }
+}
+
+impl Rows<'_> {
+    /// Sizes of remote files, for the fingerprint. A file that is not there has none, and is a skipped image later.
+    fn ask_for_sizes(&mut self) -> Result<(), DatasetError> {
+        if !headspan_store::is_address(self.root) {
+            return Ok(());
+        }
+        let mut sizes = Vec::with_capacity(self.len());
+        for first in (0..self.len()).step_by(ASKED) {
+            let paths: Vec<Option<PathBuf>> =
+                (first..self.len().min(first + ASKED)).map(|place| self.files.path(place).ok()).collect();
+            let known: Vec<PathBuf> = paths.iter().flatten().cloned().collect();
+            let mut found = headspan_store::metadata_of(&known)?.into_iter();
+            for path in paths {
+                let found = path.and_then(|_path| found.next());
+                sizes.push(match found {
+                    Some(Ok(found)) if found.kind == Kind::File => found.length,
+                    Some(Err(error)) if is_of_the_store(&error) => return Err(error.into()),
+                    _ => 0,
+                });
+            }
+        }
+        self.files.set_sizes(sizes);
+        Ok(())
     }
 }
 

@@ -9,20 +9,20 @@ use parquet::arrow::ProjectionMask;
 use super::{Columns, Rows};
 use crate::{
     dataset::{DatasetError, DatasetSettings},
-    sources::parquet::{Batches, open_parquet},
+    sources::parquet::{Batches, open_parquet, unreadable},
 };
 
 /// Reads the columns of paths and classes, batch by batch.
 pub(super) fn read(settings: &DatasetSettings, rows: &mut Rows<'_>) -> Result<(), DatasetError> {
     let path = &settings.path;
-    let failed = |source| DatasetError::Parquet { path: path.clone(), source };
-    let reader = open_parquet(path)?;
+    let failed = |source| unreadable(path, source);
+    let (blob, reader) = open_parquet(path)?;
     let names: Vec<String> = reader.schema().fields().iter().map(|field| field.name().clone()).collect();
     let columns = Columns::find(settings, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
     let roots = [Some(columns.path), columns.class];
     let mask = ProjectionMask::roots(reader.parquet_schema(), roots.into_iter().flatten());
     let mut before = 0;
-    for batch in Batches::new(reader.with_projection(mask).build().map_err(failed)?) {
+    for batch in Batches::new(reader.with_projection(mask).build().map_err(failed)?, blob) {
         let batch = batch.map_err(failed)?;
         let paths = strings(path, &batch, &names[columns.path])?;
         let classes = columns.class.map(|at| strings(path, &batch, &names[at])).transpose()?;

@@ -17,6 +17,9 @@ pub(in crate::sources) fn find(root: &Path, text: &str) -> Result<PathBuf, ReadE
     if let Some(path) = path_of_url(text) {
         return Ok(path);
     }
+    if headspan_store::is_address(root) {
+        return Ok(below_address(root, text));
+    }
     let path = root.join(text);
     let trimmed = text.trim();
     let slashes = trimmed.replace('\\', "/");
@@ -25,6 +28,19 @@ pub(in crate::sources) fn find(root: &Path, text: &str) -> Result<PathBuf, ReadE
     }
     let others = [root.join(trimmed), root.join(slashes)];
     Ok(others.into_iter().find(|other| other.exists()).unwrap_or(path))
+}
+
+/// A file below an address. Stores have no `.` and no `..`, and to ask for other spellings would cost a request for each.
+fn below_address(root: &Path, text: &str) -> PathBuf {
+    let mut path = root.to_owned();
+    for part in text.trim().replace('\\', "/").split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(path.pop()),
+            part => path.push(part),
+        }
+    }
+    path
 }
 
 /// Whether a text is a URL that leads elsewhere than to a local file.
@@ -76,6 +92,9 @@ mod tests {
         for text in ["https://x.org/a.jpg", "s3://b/a.jpg"] {
             assert!(matches!(find(root, text), Err(ReadError::Address { address }) if address == text));
         }
+        let remote = |text| find(Path::new("s3://b/x"), text).ok();
+        assert_eq!(remote(r" ./a\../b c.jpg "), Some("s3://b/x/b c.jpg".into()));
+        assert_eq!(remote("../y/a.jpg"), Some("s3://b/y/a.jpg".into()));
         assert!(!is_address("a/b://c") && !is_address(r"C:\a.jpg") && !is_address("file:///a"));
         Ok(())
     }

@@ -3,19 +3,20 @@
 use std::path::Path;
 
 use arrow_schema::{DataType, Schema};
+use headspan_store::Blob;
 use parquet::arrow::{
     ProjectionMask,
     arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder},
 };
 
 use super::{
-    guard::{Batches, caught},
+    guard::{Batches, caught, unreadable},
     rows::{Row, bytes_of_list, row_of},
 };
 use crate::{
     dataset::{DatasetError, DatasetSettings},
     decoding::probe_dimensions,
-    sources::{open::open, suggestion::similar},
+    sources::suggestion::similar,
 };
 
 /// Rows of a column that are looked at: an image may be missing in the first.
@@ -24,6 +25,7 @@ const LOOKED_AT: usize = 8;
 /// What is known of a file's columns.
 pub(super) struct File<'a> {
     pub(super) path: &'a Path,
+    pub(super) blob: &'a Blob,
     pub(super) metadata: &'a ArrowReaderMetadata,
 }
 
@@ -106,13 +108,13 @@ impl File<'_> {
 
     /// Whether the first value of a column is an image.
     fn begins_with_images(&self, column: &str) -> Result<bool, DatasetError> {
-        let failed = |source| DatasetError::Parquet { path: self.path.to_owned(), source };
-        let file = open(self.path)?.into_parts().0;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
+        let failed = |source| unreadable(self.path, source);
+        let blob = self.blob.watched();
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(blob.clone(), self.metadata.clone());
         let Some(root) = self.schema().index_of(column).ok() else { return Ok(false) };
         let mask = ProjectionMask::roots(builder.parquet_schema(), [root]);
         let builder = builder.with_projection(mask).with_batch_size(1).with_limit(LOOKED_AT);
-        for batch in Batches::new(caught(|| builder.build()).map_err(failed)?) {
+        for batch in Batches::new(caught(|| builder.build()).map_err(failed)?, blob) {
             let batch = batch.map_err(failed)?;
             if let Row::Bytes(bytes) = row_of(batch.column(0), 0) {
                 return Ok(probe_dimensions(&bytes).is_some());

@@ -1,13 +1,20 @@
 //! What a Parquet file says of itself is not believed: the library has panicked on damaged files before, and a footer of a hundred
 //! bytes can promise rows that no memory holds.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
 
 use arrow_array::RecordBatch;
+use headspan_store::{Blob, StoreError};
 use parquet::{
     arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader},
     errors::{ParquetError, Result},
 };
+
+use crate::dataset::DatasetError;
 
 /// Rows for each byte of a file that no table comes near: every row has a path or an image. Each takes memory once it is listed.
 const MOST_ROWS_PER_BYTE: u64 = 64;
@@ -35,11 +42,21 @@ pub(super) fn check_rows(metadata: &ArrowReaderMetadata, bytes: u64) -> Result<(
 /// Batches of a file, up to the first that cannot be read.
 pub(in crate::sources) struct Batches {
     reader: Option<ParquetRecordBatchReader>,
+    /// The file that the reader reads, watched: the library makes a text of what went wrong.
+    watched: Blob,
 }
 
 impl Batches {
-    pub(in crate::sources) fn new(reader: ParquetRecordBatchReader) -> Self {
-        Self { reader: Some(reader) }
+    pub(in crate::sources) fn new(reader: ParquetRecordBatchReader, watched: Blob) -> Self {
+        Self { reader: Some(reader), watched }
+    }
+}
+
+/// Why a Parquet file could not be listed: a store that failed, or the file.
+pub(in crate::sources) fn unreadable(path: &Path, source: ParquetError) -> DatasetError {
+    match StoreError::within(&source) {
+        Some(error) => io::Error::from(error.clone()).into(),
+        None => DatasetError::Parquet { path: path.to_owned(), source },
     }
 }
 
@@ -52,7 +69,10 @@ impl Iterator for Batches {
         if batch.as_ref().is_none_or(Result::is_err) {
             self.reader = None;
         }
-        batch
+        match (batch, self.watched.failure()) {
+            (Some(Err(_text)), Some(error)) => Some(Err(ParquetError::External(io::Error::from(error.clone()).into()))),
+            (batch, _) => batch,
+        }
     }
 }
 

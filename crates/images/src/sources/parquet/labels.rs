@@ -8,9 +8,13 @@ use arrow_array::{
     types::{Float64Type, Int64Type},
 };
 use arrow_schema::{DataType, Schema};
+use headspan_store::Blob;
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 
-use super::guard::{Batches, caught};
+use super::{
+    columns::File,
+    guard::{Batches, caught, unreadable},
+};
 use crate::{
     dataset::{DatasetError, DatasetSettings, ImageClasses, RawClass},
     sources::suggestion::similar,
@@ -18,8 +22,8 @@ use crate::{
 
 /// Adds the classes of a shard's first `rows`. The column may be absent only if nobody named it.
 pub(super) fn read(
-    path: &Path,
-    builder: ParquetRecordBatchReaderBuilder<std::fs::File>,
+    File { path, blob, .. }: File<'_>,
+    builder: ParquetRecordBatchReaderBuilder<Blob>,
     rows: usize,
     column: &str,
     classes: &mut ImageClasses,
@@ -30,11 +34,11 @@ pub(super) fn read(
         }
         return Ok(());
     };
-    let failed = |source| DatasetError::Parquet { path: path.to_owned(), source };
+    let failed = |source| unreadable(path, source);
     let mask = ProjectionMask::columns(builder.parquet_schema(), [column]);
     let reader = caught(|| builder.with_projection(mask).with_limit(rows).build()).map_err(failed)?;
     let mut before = 0;
-    for batch in Batches::new(reader) {
+    for batch in Batches::new(reader, blob.clone()) {
         let batch = batch.map_err(failed)?;
         let labels = batch.column(0);
         let floats = floats(labels);

@@ -12,9 +12,10 @@ use std::{
 };
 
 use arrow_schema::Schema;
+use headspan_store::{Blob, Metadata, StoreError};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
-pub(super) use self::guard::Batches;
+pub(super) use self::guard::{Batches, unreadable};
 use self::{
     columns::{File, is_list_of_images},
     guard::{caught, check_rows},
@@ -26,7 +27,7 @@ use crate::{
         ImageSource, Listing, Location, SourceFormat,
         forward::Forward,
         manifest::find,
-        open::{open, read},
+        open::{open, read, reopen},
         passed_over::PassedOver,
         pattern,
         signature::what_is,
@@ -58,14 +59,23 @@ struct ParquetShards {
     column: String,
     /// Folder that paths in rows are relative to; that of the shard without it.
     root: Option<PathBuf>,
-    /// Schema and row groups of the shard that was opened last.
-    metadata: Mutex<Option<(usize, ArrowReaderMetadata)>>,
+    /// The shard that was opened last, with its schema and row groups.
+    last: Mutex<Option<Opened>>,
     forward: Forward<RowCursor>,
+}
+
+#[derive(Clone)]
+struct Opened {
+    shard: usize,
+    blob: Blob,
+    metadata: ArrowReaderMetadata,
 }
 
 struct Shard {
     path: PathBuf,
     name: String,
+    /// What a remote file was when it was listed.
+    known: Option<Metadata>,
     /// Size of the file.
     bytes: u64,
     /// Rows of the files before.
@@ -137,7 +147,7 @@ impl ParquetShards {
     /// A cursor through the images of a row group from one on.
     fn cursor(&self, stream: (usize, usize), first: usize) -> Result<RowCursor, ReadError> {
         let (shard, group) = stream;
-        let Shard { path, before, starts, rows, .. } = &self.files[shard];
+        let Shard { before, starts, rows, .. } = &self.files[shard];
         let start = starts[group];
         let end = starts.get(group + 1).copied().unwrap_or(*rows);
         let in_group = |index: usize| self.row(index) - before - start;
@@ -154,38 +164,41 @@ impl ParquetShards {
             }
         }
         let rows = Rows { stream, first, ranges, column: &self.column };
-        RowCursor::open(path, self.metadata(shard)?, rows)
+        let Opened { blob, metadata, .. } = self.opened(shard)?;
+        RowCursor::open(blob, metadata, rows)
     }
 
-    fn metadata(&self, shard: usize) -> Result<ArrowReaderMetadata, ReadError> {
-        let mut last = self.metadata.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_shard, metadata)) = last.as_ref().filter(|(known, _metadata)| *known == shard) {
-            return Ok(metadata.clone());
+    fn opened(&self, shard: usize) -> Result<Opened, ReadError> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(opened) = last.as_ref().filter(|opened| opened.shard == shard) {
+            return Ok(opened.clone());
         }
         let failed = |error: DatasetError| ReadError::Parquet { source: error.into() };
-        let metadata = metadata_of(&self.files[shard].path, true).map_err(failed)?;
-        *last = Some((shard, metadata.clone()));
-        Ok(metadata)
+        let Shard { path, known, .. } = &self.files[shard];
+        let blob = reopen(path, known.as_ref()).map_err(DatasetError::from).map_err(failed)?;
+        let metadata = metadata_of(path, &blob, true).map_err(failed)?;
+        Ok(last.insert(Opened { shard, blob, metadata }).clone())
     }
 }
 
 /// Whether a Parquet file has a column of images; a manifest has none.
 pub(super) fn holds_images(path: &Path, settings: &DatasetSettings) -> Result<bool, DatasetError> {
-    let metadata = metadata_of(path, true)?;
-    Ok(File { path, metadata: &metadata }.image_column(settings)?.is_some())
+    let blob = open(path)?;
+    let metadata = metadata_of(path, &blob, true)?;
+    Ok(File { path, blob: &blob, metadata: &metadata }.image_column(settings)?.is_some())
 }
 
 /// Schema and row groups of a file. `plain` leaves out what the writer's Arrow types were, so that images have one type for
 /// bytes however they were written.
-fn metadata_of(path: &Path, plain: bool) -> Result<ArrowReaderMetadata, DatasetError> {
-    let file = open(path)?.into_parts().0;
+fn metadata_of(path: &Path, blob: &Blob, plain: bool) -> Result<ArrowReaderMetadata, DatasetError> {
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(plain);
-    let bytes = file.metadata()?.len();
-    let metadata = caught(|| ArrowReaderMetadata::load(&file, options)).and_then(|metadata| {
+    let bytes = blob.length()?;
+    let metadata = caught(|| ArrowReaderMetadata::load(blob, options)).and_then(|metadata| {
         check_rows(&metadata, bytes)?;
         Ok(metadata)
     });
     metadata.map_err(|source| match what_is(path) {
+        _ if StoreError::within(&source).is_some() => unreadable(path, source),
         Some(what) if what != "a Parquet file" => {
             DatasetError::NotAShard { path: path.to_owned(), what, expected: "Parquet" }
         }
@@ -194,9 +207,14 @@ fn metadata_of(path: &Path, plain: bool) -> Result<ArrowReaderMetadata, DatasetE
 }
 
 /// Opens a Parquet file with the types that its writer had.
-pub(super) fn open_parquet(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<std::fs::File>, DatasetError> {
-    let metadata = metadata_of(path, false)?;
-    Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(open(path)?.into_parts().0, metadata))
+pub(super) fn open_parquet(path: &Path) -> Result<(Blob, ParquetRecordBatchReaderBuilder<Blob>), DatasetError> {
+    let blob = open(path)?;
+    Ok((blob.clone(), with_types(path, blob)?))
+}
+
+fn with_types(path: &Path, blob: Blob) -> Result<ParquetRecordBatchReaderBuilder<Blob>, DatasetError> {
+    let metadata = metadata_of(path, &blob, false)?;
+    Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(blob, metadata))
 }
 
 /// Lists Parquet shards: a column of images of bytes or of `{bytes, path}`, column `label` of class numbers or class names if it
@@ -211,8 +229,9 @@ fn list(settings: &DatasetSettings) -> Result<Listing, DatasetError> {
             all_read = false;
             break;
         }
-        let metadata = metadata_of(path, true)?;
-        let file = File { path, metadata: &metadata };
+        let blob = open(path)?;
+        let metadata = metadata_of(path, &blob, true)?;
+        let file = File { path, blob: &blob, metadata: &metadata };
         let Some(own) = file.image_column(settings)? else {
             if shards.paths.len() == 1 {
                 return Err(file.unusable(&settings.image_column));
@@ -225,7 +244,7 @@ fn list(settings: &DatasetSettings) -> Result<Listing, DatasetError> {
             return Err(file.unusable(column));
         }
         lists |= is_list_of_images(metadata.schema(), &own);
-        let builder = open_parquet(path)?;
+        let builder = with_types(path, blob.clone())?;
         agree(&mut names, path, builder.schema(), &settings.label_column)?;
         let mut starts = vec![0];
         for group in builder.metadata().row_groups() {
@@ -233,18 +252,20 @@ fn list(settings: &DatasetSettings) -> Result<Listing, DatasetError> {
         }
         let own_rows = starts.pop().unwrap_or(0);
         // A shard that was written anew has another length; its rows' own lengths would cost reading it.
-        let bytes = fs_err::metadata(path)?.len();
+        let bytes = blob.length()?;
         let wanted = settings.wanted().map_or(own_rows, |wanted| own_rows.min(wanted - rows));
-        labels::read(path, builder, wanted, &settings.label_column, &mut classes)?;
+        labels::read(File { path, blob: &blob, metadata: &metadata }, builder, wanted, &settings.label_column, &mut classes)?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        files.push(Shard { path: path.clone(), name, bytes, before: rows, starts, rows: own_rows });
+        let known = blob.remote_metadata();
+        files.push(Shard { path: path.clone(), name, known, bytes, before: rows, starts, rows: own_rows });
         rows += wanted;
         all_read &= wanted == own_rows;
     }
     let Some(column) = column else {
         let Some(first) = shards.paths.first() else { return Ok(empty()) };
-        let metadata = metadata_of(first, true)?;
-        return Err(File { path: first, metadata: &metadata }.unusable(&settings.image_column));
+        let blob = open(first)?;
+        let metadata = metadata_of(first, &blob, true)?;
+        return Err(File { path: first, blob: &blob, metadata: &metadata }.unusable(&settings.image_column));
     };
     let mut warnings = tables.warnings("shards of images");
     warnings.extend(shards.passed_over.warnings("shards"));
@@ -252,8 +273,8 @@ fn list(settings: &DatasetSettings) -> Result<Listing, DatasetError> {
         warnings.push(format!("column `{column}` holds lists; the first image of each row is taken"));
     }
     let identity = (column != DatasetSettings::default().image_column).then(|| format!("images in {column}"));
-    let (root, metadata, forward) = (settings.root.clone(), Mutex::default(), Forward::default());
-    let images = ParquetShards { files, rows, chosen: None, column, root, metadata, forward };
+    let (root, last, forward) = (settings.root.clone(), Mutex::default(), Forward::default());
+    let images = ParquetShards { files, rows, chosen: None, column, root, last, forward };
     let class_names = names.map(|(_first, names)| names);
     Ok(Listing { class_names, warnings, identity, all_read, ..Listing::new(Box::new(images), classes) })
 }
@@ -266,7 +287,7 @@ fn empty() -> Listing {
         chosen: None,
         column: String::new(),
         root: None,
-        metadata: Mutex::default(),
+        last: Mutex::default(),
         forward: Forward::default(),
     };
     Listing::new(Box::new(images), ImageClasses::default())

@@ -1,9 +1,8 @@
 //! Rows of the image column, read forwards one at a time: a row group may have gigabytes, and dictionaries make more of few.
 
-use std::path::Path;
-
 use arrow_array::{Array, ArrayRef, cast::AsArray, types::{Int8Type, UInt8Type}};
 use arrow_schema::DataType;
+use headspan_store::Blob;
 use parquet::arrow::{
     ProjectionMask,
     arrow_reader::{
@@ -14,10 +13,7 @@ use parquet::arrow::{
 use super::guard::{Batches, caught};
 use crate::{
     dataset::ReadError,
-    sources::{
-        forward::{Cursor, Held, Stream},
-        open::open,
-    },
+    sources::forward::{Cursor, Held, Stream},
 };
 
 /// What a row has of an image.
@@ -60,9 +56,9 @@ pub(super) struct Rows<'a> {
 }
 
 impl RowCursor {
-    pub(super) fn open(path: &Path, metadata: ArrowReaderMetadata, rows: Rows<'_>) -> Result<Self, ReadError> {
-        let file = open(path)?.into_parts().0;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
+    pub(super) fn open(blob: Blob, metadata: ArrowReaderMetadata, rows: Rows<'_>) -> Result<Self, ReadError> {
+        let blob = blob.watched();
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(blob.clone(), metadata);
         let root = builder.schema().index_of(rows.column).map_err(|error| failed(error.into()))?;
         let mask = ProjectionMask::roots(builder.parquet_schema(), [root]);
         let (mut selectors, mut at, mut count) = (Vec::new(), 0, 0);
@@ -82,7 +78,7 @@ impl RowCursor {
             .with_row_selection_policy(RowSelectionPolicy::Selectors)
             .with_batch_size(1);
         let reader = caught(|| builder.build()).map_err(|error| failed(error.into()))?;
-        Ok(Self { reader: Batches::new(reader), stream: rows.stream, next: rows.first, end: rows.first + count, broken: false })
+        Ok(Self { reader: Batches::new(reader, blob), stream: rows.stream, next: rows.first, end: rows.first + count, broken: false })
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::io::Error;
 
+use headspan_store::StoreError;
 use tar::{EntryType, Header};
 
 use super::{
@@ -57,6 +58,8 @@ pub(super) enum Kind {
 pub(super) struct Damage {
     pub(super) offset: u64,
     pub(super) what: String,
+    /// What the store of the tar said, if that is why: then nothing is wrong with the tar.
+    pub(super) of_store: Option<StoreError>,
 }
 
 /// How the readable part of a tar ends.
@@ -230,7 +233,7 @@ impl Headers {
             let read = match self.input.read(header.as_mut_bytes()) {
                 Ok(read) => read,
                 // Some programs fill compressed files up.
-                Err(_no_stream) if self.end == End::Marked => {
+                Err(no_stream) if self.end == End::Marked && StoreError::within(&no_stream).is_none() => {
                     self.end = End::BytesBehind;
                     return Ok(None);
                 }
@@ -309,10 +312,10 @@ impl Headers {
     }
 
     fn failed(&self, error: &Error) -> Damage {
-        self.damage(error.to_string())
+        Damage { of_store: StoreError::within(error).cloned(), ..self.damage(error.to_string()) }
     }
 
     fn damage(&self, what: impl Into<String>) -> Damage {
-        Damage { offset: self.position, what: what.into() }
+        Damage { offset: self.position, what: what.into(), of_store: None }
     }
 }

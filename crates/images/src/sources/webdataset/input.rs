@@ -1,24 +1,22 @@
 //! The bytes of a shard, from its start to its end: as they are in the file, or decompressed.
 
 use std::{
-    fs::File,
     io::{BufReader, ErrorKind, Read, Result, copy, sink},
     path::Path,
 };
 
 use flate2::read::MultiGzDecoder;
+use headspan_store::{Blob, BlobReader};
+use serde::{Deserialize, Serialize};
 
-use crate::{
-    dataset::DatasetError,
-    sources::{open::open, signature::what_begins_with},
-};
+use crate::{dataset::DatasetError, sources::signature::what_begins_with};
 
 /// Bytes that are read at once from a shard that is not compressed. Most of it is passed over, header by header.
 const PLAIN_BUFFER: usize = 4096;
 const DECODED_BUFFER: usize = 64 << 10;
 
 /// How a shard is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Coding {
     Plain,
     Gzip,
@@ -26,9 +24,9 @@ pub(super) enum Coding {
 }
 
 /// Decides by a shard's first bytes how it is compressed, whatever its name says.
-pub(super) fn coding_of(path: &Path) -> std::result::Result<Coding, DatasetError> {
+pub(super) fn coding_of(path: &Path, shard: &Blob) -> std::result::Result<Coding, DatasetError> {
     let mut start = Vec::with_capacity(512);
-    open(path)?.take(512).read_to_end(&mut start)?;
+    shard.reader().take(512).read_to_end(&mut start)?;
     // The first bytes of a tar are the name of its first member, which may be any.
     if super::headers::is_header(&start) {
         return Ok(Coding::Plain);
@@ -52,20 +50,20 @@ fn is_zstd(start: &[u8]) -> bool {
 
 /// A shard that is read forwards.
 pub(super) enum Input {
-    Plain { reader: BufReader<File>, position: u64, end: u64 },
+    Plain { reader: BufReader<BlobReader>, position: u64, end: u64 },
     Decoded(BufReader<Box<dyn Read + Send>>),
 }
 
 impl Input {
-    pub(super) fn new(file: File, coding: Coding) -> Result<Self> {
+    pub(super) fn new(shard: &Blob, coding: Coding) -> Result<Self> {
         let decoder: Box<dyn Read + Send> = match coding {
             Coding::Plain => {
-                let end = file.metadata()?.len();
-                let reader = BufReader::with_capacity(PLAIN_BUFFER, file);
+                let end = shard.length()?;
+                let reader = BufReader::with_capacity(PLAIN_BUFFER, shard.reader());
                 return Ok(Self::Plain { reader, position: 0, end });
             }
-            Coding::Gzip => Box::new(MultiGzDecoder::new(BufReader::new(file))),
-            Coding::Zstd => Box::new(zstd::stream::read::Decoder::new(file)?),
+            Coding::Gzip => Box::new(MultiGzDecoder::new(BufReader::new(shard.reader()))),
+            Coding::Zstd => Box::new(zstd::stream::read::Decoder::new(shard.reader())?),
         };
         Ok(Self::Decoded(BufReader::with_capacity(DECODED_BUFFER, decoder)))
     }

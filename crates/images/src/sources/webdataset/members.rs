@@ -7,6 +7,9 @@ use std::{
     sync::Arc,
 };
 
+use headspan_store::StoreError;
+use serde::{Deserialize, Serialize};
+
 use super::{
     headers::{Damage, End, Headers, Kind},
     sparse::{self, Piece},
@@ -26,7 +29,7 @@ const MOST_CLASS: u64 = 1 << 16;
 const MOST_LINKS: usize = 8;
 
 /// Members that are unusual, and are warned of.
-#[derive(Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Unusual {
     /// Shards that end before their end.
     damaged: Tally,
@@ -53,6 +56,34 @@ pub(super) struct Unusual {
 }
 
 impl Unusual {
+    /// Adds what was unusual about shards behind these.
+    pub(super) fn join(&mut self, other: Self) {
+        let Self {
+            damaged,
+            repeated,
+            lost_links,
+            wrong_maps,
+            classes_not_utf8,
+            long_classes,
+            passed_over,
+            perhaps_masks,
+            unmarked,
+            bytes_behind,
+            foreign,
+        } = other;
+        self.damaged.join(damaged);
+        self.repeated.join(repeated);
+        self.lost_links.join(lost_links);
+        self.wrong_maps.join(wrong_maps);
+        self.classes_not_utf8.join(classes_not_utf8);
+        self.long_classes.join(long_classes);
+        self.passed_over.join(passed_over);
+        self.perhaps_masks.join(perhaps_masks);
+        self.unmarked.join(unmarked);
+        self.bytes_behind.join(bytes_behind);
+        self.foreign.join(foreign);
+    }
+
     /// What of the shards is lost.
     pub(super) fn damage(&self) -> Vec<String> {
         let all = [
@@ -84,7 +115,7 @@ impl Unusual {
 pub(super) struct Image {
     pub(super) name: String,
     /// Length of the key that the name begins with.
-    key: usize,
+    pub(super) key: usize,
     pub(super) place: Place,
 }
 
@@ -121,18 +152,32 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// Reads a shard as far as it can be read.
-    pub(super) fn read(&mut self, headers: &mut Headers, shard: &str, unusual: &mut Unusual) {
+    /// The members of a shard that was read before.
+    pub(super) fn of(images: Vec<Image>, classes: HashMap<String, String>) -> Self {
+        Self { images, classes, not_utf8: HashMap::new() }
+    }
+
+    /// Reads a shard as far as it can be read. An error is one of its store.
+    pub(super) fn read(
+        &mut self,
+        headers: &mut Headers,
+        shard: &str,
+        unusual: &mut Unusual,
+    ) -> Result<(), StoreError> {
         if let Err(damage) = self.read_members(headers, shard, unusual) {
-            let Damage { offset, what } = damage;
+            let Damage { offset, what, of_store } = damage;
+            if let Some(error) = of_store {
+                return Err(error);
+            }
             unusual.damaged.add(|| format!("`{shard}`, after {} images, at byte {offset}: {what}", self.images.len()));
-            return;
+            return Ok(());
         }
         match headers.end() {
             End::Marked => {}
             End::Unmarked => unusual.unmarked.add(|| format!("`{shard}`")),
             End::BytesBehind => unusual.bytes_behind.add(|| format!("`{shard}`")),
         }
+        Ok(())
     }
 
     fn read_members(&mut self, headers: &mut Headers, shard: &str, unusual: &mut Unusual) -> Result<(), Damage> {

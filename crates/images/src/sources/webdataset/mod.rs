@@ -1,6 +1,7 @@
 //! WebDataset tar shards.
 
 mod headers;
+mod index;
 mod input;
 mod members;
 mod pax;
@@ -9,20 +10,20 @@ mod stored;
 
 use std::{
     borrow::Cow,
-    fs::File,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
+use headspan_store::{Blob, is_address};
+
 use self::{
-    headers::Headers,
-    input::{Coding, Input, coding_of},
-    members::{Members, Place, Unusual},
-    stored::{Layout, Shard, Span, TarCursor},
+    index::{ASKED, Listed},
+    input::Coding,
+    members::{Place, Unusual},
+    stored::{Layout, Span, TarCursor},
 };
 use crate::{
     dataset::{DatasetError, DatasetSettings, IdList, ImageClasses, RawClass, ReadError},
-    sources::{ImageSource, Listing, SourceFormat, forward::Forward, open::open, pattern, within_limit},
+    sources::{ImageSource, Listing, SourceFormat, forward::Forward, pattern, within_limit},
 };
 
 pub(super) static FORMAT: SourceFormat = SourceFormat {
@@ -41,7 +42,7 @@ struct TarShards {
     ids: IdList,
     layout: Arc<Layout>,
     /// Open shards that are not compressed; those that were used last are last.
-    open: Mutex<Vec<(u32, Arc<File>)>>,
+    open: Mutex<Vec<(u32, Blob)>>,
     forward: Forward<TarCursor>,
 }
 
@@ -62,8 +63,8 @@ impl ImageSource for TarShards {
         let span = self.layout.spans[index];
         within_limit(span.length, limit)?;
         if self.layout.shards[span.shard as usize].coding == Coding::Plain {
-            let file = self.file(span.shard)?;
-            return Ok(self.layout.read_at(index, &file)?);
+            let shard = self.shard(span.shard)?;
+            return Ok(self.layout.read_at(index, &shard)?);
         }
         self.forward.read((span.shard as usize, 0), index, || TarCursor::open(&self.layout, index, limit))
     }
@@ -81,22 +82,22 @@ impl ImageSource for TarShards {
 
 impl TarShards {
     /// A shard, opened again if it is not among those that were used last.
-    fn file(&self, shard: u32) -> Result<Arc<File>, ReadError> {
+    fn shard(&self, shard: u32) -> Result<Blob, ReadError> {
         let mut open_shards = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = open_shards.iter().position(|(number, _file)| *number == shard) {
+        if let Some(place) = open_shards.iter().position(|(number, _blob)| *number == shard) {
             // The last is the one that is used most.
             if place + 1 < open_shards.len() {
                 let used = open_shards.remove(place);
                 open_shards.push(used);
             }
-            return open_shards.last().map(|(_number, file)| Arc::clone(file)).ok_or(ReadError::NoBytes);
+            return open_shards.last().map(|(_number, blob)| blob.clone()).ok_or(ReadError::NoBytes);
         }
-        let file = Arc::new(open(&self.layout.shards[shard as usize].path)?.into_parts().0);
+        let blob = self.layout.shards[shard as usize].open()?;
         if open_shards.len() >= OPEN_SHARDS {
             open_shards.remove(0);
         }
-        open_shards.push((shard, Arc::clone(&file)));
-        Ok(file)
+        open_shards.push((shard, blob.clone()));
+        Ok(blob)
     }
 }
 
@@ -108,18 +109,16 @@ fn list(settings: &DatasetSettings) -> Result<Listing, DatasetError> {
     let mut unusual = Unusual::default();
     let shards = pattern::shards(&settings.path, "tar")?;
     let mut all_read = true;
-    for path in shards.paths {
+    // Where few images are wanted, no shard is read for nothing.
+    let at_once = if is_address(&settings.path) && settings.wanted().is_none() { ASKED } else { 1 };
+    for paths in shards.paths.chunks(at_once) {
         if settings.enough(found.ids.len()) {
             all_read = false;
             break;
         }
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let coding = coding_of(&path)?;
-        let mut headers = Headers::new(Input::new(open(&path)?.into_parts().0, coding)?);
-        let mut members = Members::default();
-        members.read(&mut headers, &name, &mut unusual);
-        members.choose(&name, &mut unusual);
-        found.add(path, &name, coding, members);
+        for listed in index::list(paths, &mut unusual)? {
+            found.add(listed);
+        }
     }
     let mut warnings = unusual.warnings();
     warnings.extend(shards.passed_over.warnings("shards"));
@@ -138,8 +137,8 @@ struct Found {
 }
 
 impl Found {
-    fn add(&mut self, path: PathBuf, name: &str, coding: Coding, members: Members) {
-        let shard = self.layout.shards.len() as u32;
+    fn add(&mut self, listed: Listed) {
+        let (Listed { shard: own, name, members }, shard) = (listed, self.layout.shards.len() as u32);
         for image in members.images {
             // Links have been followed.
             let Place::Stored { offset, length, pieces } = &image.place else { continue };
@@ -151,6 +150,6 @@ impl Found {
             }
             self.layout.spans.push(Span { shard, offset: *offset, length: *length });
         }
-        self.layout.shards.push(Shard { path, coding });
+        self.layout.shards.push(own);
     }
 }

@@ -1,5 +1,6 @@
 //! Members that are stored without their holes: which of a file's bytes are stored.
 
+use serde::{Deserialize, Serialize};
 use tar::GnuSparseHeader;
 
 use super::pax::number;
@@ -8,7 +9,7 @@ use super::pax::number;
 const MOST_PIECES: usize = 1 << 16;
 
 /// Bytes of a file that are stored. All others are zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Piece {
     /// Where in the file.
     pub(super) at: u64,

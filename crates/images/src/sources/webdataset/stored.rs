@@ -1,6 +1,8 @@
 //! The bytes of images in shards.
 
-use std::{collections::BTreeMap, fs::File, io::ErrorKind, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, io::ErrorKind, path::PathBuf, sync::Arc};
+
+use headspan_store::{Blob, Metadata};
 
 use super::{
     input::{Coding, Input},
@@ -10,7 +12,7 @@ use crate::{
     dataset::ReadError,
     sources::{
         forward::{Cursor, Stream},
-        open::open,
+        open::reopen,
         within_limit,
     },
 };
@@ -24,9 +26,18 @@ pub(super) struct Layout {
     pub(super) pieces: BTreeMap<usize, Arc<[Piece]>>,
 }
 
+#[derive(Clone)]
 pub(super) struct Shard {
     pub(super) path: PathBuf,
     pub(super) coding: Coding,
+    /// What a remote shard was when it was listed.
+    pub(super) known: Option<Metadata>,
+}
+
+impl Shard {
+    pub(super) fn open(&self) -> std::io::Result<Blob> {
+        reopen(&self.path, self.known.as_ref())
+    }
 }
 
 /// Where the bytes of an image are in a shard, once it is decompressed.
@@ -40,7 +51,7 @@ pub(super) struct Span {
 impl Layout {
     /// The images at `places` alone, in this order.
     pub(super) fn kept(&self, places: &[usize]) -> Self {
-        let shards = self.shards.iter().map(|shard| Shard { path: shard.path.clone(), coding: shard.coding }).collect();
+        let shards = self.shards.clone();
         let spans = places.iter().map(|place| self.spans[*place]).collect();
         let pieces = places.iter().enumerate();
         let pieces = pieces.filter_map(|(now, was)| Some((now, self.pieces.get(was)?.clone()))).collect();
@@ -48,10 +59,10 @@ impl Layout {
     }
 
     /// An image of a shard that is not compressed.
-    pub(super) fn read_at(&self, index: usize, file: &File) -> std::io::Result<Vec<u8>> {
+    pub(super) fn read_at(&self, index: usize, shard: &Blob) -> std::io::Result<Vec<u8>> {
         let mut offset = self.spans[index].offset;
         self.read(index, |bytes| {
-            read_at(file, bytes, offset)?;
+            shard.read_exact_at(bytes, offset)?;
             offset += bytes.len() as u64;
             Ok(())
         })
@@ -74,24 +85,6 @@ impl Layout {
         }
         Ok(bytes)
     }
-}
-
-#[cfg(unix)]
-fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
-}
-
-#[cfg(windows)]
-fn read_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> std::io::Result<()> {
-    while !bytes.is_empty() {
-        let read = std::os::windows::fs::FileExt::seek_read(file, bytes, offset)?;
-        if read == 0 {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        bytes = &mut bytes[read..];
-        offset += read as u64;
-    }
-    Ok(())
 }
 
 /// A place in a compressed shard.
@@ -135,8 +128,8 @@ impl TarCursor {
 }
 
 fn input_of(layout: &Layout, shard: u32) -> std::io::Result<Input> {
-    let Shard { path, coding } = &layout.shards[shard as usize];
-    Input::new(open(path)?.into_parts().0, *coding)
+    let shard = &layout.shards[shard as usize];
+    Input::new(&shard.open()?, shard.coding)
 }
 
 impl Cursor for TarCursor {

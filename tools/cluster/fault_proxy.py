@@ -1,0 +1,110 @@
+"""A proxy between headspan and a store that counts requests, and spoils some of them as networks and stores do.
+
+What is spoiled follows from a seed and the number of the request: statuses 500 and 503 (SlowDown), bodies cut at a random byte, delays.
+"""
+
+from __future__ import annotations
+
+import http.client
+import random
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
+# Headers that belong to one connection.
+OWN = ("connection", "transfer-encoding", "keep-alive")
+
+
+class Proxy:
+    """Listens on a free port of this machine."""
+
+    def __init__(self, port: int, seed: int | None = None, longest_delay: float = 1.0) -> None:
+        self.target, self.longest_delay = port, longest_delay
+        self.random = None if seed is None else random.Random(seed)
+        self.lock = threading.Lock()
+        self.requests: list[tuple[str, str]] = []
+        self.sent = 0
+        self.spoiled: dict[str, int] = {}
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                proxy.answer(self)
+
+            do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def reset(self) -> None:
+        """Counts from here on."""
+        with self.lock:
+            self.requests, self.sent, self.spoiled = [], 0, {}
+
+    def fault(self, method: str, path: str) -> tuple[str, float]:
+        """What happens to a request, and a number from 0 to 1 that says how much of it."""
+        with self.lock:
+            self.requests.append((method, path))
+            if self.random is None:
+                return "none", 0.0
+            kinds, weights = ("none", "500", "503", "cut", "delay"), (70, 6, 6, 14, 4)
+            kind = self.random.choices(kinds, weights)[0]
+            if kind == "cut" and method != "GET":
+                kind = "none"
+            if kind != "none":
+                self.spoiled[kind] = self.spoiled.get(kind, 0) + 1
+            return kind, self.random.random()
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        length = int(request.headers.get("content-length") or 0)
+        body = request.rfile.read(length) if length else None
+        kind, much = self.fault(request.command, request.path)
+        if kind in ("500", "503"):
+            request.send_response(int(kind))
+            request.send_header("content-length", str(len(SLOW_DOWN)))
+            request.end_headers()
+            if request.command != "HEAD":
+                request.wfile.write(SLOW_DOWN)
+            return
+        if kind == "delay":
+            time.sleep(much * self.longest_delay)
+        forward = http.client.HTTPConnection("127.0.0.1", self.target, timeout=60)
+        try:
+            headers = {name: value for name, value in request.headers.items() if name.lower() not in OWN}
+            forward.request(request.command, request.path, body, headers)
+            response = forward.getresponse()
+            content = response.read()
+            headers = dict(response.getheaders())
+        finally:
+            forward.close()
+        request.send_response(response.status)
+        for name, value in headers.items():
+            if name.lower() not in (*OWN, "content-length"):
+                request.send_header(name, value)
+        size = headers.get("Content-Length", "0") if request.command == "HEAD" else str(len(content))
+        request.send_header("content-length", size)
+        request.end_headers()
+        part = content[: int(much * len(content))] if kind == "cut" else content
+        request.wfile.write(part)
+        with self.lock:
+            self.sent += len(part)
+        if kind == "cut":
+            request.wfile.flush()
+            request.close_connection = True
+            request.connection.shutdown(socket.SHUT_RDWR)
