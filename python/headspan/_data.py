@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Union
 from headspan import _native
 from headspan._errors import InputError
 from headspan._images import picture
+from headspan._place import is_address
 
 PathLike = Union[str, os.PathLike[str]]
 #: A path, a list of paths or of PIL images or of arrays, a frame with a column ``path`` (and ``class``), a ``datasets.Dataset``,
@@ -52,7 +53,7 @@ class Held:
 
 @contextmanager
 def handed_over(
-    images: Any, texts: Any, runs: Path
+    images: Any, texts: Any, runs: PathLike
 ) -> Iterator[tuple[PathLike | None, PathLike | None, Held | None]]:
     """Images and texts as places that the pipeline reads, while the context lasts or the third is held."""
     pool = texts if texts is None or isinstance(texts, (str, os.PathLike)) else _pool(texts, runs)
@@ -76,7 +77,7 @@ class _Objects:
     read: Callable[[int], Encoded]
 
 
-def _pool(texts: Iterable[Any], runs: Path) -> Path:
+def _pool(texts: Iterable[Any], runs: PathLike) -> Path:
     """A pool of descriptions, one a line. The file is named by its content, so that the same texts are the same pool."""
     lines = list(texts)
     for number, text in enumerate(lines):
@@ -100,7 +101,7 @@ def _paths(images: Any) -> list[tuple[str, str | None]] | None:
     return None
 
 
-def _manifest(paths: Sequence[tuple[str, str | None]], runs: Path) -> Path:
+def _manifest(paths: Sequence[tuple[str, str | None]], runs: PathLike) -> Path:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     with_classes = any(one is not None for _, one in paths)
@@ -111,10 +112,11 @@ def _manifest(paths: Sequence[tuple[str, str | None]], runs: Path) -> Path:
     return _kept(runs, "images", "csv", text.getvalue())
 
 
-def _kept(runs: Path, what: str, ending: str, text: str) -> Path:
-    """A file named by its content, below the folder of runs."""
+def _kept(runs: PathLike, what: str, ending: str, text: str) -> Path:
+    """A file named by its content: below the folder of runs, or in the user's cache if runs lie in a store."""
     data = text.encode()
-    place = runs / ".python" / f"{what}-{hashlib.sha256(data).hexdigest()[:16]}.{ending}"
+    folder = Path(_native.built_in_folder(runs)).with_name("python" if is_address(runs) else ".python")
+    place = folder / f"{what}-{hashlib.sha256(data).hexdigest()[:16]}.{ending}"
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
         beside = place.with_name(f".{place.name}.{os.getpid()}")

@@ -41,7 +41,7 @@ class Explorer:
     def __init__(self, run: Run, height: int = 720) -> None:
         self.height = height
         #: Name of the data set.
-        self.dataset = run.path.parent.name
+        self.dataset = parts_of_run(run.path)[1]
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115, it stays open as long as the process
         self._process = _start(_arguments(run), self._log)
         # Bound to the process alone: an explorer that nobody holds stays, because its page may be open.
@@ -106,12 +106,12 @@ class Explorer:
 
 
 def _arguments(run: Run) -> list[str]:
-    place = run.path
-    arguments = ["explore", "--runs", str(place.parent.parent), "--dataset", place.parent.name]
+    runs, dataset, model = parts_of_run(run.path)
+    arguments = ["explore", "--runs", runs, "--dataset", dataset]
     sources = {name: value for name, value in run.sources.items() if value is not None}
     if sources.keys() & {"checkpoint", "images"}:
         # A model and images that are elsewhere than the record says are those of this run alone.
-        arguments.append(place.name)
+        arguments.append(model)
     for name, value in sources.items():
         arguments += [f"--{name}", os.fspath(value)]
     return [*arguments, "--listen", "127.0.0.1:0", "--framed"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Union
 from headspan import _html, _native
 from headspan._errors import InputError
 from headspan._frame import Frame
+from headspan._place import Place, below, parts_of_run, place_of
 from headspan._program import assignments, call, flags
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def run_all(
         a frame with a column ``path`` (and ``class``), PIL images, a ``datasets.Dataset``, or a torch ``Dataset``. The runs hold
         images that are in memory.
     :param dataset: Name of the data set, the folder below ``runs``.
-    :param runs: Folder of all runs; default: ``runs``.
+    :param runs: Folder of all runs, or its address in a store such as ``s3://bucket/runs``; default: ``runs``.
     :param texts: The pool of descriptions: a file, ``"built-in"``, or the texts themselves.
     :param layers: Layers whose heads are kept: ``"last:4"``, ``"all"``, or a list of numbers.
     :param keep: Images whose activations are stored: ``"all"``, ``"moments"`` (none), or a sample such as ``"sample:50000"``.
@@ -131,10 +132,10 @@ class Comparison:
     rows: list[dict[str, Any]]
     #: What the figures were made with differently, a sentence each. Figures that differ so are not comparable.
     differences: list[str]
-    #: ``comparison.parquet``.
-    table: Path
+    #: ``comparison.parquet``; its address as text if runs lie in a store.
+    table: Place
     #: The report in HTML.
-    page: Path
+    page: Place
 
     @property
     def frame(self) -> Frame:
@@ -167,19 +168,20 @@ def compare(
     """
     models: list[str] | None = None
     if of:
-        places = {run.path.parent for run in of}
+        found = [parts_of_run(run.path) for run in of]
+        places = {(runs, dataset) for runs, dataset, _ in found}
         if len(places) > 1:
-            names = ", ".join(sorted(str(place) for place in places))
+            names = ", ".join(sorted(str(below(runs, dataset)) for runs, dataset in places))
             raise InputError(f"runs of several data sets cannot be compared: {names}")
-        place = places.pop()
-        runs, dataset, models = place.parent, place.name, [run.path.name for run in of]
+        runs, dataset = places.pop()
+        models = [model for _, _, model in found]
     answer = json.loads(call(["compare", "--json", *flags({"runs": runs, "dataset": dataset})]))
     rows = answer["rows"]
     if models is not None:
         order = {model: place for place, model in enumerate(models)}
         rows = sorted((row for row in rows if row["model"] in order), key=lambda row: order[row["model"]])
     return Comparison(
-        answer["dataset"], rows, answer["differences"], Path(answer["table"]), Path(answer["page"])
+        answer["dataset"], rows, answer["differences"], place_of(answer["table"]), place_of(answer["page"])
     )
 
 
@@ -253,4 +255,4 @@ def _handed_over(
         return nullcontext((images, texts, None))
     from headspan._data import handed_over
 
-    return handed_over(images, texts, Path(runs or "runs"))
+    return handed_over(images, texts, runs or "runs")

@@ -12,6 +12,7 @@ from headspan._answers import Alike, Extremes, Neighbours, Segmentation, Why
 from headspan._errors import InputError
 from headspan._frame import Frame
 from headspan._images import ImageLike, picture
+from headspan._place import Place, place_of
 
 if TYPE_CHECKING:
     import numpy
@@ -29,7 +30,7 @@ HeadsLike = Union[str, "Head", Sequence[Union[str, "Head"]]]
 def open(
     path: PathLike, *, checkpoint: PathLike | None = None, images: PathLike | None = None, device: str | None = None
 ) -> Run:
-    """Opens a finished run, the folder ``runs/DATASET/MODEL``.
+    """Opens a finished run, the folder ``runs/DATASET/MODEL``, or its address in a store such as ``s3://bucket/runs/DATASET/MODEL``.
 
     :param checkpoint: The model, if it is elsewhere than when the run was made.
     :param images: The images, if they are elsewhere.
@@ -61,9 +62,9 @@ class Run:
         return self._native.name
 
     @property
-    def path(self) -> Path:
-        """The run's folder."""
-        return Path(self._native.path)
+    def path(self) -> Place:
+        """The run's folder; of a run in a store, its address as text."""
+        return place_of(self._native.path)
 
     @property
     def checkpoint(self) -> Path:

@@ -35,6 +35,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(program::main, module)?)?;
     module.add_function(wrap_pyfunction!(program::call, module)?)?;
+    module.add_function(wrap_pyfunction!(program::built_in_folder, module)?)?;
     module.add_function(wrap_pyfunction!(handed::hand_over, module)?)?;
     module.add_function(wrap_pyfunction!(handed::take_back, module)?)?;
     module.add_function(wrap_pyfunction!(table::read_table, module)?)?;

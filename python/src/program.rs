@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     ops::ControlFlow,
     panic::{self, AssertUnwindSafe},
+    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -18,7 +19,7 @@ use headspan_pipeline::{Meter, Progress};
 use pyo3::prelude::*;
 
 use crate::{
-    failure::{input, raised},
+    failure::{OrRaise, input, raised},
     log,
     process::may_compute,
 };
@@ -30,6 +31,12 @@ const TICK: Duration = Duration::from_millis(100);
 #[pyfunction]
 pub(crate) fn main(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
     py.detach(|| headspan::main(arguments))
+}
+
+/// Where models and scenes of the demo lie, for a folder or an address of runs.
+#[pyfunction]
+pub(crate) fn built_in_folder(py: Python<'_>, runs: PathBuf) -> PyResult<PathBuf> {
+    headspan_pipeline::demo::folder(&runs).or_raise(py)
 }
 
 /// Runs one command and returns its answer. `progress` is called with a list of `(number, task, unit, done, total)`, an entry for

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use arrow_array::{RecordBatch, RecordBatchIterator, RecordBatchReader, ffi_stream::FFI_ArrowArrayStream};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{ArrowError, Field, Schema, SchemaRef, ffi::FFI_ArrowSchema};
-use headspan_artifacts::{Batches, caught};
+use headspan_artifacts::{Batches, caught, open_file};
 use headspan_query::Columns;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use pyo3::{prelude::*, types::PyCapsule};
@@ -25,10 +25,10 @@ pub(crate) struct Table {
 impl Table {
     /// A table of the run, whole.
     pub(crate) fn read(py: Python<'_>, path: &Path) -> PyResult<Self> {
-        let file = fs_err::File::open(path).or_raise(py)?;
+        let file = py.detach(|| open_file(path)).or_raise(py)?;
         let read = || -> Result<Self, ArrowError> {
             let builder = |file| ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(BATCH_ROWS).build();
-            let reader = caught(|| builder(file.into_file()))?;
+            let reader = caught(|| builder(file))?;
             let schema = reader.schema();
             Ok(Self { schema, batches: Batches::new(reader).collect::<Result<_, _>>()? })
         };

@@ -1,4 +1,10 @@
-use std::{fs::Metadata, path::Path, sync::Arc, time::SystemTime};
+use std::{
+    fs::Metadata,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use arrow_array::{
     Array, ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray, UInt64Array,
@@ -6,22 +12,25 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, Schema};
 use headspan_headspace::{HeadId, HeadVector, Scalars};
+use headspan_store::Blob;
 use parquet::{
     arrow::{
         ArrowWriter, ProjectionMask,
-        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+        arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder},
     },
     basic::Compression,
-    file::properties::EnabledStatistics,
+    file::{properties::EnabledStatistics, reader::ChunkReader},
 };
 
 use crate::{
     atomic::AtomicFile,
     damaged::{Batches, caught},
     error::{ArtifactError, Result},
+    files::{is_file, is_remote, open_file},
+    ranges::Ranges,
     run::RunId,
     schema::{PARTS_VERSION, table_metadata, vector},
-    tables::{TableMetadata, origin, properties},
+    tables::{TableMetadata, footer, origin, properties},
 };
 
 /// Which heads a part holds and how long its vectors are.
@@ -136,7 +145,8 @@ impl PartWriter {
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_max_row_group_row_count(None)
             .build();
-        let writer = ArrowWriter::try_new(AtomicFile::create(path)?, Arc::clone(&schema), Some(properties))
+        let file = AtomicFile::create(path)?.of_fingerprint(fingerprint);
+        let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))
             .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source })?;
         Ok(Self { run: run.clone(), schema, writer })
     }
@@ -189,7 +199,7 @@ fn list_column(path: &Path, field: &Field, values: Vec<f32>) -> Result<ArrayRef>
 
 /// Fingerprint of a committed part, none if it is not there. A part that cannot be read is an error.
 pub fn part_fingerprint(path: &Path) -> Result<Option<String>> {
-    if !path.exists() {
+    if !is_file(path)? {
         return Ok(None);
     }
     PartReader::open(path).map(|part| Some(part.metadata.fingerprint))
@@ -215,21 +225,40 @@ const ROWS: usize = 4096;
 /// Reads columns of one committed part.
 #[derive(Debug, Clone)]
 pub struct PartReader {
-    path: std::path::PathBuf,
+    path: PathBuf,
     metadata: TableMetadata,
     shape: ActivationShape,
     /// The footer, which is longer to read than a column.
     footer: ArrowReaderMetadata,
-    stamp: Stamp,
+    place: Place,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    /// Opened for each reading, so that files of many parts are not open at once.
+    Disk(Stamp),
+    /// Of this version alone: reading another one is an error of the store.
+    Store(Blob),
 }
 
 impl PartReader {
     /// Reads the footer and the schema.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = fs_err::File::open(path)?;
+        if is_remote(path) {
+            return Self::of_store(path, open_file(path)?);
+        }
+        let file = fs_err::File::open(path)?.into_parts().0;
         let stamp = Stamp::of(&file.metadata()?);
-        let footer = caught(|| ArrowReaderMetadata::load(file.file(), ArrowReaderOptions::default()))
-            .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source })?;
+        Self::new(path, &file.into(), Place::Disk(stamp))
+    }
+
+    /// Reads the footer and the schema of a file in a store.
+    pub(crate) fn of_store(path: &Path, file: Blob) -> Result<Self> {
+        Self::new(path, &file.clone(), Place::Store(file))
+    }
+
+    fn new(path: &Path, file: &Blob, place: Place) -> Result<Self> {
+        let footer = footer(path, file)?;
         let metadata = origin(path, footer.metadata(), PARTS_VERSION)?;
         let length = |field: &Field| match field.data_type() {
             DataType::FixedSizeList(_, length) => usize::try_from(*length).ok(),
@@ -244,7 +273,7 @@ impl PartReader {
                 shape.head_dim = length(field).unwrap_or(0);
             }
         }
-        Ok(Self { path: path.to_owned(), metadata, shape, footer, stamp })
+        Ok(Self { path: path.to_owned(), metadata, shape, footer, place })
     }
 
     /// Origin and number of rows.
@@ -303,8 +332,12 @@ impl PartReader {
     /// Batches of some columns, of so many rows.
     fn columns(&self, wanted: &[String], rows: usize) -> Result<Batches> {
         let failed = |source| ArtifactError::Parquet { path: self.path.clone(), source };
+        let stamp = match &self.place {
+            Place::Store(file) => return self.remote_columns(file, wanted, rows),
+            Place::Disk(stamp) => stamp,
+        };
         let file = fs_err::File::open(&self.path)?;
-        let builder = if Stamp::of(&file.metadata()?) == self.stamp {
+        let builder = if Stamp::of(&file.metadata()?) == *stamp {
             ParquetRecordBatchReaderBuilder::new_with_metadata(file.into_parts().0, self.footer.clone())
         } else {
             let builder = caught(|| ParquetRecordBatchReaderBuilder::try_new(file.into_parts().0)).map_err(failed)?;
@@ -314,13 +347,38 @@ impl PartReader {
             }
             builder
         };
-        // By position: head names have a dot, which a mask by name would take for nesting.
-        let roots: Vec<usize> = wanted
-            .iter()
-            .filter_map(|name| builder.schema().fields().iter().position(|field| field.name() == name))
-            .collect();
+        let roots = Self::roots(builder.schema(), wanted);
+        self.batches(builder, roots, rows)
+    }
+
+    /// The same of a part in a store. Single columns are read again and again, and kept on disk; whole parts are read once.
+    fn remote_columns(&self, file: &Blob, wanted: &[String], rows: usize) -> Result<Batches> {
+        const FEW: usize = 6;
+        let roots = Self::roots(self.footer.schema(), wanted);
+        let ranges = Ranges::of_columns(file, self.footer.metadata(), &roots, wanted.len() <= FEW);
+        let ranges = ranges.map_err(|error| match error.kind() {
+            ErrorKind::StaleNetworkFileHandle | ErrorKind::NotFound => ArtifactError::Replaced { path: self.path.clone() },
+            _ => error.into(),
+        })?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(ranges, self.footer.clone());
+        self.batches(builder, roots, rows)
+    }
+
+    /// Positions of columns. Not by name: head names have a dot, which a mask by name would take for nesting.
+    fn roots(schema: &Schema, wanted: &[String]) -> Vec<usize> {
+        wanted.iter().filter_map(|name| schema.fields().iter().position(|field| field.name() == name)).collect()
+    }
+
+    fn batches<F: ChunkReader + 'static>(
+        &self,
+        builder: ParquetRecordBatchReaderBuilder<F>,
+        roots: Vec<usize>,
+        rows: usize,
+    ) -> Result<Batches> {
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-        caught(|| builder.with_projection(mask).with_batch_size(rows).build()).map(Batches::new).map_err(failed)
+        caught(|| builder.with_projection(mask).with_batch_size(rows).build())
+            .map(Batches::new)
+            .map_err(|source| ArtifactError::Parquet { path: self.path.clone(), source })
     }
 
     fn column<'batch>(&self, batch: &'batch RecordBatch, name: &str) -> Result<&'batch ArrayRef> {

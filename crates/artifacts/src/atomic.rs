@@ -6,28 +6,51 @@ use std::{
 use fs_err as fs;
 use tempfile::NamedTempFile;
 
-/// A file that appears under its name complete or not at all: written beside its target under a temporary name, flushed
-/// to the disk and renamed. Dropped without [`AtomicFile::commit`], it leaves nothing.
+use crate::{files::is_remote, upload::Upload};
+
+/// A file that appears under its name complete or not at all. On a disk it is written beside its target under a temporary name,
+/// flushed to the disk and renamed; in a store it is put at once, on the condition that nobody else wrote it since it was created.
+/// Dropped without [`AtomicFile::commit`], it leaves nothing.
 ///
 /// This is the one place of the project that makes artifacts visible.
 #[derive(Debug)]
 pub struct AtomicFile {
     target: PathBuf,
-    writer: BufWriter<NamedTempFile>,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Disk(BufWriter<NamedTempFile>),
+    Store(Upload),
 }
 
 impl AtomicFile {
-    /// Opens a temporary file beside `target`, creating the folder.
+    /// Opens a temporary file: beside `target`, creating the folder, or on this machine if `target` lies in a store.
     pub fn create(target: &Path) -> io::Result<Self> {
-        let folder = folder_of(target);
-        fs::create_dir_all(folder)?;
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".headspan-").suffix(".tmp");
-        // Artifacts are shared between people of a group box; a temporary file's own mode would hide them.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder.tempfile_in(folder)?;
-        Ok(Self { target: target.to_owned(), writer: BufWriter::with_capacity(1 << 20, file) })
+        let place = if is_remote(target) {
+            Place::Store(Upload::create(target)?)
+        } else {
+            let folder = folder_of(target);
+            fs::create_dir_all(folder)?;
+            let mut builder = tempfile::Builder::new();
+            builder.prefix(".headspan-").suffix(".tmp");
+            // Artifacts are shared between people of a group box; a temporary file's own mode would hide them.
+            #[cfg(unix)]
+            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+            Place::Disk(BufWriter::with_capacity(1 << 20, builder.tempfile_in(folder)?))
+        };
+        Ok(Self { target: target.to_owned(), place })
+    }
+
+    /// Says what the results in the file are of. In a store, a file of the same fingerprint that another process wrote meanwhile
+    /// stays instead of this one: both are results of the same work.
+    #[must_use]
+    pub fn of_fingerprint(mut self, fingerprint: &str) -> Self {
+        if let Place::Store(upload) = &mut self.place {
+            upload.fingerprint = Some(fingerprint.to_owned());
+        }
+        self
     }
 
     /// Where the file will appear.
@@ -35,10 +58,14 @@ impl AtomicFile {
         &self.target
     }
 
-    /// Flushes, syncs and renames; then syncs the folder, so that the name survives a power cut.
+    /// Makes the file visible. On a disk: flushes, syncs and renames; then syncs the folder, so that the name survives a power cut.
     pub fn commit(self) -> io::Result<()> {
-        let Self { target, writer } = self;
+        let Self { target, place } = self;
         let name = |error: io::Error| io::Error::new(error.kind(), format!("writing `{}`: {error}", target.display()));
+        let writer = match place {
+            Place::Disk(writer) => writer,
+            Place::Store(upload) => return upload.commit(&target),
+        };
         let file = writer.into_inner().map_err(|error| name(error.into_error()))?;
         file.as_file().sync_all().map_err(name)?;
         file.persist(&target).map_err(|error| name(error.error))?;
@@ -48,11 +75,17 @@ impl AtomicFile {
 
 impl Write for AtomicFile {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.writer.write(buffer)
+        match &mut self.place {
+            Place::Disk(writer) => writer.write(buffer),
+            Place::Store(upload) => upload.write(buffer),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
+        match &mut self.place {
+            Place::Disk(writer) => writer.flush(),
+            Place::Store(upload) => upload.flush(),
+        }
     }
 }
 
@@ -63,23 +96,14 @@ fn folder_of(target: &Path) -> &Path {
     }
 }
 
-/// Removes a file if it is there; after a power cut it is still gone.
-pub(crate) fn remove_durably(target: &Path) -> io::Result<()> {
-    match fs::remove_file(target) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other?,
-    }
-    sync_folder(target)
-}
-
 // Opening a folder for syncing is a Unix idea; elsewhere the change of names itself is all that is offered.
 #[cfg(unix)]
-fn sync_folder(of: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(of: &Path) -> io::Result<()> {
     fs::File::open(folder_of(of))?.sync_all()
 }
 
 #[cfg(not(unix))]
-fn sync_folder(_of: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(_of: &Path) -> io::Result<()> {
     Ok(())
 }
 

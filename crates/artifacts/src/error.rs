@@ -116,9 +116,42 @@ pub enum ArtifactError {
     Locked {
         /// The lock file.
         path: PathBuf,
-        /// Process id of the holder as it wrote it, `unknown` where it could not be read.
+        /// Process id of the holder as it wrote it, with its machine where that may be another; `unknown` where it could not be read.
         owner: String,
     },
+}
+
+/// Why a file was not put into a store, where the store itself is not at fault.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Two processes work on one run with different settings or inputs, and the other was first.
+    #[error("`{file}` was written meanwhile by a process with other settings or inputs")]
+    OtherWork {
+        /// The file.
+        file: String,
+    },
+    /// This process held a lock on the run, and did not renew it in time: another process may have taken the run.
+    #[error("`{file}` was not written: this process did not renew its lock in time and lost it")]
+    LostLock {
+        /// The file.
+        file: String,
+    },
+}
+
+impl ArtifactError {
+    /// Whether a store is at fault, and not the file: what was asked may succeed another time.
+    pub fn is_of_the_store(&self) -> bool {
+        match self {
+            // It stands for the error in it, which its own causes pass over.
+            Self::Io(error) => headspan_store::is_of_the_store(error),
+            other => headspan_store::is_of_the_store(other),
+        }
+    }
+
+    /// What the store of a file said, where it failed: libraries make another error of it.
+    pub(crate) fn or_of_store(self, file: &headspan_store::Blob) -> Self {
+        file.failure().map_or(self, |failure| Self::Io(failure.clone().into()))
+    }
 }
 
 /// An error and its causes in one line, a cause left out where the line already has it: for table cells, JSON and logs.

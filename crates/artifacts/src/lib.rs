@@ -4,10 +4,11 @@
 //!   them, [`PartWriter`] and [`PartReader`] stream activations.
 //! - [`RunDirectory`] is the folder of a run: its files, its locks, and the [`StageRecord`] that says a stage is done.
 //! - [`Fingerprint`] is the identity of a stage's results. [`write_atomic`] makes a file appear whole or not at all.
+//! - Runs lie on a disk or in a store. Whoever reads or writes a file of a run does it through this crate, and need not know which.
 //!
 //! No mathematics and no machine learning: the crates above compute, this one keeps. Rows of heads convert to and from the types
-//! of `headspan-headspace` here and nowhere else. It uses no other crate of the workspace; every crate that reads or writes
-//! tables uses it.
+//! of `headspan-headspace` here and nowhere else. Beside that it uses `headspan-store`, for runs at addresses; every crate
+//! that reads or writes tables uses it.
 //!
 //! ```
 //! use headspan_artifacts::{RunDirectory, RunId, Table, TextspanRow, read_rows, write_rows};
@@ -29,18 +30,24 @@ mod atomic;
 mod damaged;
 mod error;
 mod facts;
+mod files;
 mod fingerprint;
 mod kept;
+mod listing;
+mod locks;
 mod names;
 mod nodes;
+mod ranges;
 mod rows;
 mod run;
 mod schema;
 mod stage;
 mod tables;
+mod upload;
 
 pub use arrow_schema::{DataType, Field};
 pub use headspan_headspace::HeadId;
+pub use headspan_store::{Blob, cache_folder, shown};
 
 pub use activations::{
     ActivationBatch, ActivationShape, PartReader, PartWriter, activation_schema, head_column, part_fingerprint,
@@ -48,14 +55,16 @@ pub use activations::{
 pub use answer::parquet_bytes;
 pub use atomic::{AtomicFile, write_atomic};
 pub use damaged::{Batches, caught};
-pub use error::{ArtifactError, Result, with_causes};
+pub use error::{ArtifactError, CommitError, Result, with_causes};
 pub use facts::{Fact, RunFacts, differences};
+pub use files::{absolute, check_address, is_file, is_folder, is_remote, names_in, open_file, read, remove};
 pub use fingerprint::{Fingerprint, FingerprintBuilder, hash_file};
 pub use kept::Kept;
+pub use locks::RunLock;
 pub use names::similar_name;
 pub use nodes::SumsRow;
 pub use rows::{ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, ReadoutRow, Row, TextRow, TextspanRow};
-pub use run::{RunDirectory, RunId, RunLock};
+pub use run::{RunDirectory, RunId};
 pub use schema::{Table, head_fields, optional, required, table_metadata, table_schema, vector};
 pub use stage::{StageRecord, StageState};
 pub use tables::{RowsReader, RowsWriter, TableMetadata, read_metadata, read_rows, write_rows};

@@ -3,7 +3,6 @@
 use std::{ops::Range, path::PathBuf};
 
 use arrow_schema::{DataType, Field};
-use fs_err as fs;
 use headspan_headspace::{HeadId, MomentTerms};
 use serde::{Deserialize, Serialize};
 
@@ -107,7 +106,7 @@ impl RunDirectory {
         self.path().join("parts")
     }
 
-    /// Whether parts were ever begun.
+    /// Whether parts were ever begun, on a disk.
     pub(crate) fn has_parts(&self) -> bool {
         self.activations_folder().is_dir() || self.parts_folder().is_dir()
     }
@@ -130,13 +129,8 @@ impl RunDirectory {
     /// The parts of all files of a kind (`sums`, `images` or `sample`) that are there, in order.
     fn files_of(&self, kind: &str) -> Result<Vec<Range<u64>>> {
         let folder = self.parts_folder();
-        if !folder.is_dir() {
-            return Ok(Vec::new());
-        }
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&folder)? {
-            found.extend(entry?.file_name().to_str().and_then(|name| parts_of_name(name, kind)));
-        }
+        let names = self.names_in(&folder)?;
+        let mut found: Vec<Range<u64>> = names.iter().filter_map(|name| parts_of_name(name, kind)).collect();
         found.sort_unstable_by_key(|parts| (parts.start, parts.end));
         Ok(found)
     }

@@ -1,19 +1,20 @@
 use std::{
-    fs::{File, TryLockError},
-    io::{Read, Write},
+    io::Write,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use fs_err as fs;
 
 use crate::{
     activations::PartReader,
-    atomic::{remove_durably, write_atomic},
+    atomic::AtomicFile,
     error::{ArtifactError, Result},
+    files::{folders, is_folder, is_remote, names_in, remove},
+    listing::{Listing, at_once},
     rows::{ImageRow, ImageStatus},
     schema::Table,
     stage::StageRecord,
-    tables::read_metadata,
 };
 
 /// What a run is about: one model over one data set.
@@ -46,23 +47,27 @@ impl RunId {
     }
 }
 
-/// The folder `runs/<dataset>/<model>/` and the names inside it.
+/// The folder `runs/<dataset>/<model>/` and the names inside it. It lies on a disk, or in a store: then its path is an address.
 #[derive(Debug, Clone)]
 pub struct RunDirectory {
     id: RunId,
     path: PathBuf,
+    /// What lies in it in a store, if it was looked at.
+    pub(crate) listing: Option<Arc<Listing>>,
 }
 
 impl RunDirectory {
     /// Names a run's folder without touching the disk.
     pub fn at(runs: &Path, id: &RunId) -> Self {
-        Self { id: id.clone(), path: runs.join(id.dataset()).join(id.model()) }
+        Self { id: id.clone(), path: runs.join(id.dataset()).join(id.model()), listing: None }
     }
 
-    /// Names and creates a run's folder.
+    /// Names and creates a run's folder. A store has no folders: there, nothing is done.
     pub fn create(runs: &Path, id: &RunId) -> Result<Self> {
         let run = Self::at(runs, id);
-        fs::create_dir_all(&run.path)?;
+        if !run.is_remote() {
+            fs::create_dir_all(&run.path)?;
+        }
         Ok(run)
     }
 
@@ -70,7 +75,7 @@ impl RunDirectory {
     /// something of a run in it.
     pub fn list(runs: &Path, dataset: Option<&str>) -> Result<Vec<Self>> {
         let mut found = Vec::new();
-        if !runs.is_dir() {
+        if !is_remote(runs) && !runs.is_dir() {
             return Ok(found);
         }
         for dataset_name in folders(runs)? {
@@ -80,12 +85,27 @@ impl RunDirectory {
             for model in folders(&runs.join(&dataset_name))? {
                 let Ok(id) = RunId::new(&dataset_name, &model) else { continue };
                 let run = Self::at(runs, &id);
-                if run.stages_folder().is_dir() || run.has_parts() || run.jobs_record().is_file() {
+                if run.is_begun()? {
                     found.push(run);
                 }
             }
         }
         Ok(found)
+    }
+
+    /// Whether the folder has something of a run in it.
+    fn is_begun(&self) -> Result<bool> {
+        if self.is_remote() {
+            // One request, where each of them would be one or two.
+            let known = ["stages", "activations", "parts", "jobs.json"];
+            return Ok(names_in(&self.path)?.iter().any(|name| known.contains(&name.as_str())));
+        }
+        Ok(self.stages_folder().is_dir() || self.has_parts() || self.jobs_record().is_file())
+    }
+
+    /// Whether the folder is there.
+    pub fn is_there(&self) -> Result<bool> {
+        Ok(is_folder(&self.path)?)
     }
 
     /// What the run is about.
@@ -121,13 +141,9 @@ impl RunDirectory {
     /// All activation parts that are there, in order.
     pub fn parts(&self) -> Result<Vec<PathBuf>> {
         let folder = self.activations_folder();
-        if !folder.is_dir() {
-            return Ok(Vec::new());
-        }
         let mut parts = Vec::new();
-        for entry in fs::read_dir(&folder)? {
-            let path = entry?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        for name in self.names_in(&folder)? {
+            let path = folder.join(&name);
             if name.starts_with("part-") && path.extension().is_some_and(|extension| extension == "parquet") {
                 parts.push(path);
             }
@@ -142,8 +158,10 @@ impl RunDirectory {
     pub fn parts_of(&self, images: &[ImageRow]) -> Result<Vec<PartReader>> {
         self.refuse_moments_alone()?;
         let unfinished = |why: String| ArtifactError::Unfinished { run: self.path.clone(), why };
-        let fingerprint = read_metadata(&self.table(Table::Images))?.fingerprint;
-        let parts = self.parts()?.iter().map(|path| PartReader::open(path)).collect::<Result<Vec<_>>>()?;
+        let run = self.look()?;
+        let fingerprint = run.table_metadata(Table::Images)?.fingerprint;
+        let (open, paths) = (|path: &PathBuf| run.open_part(path), run.parts()?);
+        let parts: Vec<_> = if self.is_remote() { at_once(&paths, open)? } else { paths.iter().map(open).collect::<Result<_>>()? };
         if parts.iter().any(|part| part.metadata().fingerprint != fingerprint) {
             return Err(unfinished("its activations and its images come from different settings or inputs".to_owned()));
         }
@@ -176,10 +194,7 @@ impl RunDirectory {
     /// The record of a finished stage, none if it never finished.
     pub fn record(&self, stage: &str) -> Result<Option<StageRecord>> {
         let path = self.record_path(stage);
-        if !path.exists() {
-            return Ok(None);
-        }
-        let bytes = fs::read(&path)?;
+        let Some(bytes) = self.read(&path)? else { return Ok(None) };
         serde_json::from_slice(&bytes).map(Some).map_err(|source| ArtifactError::Record { path, source })
     }
 
@@ -189,16 +204,21 @@ impl RunDirectory {
         let mut bytes =
             serde_json::to_vec_pretty(record).map_err(|source| ArtifactError::Record { path: path.clone(), source })?;
         bytes.push(b'\n');
-        Ok(write_atomic(&path, &bytes)?)
+        let mut file = AtomicFile::create(&path)?.of_fingerprint(&record.fingerprint);
+        file.write_all(&bytes)?;
+        Ok(file.commit()?)
     }
 
     /// Forgets that a stage finished, before its artifacts are replaced.
     pub fn forget(&self, stage: &str) -> Result<()> {
-        Ok(remove_durably(&self.record_path(stage))?)
+        Ok(remove(&self.record_path(stage))?)
     }
 
     /// Removes temporary files that a killed process left; only the holder of the whole run's lock may call it.
     pub fn sweep_temporary(&self) -> Result<()> {
+        if self.is_remote() {
+            return self.sweep_leases();
+        }
         let parts = self.path.join("parts");
         for folder in [self.path.clone(), self.activations_folder(), parts, self.stages_folder(), self.jobs_folder()] {
             if !folder.is_dir() {
@@ -214,68 +234,6 @@ impl RunDirectory {
         }
         Ok(())
     }
-
-    /// Takes the run for this process alone. Fails at once if another holds it or any shard of it.
-    pub fn lock(&self) -> Result<RunLock> {
-        self.lock_file("run", false)
-    }
-
-    /// Takes one shard `index` of `count` (job arrays): several processes may hold different shards of one run, none may
-    /// hold the whole run meanwhile.
-    pub fn lock_shard(&self, index: u64, count: u64) -> Result<(RunLock, RunLock)> {
-        let shared = self.lock_file("run", true)?;
-        Ok((shared, self.lock_file(&format!("shard-{index}-of-{count}"), false)?))
-    }
-
-    /// Takes the record of jobs: of two processes that submit the same run, one does. Shards may be held meanwhile.
-    pub fn lock_jobs(&self) -> Result<RunLock> {
-        self.lock_file("jobs", false)
-    }
-
-    fn lock_file(&self, name: &str, shared: bool) -> Result<RunLock> {
-        fs::create_dir_all(&self.path)?;
-        let path = self.path.join(format!(".{name}.lock"));
-        let mut file: File =
-            fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?.into_parts().0;
-        let taken = if shared { file.try_lock_shared() } else { file.try_lock() };
-        match taken {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut owner = String::new();
-                // The holder's number only makes the message better; without it the message still says what to do.
-                if file.read_to_string(&mut owner).is_err() || owner.trim().is_empty() {
-                    "unknown".clone_into(&mut owner);
-                }
-                return Err(ArtifactError::Locked { path, owner: owner.trim().to_owned() });
-            }
-            Err(TryLockError::Error(error)) => return Err(error.into()),
-        }
-        if !shared {
-            file.set_len(0)?;
-            writeln!(file, "{}", std::process::id())?;
-        }
-        Ok(RunLock { _file: file })
-    }
-}
-
-/// A held lock; the operating system frees it when the process ends, however it ends.
-#[derive(Debug)]
-pub struct RunLock {
-    _file: File,
-}
-
-fn folders(parent: &Path) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(parent)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir()
-            && let Some(name) = entry.file_name().to_str()
-        {
-            names.push(name.to_owned());
-        }
-    }
-    names.sort();
-    Ok(names)
 }
 
 #[cfg(test)]

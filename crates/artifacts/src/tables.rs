@@ -1,9 +1,13 @@
-use std::{collections::BTreeMap, fs::File, marker::PhantomData, path::Path, sync::Arc};
+use std::{collections::BTreeMap, marker::PhantomData, path::Path, sync::Arc};
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::{DataType, Schema};
+use headspan_store::Blob;
 use parquet::{
-    arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
+    arrow::{
+        ArrowWriter,
+        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+    },
     basic::{Compression, ZstdLevel},
     file::{
         metadata::{KeyValue, ParquetMetaData},
@@ -16,6 +20,8 @@ use crate::{
     atomic::AtomicFile,
     damaged::{Batches, caught},
     error::{ArtifactError, Result},
+    files::{is_remote, open_file},
+    ranges::Ranges,
     rows::Row,
     run::RunId,
     schema::{Table, keys, table_metadata, table_schema},
@@ -99,7 +105,7 @@ impl<'a, R: Row> RowsWriter<'a, R> {
             let properties = properties(&schema, &table_metadata(self.run, self.fingerprint, R::TABLE.version()))
                 .set_compression(Compression::ZSTD(ZstdLevel::default()))
                 .build();
-            let file = AtomicFile::create(self.path)?;
+            let file = AtomicFile::create(self.path)?.of_fingerprint(self.fingerprint);
             self.file = Some(ArrowWriter::try_new(file, schema, Some(properties)).map_err(parquet)?);
         }
         self.file.as_mut().map_or(Ok(()), |file| file.write(&batch)).map_err(parquet)
@@ -142,6 +148,7 @@ pub fn read_rows<R: Row>(path: &Path) -> Result<Vec<R>> {
 /// Reads a table some rows at a time, about a megabyte of them.
 pub struct RowsReader<'a, R> {
     path: &'a Path,
+    file: Blob,
     rows: usize,
     batches: Batches,
     /// Columns of an older version of the schema: then, now.
@@ -152,7 +159,8 @@ pub struct RowsReader<'a, R> {
 impl<'a, R: Row> RowsReader<'a, R> {
     /// Opens the table at `path`, after checking its schema version and columns.
     pub fn open(path: &'a Path) -> Result<Self> {
-        let builder = open(path)?;
+        let file = open_file(path)?;
+        let builder = open(path, &file)?;
         let found = origin(path, builder.metadata(), R::TABLE.version())?;
         let renamed = R::renamed(found.schema_version);
         // Types are checked by name against the schema that this program writes; vector lengths are the file's own.
@@ -176,8 +184,9 @@ impl<'a, R: Row> RowsReader<'a, R> {
         }
         let batch = rows_of_a_batch(builder.metadata());
         let batches = caught(|| builder.with_batch_size(batch).build())
-            .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source })?;
-        Ok(Self { path, rows: found.rows as usize, batches: Batches::new(batches), renamed, row: PhantomData })
+            .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source }.or_of_store(&file))?;
+        let batches = Batches::new(batches);
+        Ok(Self { path, file, rows: found.rows as usize, batches, renamed, row: PhantomData })
     }
 
     /// Rows of the whole table.
@@ -191,7 +200,8 @@ impl<R: Row> Iterator for RowsReader<'_, R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let batch = self.batches.next()?;
-        let batch = batch.map_err(|source| ArtifactError::Arrow { path: self.path.to_owned(), source });
+        let batch = batch
+            .map_err(|source| ArtifactError::Arrow { path: self.path.to_owned(), source }.or_of_store(&self.file));
         Some(batch.and_then(|batch| with_names_of_today(&batch, self.renamed, self.path)).and_then(|batch| {
             serde_arrow::from_record_batch(&batch).map_err(|source| ArtifactError::Rows {
                 path: self.path.to_owned(),
@@ -227,14 +237,29 @@ fn rows_of_a_batch(metadata: &ParquetMetaData) -> usize {
 
 /// Reads only a table's footer.
 pub fn read_metadata(path: &Path) -> Result<TableMetadata> {
-    let builder = open(path)?;
-    origin(path, builder.metadata(), NEWEST)
+    metadata_of(path, &open_file(path)?)
 }
 
-pub(crate) fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
-    let file = fs_err::File::open(path)?.into_parts().0;
-    caught(|| ParquetRecordBatchReaderBuilder::try_new(file))
-        .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source })
+/// What the footer of an open table says.
+pub(crate) fn metadata_of(path: &Path, file: &Blob) -> Result<TableMetadata> {
+    origin(path, footer(path, file)?.metadata(), NEWEST)
+}
+
+/// The footer of an open table or of an open part.
+pub(crate) fn footer(path: &Path, file: &Blob) -> Result<ArrowReaderMetadata> {
+    let options = ArrowReaderOptions::default();
+    let loaded = if is_remote(path) {
+        let end = Ranges::of_footer(file)?;
+        caught(|| ArrowReaderMetadata::load(&end, options))
+    } else {
+        caught(|| ArrowReaderMetadata::load(file, options))
+    };
+    loaded.map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source }.or_of_store(file))
+}
+
+fn open(path: &Path, file: &Blob) -> Result<ParquetRecordBatchReaderBuilder<Blob>> {
+    caught(|| ParquetRecordBatchReaderBuilder::try_new(file.clone()))
+        .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source }.or_of_store(file))
 }
 
 /// What the footer says, of a table whose schema is of version `newest` at most.

@@ -112,8 +112,8 @@ pub fn extract_images(job: &ImagesJob<'_>) -> Result<ImagesSummary> {
     let plan = job.plan();
     let layers = job.layers()?;
     let mine = plan.of_shard(job.shard);
-    let committed = plan.committed(job.run, job.fingerprint);
-    let todo: Vec<u64> = mine.iter().copied().filter(|part| !committed[*part as usize]).collect();
+    let committed = plan.committed(job.run, &mine, job.fingerprint)?;
+    let todo: Vec<u64> = mine.iter().zip(committed).filter(|(_, done)| !done).map(|(part, _)| *part).collect();
     let mut summary = ImagesSummary {
         parts: plan.parts(),
         parts_found: (mine.len() - todo.len()) as u64,
@@ -353,6 +353,10 @@ fn commit_part(
     shape: &ActivationShape,
     batches: BTreeMap<u64, TracedBatch>,
 ) -> Result<()> {
+    // A process that slept, and lost its lock meanwhile, leaves a part of the same work to whoever was first.
+    if job.run.is_remote() && PartPlan::committed(job.run, &[part], job.fingerprint)? == [true] {
+        return Ok(());
+    }
     let mut rows = Vec::new();
     let mut activations = ActivationBatch::default();
     for mut batch in batches.into_values() {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use headspan_artifacts::{
     ActivationBatch, ActivationShape, ArtifactError, ImageRow, ImageStatus, PartReader, PartWriter, RunDirectory,
-    SumsRow, part_fingerprint, read_metadata, read_rows, write_rows,
+    SumsRow, read_rows, write_rows,
 };
 
 use crate::{
@@ -81,9 +81,8 @@ impl<'a> Nodes<'a> {
     /// Whether a node's sums and rows are there, of these settings and inputs.
     fn is_done(&self, node: Node) -> bool {
         let (sums, rows) = self.files(node);
-        [sums, rows]
-            .iter()
-            .all(|path| path.is_file() && read_metadata(path).is_ok_and(|found| found.fingerprint == self.fingerprint))
+        let found = self.run.fingerprints(&[sums, rows]);
+        found.is_ok_and(|found| found.iter().all(|found| found.as_deref() == Some(self.fingerprint)))
     }
 
     fn files(&self, node: Node) -> (PathBuf, PathBuf) {
@@ -115,7 +114,7 @@ impl<'a> Nodes<'a> {
         }
         for node in self.tree.above(part) {
             // The last part is mostly the one that is not there yet: one look tells.
-            let there = self.tree.children(node).rev().all(|child| self.run.sums(&child.parts()).is_file());
+            let there = self.tree.children(node).rev().all(|child| self.run.has(&self.run.sums(&child.parts())).is_ok_and(|there| there));
             if !there || !self.join(node)? {
                 break;
             }
@@ -251,7 +250,8 @@ impl<'a> Nodes<'a> {
 
     /// Whether activations are there, of these settings and inputs.
     fn is_ours(&self, path: &Path) -> bool {
-        part_fingerprint(path).ok().flatten().as_deref() == Some(self.fingerprint)
+        let found = self.run.fingerprints(&[path.to_owned()]);
+        found.is_ok_and(|found| found.iter().all(|found| found.as_deref() == Some(self.fingerprint)))
     }
 
     /// Writes a file of activations from those of its parts; false if one is not there.
@@ -295,10 +295,7 @@ impl<'a> Nodes<'a> {
 
 /// Removes a file that may be gone already.
 pub(crate) fn remove(path: &Path) -> Result<()> {
-    match fs_err::remove_file(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => Ok(other.map_err(ArtifactError::from)?),
-    }
+    Ok(headspan_artifacts::remove(path).map_err(ArtifactError::from)?)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use std::{collections::HashSet, ops::Range, path::PathBuf};
 
-use headspan_artifacts::{RunDirectory, part_fingerprint, read_metadata};
+use headspan_artifacts::RunDirectory;
 
 use crate::{
     error::Result,
@@ -20,6 +20,9 @@ pub struct PartPlan {
     /// What is kept of them.
     pub keep: Keep,
 }
+
+/// Parts that are looked at one by one.
+const FEW: usize = 4;
 
 /// What is there of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,25 +50,39 @@ impl PartPlan {
     pub fn of_shard(&self, shard: Option<Shard>) -> Vec<u64> {
         let Some(Shard { index, count }) = shard else { return (0..self.parts()).collect() };
         if self.keep == Keep::All {
-            return (0..self.parts()).filter(|part| part % count == index).collect();
+            return (index..self.parts()).step_by(usize::try_from(count).unwrap_or(usize::MAX)).collect();
         }
         let (each, more) = (self.parts() / count, self.parts() % count);
         let first = index * each + index.min(more);
         (first..first + each + u64::from(index < more)).collect()
     }
 
-    /// Which parts are committed with this fingerprint.
-    pub fn committed(&self, run: &RunDirectory, fingerprint: &str) -> Vec<bool> {
-        match Nodes::of(self, run, fingerprint) {
-            Some(nodes) => nodes.committed(),
-            None => (0..self.parts()).map(|part| is_done(run, part, fingerprint)).collect(),
+    /// Which of some parts are committed with this fingerprint: of activations, image rows and activations, because a run of other settings
+    /// that was ended between the two leaves rows that are not of these activations. What cannot be read counts as not there and is written
+    /// again; a store that does not answer is an error.
+    pub fn committed(&self, run: &RunDirectory, parts: &[u64], fingerprint: &str) -> Result<Vec<bool>> {
+        // One look at the folder costs less than one at each of many files.
+        let run = &if parts.len() > FEW { run.look()? } else { run.clone() };
+        if let Some(nodes) = Nodes::of(self, run, fingerprint) {
+            let all = nodes.committed();
+            return Ok(parts.iter().map(|part| all[*part as usize]).collect());
         }
+        let files: Vec<_> = parts.iter().flat_map(|part| [run.part(*part), run.part_images(*part)]).collect();
+        let found = run.fingerprints(&files)?;
+        Ok(found.chunks(2).map(|both| both.iter().all(|found| found.as_deref() == Some(fingerprint))).collect())
     }
 
     /// Counts what is there.
-    pub fn status(&self, run: &RunDirectory, fingerprint: &str) -> PartStatus {
-        let done = self.committed(run, fingerprint).iter().filter(|done| **done).count() as u64;
-        PartStatus { total: self.parts(), done }
+    pub fn status(&self, run: &RunDirectory, fingerprint: &str) -> Result<PartStatus> {
+        let parts: Vec<u64> = (0..self.parts()).collect();
+        let done = self.committed(run, &parts, fingerprint)?.into_iter().filter(|done| *done).count() as u64;
+        Ok(PartStatus { total: self.parts(), done })
+    }
+
+    /// How many parts with activations are there by their names, whatever settings they are of.
+    pub(crate) fn named(&self, run: &RunDirectory) -> Result<u64> {
+        let there: HashSet<PathBuf> = run.parts()?.into_iter().collect();
+        Ok((0..self.parts()).filter(|part| there.contains(&run.part(*part))).count() as u64)
     }
 
     /// Files of activations that the run has in the end.
@@ -90,14 +107,6 @@ impl PartPlan {
         run.all_images_of()?.iter().filter(several).try_for_each(|parts| remove(&run.images_of(parts)))?;
         run.all_part_samples()?.iter().try_for_each(|part| remove(&run.part_sample(*part)))
     }
-}
-
-/// Whether a part is committed with this fingerprint, its image rows and its activations: a run of other settings that was ended between
-/// the two leaves rows that are not of these activations. What cannot be read counts as not there and is written again.
-fn is_done(run: &RunDirectory, part: u64, fingerprint: &str) -> bool {
-    let activations = part_fingerprint(&run.part(part)).ok().flatten();
-    let images = read_metadata(&run.part_images(part)).ok().map(|found| found.fingerprint);
-    activations.as_deref() == Some(fingerprint) && images == activations
 }
 
 #[cfg(test)]

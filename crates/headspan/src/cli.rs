@@ -16,7 +16,7 @@ pub(crate) use evaluate::{EvaluateArgs, Evaluated, SegmentationArgs};
 pub(crate) use explore::ExploreArgs;
 use pipeline::{
     CheckpointArgs, DataArgs, DeviceArgs, IgnoredDevice, ImagesArgs, LabelArgs, LayersArgs, SourceArgs, TextspanArgs,
-    WorkArgs, output_file,
+    WorkArgs, local_folder, output_file,
 };
 pub(crate) use pipeline::{DEFAULT_CONFIGS, PipelineArgs, PlaceArgs};
 pub(crate) use query::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, RunArgs, SegmentArgs, WhyArgs};

@@ -2,7 +2,7 @@
 
 use std::{error::Error, path::Path};
 
-use headspan_artifacts::{ArtifactError, similar_name};
+use headspan_artifacts::{ArtifactError, is_remote, names_in, similar_name};
 use headspan_extract::{ExtractError, PoolError};
 use headspan_hub::HubError;
 use headspan_images::is_local;
@@ -120,6 +120,8 @@ fn pipeline(error: &PipelineError) -> Option<String> {
         PipelineError::NotThere { key: "checkpoint", path } if is_built_in(path) => {
             "this model is in the program: name it without --checkpoint"
         }
+        PipelineError::Runs { .. } => "give a folder, or an address such as s3://BUCKET/runs",
+        PipelineError::NoCache => "set `HEADSPAN_CACHE` to a folder",
         PipelineError::NotThere { path, .. } if is_local(path) => return Some(not_there(path)),
         PipelineError::RunImages { .. } => "if the images have moved, give --images PATH",
         PipelineError::NoImages => "give --images PATH, or set `path` in section [data] of a settings file",
@@ -163,14 +165,13 @@ fn label(error: &LabelError) -> Option<String> {
 /// A name beside a path that is not there which may have been meant, or where relative paths start.
 fn not_there(path: &Path) -> String {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
-    let names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let names = names_in(parent).unwrap_or_default();
     let wanted = path.file_name().unwrap_or_default().to_string_lossy();
     if let Some(meant) = similar_name(&wanted, names.iter().map(String::as_str)) {
         return did_you_mean(&path.with_file_name(meant).display().to_string());
     }
     match std::env::current_dir() {
-        Ok(here) if path.is_relative() => format!("relative paths start at `{}`", here.display()),
+        Ok(here) if path.is_relative() && !is_remote(path) => format!("relative paths start at `{}`", here.display()),
         _ => "check the path".to_owned(),
     }
 }
@@ -201,6 +202,9 @@ fn artifact(error: &ArtifactError) -> Option<String> {
         ArtifactError::Unfinished { .. } => EXTRACT,
         ArtifactError::MomentsAlone { .. } => {
             "extract again with `--keep sample:50000` for a sample of the images, or `--keep all` for all of them"
+        }
+        ArtifactError::Locked { path, .. } if is_remote(path) => {
+            "wait for it to end, or use another --runs or --dataset; the lock of a process that was killed ends within 90 seconds"
         }
         ArtifactError::Locked { .. } => "wait for it to end, or use another --runs or --dataset",
         _ => return None,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use headspan_artifacts::{RunDirectory, RunId};
+use headspan_artifacts::{RunDirectory, RunId, check_address, is_folder, is_remote};
 use headspan_pipeline::{PipelineError, Session, column_store};
 
 use crate::{
@@ -26,7 +26,7 @@ pub struct RunSources {
     pub device: Option<String>,
 }
 
-/// Opens the run in a folder `RUNS/DATASET/MODEL`. Model and images are opened when a question first needs them.
+/// Opens the run in a folder `RUNS/DATASET/MODEL`, or at such an address. Model and images are opened when a question first needs them.
 ///
 /// # Errors
 ///
@@ -36,13 +36,7 @@ pub fn open_run(folder: &Path, sources: &RunSources) -> Result<Session, CommandE
 }
 
 fn open(folder: &Path, sources: &RunSources) -> Result<Session> {
-    let whole = match fs_err::canonicalize(folder) {
-        Ok(whole) => whole,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(PipelineError::NotThere { key: "run", path: folder.to_owned() }.into());
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let whole = whole(folder)?;
     let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
     let place = whole.parent().and_then(|dataset| Some((dataset.parent()?, name(dataset)?, name(&whole)?)));
     let no_run = || UsageError(format!("`{}` is not the folder of a run: RUNS/DATASET/MODEL", folder.display()));
@@ -59,4 +53,17 @@ fn open(folder: &Path, sources: &RunSources) -> Result<Session> {
     let own = settings(&arguments, None)?;
     let registry = Arc::new(registry(&arguments.place.configs)?);
     Ok(Session::open(RunDirectory::at(runs, &id), own, registry, &column_store())?)
+}
+
+/// The whole path of a run that is there.
+fn whole(folder: &Path) -> Result<PathBuf> {
+    let not_there = || PipelineError::NotThere { key: "run", path: folder.to_owned() };
+    if is_remote(folder) {
+        check_address(folder, false)?;
+        return if is_folder(folder)? { Ok(folder.to_owned()) } else { Err(not_there().into()) };
+    }
+    fs_err::canonicalize(folder).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => not_there().into(),
+        _ => error.into(),
+    })
 }

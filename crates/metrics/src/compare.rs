@@ -1,9 +1,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io::Cursor,
     path::PathBuf,
 };
 
-use headspan_artifacts::{ArtifactError, LabelRow, RunDirectory, Table, read_rows};
+use headspan_artifacts::{ArtifactError, LabelRow, RunDirectory, Table, read, read_rows};
 use polars::prelude::*;
 
 use crate::{
@@ -67,8 +68,8 @@ fn own_figures(paths: &[PathBuf]) -> Result<DataFrame, ComparisonError> {
     let mut all: Option<DataFrame> = None;
     for path in paths {
         let failed = |source| ComparisonError::Polars { paths: vec![path.clone()], source };
-        let file = fs_err::File::open(path).map_err(ArtifactError::from)?;
-        let frame = ParquetReader::new(file.into_file()).finish().map_err(failed)?;
+        let bytes = read(path).map_err(ArtifactError::from)?;
+        let frame = ParquetReader::new(Cursor::new(bytes)).finish().map_err(failed)?;
         let shown = kept_rows(&frame).and_then(|kept| frame.filter(&kept)?.select(COLUMNS)).map_err(failed)?;
         all = Some(match all {
             None => shown,

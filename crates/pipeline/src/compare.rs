@@ -58,8 +58,11 @@ const COLUMNS: [(Fact, &str); Fact::ALL.len()] = [
 /// Compares all runs of the data set that have metrics, and writes `comparison.parquet` and the report (by default
 /// `comparison.html` beside it). Warns of runs that are left out or out of date, and of what they were made with differently.
 pub fn compare(settings: &Settings, page: Option<&Path>) -> Result<ComparedRuns> {
-    let all = RunDirectory::list(&settings.runs, Some(&settings.dataset))?;
-    let (runs, without): (Vec<_>, Vec<_>) = all.into_iter().partition(|run| run.table(Table::Metrics).is_file());
+    let (mut runs, mut without) = (Vec::new(), Vec::new());
+    for run in RunDirectory::list(&settings.runs, Some(&settings.dataset))? {
+        let run = run.look()?;
+        if run.has(&run.table(Table::Metrics))? { runs.push(run) } else { without.push(run) }
+    }
     for run in &without {
         tracing::warn!("left out `{}`, which has no metrics yet", run.id().model());
     }
@@ -114,13 +117,14 @@ fn differing(rows: &[ComparedRow]) -> Vec<(Fact, String)> {
 
 /// What is wrong with a run in itself, each in a sentence: stages that are missing, or older than what they were made from.
 pub fn notices(settings: &Settings, run: &RunDirectory) -> Result<Vec<String>> {
-    let found = statuses(&Scope::of_run(settings, run, &Silent).as_recorded())?;
+    let found = statuses(&Scope::of_run(settings, &run.look()?, &Silent).as_recorded())?;
     let wrong = found.iter().filter_map(|status| status.wrong());
     Ok(wrong.map(|wrong| format!("The {wrong}; `headspan run-all` brings it up to date.")).collect())
 }
 
 /// Warns of unfinished stages before `stage`, or of all if `stage` is none. A run of nothing but imported labels has none.
 pub fn warn_of_unfinished(settings: &Settings, run: &RunDirectory, stage: Option<&str>) -> Result<()> {
+    let run = &run.look()?;
     if run.record(IMAGES)?.is_none() && run.parts_there()? == 0 {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use headspan_artifacts::write_atomic;
+use headspan_artifacts::{cache_folder, is_remote, write_atomic};
 use headspan_scenes::{Combinations, DatasetFiles, DatasetFormat, World, write_dataset};
 
 use crate::error::{PipelineError, Result};
@@ -73,7 +73,7 @@ impl BuiltInModel {
 
     /// Puts the files where they can be opened, if they are not there, and returns the checkpoint folder.
     pub fn unpack(&self, runs: &Path) -> Result<PathBuf> {
-        let folder = hidden(runs).join("models").join(self.id);
+        let folder = folder(runs)?.join("models").join(self.id);
         for (name, bytes) in self.files {
             let path = folder.join(name);
             // Compared as a whole: a file of another version of the program must not pass for this one's.
@@ -88,7 +88,7 @@ impl BuiltInModel {
 
 /// Renders the demo's scenes, if they are not there.
 pub fn scenes(runs: &Path) -> Result<DatasetFiles> {
-    let folder = hidden(runs).join(DATASET);
+    let folder = folder(runs)?.join(DATASET);
     let files = DatasetFiles::below(&folder);
     let marker = folder.join("world.json");
     // Written last, so that a killed rendering is not taken for a whole one.
@@ -114,6 +114,11 @@ pub fn scenes(runs: &Path) -> Result<DatasetFiles> {
     Ok(files)
 }
 
-fn hidden(runs: &Path) -> PathBuf {
-    runs.join(".built-in")
+/// Where models and scenes of the demo lie: below `runs`, or in the user's cache where runs are in a store. Programs read them as files.
+pub fn folder(runs: &Path) -> Result<PathBuf> {
+    const NAME: &str = "built-in";
+    if !is_remote(runs) {
+        return Ok(runs.join(format!(".{NAME}")));
+    }
+    Ok(cache_folder().ok_or(PipelineError::NoCache)?.join(NAME))
 }

@@ -109,6 +109,9 @@ pub enum PipelineError {
         /// Why.
         source: Box<PipelineError>,
     },
+    /// The demo's files have no place.
+    #[error("the demo has no place for its files: neither `HEADSPAN_CACHE` nor a home folder is set")]
+    NoCache,
     /// A built-in model cannot be put where it can be opened.
     #[error("the built-in model `{model}` cannot be unpacked")]
     Unpack {
@@ -150,6 +153,14 @@ pub enum PipelineError {
         found: &'static str,
         /// What is wanted.
         expected: &'static str,
+    },
+    /// The address of runs is none, or that of something that cannot be written.
+    #[error("runs cannot be in `{runs}`")]
+    Runs {
+        /// The address, without secrets.
+        runs: String,
+        /// Why not.
+        source: std::io::Error,
     },
     /// A path that a setting names cannot be looked at.
     #[error("`{}` cannot be opened (setting `{key}`)", path.display())]

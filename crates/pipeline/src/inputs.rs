@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use headspan_artifacts::{check_address, is_remote, shown};
 use headspan_images::{is_local, is_pattern};
 use headspan_label::NamedPath;
 use headspan_store::is_address;
@@ -54,8 +55,11 @@ fn check_sources(settings: &Settings) -> Result<()> {
     ])
 }
 
-/// The folder of runs is made if it is not there.
+/// The folder of runs is made if it is not there. In a store, files must be writable.
 fn check_runs(runs: &Path) -> Result<()> {
+    if is_remote(runs) {
+        return check_address(runs, true).map_err(|source| PipelineError::Runs { runs: shown(runs), source });
+    }
     if runs.exists() { check("runs", runs, Kind::Folder) } else { Ok(()) }
 }
 
@@ -130,6 +134,11 @@ mod tests {
             let message = told(change);
             assert!(message.contains(expected), "{expected}: {message}");
         }
+        let read_only = told(&|all| all.runs = "https://host/runs".into());
+        assert!(read_only.contains("runs cannot be in `https://host/runs`"), "{read_only}");
+        let mut remote = usual();
+        remote.runs = "s3://bucket/runs".into();
+        check_inputs(&remote, Wanted::All)?;
         Ok(())
     }
 }

@@ -3,7 +3,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use headspan_artifacts::{Fingerprint, RunDirectory, StageRecord, StageState, read_metadata};
+use headspan_artifacts::{Fingerprint, RunDirectory, StageRecord, StageState, TableMetadata};
 use serde_json::Value;
 
 use crate::{
@@ -90,11 +90,13 @@ impl StagePlan {
 
 /// Bytes of all files that a stage leaves.
 fn bytes_of(stage: &dyn Stage, run: &RunDirectory) -> Result<u64> {
+    // Of many files, as activations are, one look at the folder costs less than one at each.
+    let run = if stage.writes_parts() { run.look()? } else { run.clone() };
     let mut paths: Vec<_> = stage.tables().iter().map(|table| run.table(*table)).collect();
     if stage.writes_parts() {
         paths.extend(run.parts()?);
     }
-    paths.iter().map(|path| Ok(fs_err::metadata(path)?.len())).sum()
+    paths.iter().map(|path| Ok(run.length_of(path)?)).sum()
 }
 
 /// State of one stage of one run, and why it is not done.
@@ -140,7 +142,7 @@ fn judge(
     before: &[StageStatus],
 ) -> Result<(StageState, Option<String>)> {
     let verdict = |state, why: String| Ok((state, Some(why)));
-    if let Some(damage) = damage(stage, scope.run, record) {
+    if let Some(damage) = damage(stage, scope.run, record)? {
         return verdict(StageState::Missing, damage);
     }
     let slice = if scope.as_recorded { record.config.clone() } else { stage.slice(scope)? };
@@ -167,14 +169,14 @@ fn judge(
 
 /// The state of a stage whose record has the fingerprint of its plan: settings and inputs are the same, so only its files and
 /// what it left open are looked at.
-pub(crate) fn state_of_same(stage: &dyn Stage, scope: &Scope<'_>, record: &StageRecord) -> StageState {
-    if damage(stage, scope.run, record).is_some() {
+pub(crate) fn state_of_same(stage: &dyn Stage, scope: &Scope<'_>, record: &StageRecord) -> Result<StageState> {
+    Ok(if damage(stage, scope.run, record)?.is_some() {
         StageState::Missing
     } else if stage.unfinished(scope, record).is_some() {
         StageState::Partial
     } else {
         StageState::Done
-    }
+    })
 }
 
 fn named(inputs: &BTreeMap<String, String>, wanted: impl Fn(&str) -> bool) -> BTreeMap<&str, &str> {
@@ -188,17 +190,34 @@ fn differing<'a>(one: &BTreeMap<&'a str, &str>, other: &BTreeMap<&'a str, &str>)
 }
 
 /// What is wrong with the files that a stage left, if anything: a table that is lost, damaged, or of another run of the stage.
-fn damage(stage: &dyn Stage, run: &RunDirectory, record: &StageRecord) -> Option<String> {
-    if let Some(table) = stage.tables().iter().find(|table| !run.table(**table).is_file()) {
-        return Some(format!("{table}.parquet is gone"));
+fn damage(stage: &dyn Stage, run: &RunDirectory, record: &StageRecord) -> Result<Option<String>> {
+    for table in stage.tables() {
+        if !run.has(&run.table(*table))? {
+            return Ok(Some(format!("{table}.parquet is gone")));
+        }
     }
     // Parts that are lost or cut show in the bytes of all.
-    if bytes_of(stage, run).ok() != Some(record.bytes) {
-        return Some("its files are not as it left them".to_owned());
+    if unless_the_store_fails(bytes_of(stage, run))? != Some(record.bytes) {
+        return Ok(Some("its files are not as it left them".to_owned()));
     }
-    let of_record =
-        |table: &&_| !read_metadata(&run.table(**table)).is_ok_and(|found| found.fingerprint == record.fingerprint);
-    stage.tables().iter().find(of_record).map(|table| format!("{table}.parquet is not the one that it wrote"))
+    for table in stage.tables() {
+        let found: Option<TableMetadata> = unless_the_store_fails(run.table_metadata(*table).map_err(Into::into))?;
+        if found.is_none_or(|found| found.fingerprint != record.fingerprint) {
+            return Ok(Some(format!("{table}.parquet is not the one that it wrote")));
+        }
+    }
+    Ok(None)
+}
+
+/// None for what cannot be read. A store that does not answer is an error: nothing is known of its files then.
+fn unless_the_store_fails<T>(found: Result<T>) -> Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) => match &error {
+            PipelineError::Artifact(inner) if inner.is_of_the_store() => Err(error),
+            _ => Ok(None),
+        },
+    }
 }
 
 /// Which of the stages before is another than the one that this one read, or will be.

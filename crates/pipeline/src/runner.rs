@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use headspan_artifacts::{RunDirectory, RunId, StageState};
+use headspan_artifacts::{RunDirectory, RunId, RunLock, StageState, absolute};
 use headspan_extract::{PartStatus, Shard};
 use headspan_images::Dataset;
 
@@ -94,7 +94,7 @@ impl<'a> Pipeline<'a> {
             let only = stage(name).filter(|stage| !stage.needs_model());
             let only = only.ok_or_else(|| PipelineError::NoStage { stage: name.to_owned() })?;
             let run = RunDirectory::create(&self.settings.runs, &id)?;
-            let _locks = take(&run, Parts::All)?;
+            let _lock = take(&run, Parts::All)?;
             let scope = Scope::of_run(self.settings, &run, self.progress);
             let report = bring_up_to_date(only, &scope)?;
             return Ok(RunReport { run, stages: vec![report] });
@@ -114,7 +114,7 @@ impl<'a> Pipeline<'a> {
         let model = RunModel::open(choice, self.settings.device, &self.settings.model)?;
         self.settings.images.layers.resolve(model.files().config.vision.layers)?;
         let run = RunDirectory::create(&self.settings.runs, &id)?;
-        let _locks = take(&run, parts)?;
+        let _lock = take(&run, parts)?;
         let scope = Scope::of_run(self.settings, &run, self.progress).with(self.sources(&model)?).of_parts(parts);
         let mut stages = Vec::new();
         for stage in STAGES.iter().copied().filter(|stage| all || stage.needs_model()) {
@@ -132,7 +132,7 @@ impl<'a> Pipeline<'a> {
         check_inputs(self.settings, Wanted::All)?;
         self.open_shared()?;
         let model = RunModel::open(choice, self.settings.device, &self.settings.model)?;
-        let run = RunDirectory::at(&self.settings.runs, &RunId::new(&self.settings.dataset, &choice.id)?);
+        let run = RunDirectory::at(&self.settings.runs, &RunId::new(&self.settings.dataset, &choice.id)?).look()?;
         let scope = Scope::of_run(self.settings, &run, self.progress).with(self.sources(&model)?);
         let parts = parts_done(&scope)?;
         let mut statuses = statuses(&scope)?;
@@ -156,7 +156,7 @@ impl<'a> Pipeline<'a> {
         }
         check_inputs(self.settings, Wanted::All)?;
         self.open_shared()?;
-        let runs = std::path::absolute(&self.settings.runs)?;
+        let runs = absolute(&self.settings.runs)?;
         let run = RunDirectory::at(&runs, &RunId::new(&self.settings.dataset, &choice.id)?);
         if run.record(LABEL)?.is_none() {
             let label = &self.settings.label;
@@ -165,7 +165,8 @@ impl<'a> Pipeline<'a> {
         let model = RunModel::open(choice, self.settings.device, &self.settings.model)?;
         self.settings.images.layers.resolve(model.files().config.vision.layers)?;
         let (work, finished) = {
-            let scope = Scope::of_run(self.settings, &run, self.progress).with(self.sources(&model)?);
+            let seen = run.look()?;
+            let scope = Scope::of_run(self.settings, &seen, self.progress).with(self.sources(&model)?);
             let finished = statuses(&scope)?.iter().all(|status| status.state == StageState::Done);
             (work_of(&scope, shards)?, finished)
         };
@@ -211,14 +212,13 @@ pub struct PlannedWork {
 }
 
 /// Locks a run, or a shard of it, until the result is dropped.
-fn take(run: &RunDirectory, parts: Parts) -> Result<Vec<headspan_artifacts::RunLock>> {
+fn take(run: &RunDirectory, parts: Parts) -> Result<RunLock> {
     if let Parts::Shard(shard) = parts {
-        let (shared, own) = run.lock_shard(shard.index, shard.count)?;
-        return Ok(vec![shared, own]);
+        return Ok(run.lock_shard(shard.index, shard.count)?);
     }
     let lock = run.lock()?;
     run.sweep_temporary()?;
-    Ok(vec![lock])
+    Ok(lock)
 }
 
 /// States of all stages of a run, in pipeline order.
@@ -235,7 +235,7 @@ fn bring_up_to_date(stage: &dyn Stage, scope: &Scope<'_>) -> Result<StageReport>
     let report = |outcome, notes| Ok(StageReport { stage: stage.name(), outcome, notes });
     let plan = StagePlan::of(stage, scope)?;
     let record = scope.run.record(stage.name())?.filter(|record| record.fingerprint == plan.fingerprint());
-    let state = record.map(|record| state_of_same(stage, scope, &record));
+    let state = record.map(|record| state_of_same(stage, scope, &record)).transpose()?;
     if state == Some(StageState::Done) {
         stage.accept(scope)?;
         return report(Outcome::UpToDate, Vec::new());

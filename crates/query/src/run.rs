@@ -6,7 +6,7 @@ use std::{
 
 use headspan_artifacts::{
     ArtifactError, HeadId, ImageRow, ImageStatus, Kept, LabelRow, MetricRow, MomentsRow, ReadoutRow, RunDirectory,
-    Table, TextspanRow, read_rows,
+    Table, TextspanRow, is_file, read_rows,
 };
 use headspan_headspace::{HeadVector, Moments, Readout, Scalars};
 use rayon::prelude::*;
@@ -424,5 +424,5 @@ fn properties(labels: &BTreeMap<HeadId, LabelRow>) -> BTreeMap<String, BTreeSet<
 
 /// Rows of a table, none if there is no such file.
 fn optional<R: headspan_artifacts::Row>(path: &Path) -> Result<Vec<R>> {
-    if path.exists() { Ok(read_rows(path)?) } else { Ok(Vec::new()) }
+    if is_file(path).map_err(ArtifactError::from)? { Ok(read_rows(path)?) } else { Ok(Vec::new()) }
 }

@@ -32,7 +32,7 @@ impl Address {
         if root.is_empty() || root.split('/').count() < scheme.parts_of_root || root.split('/').any(str::is_empty) {
             return Err(malformed(scheme.form));
         }
-        if root.contains('@') && scheme.has_queries {
+        if scheme.parts_of_root == 1 && root.contains('@') {
             return Err(malformed("a password belongs into the environment, not into an address"));
         }
         let name = scheme.names.first().copied().unwrap_or_default();
@@ -43,6 +43,13 @@ impl Address {
             name
         };
         Ok(Some(Self { scheme, root: format!("{name}://{root}"), key: key.to_owned(), query }))
+    }
+
+    /// An error if nothing can be written there, whoever asks: web servers and data sets of Hugging Face are read.
+    pub fn check_writable(&self) -> Result<(), StoreError> {
+        let is_read = self.scheme.has_queries || self.scheme.parts_of_root > 1;
+        let what = "nothing can be written there";
+        if is_read { Err(StoreError::Unsupported { address: self.shown(), what }) } else { Ok(()) }
     }
 
     /// The address without what may be a secret.
@@ -76,11 +83,11 @@ pub fn is_address(path: &Path) -> bool {
 pub fn shown(path: &Path) -> String {
     let text = path.display().to_string();
     let Some((scheme, rest)) = split(&text) else { return text };
-    if !scheme.has_queries {
+    if scheme.parts_of_root > 1 {
         return text;
     }
     let name = &text[..text.len() - rest.len()];
-    let rest = rest.split_once('?').map_or(rest, |(rest, _query)| rest);
+    let rest = rest.split_once('?').filter(|_| scheme.has_queries).map_or(rest, |(rest, _query)| rest);
     let (host, key) = rest.split_once('/').map_or((rest, ""), |(host, _key)| (host, &rest[host.len()..]));
     let host = host.rsplit_once('@').map_or(host, |(_secret, host)| host);
     format!("{name}{host}{key}")
@@ -135,7 +142,7 @@ mod tests {
         for text in ["a/b", "/a", "c:/x", "memory://x", "ftp://x/y", "s3:/x"] {
             assert!(matches!(Address::of(Path::new(text)), Ok(None)), "{text}");
         }
-        for text in ["s3://", "s3:///a", "hf://datasets/owner", "hf://x", "https://user:secret@host/a"] {
+        for text in ["s3://", "s3:///a", "hf://datasets/owner", "hf://x", "https://user:secret@host/a", "s3://key:secret@bucket"] {
             let error = Address::of(Path::new(text)).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains("is not an address") && !error.contains("secret@"), "{text}: {error}");
         }

@@ -1,6 +1,7 @@
 use std::{
     fs::File,
     io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom},
+    ops::Range,
     path::Path,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
@@ -103,6 +104,30 @@ impl Blob {
         Ok(Self::remote(Source::new(address, provider, object, false)))
     }
 
+    /// The same; what is read of it is kept on disk, as by [`Blob::open_cached`].
+    pub fn known_cached(path: &Path, metadata: &Metadata) -> io::Result<Self> {
+        let Some(address) = Address::of(path)? else { return Self::open(path) };
+        let Metadata { length, version, modified, kind: _ } = metadata.clone();
+        let object = Object { key: address.key.clone(), size: length, version, modified };
+        let provider = address.provider()?;
+        Ok(Self::remote(Source::new(address, provider, object, true)))
+    }
+
+    /// These bytes, in one request. With `keep`, they are kept on disk where the file was opened so.
+    pub fn exact(&self, range: Range<u64>, keep: bool) -> io::Result<Bytes> {
+        if range.end < range.start || range.end > self.length()? {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        match &self.inner {
+            Inner::Remote(remote) if !range.is_empty() => Ok(blocks::kept(&remote.source, range, keep)?),
+            _ => {
+                let mut bytes = vec![0; (range.end - range.start) as usize];
+                self.read_exact_at(&mut bytes, range.start)?;
+                Ok(bytes.into())
+            }
+        }
+    }
+
     pub(crate) fn remote(source: Source) -> Self {
         Inner::Remote(Arc::new(Remote { source: Arc::new(source), progress: Mutex::default() })).into()
     }
@@ -189,6 +214,15 @@ impl Blob {
     /// A reader from the start on, with a position of its own.
     pub fn reader(&self) -> BlobReader {
         BlobReader { blob: self.clone(), position: 0 }
+    }
+}
+
+impl std::fmt::Debug for Blob {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.inner {
+            Inner::Local(file) => file.fmt(formatter),
+            Inner::Remote(remote) => formatter.write_str(&remote.source.shown()),
+        }
     }
 }
 

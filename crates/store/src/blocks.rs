@@ -198,6 +198,23 @@ pub(crate) fn exact(source: &Arc<Source>, range: Range<u64>) -> Result<Bytes, St
     wait(async move { own.fetch(range).await }).map_err(|error| failed(source, error))?
 }
 
+/// These bytes, from disk if they are there; with `keep`, they are there afterwards. For columns of a table, which are asked for again
+/// as they are and not by blocks.
+pub(crate) fn kept(source: &Arc<Source>, range: Range<u64>, keep: bool) -> Result<Bytes, StoreError> {
+    let name = format!("{}-{}", range.start, range.end);
+    let expected = range.end - range.start;
+    if source.on_disk
+        && let Some(bytes) = disk::BLOCKS.get(&source.id, &name).filter(|bytes| bytes.len() as u64 == expected)
+    {
+        return Ok(bytes);
+    }
+    let bytes = exact(source, range)?;
+    if keep && source.on_disk {
+        disk::BLOCKS.put(&source.id, &name, &bytes);
+    }
+    Ok(bytes)
+}
+
 /// The place of a block. Whoever asks first has it fetched.
 fn slot(source: &Arc<Source>, number: u64) -> Result<Arc<Slot>, StoreError> {
     let mut blocks = blocks();

@@ -26,8 +26,8 @@ pub(crate) static BLOCKS: Shelf = Shelf::new("blocks", 1);
 /// What was worked out about remote files, such as where the members of a tar are.
 pub(crate) static NOTES: Shelf = Shelf::new("notes", 4);
 
-/// Folder of the cache: `HEADSPAN_CACHE`, else `headspan` in the user's folder of caches.
-fn folder() -> Option<PathBuf> {
+/// Folder of what can be made again: `HEADSPAN_CACHE`, else `headspan` in the user's folder of caches. None without a home folder.
+pub fn cache_folder() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let user = || set("XDG_CACHE_HOME").or_else(|| Some(set("HOME").or_else(|| set("USERPROFILE"))?.join(".cache")));
     set("HEADSPAN_CACHE").or_else(|| Some(user()?.join("headspan")))
@@ -46,7 +46,7 @@ impl Shelf {
 
     fn place(&self, id: &[u8; 32], name: &str) -> Option<PathBuf> {
         let file: String = id[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        Some(folder()?.join(self.name).join(file).join(name))
+        Some(cache_folder()?.join(self.name).join(file).join(name))
     }
 
     /// What was kept of a file under a name, if it is there whole.
@@ -65,7 +65,7 @@ impl Shelf {
         let written = self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed) + bytes.len() as u64;
         if written >= limit / 16 {
             self.written.store(0, Ordering::Relaxed);
-            if let Some(folder) = folder()
+            if let Some(folder) = cache_folder()
                 && let Err(error) = shrink(&folder.join(self.name), limit)
             {
                 tracing::debug!(%error, "the cache was not looked through");

@@ -2,10 +2,10 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, LazyLock, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use crate::{
@@ -16,16 +16,25 @@ use crate::{
     runtime::{spawn, wait},
 };
 
-/// A lease that was not renewed for so long belongs to nobody.
-const LIFE: Duration = Duration::from_secs(90);
-/// Time between two renewals.
-const PULSE: Duration = Duration::from_secs(20);
+/// A lease that was not renewed for so long belongs to nobody. Tests wait less: `HEADSPAN_LEASE_SECONDS`, the same for all processes.
+fn life() -> Duration {
+    static LIFE: LazyLock<Duration> = LazyLock::new(|| {
+        let set = std::env::var("HEADSPAN_LEASE_SECONDS").ok().and_then(|text| text.parse::<u32>().ok());
+        Duration::from_secs(set.map_or(90, |seconds| seconds.max(3)).into())
+    });
+    *LIFE
+}
+
+/// Time between two renewals: 20 s.
+fn pulse() -> Duration {
+    life() * 2 / 9
+}
 
 /// Why a lease was not given.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
     /// Another process has it, or one that excludes it.
-    #[error("`{address}` is held by {owner}, and is free {} s after that process ended", LIFE.as_secs())]
+    #[error("`{address}` is held by {owner}, and is free {} s after that process ended", life().as_secs())]
     Held {
         /// Address of the other's lease.
         address: String,
@@ -43,8 +52,16 @@ pub enum LeaseError {
 pub struct Lease {
     address: Address,
     /// None once the lease is lost or ended.
-    version: Arc<Mutex<Option<String>>>,
+    version: Arc<Mutex<Option<Renewed>>>,
     ended: Arc<AtomicBool>,
+}
+
+/// The lease as this process last wrote it.
+#[derive(Debug, Clone)]
+struct Renewed {
+    version: String,
+    /// Before it was written: the store's time of it is later.
+    at: Instant,
 }
 
 impl Lease {
@@ -54,13 +71,15 @@ impl Lease {
         let path = folder.join(name);
         let address =
             Address::of(&path).map_err(io::Error::from)?.ok_or(io::Error::from(io::ErrorKind::InvalidInput))?;
-        let version = first(&path)?;
-        let lease = Self { address, version: Arc::new(Mutex::new(Some(version))), ended: Arc::default() };
+        let at = Instant::now();
+        let renewed = Renewed { version: first(&path)?, at };
+        let lease = Self { address, version: Arc::new(Mutex::new(Some(renewed))), ended: Arc::default() };
         // Only now: whoever comes later sees this one.
         let now = files::metadata(&path)?.modified;
         for other in files::read_dir(folder)? {
             let other_name = other.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            if other_name != name && excludes(&other_name) && is_alive(&other.metadata, now) {
+            let is_lease = other_name != name && !other_name.ends_with(".probe");
+            if is_lease && excludes(&other_name) && is_alive(&other.metadata, now) {
                 return Err(held(&other.path));
             }
         }
@@ -68,9 +87,24 @@ impl Lease {
         Ok(lease)
     }
 
-    /// Whether the lease is still this process's: a process that slept for long may have lost it.
+    /// Whether the lease is still this process's: a process that slept, or could not reach the store for so long that others may take
+    /// the lease, may have lost it.
     pub fn is_held(&self) -> bool {
-        self.version.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        let renewed = self.version.lock().unwrap_or_else(PoisonError::into_inner);
+        renewed.as_ref().is_some_and(|renewed| renewed.at.elapsed() < life())
+    }
+
+    /// The same, after some time for a renewal that is on its way.
+    pub fn is_held_again(&self) -> bool {
+        let until = Instant::now() + 2 * pulse();
+        while !self.is_held() {
+            let is_lost = self.version.lock().unwrap_or_else(PoisonError::into_inner).is_none();
+            if is_lost || Instant::now() > until {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        true
     }
 
     fn keep_alive(&self) -> io::Result<()> {
@@ -78,13 +112,17 @@ impl Lease {
         let provider = address.provider()?;
         spawn(async move {
             loop {
-                tokio::time::sleep(PULSE).await;
+                tokio::time::sleep(pulse()).await;
                 if ended.load(Ordering::Acquire) {
                     return;
                 }
                 let Some(known) = version.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return };
-                match provider.put(&address.key, note().into(), When::Still(known)).await {
-                    Ok(renewed) => *version.lock().unwrap_or_else(PoisonError::into_inner) = renewed,
+                let at = Instant::now();
+                match provider.put(&address.key, note().into(), When::Still(known.version)).await {
+                    Ok(renewed) => {
+                        let renewed = renewed.map(|version| Renewed { version, at });
+                        *version.lock().unwrap_or_else(PoisonError::into_inner) = renewed;
+                    }
                     Err(StoreError::Changed { .. } | StoreError::NotFound { .. }) => {
                         tracing::warn!("`{}` was taken by another process", address.shown());
                         *version.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -138,7 +176,7 @@ fn first(path: &Path) -> Result<String, LeaseError> {
 fn is_alive(lease: &Metadata, now: Option<SystemTime>) -> bool {
     let age = lease.modified.zip(now).and_then(|(modified, now)| now.duration_since(modified).ok());
     // A store that says no times never lets a lease run out.
-    age.is_none_or(|age| age < LIFE)
+    age.is_none_or(|age| age < life())
 }
 
 fn held(path: &Path) -> LeaseError {

@@ -32,6 +32,7 @@ mod schemes;
 
 pub use address::{Address, is_address, set_query_aside, shown};
 pub use blob::{Blob, BlobReader};
+pub use disk::cache_folder;
 pub use error::{Cause, StoreError, is_of_the_store};
 pub use files::{Entry, Kind, Metadata, metadata, metadata_of, put, read, read_dir, read_within, remove, walk};
 pub use lease::{Lease, LeaseError};

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from headspan._engines._shard import Shard, is_locked
+from headspan._engines._shard import Shard, is_locked, wait_for_lock
 from headspan._engines._work import Call, missing_of
 from headspan._errors import HeadspanError, InputError
 from headspan._pipeline import run_all
@@ -29,7 +29,6 @@ ENGINES = {"ray": "headspan._engines.ray"}
 # Parts of a shard where the number of shards is not given, on processors and on GPUs: a task loads the model once, which should take
 # little of its time.
 _PARTS_OF_SHARD = (16, 128)
-_WAIT_FOR_LOCK_SECS = 30.0
 
 
 class Cluster(Protocol):
@@ -67,7 +66,7 @@ def submit(
 
     Each model's images are cut into shards, and each shard is a task of the engine. Only shards with missing parts are submitted.
     Then this program joins the parts and runs the later stages. All nodes must see the images, the checkpoint and the folder of
-    runs by the same paths. Ctrl-C cancels the tasks and leaves what is committed; the same call continues.
+    runs by the same paths or addresses. Ctrl-C cancels the tasks and leaves what is committed; the same call continues.
 
     :param models: Models as :func:`run_all` takes them.
     :param engine: ``"ray"``.
@@ -107,7 +106,7 @@ def submit(
             )
         for one in missing:
             one.wait_until_there()
-    return _join(call, progress, _WAIT_FOR_LOCK_SECS if missing else 0.0)
+    return _join(call, progress, wait_for_lock(call.flags()) if missing else 0.0)
 
 
 def _join(call: Call, progress: Progress, patience: float) -> list[Run]:

@@ -1,6 +1,6 @@
 """What a node does: one shard of one model.
 
-Nothing but :class:`Done` goes back. The parts are in the run's folder, which all nodes see.
+Nothing but :class:`Done` goes back. The parts are in the run's folder, which all nodes see, or in a store.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from headspan import _native
 from headspan._errors import HeadspanError, InputError
+from headspan._place import is_address
 
 #: Beginning of the environment variables that are settings.
 SETTINGS = "HEADSPAN__"
 
-# The lock of a task that was lost is free when its node, or the file server, has noticed the loss.
+# The lock of a task that was lost is free when its node, or the file server, has noticed the loss. In a store it is a lease, which ends
+# 90 seconds after its holder.
 _WAIT_FOR_LOCK_SECS = 30.0
+_WAIT_FOR_LEASE_SECS = 120.0
 _LOCKED = re.compile(r"another headspan \(process ")
 # What a file system on a network says and a later try may not.
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
@@ -29,6 +32,8 @@ _PASSING = {
     errno.EAGAIN, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNABORTED, errno.EHOSTUNREACH,
     errno.ENETUNREACH, errno.ENETDOWN,
 }  # fmt: skip
+# What a store says that gave no answer, however often it was asked.
+_UNREACHABLE = re.compile(r"://[^`]*` cannot be reached")
 
 
 class PassingError(HeadspanError):
@@ -80,7 +85,7 @@ def extract(shard: Shard) -> Done:
         # Read when the process first computes. A node may have several tasks, and each its own processors.
         os.environ.setdefault("RAYON_NUM_THREADS", str(shard.threads))
     with _settings(shard.environment), _in_folder(shard.folder):
-        until = begun + _WAIT_FOR_LOCK_SECS
+        until = begun + wait_for_lock(shard.command)
         while True:
             try:
                 _native.call(shard.command)
@@ -93,6 +98,12 @@ def extract(shard: Shard) -> Done:
             time.sleep(1.0)
 
 
+def wait_for_lock(command: Sequence[str]) -> float:
+    """Seconds after which the lock of a process that was killed is free, for the runs that a command names."""
+    in_store = any(flag.startswith("--runs=") and is_address(flag) for flag in command)
+    return _WAIT_FOR_LEASE_SECS if in_store else _WAIT_FOR_LOCK_SECS
+
+
 def is_locked(error: HeadspanError) -> bool:
     """Whether another process holds the run or the shard."""
     return _LOCKED.search(error.message) is not None
@@ -100,7 +111,12 @@ def is_locked(error: HeadspanError) -> bool:
 
 def may_pass(error: HeadspanError) -> bool:
     """Whether a later try may succeed."""
-    return is_locked(error) or any(int(number) in _PASSING for number in _OS_ERROR.findall(error.message))
+    message = error.message
+    return (
+        is_locked(error)
+        or _UNREACHABLE.search(message) is not None
+        or any(int(number) in _PASSING for number in _OS_ERROR.findall(message))
+    )
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The extraction of runs as shards: which parts are missing, and the commands that make them.
 
-Shards may be lost, repeated, or run twice at once: a part is committed by one rename, and whoever makes it writes the same numbers.
+Shards may be lost, repeated, or run twice at once: a part is committed at once, and whoever makes it writes the same numbers.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from headspan import _native, _pipeline
 from headspan._data import _paths, handed_over
 from headspan._engines._shard import SETTINGS, Shard
 from headspan._errors import HeadspanError, InputError
+from headspan._place import Place, below, is_address
 from headspan._program import assignments, call, flags
 
 # Arguments and settings that are places.
@@ -52,7 +53,9 @@ class Call:
         arguments = dict(given)
         _refuse_images_in_memory(arguments.get("images"))
         # Lists of paths and of texts become files below the folder of runs, which all nodes see.
-        runs = Path(_absolute(arguments.get("runs") or "runs"))
+        runs = _absolute(arguments.get("runs") or "runs")
+        if is_address(runs):
+            _refuse_lists(arguments)
         with handed_over(arguments.get("images"), arguments.get("texts"), runs) as (images, texts, _):
             arguments["images"], arguments["texts"] = images, texts
         if arguments.get("configs") is None and Path("configs").is_dir():
@@ -74,7 +77,7 @@ class Call:
         if any(said) or settings.get("models") != "[]" or settings.get("path") != '""':
             return self
         names = [model["model"] for model in self.plan()]
-        scenes = Path(_absolute(_text(settings["runs"]))) / ".built-in" / "scenes"
+        scenes = Path(_native.built_in_folder(_absolute(_text(settings["runs"])))) / "scenes"
         places = {
             "images": scenes / "images",
             "classes": scenes / "classes.txt",
@@ -120,8 +123,8 @@ class Missing:
 
     call: Call
     model: str
-    #: Folder of the run.
-    run: Path
+    #: Folder of the run, or its address.
+    run: Place
     #: The parts that are missing, in order.
     parts: list[int]
     #: Parts of the whole extraction.
@@ -188,19 +191,24 @@ def missing_of(call: Call) -> list[Missing]:
     found = []
     for model in call.plan():
         name, images = model["model"], _images_stage(model)
-        count, run = images["rows"], Path(_absolute(runs)) / dataset / name
+        count, run = images["rows"], below(_absolute(runs), dataset, name)
         total = images["parts"]["total"]
         parts = list(range(total))
         if images["state"] == "done":
             parts = []
         elif images["state"] == "partial":
-            there = {part for part in parts if (run / "activations" / f"part-{part:05}.parquet").is_file()}
+            there = {part for part in parts if _has_part(run, part)}
             # Where all activations are kept and all parts that are there fit, the others are missing. Else no one knows which do not
             # fit, and every shard looks: one without missing parts ends at once.
             if keeps_all and images["parts"] == {"done": len(there), "total": total}:
                 parts = [part for part in parts if part not in there]
         found.append(Missing(call, name, run, parts, total, rows, count, keeps_all))
     return found
+
+
+def _has_part(run: Place, part: int) -> bool:
+    """Whether a part is there; of a run in a store, it is not known here."""
+    return isinstance(run, Path) and (run / "activations" / f"part-{part:05}.parquet").is_file()
 
 
 def _images_stage(model: Mapping[str, Any]) -> dict[str, Any]:
@@ -223,6 +231,15 @@ def _refuse_images_in_memory(images: Any) -> None:
     raise InputError(
         message, "write them to a folder that all nodes see, and give the folder or a list of paths"
     )
+
+
+def _refuse_lists(arguments: Mapping[str, Any]) -> None:
+    """Lists, of which only this machine would have the files, where runs lie in a store."""
+    for name in ("images", "texts"):
+        given = arguments.get(name)
+        if given is not None and not isinstance(given, (str, os.PathLike)):
+            message = f"{name} of type {type(given).__name__} would become a file that no node sees, as runs lie in a store"
+            raise InputError(message, "write them to a file or a folder that all nodes see, and give its place")
 
 
 def _absolute(place: Any) -> Any:

@@ -6,6 +6,7 @@ use clap::{
     Args,
     builder::{PossibleValue, PossibleValuesParser, RangedU64ValueParser, TypedValueParser},
 };
+use headspan_artifacts::is_remote;
 use headspan_extract::{Keep, LayerSelection};
 use headspan_label::{LABELLERS, LabellerName};
 use headspan_model::DeviceChoice;
@@ -42,7 +43,7 @@ pub(crate) struct PipelineArgs {
 /// Where runs and settings are.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct PlaceArgs {
-    /// Folder of all runs [setting: runs; default: runs]
+    /// Folder or address of all runs [setting: runs; default: runs]
     #[arg(long, value_name = "DIR", help_heading = "Where")]
     pub(crate) runs: Option<PathBuf>,
     /// Name of the data set, the folder below RUNS [setting: dataset; default: images]
@@ -182,6 +183,12 @@ pub(super) fn output_file(text: &str) -> Result<PathBuf, String> {
         return Err("expected a file".to_owned());
     }
     if path.is_dir() { Err(format!("`{text}` is a folder, expected a file")) } else { Ok(path) }
+}
+
+/// A folder of this machine that is written. A store in its place is found out before the work, not after it.
+pub(super) fn local_folder(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if is_remote(&path) { Err("is an address, expected a folder of this machine".to_owned()) } else { Ok(path) }
 }
 
 /// A whole number of a range.

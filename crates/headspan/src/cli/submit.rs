@@ -13,7 +13,7 @@ use headspan_pipeline::{
 use crate::{
     cli::pipeline::{
         CheckpointArgs, DataArgs, DeviceArgs, ImagesArgs, LabelArgs, LayersArgs, PipelineArgs, PlaceArgs, TextspanArgs,
-        WorkArgs,
+        WorkArgs, local_folder,
     },
     commands::UsageError,
 };
@@ -51,6 +51,9 @@ pub(crate) struct SlurmArgs {
     /// Program that the tasks run; default: this one
     #[arg(long, value_name = "PATH", help_heading = "Slurm")]
     pub(crate) program: Option<PathBuf>,
+    /// Folder of scripts and logs; default: the run's folder, or headspan-jobs if runs are in a store
+    #[arg(long, value_name = "DIR", value_parser = local_folder, help_heading = "Slurm")]
+    pub(crate) logs: Option<PathBuf>,
     /// Print the scripts, and submit nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

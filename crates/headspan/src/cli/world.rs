@@ -6,13 +6,13 @@ use clap::{Args, ValueEnum};
 use headspan_model::DeviceChoice;
 use headspan_scenes::{Combinations, DatasetFormat};
 
-use super::{IgnoredDevice, PipelineArgs, PlaceArgs};
+use super::{IgnoredDevice, PipelineArgs, PlaceArgs, local_folder};
 
 /// Flags of `scenes`.
 #[derive(Debug, Args)]
 pub(crate) struct ScenesArgs {
     /// Folder of the data set
-    #[arg(long, value_name = "DIR", conflicts_with = "sheet")]
+    #[arg(long, value_name = "DIR", value_parser = local_folder, conflicts_with = "sheet")]
     pub(crate) out: Option<PathBuf>,
 
     /// Number of scenes
@@ -105,7 +105,7 @@ pub(crate) struct TrainArgs {
     pub(crate) recipe: Option<PathBuf>,
 
     /// Folder of the checkpoint and of the finished model
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = local_folder)]
     pub(crate) out: PathBuf,
 
     /// cpu, wgpu, cuda or auto

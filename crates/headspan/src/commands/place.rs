@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use headspan_artifacts::{RunDirectory, RunId, similar_name};
+use headspan_artifacts::{RunDirectory, RunId, check_address, is_remote, shown, similar_name};
 use headspan_pipeline::{PipelineError, Settings};
 
 use crate::{
@@ -44,8 +44,12 @@ fn several<'a>(what: &str, place: &str, names: impl IntoIterator<Item = &'a str>
     UsageError::hinted(format!("`{place}` has several {what}: {}", names.join(", ")), format!("say which: {say}"))
 }
 
-/// Refuses a file in the place of the folder of runs, which would pass for a folder without runs.
+/// Refuses a file in the place of the folder of runs, which would pass for a folder without runs, and an address that is none.
 pub(crate) fn check_runs(own: &Settings) -> Result<()> {
+    if is_remote(&own.runs) {
+        let refused = |source| PipelineError::Runs { runs: shown(&own.runs), source };
+        return Ok(check_address(&own.runs, false).map_err(refused)?);
+    }
     if own.runs.exists() && !own.runs.is_dir() {
         let path = own.runs.clone();
         return Err(PipelineError::WrongKind { key: "runs", path, found: "a file", expected: "a folder" }.into());
@@ -59,7 +63,7 @@ pub(crate) fn existing_run(own: &Settings, model: Option<&str>) -> Result<RunDir
     let Some(name) = model.map(|name| name.trim_end_matches('/')) else { return only_run(own) };
     let (dataset, model) = name.split_once('/').unwrap_or((own.dataset.as_str(), name));
     let run = RunDirectory::at(&own.runs, &RunId::new(dataset, model)?);
-    if run.path().is_dir() {
+    if run.is_there()? {
         return Ok(run);
     }
     let message = format!("no run of `{model}` over `{dataset}` in `{}`", own.runs.display());

@@ -194,12 +194,18 @@ fn refuse_unknown(names: &[String], arguments: &PipelineArgs, common: &Settings)
         return Ok(());
     }
     let registry = registry(&arguments.place.configs)?;
-    let is_known = |name: &str| {
-        let is_run =
-            RunId::new(&common.dataset, name).is_ok_and(|id| RunDirectory::at(&common.runs, &id).path().is_dir());
-        is_run || registry.resolve(name).is_ok() || demo::BuiltInModel::find(name).is_some()
+    let is_known = |name: &str| registry.resolve(name).is_ok() || demo::BuiltInModel::find(name).is_some();
+    let is_run = |name: &str| {
+        RunId::new(&common.dataset, name).map_or(Ok(false), |id| RunDirectory::at(&common.runs, &id).is_there())
     };
-    let Some(name) = names.iter().find(|name| !is_known(name)) else { return Ok(()) };
+    let mut unknown = None;
+    for name in names.iter().filter(|name| !is_known(name)) {
+        if !is_run(name)? {
+            unknown = Some(name);
+            break;
+        }
+    }
+    let Some(name) = unknown else { return Ok(()) };
     let message = format!("no run of `{name}` over `{}` in `{}`", common.dataset, common.runs.display());
     Err(UsageError::hinted(message, instead(common, &common.dataset, name)?))
 }

@@ -28,7 +28,7 @@ pub(super) fn jobs_of(run: &RunDirectory, stages: &[StageStatus]) -> Result<Opti
         }
         None => None,
     };
-    Ok(jobs_status(run, &jobs, states.as_ref(), finished))
+    Ok(jobs_status(run, &jobs, states.as_ref(), finished)?)
 }
 
 /// Whether there is anything to say of them that the stages do not.

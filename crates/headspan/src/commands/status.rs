@@ -25,6 +25,7 @@ pub(crate) fn status(arguments: &PipelineArgs, as_json: bool, console: &Console<
     let mut all = Vec::new();
     for run in RunDirectory::list(&own.runs, dataset)? {
         let own = settings(arguments, Some(run.id().model()))?;
+        let run = run.look()?;
         let found = statuses(&Scope::of_run(&own, &run, &Silent))?;
         let jobs = jobs_of(&run, &found)?;
         all.push((found, run, jobs));

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use headspan_artifacts::{RunDirectory, write_atomic};
+use headspan_artifacts::{RunDirectory, absolute, is_remote, write_atomic};
 use headspan_pipeline::{
     ModelChoice, Pipeline, PlannedWork,
     engine::{
@@ -40,6 +40,8 @@ struct Call<'a> {
     resources: Resources,
     program: PathBuf,
     folder: PathBuf,
+    /// Folder below which each run's scripts and logs have one of their own; none for the folders of the runs.
+    logs: Option<PathBuf>,
 }
 
 /// What became of one run.
@@ -76,6 +78,7 @@ pub(crate) fn slurm(arguments: &SlurmArgs, console: &Console<'_>) -> Result<()> 
         resources: arguments.resources()?,
         program: program(arguments.program.as_deref())?,
         folder: std::env::current_dir().context("the current folder cannot be read")?,
+        logs: logs(arguments.logs.as_deref(), &common.runs)?,
     };
     let (mut told, mut failed) = (Vec::new(), None);
     for choice in choices(&names, &settings(&pipeline, None)?, &registry(&pipeline.place.configs)?)? {
@@ -100,7 +103,7 @@ pub(crate) fn slurm(arguments: &SlurmArgs, console: &Console<'_>) -> Result<()> 
 impl Call<'_> {
     fn submit(&self, choice: &ModelChoice, console: &Console<'_>) -> Result<Told> {
         let mut own = settings(self.arguments, Some(&choice.id))?;
-        own.runs = std::path::absolute(&own.runs)?;
+        own.runs = absolute(&own.runs)?;
         let again = Again::of(self.arguments, &own)?;
         let PlannedWork { run, work, finished } = Pipeline::new(&own, console.progress()).work(choice, self.shards)?;
         // Of two calls at once, the second sees what the first submitted, or is refused.
@@ -160,8 +163,15 @@ impl Call<'_> {
         mut after: Vec<String>,
     ) -> Result<()> {
         let run = told.run.clone();
-        let scripts =
-            Scripts { run: &run, number, folder: &self.folder, program: &self.program, resources: &self.resources };
+        let logs = self.logs.as_ref().map(|logs| logs.join(run.id().dataset()).join(run.id().model()));
+        let scripts = Scripts {
+            run: &run,
+            number,
+            logs: logs.as_deref(),
+            folder: &self.folder,
+            program: &self.program,
+            resources: &self.resources,
+        };
         let arguments = |command: &str, flags: &[String]| {
             let words = [command.to_owned(), run.id().model().to_owned()];
             words.into_iter().chain(flags.iter().cloned()).collect::<Vec<_>>()
@@ -227,6 +237,17 @@ fn live_shards(jobs: &Jobs, states: &BTreeMap<String, TaskState>, work: &Work) -
     let names = others.into_iter().collect::<Vec<_>>().join(", ");
     let message = format!("tasks with other settings or another number of shards are queued or running: {names}");
     Err(Hinted::new(message, "wait until they end or cancel them, or use the settings and --tasks of before").into())
+}
+
+/// Where scripts and logs go: Slurm writes logs as files, so with runs in a store they go to a folder of the disk that all nodes see.
+fn logs(named: Option<&Path>, runs: &Path) -> Result<Option<PathBuf>> {
+    const FOLDER: &str = "headspan-jobs";
+    let folder = match named {
+        Some(named) => named,
+        None if is_remote(runs) => Path::new(FOLDER),
+        None => return Ok(None),
+    };
+    Ok(Some(std::path::absolute(folder)?))
 }
 
 /// The program that tasks run: this one, or the script that called it from Python.

@@ -114,5 +114,5 @@ impl Answers {
 }
 
 fn read(path: &Path) -> Option<Answer> {
-    serde_json::from_slice(&fs_err::read(path).ok()?).ok()
+    serde_json::from_slice(&headspan_artifacts::read(path).ok()?).ok()
 }

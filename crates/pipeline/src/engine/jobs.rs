@@ -37,7 +37,7 @@ pub struct Submission {
 pub struct Task {
     /// What the engine calls it.
     pub id: String,
-    /// File of its log, below the run's folder.
+    /// File of its log: below the run's folder, or a whole path where the run lies in a store.
     pub log: PathBuf,
 }
 
@@ -55,11 +55,7 @@ impl Jobs {
     /// The record of a run; empty where nothing was submitted.
     pub fn read(run: &RunDirectory) -> Result<Self> {
         let path = run.jobs_record();
-        let bytes = match fs_err::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(error.into()),
-        };
+        let Some(bytes) = run.read(&path)? else { return Ok(Self::default()) };
         Ok(serde_json::from_slice(&bytes).map_err(|source| ArtifactError::Record { path, source })?)
     }
 

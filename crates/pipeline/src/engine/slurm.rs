@@ -101,10 +101,12 @@ impl Resources {
 /// The scripts of one submission.
 #[derive(Debug, Clone, Copy)]
 pub struct Scripts<'a> {
-    /// The run, at an absolute path.
+    /// The run, at an absolute path or an address.
     pub run: &'a RunDirectory,
     /// Number of the submission.
     pub number: u64,
+    /// Folder of scripts and logs, absolute; none is the run's own. A run in a store needs one: Slurm writes logs as files.
+    pub logs: Option<&'a Path>,
     /// Folder in which the tasks start, absolute.
     pub folder: &'a Path,
     /// The program `headspan`, absolute.
@@ -127,19 +129,27 @@ impl Scripts<'_> {
         Ok(format!("{head}{}\n", self.command(arguments)?))
     }
 
-    /// Log of a shard, below the run's folder.
+    /// Log of a shard: below the run's folder, or absolute.
     pub fn log_of_shard(&self, shard: u64) -> PathBuf {
-        Path::new("jobs").join(self.shard_log(&shard.to_string()))
+        self.log(&self.shard_log(&shard.to_string()))
     }
 
-    /// Log of what comes after the shards, below the run's folder.
+    /// Log of what comes after the shards: below the run's folder, or absolute.
     pub fn log_of_rest(&self) -> PathBuf {
-        Path::new("jobs").join(format!("rest-{}.log", self.number))
+        self.log(&format!("rest-{}.log", self.number))
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.logs.unwrap_or(Path::new("jobs")).join(name)
     }
 
     /// Where a script is kept: `kind` is `extract` or `rest`.
     pub fn path(&self, kind: &str) -> PathBuf {
-        self.run.jobs_folder().join(format!("{kind}-{}.sh", self.number))
+        self.logs_folder().join(format!("{kind}-{}.sh", self.number))
+    }
+
+    fn logs_folder(&self) -> PathBuf {
+        self.logs.map_or_else(|| self.run.jobs_folder(), Path::to_owned)
     }
 
     fn shard_log(&self, shard: &str) -> String {
@@ -148,10 +158,10 @@ impl Scripts<'_> {
 
     fn head(&self, kind: &str, log: &str, own: &[(&str, String)]) -> Result<String> {
         let id = self.run.id();
-        let folder = text("the folder of the run", &self.run.jobs_folder())?;
+        let folder = text("the folder of logs", &self.logs_folder())?;
         if folder.contains('\\') {
             // Slurm takes a file of a log as it stands where there is one, also the number of the task.
-            return Err(script("the folder of the run", &folder, "Slurm has a meaning of its own for backslashes"));
+            return Err(script("the folder of logs", &folder, "Slurm has a meaning of its own for backslashes"));
         }
         let mut options = vec![("job-name", format!("headspan-{kind}-{}-{}", id.dataset(), id.model()))];
         options.extend(own.iter().map(|(name, value)| (*name, value.clone())));

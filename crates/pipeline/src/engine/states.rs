@@ -9,6 +9,7 @@ use crate::{
         jobs::{Jobs, Task, last_line},
     },
     error::Result,
+    stages::IMAGES,
 };
 
 /// What an engine says of a task.
@@ -122,10 +123,13 @@ pub fn jobs_status(
     jobs: &Jobs,
     states: Option<&BTreeMap<String, TaskState>>,
     finished: bool,
-) -> Option<JobsStatus> {
-    let last = jobs.last()?;
+) -> Result<Option<JobsStatus>> {
+    let Some(last) = jobs.last() else { return Ok(None) };
     let tasks = jobs.tasks();
-    let shards = last.work.progress(run).into_iter().map(|parts| {
+    // Of a finished run whose extraction is the one that was submitted, the record says it.
+    let is_recorded = finished && run.record(IMAGES)?.is_some_and(|record| record.fingerprint == last.work.fingerprint);
+    let progress = if is_recorded { last.work.finished() } else { last.work.progress(run)? };
+    let shards = progress.into_iter().map(|parts| {
         let task = tasks.get(&parts.shard).copied();
         let (state, reason, line) = judge(run, task, states, parts.is_done());
         ShardStatus {
@@ -142,7 +146,7 @@ pub fn jobs_status(
         let (state, reason, last_line) = judge(run, Some(task), states, finished);
         RestStatus { task: task.id.clone(), state, reason, last_line }
     });
-    Some(JobsStatus { engine: last.engine.clone(), shards: shards.collect(), rest })
+    Ok(Some(JobsStatus { engine: last.engine.clone(), shards: shards.collect(), rest }))
 }
 
 /// State, reason, and the last line of the log of one task.

@@ -2,8 +2,10 @@ use headspan_artifacts::RunDirectory;
 use headspan_extract::{Keep, PartPlan, Shard};
 use serde::{Deserialize, Serialize};
 
+use crate::error::Result;
+
 /// The extraction of one run as shards: independent of each other, and safe to lose, to repeat or to run twice at once. A part is
-/// committed by one rename, and every shard that extracts it writes the same numbers.
+/// committed at once (by a rename, or by a put on a condition), and every shard that extracts it writes the same numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Work {
     /// Shards, counted from 0.
@@ -44,20 +46,32 @@ impl Work {
     }
 
     /// How far each shard is, by the parts that are there.
-    pub fn progress(&self, run: &RunDirectory) -> Vec<ShardParts> {
+    pub fn progress(&self, run: &RunDirectory) -> Result<Vec<ShardParts>> {
         let plan = self.plan();
-        let committed = plan.committed(run, &self.fingerprint);
+        let all: Vec<u64> = (0..plan.parts()).collect();
+        let committed = plan.committed(run, &all, &self.fingerprint)?;
         let of_shard = |index| {
             let parts = plan.of_shard(Some(Shard { index, count: self.shards }));
             let done = parts.iter().filter(|part| committed[**part as usize]).count() as u64;
             ShardParts { shard: index, done, total: parts.len() as u64 }
         };
+        Ok((0..self.shards).map(of_shard).collect())
+    }
+
+    /// Every shard done, as of a run whose extraction is known to be: no part is looked at.
+    pub fn finished(&self) -> Vec<ShardParts> {
+        let plan = self.plan();
+        let of_shard = |index| {
+            let total = plan.of_shard(Some(Shard { index, count: self.shards })).len() as u64;
+            ShardParts { shard: index, done: total, total }
+        };
         (0..self.shards).map(of_shard).collect()
     }
 
     /// Shards with parts that are missing or do not fit.
-    pub fn missing(&self, run: &RunDirectory) -> Vec<u64> {
-        self.progress(run).iter().filter(|shard| !shard.is_done()).map(|shard| shard.shard).collect()
+    pub fn missing(&self, run: &RunDirectory) -> Result<Vec<u64>> {
+        let progress = self.progress(run)?;
+        Ok(progress.iter().filter(|shard| !shard.is_done()).map(|shard| shard.shard).collect())
     }
 }
 
@@ -69,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    type Outcome = Result<(), Box<dyn std::error::Error>>;
+    type Outcome = std::result::Result<(), Box<dyn std::error::Error>>;
 
     fn commit(run: &RunDirectory, part: u64, fingerprint: &str) -> Outcome {
         let row = ImageRow {
@@ -102,17 +116,17 @@ mod tests {
         let run = RunDirectory::create(root.path(), &RunId::new("d", "m")?)?;
         // Five parts in three shards: 0 and 3, 1 and 4, 2.
         let work = Work { shards: 3, images: 50, part_rows: 10, keep: Keep::All, fingerprint: "f00d".to_owned() };
-        assert_eq!(work.missing(&run), [0, 1, 2]);
+        assert_eq!(work.missing(&run)?, [0, 1, 2]);
         for part in 0..5 {
             commit(&run, part, "f00d")?;
         }
-        assert_eq!(work.missing(&run), [0_u64; 0]);
+        assert_eq!(work.missing(&run)?, [0_u64; 0]);
         fs_err::remove_file(run.part(4))?;
-        assert_eq!(work.missing(&run), [1]);
-        assert_eq!(work.progress(&run)[1], ShardParts { shard: 1, done: 1, total: 2 });
+        assert_eq!(work.missing(&run)?, [1]);
+        assert_eq!(work.progress(&run)?[1], ShardParts { shard: 1, done: 1, total: 2 });
         // A part of other settings is no part of this work.
         commit(&run, 2, "beef")?;
-        assert_eq!(work.missing(&run), [1, 2]);
+        assert_eq!(work.missing(&run)?, [1, 2]);
         Ok(())
     }
 
@@ -121,7 +135,7 @@ mod tests {
         let root = tempfile::tempdir()?;
         let run = RunDirectory::create(root.path(), &RunId::new("d", "m")?)?;
         let work = Work { shards: 16, images: 2, part_rows: 1, keep: Keep::All, fingerprint: "f00d".to_owned() };
-        assert_eq!(work.missing(&run), [0, 1]);
+        assert_eq!(work.missing(&run)?, [0, 1]);
         Ok(())
     }
 }

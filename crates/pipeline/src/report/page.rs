@@ -169,7 +169,7 @@ fn properties(runs: &[RunDirectory], comparison: &Comparison) -> Markup {
 fn head_table(run: &RunDirectory) -> Result<Markup> {
     let labels: Vec<LabelRow> = read_rows(&run.table(Table::Labels))?;
     let path = run.table(Table::Textspan);
-    let texts: Vec<TextspanRow> = if path.is_file() { read_rows(&path)? } else { Vec::new() };
+    let texts: Vec<TextspanRow> = if run.has(&path)? { read_rows(&path)? } else { Vec::new() };
     let of_head = |label: &LabelRow| {
         let own = texts.iter().filter(|row| row.head_id() == label.head_id());
         own.take(TEXTS).map(|row| format!("{} ({:.0} %)", row.text, 100.0 * row.variance_share)).collect::<Vec<_>>()

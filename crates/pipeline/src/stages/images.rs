@@ -202,7 +202,7 @@ pub(crate) fn open_dataset(settings: &Settings) -> Result<Dataset> {
 /// How many parts of an extraction are there.
 pub(crate) fn parts_done(scope: &Scope<'_>) -> Result<PartStatus> {
     let work = work_of(scope, 1)?;
-    Ok(work.plan().status(scope.run, &work.fingerprint))
+    Ok(work.plan().status(scope.run, &work.fingerprint)?)
 }
 
 /// An extraction as shards.

@@ -126,11 +126,12 @@ fn with_imported(run: &RunDirectory, mut rows: Vec<LabelRow>) -> Result<Vec<Labe
 /// Imported labels that the run has. A table that cannot be read is an error only if it may hold some: imported labels cannot be made again.
 fn kept_imports(run: &RunDirectory) -> Result<Vec<LabelRow>> {
     let path = run.table(Table::Labels);
-    if !path.exists() {
+    if !run.has(&path)? {
         return Ok(Vec::new());
     }
     let rows = match read_rows::<LabelRow>(&path) {
         Ok(rows) => rows,
+        Err(error) if error.is_of_the_store() => return Err(error.into()),
         Err(_unreadable) if had_no_imports(run)? => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };

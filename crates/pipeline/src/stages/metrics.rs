@@ -143,7 +143,7 @@ fn has_own_labels(run: &RunDirectory) -> Result<bool> {
     }
     let table = run.table(Table::Labels);
     let others = |rows: Vec<LabelRow>| rows.iter().any(|row| row.labeller != import::NAME);
-    Ok(table.is_file() && read_rows(&table).map_or(true, others))
+    Ok(run.has(&table)? && read_rows(&table).map_or(true, others))
 }
 
 /// Name of a file without its ending, as a run's name may have it.

@@ -105,7 +105,7 @@ fn scripts_have_absolute_paths_and_every_resource() -> Outcome {
         setup: Some("/home/me/it's.sh".into()),
     };
     let (folder, program) = (Path::new("/home/me"), Path::new("/opt/head span/headspan"));
-    let scripts = Scripts { run: &run, number: 2, folder, program, resources: &resources };
+    let scripts = Scripts { run: &run, number: 2, logs: None, folder, program, resources: &resources };
     let arguments = words(&["extract", "ViT-B-32_openai", "--images", "/data/it's/tars"]);
     let expected = r#"#!/bin/bash
 # Written by headspan submit slurm.
@@ -132,5 +132,20 @@ exec '/opt/head span/headspan' extract ViT-B-32_openai --images "/data/it's/tars
     assert!(rest.contains("#SBATCH --kill-on-invalid-dep=yes\n") && rest.ends_with("headspan' run-all\n"), "{rest}");
     let odd = RunDirectory::at(Path::new("/data/back\\slash"), &RunId::new("photos", "m")?);
     assert!(Scripts { run: &odd, ..scripts }.rest(&[]).is_err());
+    Ok(())
+}
+
+#[test]
+fn logs_of_a_run_in_a_store_are_files_of_their_own_folder() -> Outcome {
+    let run = RunDirectory::at(Path::new("s3://bucket/runs"), &RunId::new("photos", "m")?);
+    let (folder, program) = (Path::new("/home/me"), Path::new("/opt/headspan"));
+    let (logs, resources) = (Path::new("/home/me/headspan-jobs/photos/m"), Resources::default());
+    let scripts = Scripts { run: &run, number: 1, logs: Some(logs), folder, program, resources: &resources };
+    let text = scripts.shards(&[0], 2, &words(&["extract", "m", "--runs=s3://bucket/runs"]))?;
+    assert!(text.contains("#SBATCH --output=/home/me/headspan-jobs/photos/m/extract-1.%a.log\n"), "{text}");
+    assert!(text.contains(" --runs=s3://bucket/runs "), "{text}");
+    // `status` finds the log, though the run is elsewhere.
+    assert_eq!(run.path().join(scripts.log_of_shard(0)), logs.join("extract-1.0.log"));
+    assert_eq!(scripts.path("rest"), logs.join("rest-1.sh"));
     Ok(())
 }

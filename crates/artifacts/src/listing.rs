@@ -1,0 +1,170 @@
+//! What lies in a run in a store, listed at once: one request for a thousand files, where looking at each would be one for each.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+use headspan_store::{Blob, Metadata};
+
+use crate::{
+    activations::PartReader,
+    error::{ArtifactError, Result},
+    files::{self, if_there, names_in},
+    rows::Row,
+    run::RunDirectory,
+    schema::Table,
+    tables::{TableMetadata, metadata_of, read_rows},
+};
+
+/// Files of a store that are looked at at once.
+const AT_ONCE: usize = 16;
+
+/// Files of a run by their paths below it.
+#[derive(Debug)]
+pub(crate) struct Listing(BTreeMap<PathBuf, Metadata>);
+
+impl RunDirectory {
+    /// The same run with what lies in it at this moment, for questions about many of its files. Of a run on a disk, it is the run
+    /// itself, and files are looked at one by one.
+    pub fn look(&self) -> Result<Self> {
+        if !self.is_remote() || self.listing.is_some() {
+            return Ok(self.clone());
+        }
+        // By the number of names: the store may spell the address otherwise than who typed it.
+        let above = self.path().components().count();
+        let found = headspan_store::walk(self.path())?;
+        let below = |path: &Path| path.components().skip(above).collect();
+        let listing = found.into_iter().map(|entry| (below(&entry.path), entry.metadata)).collect();
+        Ok(Self { listing: Some(Listing(listing).into()), ..self.clone() })
+    }
+
+    /// Whether a file of the run is there.
+    pub fn has(&self, path: &Path) -> Result<bool> {
+        match &self.listing {
+            Some(listing) => Ok(listing.0.contains_key(self.below(path))),
+            None => Ok(files::is_file(path)?),
+        }
+    }
+
+    /// Bytes that a file of the run has.
+    pub fn length_of(&self, path: &Path) -> Result<u64> {
+        match self.listed(path) {
+            Some(found) => Ok(found?.length),
+            None => Ok(files::length(path)?),
+        }
+    }
+
+    /// What the footer of a table says.
+    pub fn table_metadata(&self, table: Table) -> Result<TableMetadata> {
+        let path = self.table(table);
+        metadata_of(&path, &self.open(&path)?)
+    }
+
+    /// Names of what lies in a folder of the run.
+    pub fn names_in(&self, folder: &Path) -> Result<Vec<String>> {
+        let Some(listing) = &self.listing else { return Ok(names_in(folder)?) };
+        let folder = self.below(folder);
+        let names = listing.0.keys().filter(|path| path.parent() == Some(folder));
+        Ok(names.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
+    }
+
+    /// Fingerprints of tables or activations of the run, in their order: none of those that are not there or cannot be read. In a
+    /// store, many are looked at at once. A store that does not answer is an error.
+    pub fn fingerprints(&self, paths: &[PathBuf]) -> Result<Vec<Option<String>>> {
+        let look = |path: &PathBuf| metadata_of(path, &self.open(path)?);
+        let one = |path: &PathBuf| match look(path) {
+            Ok(found) => Ok(Some(found.fingerprint)),
+            Err(error) if error.is_of_the_store() => Err(error),
+            Err(_not_there) => Ok(None),
+        };
+        if self.is_remote() { at_once(paths, one) } else { paths.iter().map(one).collect() }
+    }
+
+    /// Rows of several tables of the run, in their order. In a store, many are read at once.
+    pub fn rows_of<R: Row + Send>(&self, paths: &[PathBuf]) -> Result<Vec<Vec<R>>> {
+        let one = |path: &PathBuf| read_rows(path);
+        if self.is_remote() { at_once(paths, one) } else { paths.iter().map(one).collect() }
+    }
+
+    /// Opens a file of the run. What is read of it in a store is kept on disk.
+    pub(crate) fn open(&self, path: &Path) -> io::Result<Blob> {
+        match self.listed(path) {
+            Some(found) => Blob::known_cached(path, found?),
+            None => files::open_file(path),
+        }
+    }
+
+    /// The bytes of a file of the run; none if it is not there.
+    pub fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        if !self.is_remote() {
+            return if path.exists() { fs_err::read(path).map(Some) } else { Ok(None) };
+        }
+        if self.listing.is_none() {
+            return if_there(files::read(path));
+        }
+        let Some(blob) = if_there(self.open(path))? else { return Ok(None) };
+        let mut bytes = vec![0; usize::try_from(blob.length()?).map_err(io::Error::other)?];
+        blob.read_exact_at(&mut bytes, 0)?;
+        Ok(Some(bytes))
+    }
+
+    /// Opens a part of the run.
+    pub(crate) fn open_part(&self, path: &Path) -> Result<PartReader> {
+        if self.is_remote() { PartReader::of_store(path, self.open(path)?) } else { PartReader::open(path) }
+    }
+
+    fn below<'a>(&self, path: &'a Path) -> &'a Path {
+        path.strip_prefix(self.path()).unwrap_or(path)
+    }
+
+    /// What the listing says of a file; none without a listing.
+    fn listed(&self, path: &Path) -> Option<io::Result<&Metadata>> {
+        let listing = self.listing.as_ref()?;
+        let missing = || io::Error::new(ErrorKind::NotFound, format!("`{}` does not exist", path.display()));
+        Some(listing.0.get(self.below(path)).ok_or_else(missing))
+    }
+}
+
+/// Does something with each of some things, many at once; the answers are in their order.
+pub(crate) fn at_once<T: Sync, R: Send>(things: &[T], one: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut found = Vec::new();
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some(thing) = things.get(place) else { return Ok::<_, ArtifactError>(found) };
+            // The others need not go on after an error.
+            found.push((place, one(thing).inspect_err(|_error| next.store(things.len(), Ordering::Relaxed))?));
+        }
+    };
+    let mut found = thread::scope(|scope| {
+        let spawned = (0..AT_ONCE.min(things.len())).map(|_| thread::Builder::new().spawn_scoped(scope, work));
+        let workers: Vec<_> = spawned.collect::<io::Result<_>>()?;
+        let mut all = Vec::with_capacity(things.len());
+        for worker in workers {
+            all.append(&mut worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok::<_, ArtifactError>(all)
+    })?;
+    found.sort_unstable_by_key(|(place, _)| *place);
+    Ok(found.into_iter().map(|(_, found)| found).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_in_the_order_of_the_questions() -> Result<()> {
+        let things: Vec<u64> = (0..100).collect();
+        assert_eq!(at_once(&things, |thing| Ok(2 * thing))?, things.iter().map(|thing| 2 * thing).collect::<Vec<_>>());
+        assert!(at_once::<u64, u64>(&[], |_thing| Ok(0))?.is_empty());
+        let failed = at_once(&things, |thing| if *thing == 50 { Err(io::Error::other("50").into()) } else { Ok(()) });
+        assert!(failed.is_err_and(|error| error.to_string().contains("50")));
+        Ok(())
+    }
+}
