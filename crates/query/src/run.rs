@@ -5,8 +5,8 @@ use std::{
 };
 
 use headspan_artifacts::{
-    ArtifactError, HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, ReadoutRow, RunDirectory, Table, TextspanRow,
-    is_file, read_rows,
+    ArtifactError, HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, ReadoutRow, RunDirectory, Table,
+    TextspanRow, is_file, read_rows,
 };
 use headspan_headspace::{HeadVector, Moments, Readout, Scalars};
 use rayon::prelude::*;
