@@ -42,6 +42,22 @@ cluster *arguments: store
     tools/cluster/slurm.sh install
     python3 tools/cluster/check_slurm.py target/release/headspan "$@"
 
+# Check the Kubernetes manifests by schema and the image recipe with hadolint, and prove that the check can fail
+kubernetes:
+    python3 -m venv target/venv-kubernetes
+    target/venv-kubernetes/bin/pip install --quiet --requirement tools/kubernetes/requirements.txt
+    target/venv-kubernetes/bin/python tools/kubernetes/check.py
+    target/venv-kubernetes/bin/python -m unittest discover --start-directory tools/kubernetes
+
+# Write the tables of docs/scale.md from measured rates, assumptions and list prices
+scale:
+    python3 tools/scale/costs.py docs/scale.md
+
+# Measure merge, status and submission with very many shards of next to no work: just simulate --parts 1000,10000
+simulate *arguments:
+    cargo build --release
+    python3 tools/scale/simulate.py target/release/headspan "$@"
+
 # Read images from an S3 server on this machine, with faults: just store --only equal,faults
 store *arguments:
     cargo build --release

@@ -38,6 +38,7 @@ def run_all(
     device: str | None = None,
     layers: Layers | None = None,
     batch_size: int | None = None,
+    keep: str | None = None,
     strict: bool = False,
     k: int | None = None,
     rank: int | None = None,
@@ -65,6 +66,7 @@ def run_all(
     :param runs: Folder of all runs, or its address in a store such as ``s3://bucket/runs``; default: ``runs``.
     :param texts: The pool of descriptions: a file, ``"built-in"``, or the texts themselves.
     :param layers: Layers whose heads are kept: ``"last:4"``, ``"all"``, or a list of numbers.
+    :param keep: Images whose activations are stored: ``"all"``, ``"moments"`` (none), or a sample such as ``"sample:50000"``.
     :param k: Texts per head.
     :param rank: Principal directions kept per head.
     :param settings: Any settings of docs/settings.md, as in a configuration file: ``{"textspan": {"rank": 60}}``.
@@ -75,7 +77,7 @@ def run_all(
 
     given = dict(
         checkpoint=checkpoint, dataset=dataset, runs=runs, classes=classes, limit=limit, device=device,
-        layers=_layers(layers), batch_size=batch_size, strict=strict, k=k, rank=rank, labeller=labeller,
+        layers=_layers(layers), batch_size=batch_size, keep=keep, strict=strict, k=k, rank=rank, labeller=labeller,
         architecture=architecture, image_size=image_size, config=_several(config), configs=configs,
     )  # fmt: skip
     with _handed_over(images, texts, runs) as (place, pool, held):
@@ -212,6 +214,7 @@ _MORE = {
     "device",
     "layers",
     "batch_size",
+    "keep",
     "strict",
     "k",
     "rank",

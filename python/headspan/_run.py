@@ -104,7 +104,7 @@ class Run:
 
     @property
     def images(self) -> Frame:
-        """All images of the data set, skipped ones included."""
+        """Images of the data set, skipped ones included: all, or those of the sample that the run keeps."""
         return Frame(self._native.table("images"))
 
     @property

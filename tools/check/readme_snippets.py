@@ -1,4 +1,5 @@
-"""Run the Python snippets of the README against a run, with its layers and heads in place of those of the text.
+"""Run the README's Python that reads a run's tables without the package (python/tests/test_readme.py runs the rest), with the
+layers and heads of a run in place of those of the text.
 
 Usage: readme_snippets.py README RUN
 """
@@ -13,7 +14,7 @@ import polars as pl
 def main() -> None:
     text, run = Path(sys.argv[1]).read_text(), sys.argv[2]
     last = pl.read_parquet(f"{run}/readout.parquet").select("layer", "head").row(-1)
-    snippets = re.findall(r"```python\n(.*?)```", text, flags=re.S)
+    snippets = [code for code in re.findall(r"```python\n(.*?)```", text, flags=re.S) if "import headspan" not in code]
     scope: dict = {}
     for snippet in snippets:
         snippet = re.sub(r'run = ".*"', f"run = {run!r}", snippet)

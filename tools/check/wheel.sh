@@ -57,6 +57,7 @@ cp -r python/tests "$work/tests"
 # Its code is run as well.
 mkdir "$work/docs"
 cp docs/python.md "$work/docs/"
+cp README.md "$work/"
 fresh python -m pytest -q -p no:cacheprovider "$work/tests"
 "$work/fresh/bin/python" -m mypy --config-file pyproject.toml
 "$work/fresh/bin/python" tools/check/python_reference.py --check docs/python.md

@@ -95,6 +95,14 @@ pub enum ArtifactError {
         /// What does not fit.
         why: String,
     },
+    /// A run that was told to keep no activations.
+    #[error("`{run}` keeps moments alone: the activations of its {images} images were not stored")]
+    MomentsAlone {
+        /// The run's folder.
+        run: PathBuf,
+        /// Images of the data set.
+        images: u64,
+    },
     /// A name that would leave the run directory or break a file system.
     #[error("{what} name `{name}` cannot name a folder: expected letters, digits, `.`, `_` and `-`")]
     Name {

@@ -96,11 +96,11 @@ impl RunDirectory {
     /// Whether the folder has something of a run in it.
     fn is_begun(&self) -> Result<bool> {
         if self.is_remote() {
-            // One request, where each of the three would be one or two.
-            let known = ["stages", "activations", "jobs.json"];
+            // One request, where each of them would be one or two.
+            let known = ["stages", "activations", "parts", "jobs.json"];
             return Ok(names_in(&self.path)?.iter().any(|name| known.contains(&name.as_str())));
         }
-        Ok(self.stages_folder().is_dir() || self.activations_folder().is_dir() || self.jobs_record().is_file())
+        Ok(self.stages_folder().is_dir() || self.has_parts() || self.jobs_record().is_file())
     }
 
     /// Whether the folder is there.
@@ -154,8 +154,9 @@ impl RunDirectory {
     }
 
     /// The activation parts, in order, checked to be all of those that `images.parquet`, with the rows `images`, was made with. Errors if
-    /// one is lost or of another extraction.
+    /// one is lost or of another extraction, or if none were kept.
     pub fn parts_of(&self, images: &[ImageRow]) -> Result<Vec<PartReader>> {
+        self.refuse_moments_alone()?;
         let unfinished = |why: String| ArtifactError::Unfinished { run: self.path.clone(), why };
         let run = self.look()?;
         let fingerprint = run.table_metadata(Table::Images)?.fingerprint;

@@ -53,6 +53,8 @@ tables! {
     Readout = "readout", version 1;
     /// The moments of each head's output.
     Moments = "moments", version 1;
+    /// Sums from which moments are made, of some parts each: in files of their own below `parts/`.
+    Sums = "sums", version 1;
     /// The descriptions and their embeddings.
     Texts = "texts", version 1;
     /// The prompts of the categories and their embeddings.

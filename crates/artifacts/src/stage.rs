@@ -38,6 +38,9 @@ pub struct StageRecord {
     pub headspan: String,
     /// The stage's fingerprint, hexadecimal.
     pub fingerprint: String,
+    /// Fingerprint of what later stages read of it, where some of its settings decide only what else it keeps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub results: Option<String>,
     /// The slice of the configuration that the stage reads.
     pub config: serde_json::Value,
     /// Fingerprints and hashes of the inputs by name.
@@ -55,4 +58,11 @@ pub struct StageRecord {
     /// Where the stage found what it read, in the form that the pipeline gives it; none where only tables were read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<serde_json::Value>,
+}
+
+impl StageRecord {
+    /// The fingerprint that later stages have among their inputs.
+    pub fn for_later(&self) -> &str {
+        self.results.as_deref().unwrap_or(&self.fingerprint)
+    }
 }

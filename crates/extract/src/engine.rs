@@ -19,6 +19,7 @@ use crate::{
     decode::{BatchJob, DecodedBatch, decode},
     error::{ExtractError, Result},
     machine_use::MachineUse,
+    nodes::Nodes,
     parts::PartPlan,
     settings::{ImagesSettings, Shard},
 };
@@ -79,7 +80,7 @@ impl ImagesSummary {
 
 impl ImagesJob<'_> {
     pub(crate) fn plan(&self) -> PartPlan {
-        PartPlan { images: self.dataset.len(), rows: self.settings.part_rows }
+        PartPlan { images: self.dataset.len(), rows: self.settings.part_rows, keep: self.settings.keep }
     }
 
     pub(crate) fn preprocess(&self) -> Preprocess {
@@ -111,7 +112,7 @@ pub fn extract_images(job: &ImagesJob<'_>) -> Result<ImagesSummary> {
     let plan = job.plan();
     let layers = job.layers()?;
     let mine = plan.of_shard(job.shard);
-    let committed = PartPlan::committed(job.run, &mine, job.fingerprint)?;
+    let committed = plan.committed(job.run, &mine, job.fingerprint)?;
     let todo: Vec<u64> = mine.iter().zip(committed).filter(|(_, done)| !done).map(|(part, _)| *part).collect();
     let mut summary = ImagesSummary {
         parts: plan.parts(),
@@ -203,18 +204,12 @@ fn run_pipeline(
 }
 
 /// Batches never cross a part, so that a part does not depend on its neighbours.
-fn batches(plan: &PartPlan, todo: &[u64], size: u64) -> Vec<BatchJob> {
-    let mut jobs = Vec::new();
-    for &part in todo {
+fn batches(plan: &PartPlan, todo: &[u64], size: u64) -> impl Iterator<Item = BatchJob> {
+    todo.iter().flat_map(move |&part| {
         let images = plan.images_of(part);
-        let mut first = images.start;
-        while first < images.end {
-            let end = (first + size).min(images.end);
-            jobs.push(BatchJob { part, images: first..end });
-            first = end;
-        }
-    }
-    jobs
+        let starts = images.clone().step_by(size.max(1) as usize);
+        starts.map(move |first| BatchJob { part, images: first..(first + size).min(images.end) })
+    })
 }
 
 struct TracedBatch {
@@ -317,6 +312,7 @@ fn commit_parts(
     };
     let mut pending: BTreeMap<u64, BTreeMap<u64, TracedBatch>> = BTreeMap::new();
     let mut passes = Passes::default();
+    let nodes = Nodes::of(work.plan, job.run, job.fingerprint);
     report(job.progress, 0, total)?;
     for batch in traced {
         let batch = batch?;
@@ -328,7 +324,9 @@ fn commit_parts(
                 message: row.error.clone().unwrap_or_default(),
             });
         }
-        passes.0.extend(batch.pass.clone());
+        if let Some(pass) = batch.pass.clone() {
+            passes.add(pass);
+        }
         let good = batch.activations.len() as u64;
         summary.extracted += good;
         summary.skipped += batch.rows.len() as u64 - good;
@@ -339,7 +337,7 @@ fn commit_parts(
         if held == work.plan.images_of(part).count() as u64
             && let Some(batches) = pending.remove(&part)
         {
-            commit_part(job, part, &shape, batches)?;
+            commit_part(job, nodes.as_ref(), part, &shape, batches)?;
             summary.parts_committed += 1;
         }
         // After the commit: whoever asks to stop loses no part that is whole.
@@ -350,6 +348,7 @@ fn commit_parts(
 
 fn commit_part(
     job: &ImagesJob<'_>,
+    nodes: Option<&Nodes<'_>>,
     part: u64,
     shape: &ActivationShape,
     batches: BTreeMap<u64, TracedBatch>,
@@ -365,6 +364,9 @@ fn commit_part(
         if !batch.activations.is_empty() {
             activations.append(batch.activations);
         }
+    }
+    if let Some(nodes) = nodes {
+        return nodes.commit(part, rows, &activations, shape);
     }
     // The image rows first: a part counts as done when its activations are there.
     write_rows(&job.run.part_images(part), job.run.id(), job.fingerprint, &rows)?;

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use headspan_artifacts::ArtifactError;
 use headspan_model::ClipError;
 
@@ -86,6 +88,12 @@ pub enum ExtractError {
         missing: u64,
         /// All parts.
         total: u64,
+    },
+    /// Sums of parts that are not of the run's heads.
+    #[error("`{path}` has sums of other heads or lengths than the parts before it")]
+    Sums {
+        /// The file.
+        path: PathBuf,
     },
     /// The machine has no thread left for a worker.
     #[error("could not start a worker thread")]

@@ -1,9 +1,10 @@
-use headspan_artifacts::{ImageRow, ImageStatus, ReadoutRow, RowsWriter, Table, write_rows};
+use headspan_artifacts::{ImageRow, ImageStatus, MomentsRow, PartReader, ReadoutRow, RowsWriter, Table, write_rows};
 
 use crate::{
     engine::ImagesJob,
     error::{ExtractError, Result},
-    moments::moments_of_parts,
+    moments::{moments, moments_of_parts},
+    nodes::Nodes,
     parts::PartPlan,
 };
 
@@ -21,45 +22,91 @@ pub struct FinishSummary {
     pub skipped: u64,
     /// The first few skipped images and why.
     pub examples: Vec<(String, String)>,
+    /// Images whose activations are kept.
+    pub kept: u64,
     /// Heads of the run.
     pub heads: u64,
 }
 
-/// Writes `images.parquet`, `readout.parquet` and `moments.parquet` from the committed parts. An error if parts are missing.
+/// Writes `images.parquet`, `readout.parquet` and `moments.parquet` from what is committed. An error if parts are missing.
 pub fn finish_images(job: &ImagesJob<'_>) -> Result<FinishSummary> {
     let plan = job.plan();
+    let (listed, moments) = match Nodes::of(&plan, job.run, job.fingerprint) {
+        Some(nodes) => finish_nodes(job, &plan, &nodes)?,
+        None => finish_parts(job, &plan)?,
+    };
+    let readouts = job.model.readout_folder()?.readouts(&job.layers()?)?;
+    let readout_rows: Vec<ReadoutRow> = readouts.into_iter().map(ReadoutRow::from).collect();
+    write_rows(&job.run.table(Table::Readout), job.run.id(), job.fingerprint, &readout_rows)?;
+    write_rows(&job.run.table(Table::Moments), job.run.id(), job.fingerprint, &moments)?;
+    let Listed { images, skipped, examples, kept } = listed;
+    Ok(FinishSummary { images, skipped, examples, kept, heads: readout_rows.len() as u64 })
+}
+
+fn missing(job: &ImagesJob<'_>, plan: &PartPlan) -> Result<ExtractError> {
+    let status = plan.status(job.run, job.fingerprint)?;
+    Ok(ExtractError::PartsMissing { missing: status.total - status.done, total: status.total })
+}
+
+/// Of a run that keeps all activations.
+fn finish_parts(job: &ImagesJob<'_>, plan: &PartPlan) -> Result<(Listed, Vec<MomentsRow>)> {
+    // By names first: every shard of an array comes here, and looking into all files that are there costs as much as all shards.
+    let there = plan.named(job.run)?;
+    if there < plan.parts() {
+        return Err(ExtractError::PartsMissing { missing: plan.parts() - there, total: plan.parts() });
+    }
     let status = plan.status(job.run, job.fingerprint)?;
     if status.done < status.total {
         return Err(ExtractError::PartsMissing { missing: status.total - status.done, total: status.total });
     }
     plan.remove_surplus(job.run)?;
-    let Listed { images, skipped, examples } = list_images(job, &plan)?;
-
-    let readouts = job.model.readout_folder()?.readouts(&job.layers()?)?;
-    let readout_rows: Vec<ReadoutRow> = readouts.into_iter().map(ReadoutRow::from).collect();
-    write_rows(&job.run.table(Table::Readout), job.run.id(), job.fingerprint, &readout_rows)?;
-    let moments = moments_of_parts(&job.run.parts()?)?;
-    write_rows(&job.run.table(Table::Moments), job.run.id(), job.fingerprint, &moments)?;
-    Ok(FinishSummary { images, skipped, examples, heads: readout_rows.len() as u64 })
+    Ok((list_images(job, plan)?, moments_of_parts(&job.run.parts()?)?))
 }
 
-/// What the table of images holds.
+/// Of a run that keeps moments, and perhaps a sample.
+fn finish_nodes(job: &ImagesJob<'_>, plan: &PartPlan, nodes: &Nodes<'_>) -> Result<(Listed, Vec<MomentsRow>)> {
+    let Some(root) = nodes.finish()? else { return Err(missing(job, plan)?) };
+    plan.remove_surplus(job.run)?;
+    let kept = job.run.parts()?.iter().map(|path| Ok(PartReader::open(path)?.metadata().rows)).sum::<Result<u64>>()?;
+    let good = root.sums.first().map_or(0, |row| row.n);
+    let mut listed =
+        Listed { images: plan.images, skipped: plan.images.saturating_sub(good), kept, ..Listed::default() };
+    listed.name(&root.rows);
+    listed.check(job)?;
+    write_rows(&job.run.table(Table::Images), job.run.id(), job.fingerprint, &root.rows)?;
+    Ok((listed, moments(root.sums)))
+}
+
+/// What is known of the images.
 #[derive(Default)]
 struct Listed {
     images: u64,
     skipped: u64,
     examples: Vec<(String, String)>,
+    kept: u64,
 }
 
 impl Listed {
-    fn add(&mut self, rows: &[ImageRow]) {
-        for row in rows.iter().filter(|row| row.status == ImageStatus::Skipped) {
-            self.skipped += 1;
-            if self.examples.len() < EXAMPLES {
-                self.examples.push((row.image_id.clone(), row.error.clone().unwrap_or_default()));
-            }
+    /// Names the first skipped images.
+    fn name(&mut self, rows: &[ImageRow]) {
+        let skipped = rows.iter().filter(|row| row.status == ImageStatus::Skipped);
+        let named = skipped.map(|row| (row.image_id.clone(), row.error.clone().unwrap_or_default()));
+        self.examples.extend(named.take(EXAMPLES - self.examples.len()));
+    }
+
+    /// An error if no image is good, or if one is not and the run is strict.
+    fn check(&self, job: &ImagesJob<'_>) -> Result<()> {
+        if self.skipped == self.images {
+            let first = self.examples.first().map(|(id, error)| format!("`{id}`: {error}")).unwrap_or_default();
+            return Err(ExtractError::NothingDecoded { images: self.images, first });
         }
-        self.images += rows.len() as u64;
+        // Parts that an earlier run left may hold some, whatever this one allows.
+        if job.settings.strict
+            && let Some((image_id, message)) = self.examples.first().cloned()
+        {
+            return Err(ExtractError::BadImage { image_id, message });
+        }
+        Ok(())
     }
 }
 
@@ -75,20 +122,14 @@ fn list_images(job: &ImagesJob<'_>, plan: &PartPlan) -> Result<Listed> {
     for files in files.chunks(step) {
         // Written part by part all the same: how rows come to the writer shows in the table's bytes.
         for rows in job.run.rows_of::<ImageRow>(files)? {
-            listed.add(&rows);
+            listed.skipped += rows.iter().filter(|row| row.status == ImageStatus::Skipped).count() as u64;
+            listed.images += rows.len() as u64;
+            listed.name(&rows);
             writer.write(&rows)?;
         }
     }
-    if listed.skipped == listed.images {
-        let first = listed.examples.first().map(|(id, error)| format!("`{id}`: {error}")).unwrap_or_default();
-        return Err(ExtractError::NothingDecoded { images: listed.images, first });
-    }
-    // Parts that an earlier run left may hold some, whatever this one allows.
-    if job.settings.strict
-        && let Some((image_id, message)) = listed.examples.first().cloned()
-    {
-        return Err(ExtractError::BadImage { image_id, message });
-    }
+    listed.check(job)?;
+    listed.kept = listed.images - listed.skipped;
     writer.commit()?;
     Ok(listed)
 }

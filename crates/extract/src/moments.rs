@@ -1,32 +1,97 @@
 use std::path::PathBuf;
 
-use headspan_artifacts::{ActivationBatch, MomentsRow, PartReader};
-use headspan_headspace::{MomentSums, vector_length};
+use headspan_artifacts::{ActivationBatch, ActivationShape, ArtifactError, MomentsRow, PartReader, SumsRow};
+use headspan_headspace::{HeadId, MomentSums, MomentTerms, vector_length};
 use rayon::prelude::*;
 
-use crate::error::Result;
+use crate::{
+    error::{ExtractError, Result},
+    tree::{Node, Tree},
+};
 
-/// Mean and second moment of `u` per head, in double precision, from committed parts in their order: a pure function of the
-/// parts, so that it does not matter which process wrote them or how often it was interrupted. Memory is one part.
+/// Mean and second moment of `u` per head, in double precision, from committed parts in the order of their [tree](Tree): a pure
+/// function of the parts, so that it does not matter which process wrote them or how often it was interrupted. Memory is one part.
 pub fn moments_of_parts(parts: &[PathBuf]) -> Result<Vec<MomentsRow>> {
     let Some(first) = parts.first() else { return Ok(Vec::new()) };
     let shape = PartReader::open(first)?.shape().clone();
-    let mut sums: Vec<MomentSums> =
-        shape.heads.iter().map(|_| MomentSums::new(vector_length(shape.head_dim))).collect();
-    for path in parts {
-        let batch = PartReader::open(path)?.read(&shape.heads, false)?;
-        if batch.is_empty() {
-            continue;
-        }
-        sums.par_iter_mut().enumerate().for_each(|(head, sums)| add(sums, &batch, head, shape.head_dim));
-    }
-    Ok(shape.heads.iter().zip(&sums).map(|(head, sums)| MomentsRow::new(*head, sums.moments())).collect())
+    let tree = Tree::new(parts.len() as u64);
+    let terms = terms_below(tree, tree.root(), parts, &shape)?;
+    Ok(moments(terms.into_iter().zip(&shape.heads).map(|(terms, head)| SumsRow::new(*head, terms)).collect()))
 }
 
-/// Adds one head of all images of a part.
-fn add(sums: &mut MomentSums, batch: &ActivationBatch, head: usize, head_dim: usize) {
-    let (z, scalars) = (&batch.heads[head], batch.scalar_columns());
-    sums.add(batch.len(), |image, column| {
-        if column < head_dim { z[image * head_dim + column] } else { scalars[column - head_dim][image] }
-    });
+/// The moments of the heads of which these are the sums.
+pub(crate) fn moments(sums: Vec<SumsRow>) -> Vec<MomentsRow> {
+    let one = |row: SumsRow| {
+        let (head, mut sums) = (row.head_id(), MomentSums::new(row.sum.len()));
+        sums.join(&row.into());
+        MomentsRow::new(head, sums.moments())
+    };
+    sums.into_iter().map(one).collect()
+}
+
+/// Terms of each head over the parts below a node.
+fn terms_below(tree: Tree, node: Node, parts: &[PathBuf], shape: &ActivationShape) -> Result<Vec<MomentTerms>> {
+    if let Some(part) = node.leaf() {
+        let path = &parts[part as usize];
+        return Ok(terms_of(&PartReader::open(path)?.read(&shape.heads, false)?, shape));
+    }
+    let mut joined = Joined::new(&shape.heads, vector_length(shape.head_dim));
+    for child in tree.children(node) {
+        joined.add(&terms_below(tree, child, parts, shape)?);
+    }
+    Ok(joined.into_terms())
+}
+
+/// Terms of each head over the images of one part.
+pub(crate) fn terms_of(batch: &ActivationBatch, shape: &ActivationShape) -> Vec<MomentTerms> {
+    let (head_dim, scalars) = (shape.head_dim, batch.scalar_columns());
+    let of_head = |head: usize| {
+        // Of a batch without images the columns of heads are not there.
+        let z = batch.heads.get(head).map_or(&[][..], Vec::as_slice);
+        MomentTerms::of(vector_length(head_dim), batch.len(), |image, column| {
+            if column < head_dim { z[image * head_dim + column] } else { scalars[column - head_dim][image] }
+        })
+    };
+    (0..shape.heads.len()).into_par_iter().map(of_head).collect()
+}
+
+/// Sums of each head over nodes that are joined one after another.
+pub(crate) struct Joined {
+    heads: Vec<HeadId>,
+    sums: Vec<MomentSums>,
+}
+
+impl Joined {
+    fn new(heads: &[HeadId], length: usize) -> Self {
+        Self { heads: heads.to_vec(), sums: heads.iter().map(|_| MomentSums::new(length)).collect() }
+    }
+
+    fn add(&mut self, terms: &[MomentTerms]) {
+        self.sums.iter_mut().zip(terms).for_each(|(sums, terms)| sums.join(terms));
+    }
+
+    fn into_terms(self) -> Vec<MomentTerms> {
+        self.sums.into_iter().map(MomentSums::into_terms).collect()
+    }
+
+    /// Joins the sums of files, in order. `read` reads one.
+    pub(crate) fn of_files(
+        paths: &[PathBuf],
+        read: impl Fn(&PathBuf) -> Result<Vec<SumsRow>, ArtifactError>,
+    ) -> Result<Vec<SumsRow>> {
+        let mut joined: Option<Self> = None;
+        for path in paths {
+            let rows = read(path)?;
+            let heads: Vec<HeadId> = rows.iter().map(SumsRow::head_id).collect();
+            let length = rows.first().map_or(0, |row| row.sum.len());
+            let own = joined.get_or_insert_with(|| Self::new(&heads, length));
+            let terms: Vec<MomentTerms> = rows.into_iter().map(MomentTerms::from).collect();
+            if own.heads != heads || !own.sums.iter().zip(&terms).all(|(sums, terms)| terms.fit(sums.length())) {
+                return Err(ExtractError::Sums { path: path.clone() });
+            }
+            own.add(&terms);
+        }
+        let Some(Self { heads, sums }) = joined else { return Ok(Vec::new()) };
+        Ok(heads.into_iter().zip(sums).map(|(head, sums)| SumsRow::new(head, sums.into_terms())).collect())
+    }
 }

@@ -4,7 +4,10 @@ use headspan_images::DecodeLimits;
 use headspan_model::Precision;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::error::{ExtractError, Result};
+use crate::{
+    error::{ExtractError, Result},
+    keep::Keep,
+};
 
 /// Which blocks' heads are extracted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,6 +152,8 @@ pub struct ImagesSettings {
     /// Images of one activation part, the unit that a killed run can lose; 1 or more.
     #[serde(deserialize_with = "one_or_more")]
     pub part_rows: u64,
+    /// Images whose activations are stored.
+    pub keep: Keep,
     /// A bad image stops the run.
     pub strict: bool,
     /// Forward passes at once; 0 lets headspan choose: 2 on a GPU, one computing while the other's images are on their way; on the CPU one a processor, or one for two of them if the
@@ -173,6 +178,7 @@ impl Default for ImagesSettings {
             batch_size: 0,
             precision: Precision::default(),
             part_rows: 1024,
+            keep: Keep::All,
             strict: false,
             workers: 0,
             decode_threads: 0,

@@ -25,7 +25,7 @@ mod vector;
 
 pub use feature::unit_feature;
 pub use head::{HeadId, HeadIdError};
-pub use moments::{MomentSums, Moments, MomentsError};
+pub use moments::{MomentSums, MomentTerms, Moments, MomentsError};
 pub use readout::Readout;
 pub use scalars::Scalars;
 pub use vector::{HeadVector, head_dim_of, vector_length};

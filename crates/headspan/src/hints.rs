@@ -200,6 +200,9 @@ fn artifact(error: &ArtifactError) -> Option<String> {
         }
         ArtifactError::Replaced { .. } => "open the run again",
         ArtifactError::Unfinished { .. } => EXTRACT,
+        ArtifactError::MomentsAlone { .. } => {
+            "extract again with `--keep sample:50000` for a sample of the images, or `--keep all` for all of them"
+        }
         ArtifactError::Locked { path, .. } if is_remote(path) => {
             "wait for it to end, or use another --runs or --dataset; the lock of a process that was killed ends within 90 seconds"
         }

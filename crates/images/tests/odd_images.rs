@@ -17,6 +17,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("tiff-ycbcr.tif", "YCbCr"),
 ];
 
+/// Damaged files whose pixels are others where the decoder is built without vector code, and which: Pillow's own are the same
+/// with `JSIMD_FORCENONE=1`. Sums of damaged numbers overflow, and the two ways differ in what is left of them.
+const WITHOUT_VECTOR_CODE: &[(&str, &str)] = &[("jpeg-bits-flipped.jpg", "245acedc9492e2fa")];
+
 /// What Pillow refuses and headspan reads, and the file that has the same pixels.
 const READ: &[(&str, &str)] = &[
     ("jpeg-adobe-short.jpg", "jpeg-bare.jpg"),
@@ -72,8 +76,12 @@ fn what_pillow_reads_has_its_pixels() -> Outcome {
             Ok(image) if (image.width, image.height) != (width, height) => {
                 wrong.push(format!("{file}: {} × {}", image.width, image.height));
             }
-            Ok(image) if digest(&image.data) != pixels => wrong.push(format!("{file}: other pixels")),
-            Ok(_) => {}
+            Ok(image) => {
+                let own = digest(&image.data);
+                if own != pixels && !WITHOUT_VECTOR_CODE.contains(&(file.as_str(), own.as_str())) {
+                    wrong.push(format!("{file}: other pixels, {own}"));
+                }
+            }
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

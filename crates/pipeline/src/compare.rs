@@ -125,7 +125,7 @@ pub fn notices(settings: &Settings, run: &RunDirectory) -> Result<Vec<String>> {
 /// Warns of unfinished stages before `stage`, or of all if `stage` is none. A run of nothing but imported labels has none.
 pub fn warn_of_unfinished(settings: &Settings, run: &RunDirectory, stage: Option<&str>) -> Result<()> {
     let run = &run.look()?;
-    if run.record(IMAGES)?.is_none() && run.parts()?.is_empty() {
+    if run.record(IMAGES)?.is_none() && run.parts_there()? == 0 {
         return Ok(());
     }
     let found = statuses(&Scope::of_run(settings, run, &Silent).as_recorded())?;

@@ -19,15 +19,18 @@ pub struct StagePlan {
     slice: Value,
     inputs: BTreeMap<String, String>,
     fingerprint: Fingerprint,
+    /// Of what later stages read.
+    results: Fingerprint,
 }
 
 impl StagePlan {
     pub(crate) fn new(stage: &dyn Stage, slice: Value, inputs: BTreeMap<String, String>) -> Self {
-        let mut builder = Fingerprint::builder(stage.name(), stage.version()).config(&slice);
-        for (name, hash) in &inputs {
-            builder = builder.input(name, hash);
-        }
-        Self { stage: stage.name(), slice, inputs, fingerprint: builder.finish() }
+        let fingerprint = |slice: &Value| {
+            let builder = Fingerprint::builder(stage.name(), stage.version()).config(slice);
+            inputs.iter().fold(builder, |builder, (name, hash)| builder.input(name, hash)).finish()
+        };
+        let (own, results) = (fingerprint(&slice), fingerprint(&stage.slice_for_later(slice.clone())));
+        Self { stage: stage.name(), slice, inputs, fingerprint: own, results }
     }
 
     /// From the settings and the inputs as they are. An error if a stage before has not run.
@@ -39,7 +42,7 @@ impl StagePlan {
                 input,
                 run: scope.run.path().to_owned(),
             })?;
-            inputs.insert((*input).to_owned(), record.fingerprint);
+            inputs.insert((*input).to_owned(), record.for_later().to_owned());
         }
         Ok(Self::new(stage, stage.slice(scope)?, inputs))
     }
@@ -54,6 +57,11 @@ impl StagePlan {
         self.fingerprint.as_str()
     }
 
+    /// The fingerprint of what later stages read of it, where that is another.
+    pub fn results(&self) -> Option<&str> {
+        (self.results != self.fingerprint).then(|| self.results.as_str())
+    }
+
     /// Leaves the record that says the stage is done; to be called last.
     pub(crate) fn commit(
         &self,
@@ -66,6 +74,7 @@ impl StagePlan {
             stage: self.stage.to_owned(),
             headspan: env!("CARGO_PKG_VERSION").to_owned(),
             fingerprint: self.fingerprint.to_string(),
+            results: self.results().map(str::to_owned),
             config: self.slice.clone(),
             inputs: self.inputs.clone(),
             rows: result.rows,
@@ -101,7 +110,7 @@ pub struct StageStatus {
     pub reason: Option<String>,
     /// Its record, if it ever finished.
     pub record: Option<StageRecord>,
-    /// Activation parts that are there, of a stage that writes them.
+    /// Parts that are there, of a stage that writes them.
     pub parts: u64,
 }
 
@@ -117,7 +126,7 @@ impl StageStatus {
 /// one that is not done is not done either.
 pub fn state_of(stage: &dyn Stage, scope: &Scope<'_>, before: &[StageStatus]) -> Result<StageStatus> {
     let record = scope.run.record(stage.name())?;
-    let parts = if stage.writes_parts() { scope.run.parts()?.len() as u64 } else { 0 };
+    let parts = if stage.writes_parts() { scope.run.parts_there()? } else { 0 };
     let (state, reason) = match &record {
         None if parts > 0 => (StageState::Partial, Some(format!("{parts} parts are there"))),
         None => (StageState::Missing, None),
@@ -216,7 +225,7 @@ fn changed_input(stage: &dyn Stage, scope: &Scope<'_>, record: &StageRecord, bef
     let read_any = stage.inputs().iter().any(|input| record.inputs.contains_key(*input));
     stage.inputs().iter().find_map(|input| {
         let status = before.iter().find(|status| status.stage == *input)?;
-        let current = status.record.as_ref().map(|record| record.fingerprint.as_str());
+        let current = status.record.as_ref().map(StageRecord::for_later);
         // Labels of a file alone are made from nothing of the run.
         if !read_any && (scope.as_recorded || status.record.is_none() && scope.sources.is_none()) {
             return None;

@@ -36,6 +36,12 @@ pub trait Stage: Sync {
     /// The values that its results depend on, as they go into the fingerprint: settings resolved, never their spelling.
     fn slice(&self, scope: &Scope<'_>) -> Result<Value>;
 
+    /// What of its slice the tables depend on that later stages read: all of it, unless a setting only decides what else is kept. Later
+    /// stages stay as they are where this is the same.
+    fn slice_for_later(&self, slice: Value) -> Value {
+        slice
+    }
+
     /// Hashes of files that it reads beside the tables of other stages, by name. None where the scope has no files at
     /// hand: what the stage's record says of them is then believed.
     fn files(&self, scope: &Scope<'_>) -> Result<Option<BTreeMap<String, String>>> {

@@ -73,7 +73,7 @@ impl Place {
         for stage in STAGES.iter().copied() {
             let plan = StagePlan::of(stage, &scope)?;
             found.insert(stage.name(), plan.fingerprint().to_owned());
-            run.commit(&record(stage.name(), plan.fingerprint()))?;
+            run.commit(&record(&plan))?;
         }
         Ok(found)
     }
@@ -106,6 +106,7 @@ impl Place {
             ("images.batch_size", json!(3), None),
             ("images.precision", json!("bfloat16"), None),
             ("images.part_rows", json!(5), None),
+            ("images.keep", json!("moments"), None),
             ("images.strict", json!(true), None),
             ("images.workers", json!(1), None),
             ("images.decode_threads", json!(1), None),
@@ -151,11 +152,12 @@ impl Place {
     }
 }
 
-fn record(stage: &str, fingerprint: &str) -> StageRecord {
+fn record(plan: &StagePlan) -> StageRecord {
     StageRecord {
-        stage: stage.to_owned(),
+        stage: plan.stage().to_owned(),
         headspan: String::new(),
-        fingerprint: fingerprint.to_owned(),
+        fingerprint: plan.fingerprint().to_owned(),
+        results: plan.results().map(str::to_owned),
         config: json!({}),
         inputs: BTreeMap::new(),
         rows: 0,

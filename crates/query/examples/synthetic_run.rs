@@ -37,6 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             stage: stage.to_owned(),
             headspan: env!("CARGO_PKG_VERSION").to_owned(),
             fingerprint: FINGERPRINT.to_owned(),
+            results: None,
             config: serde_json::Value::Null,
             inputs: BTreeMap::new(),
             rows: images,

@@ -118,7 +118,10 @@ impl ExploreRun {
         let wanted = |image: u64| {
             Some(image) != itself
                 && (request.classes.is_empty()
-                    || self.images()[image as usize].class_id.as_ref().is_some_and(|c| request.classes.contains(c)))
+                    || self
+                        .row_at(image)
+                        .and_then(|row| row.class_id.as_ref())
+                        .is_some_and(|class| request.classes.contains(class)))
         };
         let candidates = || (0..rows.image_index.len()).filter(|row| wanted(rows.image_index[*row]));
         let compared = candidates().count();
@@ -241,14 +244,14 @@ impl ExploreRun {
 
     /// Rows as images with their scores.
     pub(crate) fn named(&self, rows: &Rows, chosen: &[usize], scores: &[f32]) -> Vec<Neighbour> {
-        let named = chosen.iter().map(|row| {
-            let image = &self.images()[rows.image_index[*row] as usize];
-            Neighbour {
+        let named = chosen.iter().filter_map(|row| {
+            let image = self.row_at(rows.image_index[*row])?;
+            Some(Neighbour {
                 image_index: image.image_index,
                 image_id: image.image_id.clone(),
                 class_id: image.class_id.clone(),
                 score: scores[*row],
-            }
+            })
         });
         named.collect()
     }

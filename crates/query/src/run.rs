@@ -5,8 +5,8 @@ use std::{
 };
 
 use headspan_artifacts::{
-    ArtifactError, HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, ReadoutRow, RunDirectory, Table,
-    TextspanRow, is_file, read_rows,
+    ArtifactError, HeadId, ImageRow, ImageStatus, Kept, LabelRow, MetricRow, MomentsRow, ReadoutRow, RunDirectory,
+    Table, TextspanRow, is_file, read_rows,
 };
 use headspan_headspace::{HeadVector, Moments, Readout, Scalars};
 use rayon::prelude::*;
@@ -30,6 +30,7 @@ const LABEL: &str = "label";
 /// A finished run of the pipeline: its small tables in memory, its activations read by column.
 pub struct ExploreRun {
     directory: RunDirectory,
+    kept: Kept,
     images: Vec<ImageRow>,
     /// Positions of the images in the order of their ids.
     by_id: Vec<u32>,
@@ -50,16 +51,19 @@ pub struct ExploreRun {
 
 impl ExploreRun {
     /// Reads the run's tables; activations that were asked for are kept in `store`. The stages images, textspan and label must
-    /// be there; labels may be missing, then there are no properties.
+    /// be there; labels may be missing, then there are no properties. A run that keeps moments alone is opened too: questions about its
+    /// images have an error for an answer.
     pub fn open(directory: RunDirectory, store: &Arc<ColumnStore>) -> Result<Self> {
         let name = name_of(&directory);
         let images: Vec<ImageRow> = read_rows(&directory.table(Table::Images))?;
         let readouts: Vec<ReadoutRow> = read_rows(&directory.table(Table::Readout))?;
-        let parts = directory.parts_of(&images)?;
+        let kept = directory.kept()?;
+        let moments_alone = matches!(kept, Kept::Moments { .. });
+        let parts = if moments_alone { Vec::new() } else { directory.parts_of(&images)? };
         let mut by_id: Vec<u32> = (0..images.len() as u32).collect();
         by_id.sort_unstable_by_key(|place| images[*place as usize].image_id.as_str());
         let readouts: BTreeMap<HeadId, Readout> = readouts.into_iter().map(readout).collect();
-        if readouts.is_empty() || parts.is_empty() {
+        if readouts.is_empty() || (parts.is_empty() && !moments_alone) {
             return Err(ExploreError::Empty { run: name });
         }
         let labels: Vec<LabelRow> = optional(&directory.table(Table::Labels))?;
@@ -88,6 +92,7 @@ impl ExploreRun {
             properties: properties(&labels),
             classes: images.iter().filter_map(|row| row.class_id.clone()).collect(),
             directory,
+            kept,
             images,
             by_id,
             readouts,
@@ -111,9 +116,22 @@ impl ExploreRun {
         &self.directory
     }
 
-    /// All images of the data set in order, skipped ones included.
+    /// Rows of the images in order, skipped ones included: of all images of the data set, or of those that the run keeps.
     pub fn images(&self) -> &[ImageRow] {
         &self.images
+    }
+
+    /// Number of images of the data set, whatever the run keeps of them.
+    pub fn image_count(&self) -> u64 {
+        match self.kept {
+            Kept::All => self.images.len() as u64,
+            Kept::Sample { images, .. } | Kept::Moments { images } => images,
+        }
+    }
+
+    /// Whose activations the run keeps.
+    pub fn kept(&self) -> Kept {
+        self.kept
     }
 
     /// Classes of the images in alphabetical order.
@@ -264,13 +282,33 @@ impl ExploreRun {
 
     /// An image by its position in the data set.
     pub fn image(&self, index: u64) -> Result<&ImageRow> {
-        let found = usize::try_from(index).ok().and_then(|index| self.images.get(index));
+        self.need_images()?;
         let absent = || ExploreError::NoImage { image: format!("#{index}"), run: self.name(), similar: None };
-        found.ok_or_else(absent)
+        self.row_at(index).ok_or_else(absent)
+    }
+
+    /// The row of the image at a position in the data set. In a run that keeps all, it is the row's own position.
+    pub(crate) fn row_at(&self, index: u64) -> Option<&ImageRow> {
+        let at = usize::try_from(index).ok().and_then(|index| self.images.get(index));
+        at.filter(|row| row.image_index == index).or_else(|| {
+            let found = self.images.binary_search_by_key(&index, |row| row.image_index);
+            found.ok().map(|found| &self.images[found])
+        })
+    }
+
+    /// An error if the run keeps activations of no image.
+    fn need_images(&self) -> Result<()> {
+        match self.kept {
+            Kept::Moments { images } => {
+                Err(ArtifactError::MomentsAlone { run: self.directory.path().to_owned(), images }.into())
+            }
+            Kept::All | Kept::Sample { .. } => Ok(()),
+        }
     }
 
     /// An image by its id.
     pub fn image_by_id(&self, id: &str) -> Result<&ImageRow> {
+        self.need_images()?;
         let row = |place: &u32| &self.images[*place as usize];
         let found = self.by_id.binary_search_by_key(&id, |place| row(place).image_id.as_str());
         found.map(|found| row(&self.by_id[found])).map_err(|_insertion| self.no_image(id))
@@ -333,10 +371,12 @@ impl ExploreRun {
     }
 
     pub(crate) fn rows(&self) -> Result<Arc<Rows>> {
+        self.need_images()?;
         self.columns.rows()
     }
 
     pub(crate) fn column(&self, head: HeadId) -> Result<Arc<HeadColumn>> {
+        self.need_images()?;
         self.columns.head(head)
     }
 

@@ -89,7 +89,8 @@ impl From<ExploreError> for WebError {
             | ExploreError::NoLayer { .. }
             | ExploreError::NoProperty { .. }
             | ExploreError::NoImage { .. }
-            | ExploreError::NoClass { .. } => StatusCode::NOT_FOUND,
+            | ExploreError::NoClass { .. }
+            | ExploreError::Artifact(ArtifactError::MomentsAlone { .. }) => StatusCode::NOT_FOUND,
             ExploreError::Invalid { .. } => StatusCode::BAD_REQUEST,
             // Files that were there at the start and are not now.
             ExploreError::Artifact(ArtifactError::Io(_) | ArtifactError::Replaced { .. })

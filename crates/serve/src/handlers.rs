@@ -1,6 +1,6 @@
 //! The pages: each reads its question from the URL, asks the library, and shows what comes back.
 
-use headspan_artifacts::HeadId;
+use headspan_artifacts::{HeadId, Kept};
 use headspan_images::RgbImage8;
 use std::sync::Arc;
 
@@ -65,7 +65,11 @@ fn head_page(page: &PageRequest, access: &dyn RunAccess, head: HeadId) -> Result
     let run = access.run();
     let direction = page.fields.optional_number::<usize>("direction")?;
     let request = direction.map_or(ExtremesRequest::Distance, ExtremesRequest::Pick);
-    let extremes = run.extremes(head, request, AT_EACH_END)?;
+    // A run that keeps moments alone can say everything of a head but which images are at its ends.
+    let extremes = match run.kept() {
+        Kept::Moments { .. } => run.readout(head).map(|_there| None)?,
+        Kept::All | Kept::Sample { .. } => Some(run.extremes(head, request, AT_EACH_END)?),
+    };
     pages::HeadPage::new(&page.shared, run, head, direction, extremes)
 }
 

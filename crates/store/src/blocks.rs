@@ -3,7 +3,10 @@
 use std::{
     num::NonZeroUsize,
     ops::Range,
-    sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -45,6 +48,11 @@ impl Source {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
         }
         hasher.update(&object.size.to_le_bytes());
+        if object.version.is_none() {
+            // Another file may be there each time.
+            static OPENED: AtomicU64 = AtomicU64::new(0);
+            hasher.update(&OPENED.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+        }
         // Without a version, blocks on disk could be those of a file that was there before.
         let on_disk = on_disk && object.version.is_some();
         Self { address, provider, id: *hasher.finalize().as_bytes(), on_disk, object }

@@ -133,6 +133,8 @@ class Missing:
     rows: int
     #: Images of all parts.
     images: int
+    #: Whether the run keeps the activations of all images. If not, the parts of a shard are neighbours.
+    keeps_all: bool
 
     def shards(self, count: int, threads: int) -> list[Shard]:
         """Those of ``count`` shards that have something to do. ``threads``: of each; 0 for all that the node has."""
@@ -142,17 +144,26 @@ class Missing:
             if name.startswith(SETTINGS) and not name.startswith(_LABEL_SETTINGS)
         }
         # A checkpoint of one's own is no known model, but may have a name of one's own.
+        missing = set(self.parts)
         common = ["extract", self.model, *self.call.flags(extract=True)]
         return [
             Shard(
                 self.model, index, count, self._images_of(index, count), [*common, f"--shard={index}/{count}"],
                 environment, os.getcwd(), threads, _native.__version__,
             )
-            for index in sorted({part % count for part in self.parts})
+            for index in range(count)
+            if not missing.isdisjoint(self._parts_of(index, count))
         ]  # fmt: skip
 
+    def _parts_of(self, index: int, count: int) -> range:
+        if self.keeps_all:
+            return range(index, self.total, count)
+        each, more = divmod(self.total, count)
+        first = index * each + min(index, more)
+        return range(first, first + each + (index < more))
+
     def _images_of(self, index: int, count: int) -> int:
-        parts = range(index, self.total, count)
+        parts = self._parts_of(index, count)
         cut = self.total * self.rows - self.images if parts and parts[-1] == self.total - 1 else 0
         return len(parts) * self.rows - cut
 
@@ -176,6 +187,7 @@ def missing_of(call: Call) -> list[Missing]:
     """What is missing of each model's extraction. Nothing is written."""
     settings = call.settings()
     runs, dataset, rows = _text(settings["runs"]), _text(settings["dataset"]), int(settings["part_rows"])
+    keeps_all = _text(settings["keep"]) == "all"
     found = []
     for model in call.plan():
         name, images = model["model"], _images_stage(model)
@@ -186,11 +198,11 @@ def missing_of(call: Call) -> list[Missing]:
             parts = []
         elif images["state"] == "partial":
             there = {part for part in parts if _has_part(run, part)}
-            # Where all parts that are there fit, the others are missing. Else no one knows which do not fit, and every shard looks:
-            # one without missing parts ends at once.
-            if images["parts"] == {"done": len(there), "total": total}:
+            # Where all activations are kept and all parts that are there fit, the others are missing. Else no one knows which do not
+            # fit, and every shard looks: one without missing parts ends at once.
+            if keeps_all and images["parts"] == {"done": len(there), "total": total}:
                 parts = [part for part in parts if part not in there]
-        found.append(Missing(call, name, run, parts, total, rows, count))
+        found.append(Missing(call, name, run, parts, total, rows, count, keeps_all))
     return found
 
 

@@ -7,7 +7,7 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser, RangedU64ValueParser, TypedValueParser},
 };
 use headspan_artifacts::is_remote;
-use headspan_extract::LayerSelection;
+use headspan_extract::{Keep, LayerSelection};
 use headspan_label::{LABELLERS, LabellerName};
 use headspan_model::DeviceChoice;
 use headspan_pipeline::{
@@ -122,6 +122,9 @@ pub(crate) struct WorkArgs {
     /// Images per forward pass [setting: `images.batch_size`]
     #[arg(long, value_name = "N", value_parser = count(0..=65_536), help_heading = "Stages")]
     pub(crate) batch_size: Option<usize>,
+    /// Images whose activations are stored: all, moments (none), or a sample such as sample:50000 [setting: images.keep]
+    #[arg(long, value_name = "WHAT", help_heading = "Stages")]
+    pub(crate) keep: Option<Keep>,
     /// Stop at the first bad image [setting: images.strict]
     #[arg(long, help_heading = "Stages")]
     pub(crate) strict: bool,
@@ -236,6 +239,7 @@ impl PipelineArgs {
             images: Some(ImagesOverrides {
                 layers: self.layers.layers.clone(),
                 batch_size: self.work.batch_size,
+                keep: self.work.keep,
                 strict: self.work.strict.then_some(true),
             }),
             texts: Some(TextsOverrides { file: self.data.texts.clone() }),

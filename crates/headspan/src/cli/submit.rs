@@ -157,8 +157,9 @@ impl Again {
         flags.value("device", device.as_ref());
         let LayersArgs { layers } = layers;
         flags.value("layers", layers.as_ref());
-        let WorkArgs { batch_size, strict } = work;
+        let WorkArgs { batch_size, keep, strict } = work;
         flags.value("batch-size", batch_size.as_ref());
+        flags.value("keep", keep.as_ref());
         if *strict {
             flags.0.push("--strict".to_owned());
         }
@@ -244,6 +245,7 @@ mod tests {
             "--device=cuda:1",
             "--layers=8,9",
             "--batch-size=3",
+            "--keep=sample:9",
             "--strict",
             "--k=4",
             "--rank=5",

@@ -26,6 +26,9 @@ pub(crate) fn export(arguments: &ExportArgs) -> Result<()> {
     let readouts = readouts(&run, &heads)?;
     let images: Vec<ImageRow> = read_rows(&run.table(RunTable::Images))?;
     let parts = run.parts_of(&images)?;
+    if let Some(note) = run.kept()?.note() {
+        tracing::warn!("{note}");
+    }
     match format {
         ExportFormat::Parquet => to_parquet(&parts, &images, &readouts, &arguments.out),
         ExportFormat::Npy => to_npy(&parts, &readouts, &arguments.out),
@@ -120,7 +123,10 @@ fn to_parquet(parts: &[PartReader], images: &[ImageRow], readouts: &[Readout], o
     let mut writer = ArrowWriter::try_new(AtomicFile::create(out)?, Arc::clone(&schema), Some(properties.build()))?;
     for part in parts {
         let (indices, dense) = contributions(part, readouts)?;
-        let ids: Vec<&str> = indices.iter().map(|index| images[*index as usize].image_id.as_str()).collect();
+        let id = |index| {
+            images.binary_search_by_key(index, |row: &ImageRow| row.image_index).map(|at| images[at].image_id.as_str())
+        };
+        let ids: Vec<&str> = indices.iter().map(|index| id(index).unwrap_or_default()).collect();
         for (readout, values) in readouts.iter().zip(dense) {
             let list =
                 FixedSizeListArray::try_new(Arc::clone(&item), d as i32, Arc::new(Float32Array::from(values)), None)?;

@@ -90,7 +90,7 @@ fn only_run(own: &Settings) -> Result<RunDirectory> {
 pub(crate) fn extracted(runs: Vec<RunDirectory>) -> Result<Vec<RunDirectory>> {
     let mut found = Vec::new();
     for run in runs {
-        if !run.parts()?.is_empty() || run.record("images")?.is_some() {
+        if run.parts_there()? > 0 || run.record("images")?.is_some() {
             found.push(run);
         }
     }

@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 use anyhow::{Context, Result};
 use arrow_array::StringArray;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
-use headspan_artifacts::{HeadId, parquet_bytes, write_atomic};
+use headspan_artifacts::{HeadId, Kept, parquet_bytes, write_atomic};
 use headspan_images::RgbImage8;
 use headspan_query::{
     Columns, ExtremesRequest, HeadSelection, ImageTrace, Neighbour, Neighbours, NeighboursRequest, Query, Scale,
@@ -26,7 +26,33 @@ const COLUMNS: usize = 4;
 #[derive(Serialize)]
 struct Answer<'a, T: Serialize> {
     run: String,
+    /// The images that were asked about, where they are a sample.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sample: Option<SampleOf>,
     found: &'a T,
+}
+
+/// That the images are a uniform sample.
+#[derive(Serialize)]
+struct SampleOf {
+    kept: u64,
+    images: u64,
+}
+
+impl SampleOf {
+    fn of(bench: &Session) -> Option<Self> {
+        match bench.run().kept() {
+            Kept::Sample { kept, images } => Some(Self { kept, images }),
+            Kept::All | Kept::Moments { .. } => None,
+        }
+    }
+
+    /// As it stands after a number of images.
+    fn in_words(bench: &Session) -> String {
+        Self::of(bench)
+            .map(|Self { kept, images }| format!(" (a uniform sample: {kept} of {images})"))
+            .unwrap_or_default()
+    }
 }
 
 /// Maps as JSON.
@@ -133,10 +159,11 @@ fn show_images(bench: &Session, found: &Neighbours, output: &OutputArgs, console
         write_columns(path, image_columns(&found.images))?;
     }
     if output.json {
-        return console.print_json(&Answer { run: bench.run().name(), found });
+        return console.print_json(&Answer { run: bench.run().name(), sample: SampleOf::of(bench), found });
     }
     let heads: Vec<String> = found.heads.iter().map(ToString::to_string).collect();
-    console.print(&format!("{}\nof {} images, by {}", image_table(&found.images), found.compared, heads.join(" ")))
+    let (table, sample) = (image_table(&found.images), SampleOf::in_words(bench));
+    console.print(&format!("{table}\nof {} images{sample}, by {}", found.compared, heads.join(" ")))
 }
 
 /// A contact sheet of images, each with what it is called and its score.
@@ -279,7 +306,8 @@ fn extremes(arguments: &ExtremesArgs, console: &Console<'_>) -> Result<()> {
         write_columns(path, columns)?;
     }
     if arguments.output.json {
-        return console.print_json(&Answer { run: bench.run().name(), found: &found });
+        let sample = SampleOf::of(&bench);
+        return console.print_json(&Answer { run: bench.run().name(), sample, found: &found });
     }
     let what = match (&arguments.text, arguments.pick) {
         (Some(text), _) => format!("projection of {head} on {text:?}"),
@@ -287,8 +315,8 @@ fn extremes(arguments: &ExtremesArgs, console: &Console<'_>) -> Result<()> {
         (None, None) => format!("distance of {head} from its mean"),
     };
     let tables: Vec<String> = groups.iter().map(|(end, images)| format!("{end}\n{}", image_table(images))).collect();
-    let (mean, std) = (found.mean, found.std);
-    console.print(&format!("{what}: mean {mean:.5}, standard deviation {std:.5}\n\n{}", tables.join("\n\n")))
+    let (mean, std, sample) = (found.mean, found.std, SampleOf::in_words(&bench));
+    console.print(&format!("{what}{sample}: mean {mean:.5}, standard deviation {std:.5}\n\n{}", tables.join("\n\n")))
 }
 
 fn why(arguments: &WhyArgs, console: &Console<'_>) -> Result<()> {

@@ -39,6 +39,9 @@ pub(crate) fn truth(arguments: &TruthArgs, console: &Console<'_>) -> Result<()> 
         let path = arguments.attributes.display();
         tracing::warn!("left out {} of the run's {images} images, which `{path}` does not list", images - known);
     }
+    if let Some(note) = run.kept()?.note() {
+        tracing::warn!("{note} What follows is about them alone.");
+    }
     let settings = AblationSettings { permutations: arguments.permutations, ..AblationSettings::default() };
     let synonyms = synonyms(&own)?;
     let ablation = ablate(&responses, &table, &labels, &synonyms, &settings);

@@ -14,12 +14,16 @@ const NEIGHBOURS: usize = 8;
 /// Images that ask, at even steps through the data set.
 const QUERIES: usize = 500;
 
+/// Values of a category by the position of their image in the data set.
+type Values<'a> = HashMap<u64, &'a str>;
+
 /// How often the nearest neighbours of an image under a property's heads share its attribute, beside what chance would give.
 pub(super) fn agreement_table(run: &RunDirectory, truth: &AttributeTable) -> Result<String> {
     let run = ExploreRun::open(run.clone(), &column_store())?;
     let extracted: Vec<u64> =
         run.images().iter().filter(|row| row.status == ImageStatus::Ok).map(|row| row.image_index).collect();
     let ids: Vec<String> = run.images().iter().map(|row| row.image_id.clone()).collect();
+    let indices: Vec<u64> = run.images().iter().map(|row| row.image_index).collect();
     let step = extracted.len().div_ceil(QUERIES).max(1);
     let queries: Vec<u64> = extracted.iter().copied().step_by(step).collect();
     let mut table = Table::new();
@@ -29,7 +33,12 @@ pub(super) fn agreement_table(run: &RunDirectory, truth: &AttributeTable) -> Res
     let share_of = |share: f64| right(percent(share));
     for (category, name) in truth.categories().iter().enumerate() {
         let Some(heads) = run.properties().get(name) else { continue };
-        let values = truth.column(category, &ids);
+        let values: Values<'_> = indices
+            .iter()
+            .copied()
+            .zip(truth.column(category, &ids))
+            .filter_map(|(at, value)| Some((at, value?)))
+            .collect();
         let own = HeadSelection::Property(name.clone());
         let share = |selection: &HeadSelection, similarity: Similarity| {
             agreement(&run, &values, &queries, selection, similarity)
@@ -49,7 +58,7 @@ pub(super) fn agreement_table(run: &RunDirectory, truth: &AttributeTable) -> Res
 /// Mean share of the neighbours that have the query's value, over queries that have one.
 fn agreement(
     run: &ExploreRun,
-    values: &[Option<&str>],
+    values: &Values<'_>,
     queries: &[u64],
     heads: &HeadSelection,
     similarity: Similarity,
@@ -57,9 +66,9 @@ fn agreement(
     let request = NeighboursRequest { similarity, ..NeighboursRequest::new(heads.clone(), NEIGHBOURS) };
     let (mut sum, mut count) = (0.0, 0_usize);
     for query in queries {
-        let Some(own) = values[*query as usize] else { continue };
+        let Some(own) = values.get(query) else { continue };
         let found = run.neighbours(Query::Image(*query), &request)?.images;
-        let same = found.iter().filter(|image| values[image.image_index as usize] == Some(own)).count();
+        let same = found.iter().filter(|image| values.get(&image.image_index) == Some(own)).count();
         sum += same as f64 / found.len().max(1) as f64;
         count += 1;
     }
@@ -67,14 +76,14 @@ fn agreement(
 }
 
 /// The same for neighbours drawn at random.
-fn chance(values: &[Option<&str>], extracted: &[u64], queries: &[u64]) -> f64 {
+fn chance(values: &Values<'_>, extracted: &[u64], queries: &[u64]) -> f64 {
     let mut counts: HashMap<&str, usize> = HashMap::new();
     for image in extracted {
-        if let Some(value) = values[*image as usize] {
+        if let Some(value) = values.get(image) {
             *counts.entry(value).or_default() += 1;
         }
     }
     let others = (extracted.len().max(2) - 1) as f64;
-    let asked: Vec<&str> = queries.iter().filter_map(|query| values[*query as usize]).collect();
+    let asked: Vec<&str> = queries.iter().filter_map(|query| values.get(query).copied()).collect();
     asked.iter().map(|value| (counts[value] - 1) as f64 / others).sum::<f64>() / asked.len().max(1) as f64
 }

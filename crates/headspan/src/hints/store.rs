@@ -64,3 +64,42 @@ fn credentials(address: &str) -> &'static str {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use headspan_images::DatasetError;
+    use headspan_pipeline::PipelineError;
+
+    use crate::hints::hint;
+
+    use super::*;
+
+    fn told(error: StoreError) -> [String; 2] {
+        let listed = PipelineError::Dataset(DatasetError::Io(error.clone().into()));
+        let read = ReadError::Io(error.into());
+        [hint(&listed.into()), hint(&anyhow::Error::from(read).context("image `a`"))].map(Option::unwrap_or_default)
+    }
+
+    #[test]
+    fn what_a_store_says_has_its_hint_wherever_it_comes_up() {
+        let source = || -> headspan_store::Cause { Arc::new(io::Error::other("x")) };
+        let none = |address: &str| StoreError::NoCredentials { address: address.to_owned(), source: source() };
+        let cases = [
+            (none("s3://b/a"), "AWS_PROFILE"),
+            (none("gs://b/a"), "gcloud"),
+            (StoreError::OtherRegion { address: "s3://b/a".to_owned(), source: source() }, "AWS_REGION"),
+            (StoreError::Denied { address: "s3://b/a".to_owned(), known: true, source: source() }, "the right to read"),
+            (StoreError::Denied { address: "https://h/a".to_owned(), known: true, source: source() }, "signature"),
+            (StoreError::NotFound { address: "s3://b/a".to_owned() }, "names of the bucket"),
+            (StoreError::NotFound { address: "http://h/a".to_owned() }, "does not list"),
+            (StoreError::Failed { address: "s3://b/a".to_owned(), source: source() }, "AWS_ENDPOINT_URL"),
+        ];
+        for (error, part) in cases {
+            for hint in told(error) {
+                assert!(hint.contains(part), "{part}: {hint}");
+            }
+        }
+    }
+}

@@ -7,6 +7,7 @@ mod explore;
 mod fetch;
 mod gpu;
 mod handed_in;
+mod keep;
 mod kill;
 mod left_over;
 mod pipeline;

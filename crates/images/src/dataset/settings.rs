@@ -95,3 +95,25 @@ impl Default for DatasetSettings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn addresses_stay_as_they_are_without_their_queries() -> std::io::Result<()> {
+        let settings = DatasetSettings {
+            path: "https://host/a-{0..1}.tar?X-Amz-Signature=secret".into(),
+            classes: Some("s3://bucket/classes.txt".into()),
+            root: Some("images".into()),
+            ..DatasetSettings::default()
+        };
+        let settings = settings.with_queries_aside().absolute()?;
+        assert_eq!(settings.path, Path::new("https://host/a-{0..1}.tar"));
+        assert_eq!(settings.classes.as_deref(), Some(Path::new("s3://bucket/classes.txt")));
+        assert!(settings.root.is_some_and(|root| root.is_absolute() && root.ends_with("images")));
+        Ok(())
+    }
+}

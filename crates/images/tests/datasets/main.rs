@@ -1,5 +1,6 @@
 //! Every kind of data set, written to disk as its users have it, listed and read.
 
+mod addresses;
 mod classes;
 mod columns;
 mod compressed_tars;

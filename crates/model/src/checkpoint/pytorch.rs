@@ -1,6 +1,12 @@
 //! Files of `torch.save`, in any container that it has had. Their pickles are read as data: no code in them ever runs.
 
-use std::{collections::BTreeMap, io, io::Read, path::Path};
+use std::{
+    collections::BTreeMap,
+    io,
+    io::Read,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
 
 use pytorch_reader::{DType, PickleError, PickleValue, PytorchError, PytorchReader};
 
@@ -35,12 +41,18 @@ const PLAIN: [&str; 12] =
 
 /// The tensors by name. Those of a whole pickled module have the names of its state dict.
 pub(super) fn tensors(path: &Path) -> Result<BTreeMap<String, Weights>> {
-    let reader = PytorchReader::new(path).map_err(|source| problem(path, source))?;
+    let reader = caught(|| PytorchReader::new(path)).map_err(|source| problem(path, source))?;
     let found = reader.into_tensors().into_iter().map(|(name, tensor)| {
         let (shape, stored_as) = (tensor.shape().to_vec(), value_type(tensor.dtype()));
         (name, Weights::whole(shape, stored_as, move || tensor.read()))
     });
     Ok(found.collect())
+}
+
+/// What the library reads. A file that makes it panic is a damaged one.
+fn caught<T>(read: impl FnOnce() -> std::result::Result<T, PytorchError>) -> std::result::Result<T, PytorchError> {
+    let panicked = |_panic| Err(PytorchError::InvalidFormat("the reader of PyTorch files panicked".to_owned()));
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(panicked)
 }
 
 fn value_type(stored: DType) -> ValueType {
@@ -56,7 +68,7 @@ fn value_type(stored: DType) -> ValueType {
 /// Functions that PyTorch would call while loading the file, and that are no part of a checkpoint.
 pub(super) fn calls(path: &Path) -> Vec<String> {
     let mut found = Vec::new();
-    if let Ok(root) = PytorchReader::read_pickle_data(path, None) {
+    if let Ok(root) = caught(|| PytorchReader::read_pickle_data(path, None)) {
         collect(&root, &mut found);
     }
     found.sort_unstable();
@@ -138,6 +150,12 @@ mod tests {
         ] {
             assert_eq!(is_of_code(name), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_panic_of_the_library_is_an_error() {
+        let said = caught::<()>(|| panic!("an index")).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(said.contains("panicked"), "{said}");
     }
 
     #[test]

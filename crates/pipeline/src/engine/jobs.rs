@@ -106,6 +106,7 @@ fn plain(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use headspan_artifacts::RunId;
+    use headspan_extract::Keep;
 
     use super::*;
 
@@ -117,7 +118,7 @@ mod tests {
             number,
             engine: "none".to_owned(),
             submitted_at: 0,
-            work: Work { shards: of, images: 100, part_rows: 10, fingerprint: "f00d".to_owned() },
+            work: Work { shards: of, images: 100, part_rows: 10, keep: Keep::All, fingerprint: "f00d".to_owned() },
             shards: shards
                 .iter()
                 .map(|shard| ShardTask { shard: *shard, task: task(format!("{number}_{shard}")) })

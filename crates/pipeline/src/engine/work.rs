@@ -1,5 +1,5 @@
 use headspan_artifacts::RunDirectory;
-use headspan_extract::{PartPlan, Shard};
+use headspan_extract::{Keep, PartPlan, Shard};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -14,6 +14,9 @@ pub struct Work {
     pub images: u64,
     /// Images of one activation part.
     pub part_rows: u64,
+    /// What is kept of them; work that was submitted before there was a choice keeps all.
+    #[serde(default)]
+    pub keep: Keep,
     /// Fingerprint that a part has if it fits settings, images and weights.
     pub fingerprint: String,
 }
@@ -39,14 +42,14 @@ impl ShardParts {
 impl Work {
     /// How the images fall into parts.
     pub fn plan(&self) -> PartPlan {
-        PartPlan { images: self.images, rows: self.part_rows }
+        PartPlan { images: self.images, rows: self.part_rows, keep: self.keep }
     }
 
     /// How far each shard is, by the parts that are there.
     pub fn progress(&self, run: &RunDirectory) -> Result<Vec<ShardParts>> {
         let plan = self.plan();
         let all: Vec<u64> = (0..plan.parts()).collect();
-        let committed = PartPlan::committed(run, &all, &self.fingerprint)?;
+        let committed = plan.committed(run, &all, &self.fingerprint)?;
         let of_shard = |index| {
             let parts = plan.of_shard(Some(Shard { index, count: self.shards }));
             let done = parts.iter().filter(|part| committed[**part as usize]).count() as u64;
@@ -112,7 +115,7 @@ mod tests {
         let root = tempfile::tempdir()?;
         let run = RunDirectory::create(root.path(), &RunId::new("d", "m")?)?;
         // Five parts in three shards: 0 and 3, 1 and 4, 2.
-        let work = Work { shards: 3, images: 50, part_rows: 10, fingerprint: "f00d".to_owned() };
+        let work = Work { shards: 3, images: 50, part_rows: 10, keep: Keep::All, fingerprint: "f00d".to_owned() };
         assert_eq!(work.missing(&run)?, [0, 1, 2]);
         for part in 0..5 {
             commit(&run, part, "f00d")?;
@@ -131,7 +134,7 @@ mod tests {
     fn shards_beyond_the_parts_have_nothing_to_do() -> Outcome {
         let root = tempfile::tempdir()?;
         let run = RunDirectory::create(root.path(), &RunId::new("d", "m")?)?;
-        let work = Work { shards: 16, images: 2, part_rows: 1, fingerprint: "f00d".to_owned() };
+        let work = Work { shards: 16, images: 2, part_rows: 1, keep: Keep::All, fingerprint: "f00d".to_owned() };
         assert_eq!(work.missing(&run)?, [0, 1]);
         Ok(())
     }

@@ -119,12 +119,13 @@ impl SettingsFiles {
         let is_toml = toml::from_str::<toml::Table>(&format!("value = {value}")).is_ok();
         let value = if is_toml { value.to_owned() } else { toml::Value::from(value).to_string() };
         let text = format!("{key} = {value}\n");
-        // The value may be an address with a signature.
-        let told = if value.contains("://") { assignment.split('?').next().unwrap_or_default() } else { assignment };
-        let failed = |source: toml::de::Error| SettingsError::Assignment {
-            assignment: told.to_owned(),
-            meant: meant_key(&text),
-            source: Box::new(source),
+        // The value may be an address with a signature, and the library's error shows the line.
+        let told =
+            assignment.split_once('?').filter(|_parts| value.contains("://")).map_or(assignment, |(told, _)| told);
+        let failed = |source: toml::de::Error| {
+            let shown = toml::from_str::<Settings>(&format!("{key} = \"…\"\n")).err().filter(|_| told != assignment);
+            let (assignment, source) = (told.to_owned(), Box::new(shown.unwrap_or(source)));
+            SettingsError::Assignment { assignment, meant: meant_key(&text), source }
         };
         let own = toml::from_str::<Settings>(&text).map_err(failed)?;
         self = self.layer(&own, &text, format!("setting `{told}`"))?;
@@ -301,6 +302,12 @@ mod tests {
         let wrong = files().assignment("textspan.texts=0").err().map(|error| told(&error)).unwrap_or_default();
         assert_eq!(wrong, "setting `textspan.texts=0`: `textspan.texts` is `0`, expected 1 or more");
         assert!(files().assignment("textspan").is_err() && files().assignment("").is_err());
+        let signed = files().assignment("data.paht=https://h/a.tar?sig=secret").err();
+        let message = signed.map(|error| told(&error)).unwrap_or_default();
+        assert!(message.contains("data.paht=https://h/a.tar`") && !message.contains("secret"), "{message}");
+        let signed = files().assignment("data.path=https://h/a.tar?sig=secret")?;
+        assert!(!signed.read().concat().contains("secret"));
+        assert_eq!(signed.settings()?.data.path, Path::new("https://h/a.tar"));
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use headspan_extract::LayerSelection;
+use headspan_extract::{Keep, LayerSelection};
 use headspan_label::LabellerName;
 use headspan_model::DeviceChoice;
 use serde::Serialize;
@@ -74,6 +74,8 @@ section! {
         layers: LayerSelection,
         /// Images of one forward pass.
         batch_size: usize,
+        /// Images whose activations are stored.
+        keep: Keep,
         /// A bad image stops the run.
         strict: bool,
     }

@@ -56,6 +56,7 @@ pub const VALUES: &[Values] = &[
     values("images.batch_size", "0 (headspan chooses) to 65536", |v| whole(v, 0, MOST_AT_ONCE)),
     values("images.decode_threads", "0 (one per core) to 1024", |v| whole(v, 0, MOST_THREADS)),
     values("images.identity_tolerance", "a number above 0", above_zero),
+    values("images.keep", "all, moments, or a sample such as sample:50000", |_| true),
     values("images.layers", "last:N, all, or a list such as 8,9", |v| v != "last:0" && text(v)),
     values("images.max_pixels", "1 or more", |v| whole(v, 1, u64::MAX)),
     values("images.part_rows", "1 to 16777216", |v| whole(v, 1, 1 << 24)),
@@ -72,8 +73,9 @@ pub const VALUES: &[Values] = &[
     values("label.openai.api_key_env", "the name of an environment variable", text),
     values("label.openai.backoff_ms", "0 to 3600000", |v| whole(v, 0, 3_600_000)),
     values("label.openai.base_url", "a URL that begins with http:// or https://", |v| {
-        v.as_str().map(str::trim).is_some_and(|url| {
-            ["http://", "https://"].iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme))
+        let parts = v.as_str().and_then(|url| url.trim().split_once("://"));
+        parts.is_some_and(|(scheme, rest)| {
+            ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) && !rest.is_empty()
         })
     }),
     values("label.openai.concurrency", "1 to 1024", |v| whole(v, 1, MOST_THREADS)),
@@ -190,6 +192,8 @@ mod tests {
             ("label.openai.temperature", json!(-0.5), json!(2.0)),
             ("label.openai.concurrency", json!(0), json!(1)),
             ("label.openai.max_cost", json!(-1.0), json!(0.5)),
+            ("label.openai.base_url", json!("ftp://h/v1"), json!("HTTP://h/v1")),
+            ("label.openai.base_url", json!("http://"), json!("https://h")),
             ("metrics.scores.texts", json!(0), json!(5)),
         ] {
             let found = with(key, wrong.clone())?;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use headspan_artifacts::{ImageRow, ImageStatus, Table, read_rows};
 use headspan_extract::{
-    CheckFigures, ExtractError, FinishSummary, IMAGES_VERSION, ImagesJob, ImagesSettings, ImagesSummary,
+    CheckFigures, ExtractError, FinishSummary, IMAGES_VERSION, ImagesJob, ImagesSettings, ImagesSummary, Keep,
     LayerSelection, PartStatus, extract_images, finish_images,
 };
 use headspan_headspace::vector_length;
@@ -23,6 +23,9 @@ use crate::{
 
 pub(crate) const NAME: &str = "images";
 pub(super) static STAGE: Images = Images;
+
+/// Name of the setting that says what is kept, in the stage's record.
+const KEEP: &str = "keep";
 
 /// Images to activations, readouts and moments.
 pub(super) struct Images;
@@ -59,6 +62,7 @@ impl Stage for Images {
             precision,
             part_rows,
             max_pixels,
+            keep,
             batch_size: _,
             strict: _,
             workers: _,
@@ -75,7 +79,18 @@ impl Stage for Images {
         if *precision != Precision::Float32 {
             slice["precision"] = json!(precision);
         }
+        if *keep != Keep::All {
+            slice[KEEP] = json!(keep);
+        }
         Ok(slice)
+    }
+
+    /// Later stages read the readouts and the moments, which are those of all images whatever is kept of them.
+    fn slice_for_later(&self, mut slice: Value) -> Value {
+        if let Some(slice) = slice.as_object_mut() {
+            slice.remove(KEEP);
+        }
+        slice
     }
 
     fn files(&self, scope: &Scope<'_>) -> Result<Option<BTreeMap<String, String>>> {
@@ -93,8 +108,13 @@ impl Stage for Images {
         let config = &model.files().config;
         let (heads, head_dim) = heads(scope.settings, config)?;
         let (images, d, columns) = (dataset.len(), config.vision.d as u64, vector_length(head_dim as usize) as u64);
-        let activations = images * (4 * (heads * head_dim + d) + 20);
-        let bytes = activations + images * 60 + heads * (4 * d * columns + 8 * columns * columns);
+        let kept = match scope.settings.images.keep {
+            Keep::All => images,
+            Keep::Moments => 0,
+            Keep::Sample(count) => count.min(images),
+        };
+        let activations = kept * (4 * (heads * head_dim + d) + 20);
+        let bytes = activations + kept * 60 + heads * (4 * d * columns + 8 * columns * columns);
         Ok(Estimate { rows: images, bytes })
     }
 
@@ -157,7 +177,7 @@ impl Stage for Images {
         }
         Ok(StageOutcome::Done(StageResult {
             rows: finished.images,
-            figures: figures(summary.as_ref(), &finished, &model.device().to_string()),
+            figures: figures(scope.settings, summary.as_ref(), &finished, &model.device().to_string()),
             notes: notes(summary.as_ref()),
             provenance: Some(Box::new(provenance(scope.settings, &sources)?)),
         }))
@@ -189,7 +209,8 @@ pub(crate) fn parts_done(scope: &Scope<'_>) -> Result<PartStatus> {
 pub(crate) fn work_of(scope: &Scope<'_>, shards: u64) -> Result<Work> {
     let Sources { dataset, .. } = scope.need_sources(NAME)?;
     let fingerprint = StagePlan::of(&STAGE, scope)?.fingerprint().to_owned();
-    Ok(Work { shards, images: dataset.len(), part_rows: scope.settings.images.part_rows, fingerprint })
+    let ImagesSettings { part_rows, keep, .. } = scope.settings.images;
+    Ok(Work { shards, images: dataset.len(), part_rows, keep, fingerprint })
 }
 
 /// Heads that are extracted, and the width of one.
@@ -219,13 +240,21 @@ fn provenance(settings: &Settings, sources: &Sources<'_>) -> Result<Provenance> 
     })
 }
 
-fn figures(summary: Option<&ImagesSummary>, finished: &FinishSummary, device: &str) -> BTreeMap<String, Value> {
+fn figures(
+    settings: &Settings,
+    summary: Option<&ImagesSummary>,
+    finished: &FinishSummary,
+    device: &str,
+) -> BTreeMap<String, Value> {
     let mut figures = BTreeMap::from([
         ("device".to_owned(), json!(device)),
         ("images".to_owned(), json!(finished.images)),
         ("skipped".to_owned(), json!(finished.skipped)),
         ("heads".to_owned(), json!(finished.heads)),
     ]);
+    if settings.images.keep != Keep::All {
+        figures.insert("kept".to_owned(), json!(finished.kept));
+    }
     let Some(summary) = summary else { return figures };
     figures.insert("parts".to_owned(), json!(summary.parts));
     figures.insert("parts_found".to_owned(), json!(summary.parts_found));

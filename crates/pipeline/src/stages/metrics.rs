@@ -138,7 +138,7 @@ pub fn score_imported(settings: &Settings, file: &Path, wanted: &[String]) -> Re
 
 /// Whether a run has more than the labels of a file, or may have: a table that cannot be read is not replaced.
 fn has_own_labels(run: &RunDirectory) -> Result<bool> {
-    if run.record(IMAGES)?.is_some() || !run.parts()?.is_empty() {
+    if run.record(IMAGES)?.is_some() || run.parts_there()? > 0 {
         return Ok(true);
     }
     let table = run.table(Table::Labels);

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     accents::Accents,
     bars::Bars,
-    layout::{Title, breadcrumbs, formats, page, urlencoded},
+    layout::{Title, breadcrumbs, formats, kept_note, page, urlencoded},
     neighbours::{grid, question, strip},
 };
 use crate::{
@@ -40,7 +40,8 @@ pub(crate) struct HeadPage {
     texts: Vec<HeadText>,
     /// The text whose direction the extremes are along; by distance from the head's mean without one.
     direction: Option<usize>,
-    extremes: Extremes,
+    /// None in a run that keeps moments alone.
+    extremes: Option<Extremes>,
     /// Heads that say most alike, here and in other runs.
     similar: Vec<SimilarHead>,
 }
@@ -73,13 +74,14 @@ impl HeadPage {
         run: &ExploreRun,
         head: HeadId,
         direction: Option<usize>,
-        extremes: Extremes,
+        extremes: Option<Extremes>,
     ) -> Result<Self, WebError> {
         run.readout(head)?;
         let label = run.label(head);
         let text = |rank: usize| -> Result<HeadText, WebError> {
             let row = &run.textspan(head)[rank];
-            let ends = (rank < ILLUSTRATED).then(|| run.extremes(head, ExtremesRequest::Pick(rank), AT_EACH_END));
+            let ends = (rank < ILLUSTRATED && extremes.is_some())
+                .then(|| run.extremes(head, ExtremesRequest::Pick(rank), AT_EACH_END));
             let (largest, smallest) = ends.transpose()?.map(|ends| (ends.largest, ends.smallest)).unwrap_or_default();
             Ok(HeadText {
                 text: row.text.clone(),
@@ -155,7 +157,7 @@ impl Page for HeadPage {
                     }
                 }
                 (texts(self, &name))
-                (ends(self, &name))
+                (ends(shared, self, &name))
                 (similar_heads(self, &accents))
             },
         )
@@ -251,7 +253,9 @@ fn text_row(shown: &HeadPage, name: &str, rank: usize, text: &HeadText, bars: Ba
             td { (match text.consistent { Some(true) => "✓ yes", Some(false) => "✗ no", None => "n/a" }) }
             td { div.measure { span.number { (percent(text.variance_share)) } (bars.bar(text.variance_share)) } }
             td.number { (percent(text.cumulative_share)) }
-            @if text.largest.is_empty() {
+            @if shown.extremes.is_none() {
+                td colspan="2" {}
+            } @else if text.largest.is_empty() {
                 td colspan="2" { a href={ (head_path(run, shown.head)) "?direction=" (rank) "#ends" } { "images along it" } }
             } @else {
                 td { (strip(run, &question(name, Similarity::Dot), &text.largest)) }
@@ -261,8 +265,11 @@ fn text_row(shown: &HeadPage, name: &str, rank: usize, text: &HeadText, bars: Ba
     }
 }
 
-fn ends(shown: &HeadPage, name: &str) -> Markup {
-    let (run, extremes) = (shown.run.as_str(), &shown.extremes);
+fn ends(shared: &Shared, shown: &HeadPage, name: &str) -> Markup {
+    let run = shown.run.as_str();
+    let Some(extremes) = &shown.extremes else {
+        return html! { section #ends { h2 { "Images that it sets apart most" } (kept_note(shared, run)) } };
+    };
     let question = question(name, Similarity::Dot);
     let bars = Bars::of(extremes.largest.iter().chain(&extremes.between).chain(&extremes.smallest));
     let grid = |images: &[Neighbour]| grid(run, &question, images, None, bars);
@@ -278,6 +285,7 @@ fn ends(shown: &HeadPage, name: &str) -> Markup {
                 h2 { "Images that it sets apart most" }
                 p.hint { "By distance of the head's contribution from its mean over all images." }
             }
+            (kept_note(shared, run))
             (grid(&extremes.largest))
             h3 { "From the middle of its range" }
             (grid(&extremes.between))

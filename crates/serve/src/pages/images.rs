@@ -2,7 +2,7 @@ use headspan_artifacts::{ImageRow, ImageStatus};
 use maud::{Markup, html};
 use serde::Serialize;
 
-use super::layout::{QUESTION_CLASS, Title, formats, heading, page};
+use super::layout::{QUESTION_CLASS, Title, formats, heading, kept_note, page};
 use crate::{
     app::Shared,
     ask::{Fields, ImagesAsk, Next},
@@ -104,7 +104,7 @@ impl ImagesPage {
 }
 
 impl Page for ImagesPage {
-    fn html(&self, _shared: &Shared) -> Markup {
+    fn html(&self, shared: &Shared) -> Markup {
         let run = self.run.as_str();
         let target = format!("/r/{run}/{}", self.next.name());
         let link = self.link(self.from);
@@ -120,6 +120,7 @@ impl Page for ImagesPage {
                     Next::Neighbours => "Choose an image to find its neighbours.",
                     Next::Segment => "Choose an image to see where in it a text is.",
                 }))
+                (kept_note(shared, run))
                 form.ask autocomplete="off" method="get" action={ "/r/" (run) "/images" } {
                     @for (key, value) in self.kept.pairs() { input type="hidden" name=(key) value=(value); }
                     label { "Choose for "

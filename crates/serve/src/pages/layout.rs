@@ -69,6 +69,12 @@ pub(super) fn cut_note(cut: bool) -> Markup {
     html! { @if cut { p.hint.cut role="note" { "A text is longer than what the model reads at once: its end was cut off." } } }
 }
 
+/// That not all images of a run can be shown, where that is so.
+pub(super) fn kept_note(shared: &Shared, run: &str) -> Markup {
+    let note = shared.runs.get(run).and_then(|subject| subject.run().kept().note());
+    html! { @if let Some(note) = note { p.hint role="note" { (note) } } }
+}
+
 /// A whole page. `run` is the one that it is about, for the links between analyses.
 pub(super) fn page(title: &Title<'_>, run: Option<&str>, body: &Markup) -> Markup {
     let link = |name: &str, target: &str| {

@@ -8,8 +8,8 @@ use super::{
     accents::Accents,
     bars::Bars,
     layout::{
-        Title, by, counted, cut_note, formats, heading, heads_field, image_choice, in_words, own_image, page,
-        selection_tag, sight, subject_query, upload_form, urlencoded,
+        Title, by, counted, cut_note, formats, heading, heads_field, image_choice, in_words, kept_note, own_image,
+        page, selection_tag, sight, subject_query, upload_form, urlencoded,
     },
 };
 use crate::{
@@ -100,6 +100,7 @@ impl Page for NeighboursPage {
                 @if let Some(answer) = &self.answer {
                     section.answer aria-label="Answer" {
                         (cut_note(self.cut))
+                        (kept_note(shared, run))
                         (asked(shared, self, answer, &path))
                         (grid(run, &question(&self.heads, self.similarity), &answer.images, why, Bars::of(answer.images.iter())))
                     }

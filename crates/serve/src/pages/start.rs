@@ -50,6 +50,9 @@ pub(super) struct ModelOverview {
     entanglement: Option<f64>,
     association: Option<f64>,
     images: usize,
+    /// That not all images can be shown, where that is so.
+    #[serde(skip)]
+    kept: Option<String>,
     /// Share of fitting texts, over the heads of a property.
     by_property: BTreeMap<String, f64>,
     pub(super) layers: Vec<(u32, Vec<HeadCell>)>,
@@ -156,7 +159,8 @@ impl ModelOverview {
             notices,
             entanglement,
             association,
-            images: run.images().len(),
+            images: run.image_count() as usize,
+            kept: run.kept().note(),
             by_property: texts.into_iter().map(|(name, (yes, all))| (name, yes as f64 / all as f64)).collect(),
             layers: layers.into_iter().rev().collect(),
         }
@@ -265,6 +269,7 @@ fn matrix(model: &ModelOverview, accents: &Accents) -> Markup {
                 }
             }
             @for notice in &model.notices { p.error role="note" { (notice) } }
+            @if let Some(note) = &model.kept { p.hint role="note" { (note) } }
             div.scroll tabindex="0" role="region" aria-label={ "Heads of " (model.run) } {
                 table.matrix {
                     thead { tr { th scope="col" { "layer" } @for head in 0..widest { th scope="col" { "H" (head) } } } }

@@ -264,6 +264,8 @@ impl Bucket {
             Error::NotSupported { .. } | Error::NotImplemented { .. } => {
                 StoreError::Unsupported { address, what: "the store cannot do this" }
             }
+            // A list of nothing is empty, so this is the bucket.
+            _ if source.to_string().contains("404 Not Found") => StoreError::NotFound { address: self.root.clone() },
             _ if is_of_region(&source.to_string()) => StoreError::OtherRegion { address, source },
             _ => StoreError::Failed { address, source },
         }
