@@ -357,7 +357,9 @@ impl PartReader {
         let roots = Self::roots(self.footer.schema(), wanted);
         let ranges = Ranges::of_columns(file, self.footer.metadata(), &roots, wanted.len() <= FEW);
         let ranges = ranges.map_err(|error| match error.kind() {
-            ErrorKind::StaleNetworkFileHandle | ErrorKind::NotFound => ArtifactError::Replaced { path: self.path.clone() },
+            ErrorKind::StaleNetworkFileHandle | ErrorKind::NotFound => {
+                ArtifactError::Replaced { path: self.path.clone() }
+            }
             _ => error.into(),
         })?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(ranges, self.footer.clone());

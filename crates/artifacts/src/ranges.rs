@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn only_what_was_fetched_can_be_read() {
-        let ranges = Ranges { length: 100, fetched: vec![(10, Bytes::from_static(b"abc")), (50, Bytes::from_static(b"de"))] };
+        let ranges =
+            Ranges { length: 100, fetched: vec![(10, Bytes::from_static(b"abc")), (50, Bytes::from_static(b"de"))] };
         assert_eq!(ranges.get_bytes(11, 2).ok().as_deref(), Some(&b"bc"[..]));
         assert_eq!(ranges.get_bytes(50, 2).ok().as_deref(), Some(&b"de"[..]));
         for (start, length) in [(9, 1), (11, 3), (20, 1), (52, 1), (99, 1)] {

@@ -161,7 +161,8 @@ impl RunDirectory {
         let run = self.look()?;
         let fingerprint = run.table_metadata(Table::Images)?.fingerprint;
         let (open, paths) = (|path: &PathBuf| run.open_part(path), run.parts()?);
-        let parts: Vec<_> = if self.is_remote() { at_once(&paths, open)? } else { paths.iter().map(open).collect::<Result<_>>()? };
+        let parts: Vec<_> =
+            if self.is_remote() { at_once(&paths, open)? } else { paths.iter().map(open).collect::<Result<_>>()? };
         if parts.iter().any(|part| part.metadata().fingerprint != fingerprint) {
             return Err(unfinished("its activations and its images come from different settings or inputs".to_owned()));
         }

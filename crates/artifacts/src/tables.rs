@@ -200,8 +200,8 @@ impl<R: Row> Iterator for RowsReader<'_, R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let batch = self.batches.next()?;
-        let batch = batch
-            .map_err(|source| ArtifactError::Arrow { path: self.path.to_owned(), source }.or_of_store(&self.file));
+        let batch =
+            batch.map_err(|source| ArtifactError::Arrow { path: self.path.to_owned(), source }.or_of_store(&self.file));
         Some(batch.and_then(|batch| with_names_of_today(&batch, self.renamed, self.path)).and_then(|batch| {
             serde_arrow::from_record_batch(&batch).map_err(|source| ArtifactError::Rows {
                 path: self.path.to_owned(),

@@ -171,7 +171,7 @@ fn not_there(path: &Path) -> String {
         return did_you_mean(&path.with_file_name(meant).display().to_string());
     }
     match std::env::current_dir() {
-        Ok(here) if path.is_relative() && !is_remote(path) => format!("relative paths start at `{}`", here.display()),
+        Ok(here) if path.is_relative() => format!("relative paths start at `{}`", here.display()),
         _ => "check the path".to_owned(),
     }
 }

@@ -142,7 +142,14 @@ mod tests {
         for text in ["a/b", "/a", "c:/x", "memory://x", "ftp://x/y", "s3:/x"] {
             assert!(matches!(Address::of(Path::new(text)), Ok(None)), "{text}");
         }
-        for text in ["s3://", "s3:///a", "hf://datasets/owner", "hf://x", "https://user:secret@host/a", "s3://key:secret@bucket"] {
+        for text in [
+            "s3://",
+            "s3:///a",
+            "hf://datasets/owner",
+            "hf://x",
+            "https://user:secret@host/a",
+            "s3://key:secret@bucket",
+        ] {
             let error = Address::of(Path::new(text)).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains("is not an address") && !error.contains("secret@"), "{text}: {error}");
         }

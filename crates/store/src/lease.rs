@@ -12,7 +12,7 @@ use crate::{
     address::Address,
     error::StoreError,
     files::{self, Metadata},
-    provider::When,
+    provider::{Provider, When},
     runtime::{spawn, wait},
 };
 
@@ -72,7 +72,7 @@ impl Lease {
         let address =
             Address::of(&path).map_err(io::Error::from)?.ok_or(io::Error::from(io::ErrorKind::InvalidInput))?;
         let at = Instant::now();
-        let renewed = Renewed { version: first(&path)?, at };
+        let renewed = Renewed { version: first(&path, &address)?, at };
         let lease = Self { address, version: Arc::new(Mutex::new(Some(renewed))), ended: Arc::default() };
         // Only now: whoever comes later sees this one.
         let now = files::metadata(&path)?.modified;
@@ -118,7 +118,7 @@ impl Lease {
                 }
                 let Some(known) = version.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return };
                 let at = Instant::now();
-                match provider.put(&address.key, note().into(), When::Still(known.version)).await {
+                match write(&*provider, &address, When::Still(known.version)).await {
                     Ok(renewed) => {
                         let renewed = renewed.map(|version| Renewed { version, at });
                         *version.lock().unwrap_or_else(PoisonError::into_inner) = renewed;
@@ -138,7 +138,9 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Release);
-        if self.version.lock().unwrap_or_else(PoisonError::into_inner).take().is_none() {
+        let renewed = self.version.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // What is there may be the lease of somebody else by now.
+        if renewed.is_none_or(|renewed| renewed.at.elapsed() >= life()) {
             return;
         }
         let address = self.address.clone();
@@ -150,11 +152,15 @@ impl Drop for Lease {
 }
 
 /// Writes the lease if nobody alive has it. Gives its version.
-fn first(path: &Path) -> Result<String, LeaseError> {
+fn first(path: &Path, address: &Address) -> Result<String, LeaseError> {
     let version = |put: Option<String>| put.ok_or_else(|| unversioned(path).into());
-    match files::put(path, note(), When::New) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        other => return version(other?),
+    let put = |when: When| -> io::Result<Result<Option<String>, StoreError>> {
+        let (provider, address) = (address.provider()?, address.clone());
+        wait(async move { write(&*provider, &address, when).await })
+    };
+    match put(When::New)? {
+        Err(StoreError::Changed { .. }) => {}
+        other => return version(other.map_err(io::Error::from)?),
     }
     // The clock of the store, by a file of our own.
     let probe = path.with_extension(format!("{}.probe", std::process::id()));
@@ -167,10 +173,23 @@ fn first(path: &Path) -> Result<String, LeaseError> {
         Err(error) => return Err(error.into()),
     };
     let Some(stale) = found.version.clone().filter(|_version| !is_alive(&found, now)) else { return Err(held(path)) };
-    match files::put(path, note(), When::Still(stale)) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(held(path)),
-        other => version(other?),
+    match put(When::Still(stale))? {
+        Err(StoreError::Changed { .. } | StoreError::NotFound { .. }) => Err(held(path)),
+        other => version(other.map_err(io::Error::from)?),
     }
+}
+
+/// Writes the lease. If the store did so and its answer was lost, the next try finds this process's own note, which is as good.
+async fn write(provider: &dyn Provider, address: &Address, when: When) -> Result<Option<String>, StoreError> {
+    let note = note();
+    let written = provider.put(&address.key, note.clone().into(), when).await;
+    if let Err(StoreError::Changed { .. }) = written
+        && let Ok((found, bytes)) = provider.start(&address.key, 1 << 10).await
+        && bytes == note
+    {
+        return Ok(found.version);
+    }
+    written
 }
 
 fn is_alive(lease: &Metadata, now: Option<SystemTime>) -> bool {

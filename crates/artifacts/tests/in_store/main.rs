@@ -5,8 +5,8 @@ mod server;
 use std::{path::Path, thread, time::Duration};
 
 use headspan_artifacts::{
-    ActivationBatch, ActivationShape, ArtifactError, AtomicFile, CommitError, HeadId, ImageRow, ImageStatus, PartReader,
-    PartWriter, RunDirectory, RunId, StageRecord, Table, read_rows, write_atomic, write_rows,
+    ActivationBatch, ActivationShape, ArtifactError, AtomicFile, CommitError, HeadId, ImageRow, ImageStatus,
+    PartReader, PartWriter, RunDirectory, RunId, StageRecord, Table, read_rows, write_atomic, write_rows,
 };
 use server::{Meanwhile, Outcome, Server, in_store};
 
@@ -142,7 +142,8 @@ fn leases_exclude_each_other_as_locks_do() -> Outcome {
         assert!(run.lock_shard(1, 2).is_err() && run.lock().is_err());
         let _jobs = run.lock_jobs()?;
         assert!(run.lock_jobs().is_err());
-        let names: Vec<String> = server.keys().iter().filter_map(|key| Some(key.rsplit_once('/')?.1.to_owned())).collect();
+        let names: Vec<String> =
+            server.keys().iter().filter_map(|key| Some(key.rsplit_once('/')?.1.to_owned())).collect();
         assert_eq!(names, ["jobs", "shard-0-of-2", "shard-1-of-2"], "those that were refused leave nothing");
         Ok(())
     })
@@ -185,13 +186,17 @@ fn one_look_says_what_many_requests_would() -> Outcome {
         write_rows(&run.table(Table::Images), run.id(), "f00d", &images())?;
         part(&run, "f00d", 1.0)?.commit()?;
         run.commit(&record("f00d", 1.0))?;
-        let found: Vec<_> = RunDirectory::list(Path::new(RUNS), Some("d"))?.iter().map(|run| run.id().clone()).collect();
+        let found: Vec<_> =
+            RunDirectory::list(Path::new(RUNS), Some("d"))?.iter().map(|run| run.id().clone()).collect();
         assert_eq!(found, [run.id().clone()]);
         server.requests();
         let seen = run.look()?;
         assert!(seen.has(&run.part(0))? && !seen.has(&run.part(1))? && !seen.has(&run.table(Table::Texts))?);
         assert_eq!(seen.parts()?, [run.part(0)]);
-        assert_eq!(seen.length_of(&run.part(0))? as usize, server.read(&format!("{RUN}/activations/part-00000.parquet")).map_or(0, |part| part.len()));
+        assert_eq!(
+            seen.length_of(&run.part(0))? as usize,
+            server.read(&format!("{RUN}/activations/part-00000.parquet")).map_or(0, |part| part.len())
+        );
         assert_eq!((seen.record("texts")?, seen.record("images")?.map(|record| record.seconds)), (None, Some(1.0)));
         assert_eq!(seen.table_metadata(Table::Images)?.fingerprint, "f00d");
         let asked = server.requests();
@@ -213,7 +218,8 @@ fn a_column_is_one_request_and_then_none() -> Outcome {
         let images: Vec<ImageRow> = read_rows(&run.table(Table::Images))?;
         server.requests();
         let parts = run.parts_of(&images)?;
-        let gets = |server: &Server| server.requests().into_iter().filter(|request| request.starts_with("GET some")).count();
+        let gets =
+            |server: &Server| server.requests().into_iter().filter(|request| request.starts_with("GET some")).count();
         assert_eq!(gets(server), 2, "the footers of the table and of the part");
         let head = parts[0].shape().heads[7];
         let mut values = vec![0.0; ROWS * 64];
