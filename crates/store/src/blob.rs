@@ -352,7 +352,7 @@ mod tests {
         let mut rest = Vec::new();
         reader.read_to_end(&mut rest)?;
         assert_eq!(rest, b"89");
-        assert!(blob.get_bytes(8, 3).is_err() && blob.get_bytes(8, 2).is_ok_and(|bytes| bytes == &b"89"[..]));
+        assert!(blob.get_bytes(8, 3).is_err() && blob.get_bytes(8, 2).is_ok_and(|bytes| *bytes == *b"89"));
         assert!(blob.note("x").is_none() && blob.remote_metadata().is_none());
         Ok(())
     }
