@@ -1,6 +1,6 @@
 """Makes system calls fail, or kills the program at them, one by one, and says what became of the run.
 
-    python3 tools/torture/faults.py BIN [--calls N] [--kinds errors,kills,disk,clock,twice] [--seed S]
+    python3 tools/torture/faults.py BIN [--calls N] [--kinds errors,kills,disk,clock,twice] [--seed S] [--set KEY=VALUE]
 
 A toy model runs over toy images once undisturbed: its tables are what every later run must end with. Then, for each kind of
 system call on a file of the run or of its inputs, the program runs again with that call failing at one place (strace injects
@@ -48,8 +48,8 @@ KILLED_AT = ["openat", "write", "fsync", "fdatasync", "rename", "renameat2", "li
 
 
 class Campaign:
-    def __init__(self, binary, folder):
-        self.binary, self.folder = binary, folder
+    def __init__(self, binary, folder, settings):
+        self.binary, self.folder, self.settings = binary, folder, settings
         self.world = folder / "world"
         subprocess.run([sys.executable, str(HERE.parent / "check/make_toy_world.py"), str(self.world)], check=True)
         self.findings, self.tried = [], collections.Counter()
@@ -60,6 +60,7 @@ class Campaign:
         return [
             self.binary, "--quiet", "run-all", "--checkpoint", str(world / "toy-clip"), "--images", str(world / "images"),
             "--texts", str(world / "pool.csv"), "--runs", str(runs), "--dataset", "d", "--device", "cpu", "--k", "3",
+            *(word for setting in self.settings for word in ("--set", setting)),
         ]
 
     def run(self, runs, prefix=(), seconds=SECONDS):
@@ -210,6 +211,7 @@ def main():
     parser.add_argument("--calls", type=int, default=12, help="places at which each call fails, at most")
     parser.add_argument("--kinds", default="errors,kills,disk,clock,twice")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of all runs, such as images.keep=moments")
     arguments = parser.parse_args()
     if not shutil.which("strace"):
         sys.exit("strace is not installed")
@@ -218,7 +220,7 @@ def main():
         return
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        campaign = Campaign(str(Path(arguments.binary).resolve()), Path(folder))
+        campaign = Campaign(str(Path(arguments.binary).resolve()), Path(folder), arguments.set)
         runs = campaign.folder / "right"
         code, said = campaign.run(runs)
         assert code == 0, said
