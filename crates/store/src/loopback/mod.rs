@@ -38,7 +38,7 @@ fn bucket(server: &Server) -> Result<Arc<dyn Provider>, object_store::Error> {
         .with_allow_http(true)
         .with_access_key_id("key")
         .with_secret_access_key("very secret")
-        .with_retry(RetryConfig { backoff, max_retries: 4, retry_timeout: Duration::from_secs(30) })
+        .with_retry(RetryConfig { backoff, max_retries: 10, retry_timeout: Duration::from_secs(30) })
         .with_http_connector(crate::schemes::object_stores::Connector { plain: true })
         .build()?;
     Ok(Arc::new(Bucket::new("s3://bucket".to_owned(), store)))
@@ -132,7 +132,7 @@ fn a_file_that_changes_while_it_is_read_is_told() -> Outcome {
 fn what_no_try_mends_is_told_and_asked_again_later() -> Outcome {
     let server = Server::start(&[("bucket/a", &content(100))])?;
     let blob = open(&server, "a")?;
-    server.faults((0..20).map(|_try| Fault::Status(503, "<Error><Code>SlowDown</Code></Error>")));
+    server.faults((0..60).map(|_try| Fault::Status(503, "<Error><Code>SlowDown</Code></Error>")));
     let errors: Vec<_> = std::thread::scope(|scope| {
         let read = || whole(&blob).err();
         let threads: Vec<_> = (0..3).map(|_thread| scope.spawn(read)).collect();
@@ -247,6 +247,7 @@ fn folders_are_beginnings_of_keys() -> Outcome {
         wait(async move { provider.list("f", deep).await })
     };
     let names = |files: Vec<crate::provider::Object>| files.into_iter().map(|file| file.key).collect::<Vec<_>>();
+    server.faults([Fault::Cut(9), Fault::Cut(9)]);
     let flat = listed(false)??;
     assert_eq!((names(flat.files), flat.folders), (vec!["f".to_owned(), "f/a.jpg".to_owned()], vec!["f/x".to_owned()]));
     assert_eq!(names(listed(true)??.files), ["f", "f/a.jpg", "f/x/b.jpg", "f/x/y/c.jpg"]);

@@ -149,6 +149,18 @@ fn with(builder: axum::http::response::Builder, body: Body) -> Response {
     builder.body(body).expect("a response")
 }
 
+/// An answer that breaks off.
+fn cut(builder: axum::http::response::Builder, body: &Bytes, after: usize) -> Response {
+    let start = futures::stream::iter([Ok(body.slice(..after))]);
+    let end = futures::stream::once(async {
+        // What was sent before must have arrived.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Err(io::Error::other("cut"))
+    });
+    let body_of = Body::from_stream(futures::StreamExt::chain(start, end));
+    with(builder.header(header::CONTENT_LENGTH, body.len()), body_of)
+}
+
 fn plain(status: u16, text: &str) -> Response {
     with(Response::builder().status(status), Body::from(text.to_owned()))
 }
@@ -178,7 +190,12 @@ async fn answer(
     }
     let mut inside = lock(&inside);
     if uri.query().is_some_and(|query| query.contains("list-type")) {
-        return plain(200, &inside.listed(uri.query().unwrap_or_default()));
+        let list = inside.listed(uri.query().unwrap_or_default());
+        return if matches!(fault, Some(Fault::Cut(_))) {
+            cut(Response::builder(), &list.into(), 9)
+        } else {
+            plain(200, &list)
+        };
     }
     if method == Method::PUT || method == Method::DELETE {
         return inside.write(&method, &name, &headers, body);
@@ -211,11 +228,7 @@ async fn answer(
     let builder = builder.header(header::CONTENT_RANGE, format!("bytes {start}-{}/{}", end - 1, bytes.len()));
     let part = Bytes::from(bytes[start..end].to_vec());
     match fault {
-        Some(Fault::Cut(after)) if after < part.len() => {
-            let builder = builder.header(header::CONTENT_LENGTH, part.len());
-            let cut = futures::stream::iter([Ok(part.slice(..after)), Err(io::Error::other("cut"))]);
-            with(builder, Body::from_stream(cut))
-        }
+        Some(Fault::Cut(after)) if after < part.len() => cut(builder, &part, after),
         _ => with(builder, Body::from(part)),
     }
 }

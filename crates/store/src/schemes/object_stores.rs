@@ -25,6 +25,10 @@ use crate::{
 
 /// Longest pause between two parts of an answer.
 const PAUSE: Duration = Duration::from_secs(30);
+/// Wait before the second try.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// Tries of a list that breaks off.
+const LISTS: u32 = 7;
 /// Longest wait for a machine's own role. Off the cloud, nobody answers.
 const ROLE: Duration = Duration::from_secs(2);
 
@@ -99,7 +103,7 @@ fn settings(address: &Address, source: Cause) -> StoreError {
 /// A store that asks for less haste gets it: waits double from a tenth of a second to 15 seconds.
 fn retry() -> RetryConfig {
     let longest = Duration::from_secs(15);
-    let backoff = BackoffConfig { init_backoff: Duration::from_millis(100), max_backoff: longest, base: 2.0 };
+    let backoff = BackoffConfig { init_backoff: FIRST_WAIT, max_backoff: longest, base: 2.0 };
     RetryConfig { backoff, max_retries: 12, retry_timeout: Duration::from_secs(180) }
 }
 
@@ -193,18 +197,20 @@ impl Provider for Bucket {
         found.bytes().await.map_err(failed)
     }
 
+    /// The library tries requests again, and goes on with files that broke off, but not with lists.
     async fn list(&self, folder: &str, deep: bool) -> Result<Listing, StoreError> {
-        let prefix = if folder.is_empty() { None } else { Some(self.path(folder)?) };
-        let failed = |error| self.failed(folder, error);
-        if deep {
-            let files: Vec<ObjectMeta> = self.store.list(prefix.as_ref()).try_collect().await.map_err(failed)?;
-            return Ok(Listing { files: files.into_iter().map(object).collect(), folders: Vec::new() });
+        let mut wait = FIRST_WAIT;
+        for _try in 0..LISTS {
+            match self.list_once(folder, deep).await {
+                Err(StoreError::Failed { source, .. }) if source.to_string().contains("response body") => {
+                    tracing::debug!("a list of `{}` broke off", self.shown(folder));
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+                other => return other,
+            }
         }
-        let found = self.store.list_with_delimiter(prefix.as_ref()).await.map_err(failed)?;
-        Ok(Listing {
-            files: found.objects.into_iter().map(object).collect(),
-            folders: found.common_prefixes.into_iter().map(String::from).collect(),
-        })
+        self.list_once(folder, deep).await
     }
 
     async fn put(&self, key: &str, bytes: Bytes, when: When) -> Result<Option<String>, StoreError> {
@@ -234,6 +240,20 @@ impl Provider for Bucket {
 impl Bucket {
     pub(crate) fn new(root: String, store: impl ObjectStore) -> Self {
         Self { root, store: Box::new(store) }
+    }
+
+    async fn list_once(&self, folder: &str, deep: bool) -> Result<Listing, StoreError> {
+        let prefix = if folder.is_empty() { None } else { Some(self.path(folder)?) };
+        let failed = |error| self.failed(folder, error);
+        if deep {
+            let files: Vec<ObjectMeta> = self.store.list(prefix.as_ref()).try_collect().await.map_err(failed)?;
+            return Ok(Listing { files: files.into_iter().map(object).collect(), folders: Vec::new() });
+        }
+        let found = self.store.list_with_delimiter(prefix.as_ref()).await.map_err(failed)?;
+        Ok(Listing {
+            files: found.objects.into_iter().map(object).collect(),
+            folders: found.common_prefixes.into_iter().map(String::from).collect(),
+        })
     }
 
     fn shown(&self, key: &str) -> String {
