@@ -42,7 +42,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Bytes that a file has.
-pub fn length(path: &Path) -> io::Result<u64> {
+pub(crate) fn length(path: &Path) -> io::Result<u64> {
     if is_remote(path) { Blob::open(path)?.length() } else { Ok(fs::metadata(path)?.len()) }
 }
 
