@@ -39,9 +39,9 @@ impl RunDirectory {
         let found = headspan_store::walk(self.path())?;
         let below = |path: &Path| path.components().skip(above).collect();
         let listing = found.into_iter().map(|entry| (below(&entry.path), entry.metadata)).collect();
-        let mut seen = self.clone();
-        seen.listing = Some(Listing(listing).into());
-        Ok(seen)
+        let mut run = self.clone();
+        run.listing = Some(Listing(listing).into());
+        Ok(run)
     }
 
     /// Whether a file of the run is there.

@@ -354,7 +354,7 @@ fn commit_part(
     batches: BTreeMap<u64, TracedBatch>,
 ) -> Result<()> {
     // A process that slept, and lost its lock meanwhile, leaves a part of the same work to whoever was first.
-    if job.run.is_remote() && PartPlan::committed(job.run, &[part], job.fingerprint)? == [true] {
+    if job.run.is_remote() && job.plan().committed(job.run, &[part], job.fingerprint)? == [true] {
         return Ok(());
     }
     let mut rows = Vec::new();

@@ -78,7 +78,8 @@ impl Lease {
         let now = files::metadata(&path)?.modified;
         for other in files::read_dir(folder)? {
             let other_name = other.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            let is_lease = other_name != name && !other_name.ends_with(".probe");
+            let is_probe = other.path.extension().is_some_and(|ending| ending == "probe");
+            let is_lease = other_name != name && !is_probe;
             if is_lease && excludes(&other_name) && is_alive(&other.metadata, now) {
                 return Err(held(&other.path));
             }

@@ -111,7 +111,7 @@ impl Call<'_> {
         let mut jobs = Jobs::read(&run)?;
         let states = self.states(&jobs)?;
         let live = live_shards(&jobs, &states, &work)?;
-        let missing = work.missing(&run);
+        let missing = work.missing(&run)?;
         let shards: Vec<u64> = missing.iter().copied().filter(|shard| !live.contains_key(shard)).collect();
         let rest = jobs.rest().and_then(|task| Some((task.id.clone(), states.get(&task.id)?.clone())));
         let rest = rest.filter(|(_, state)| state.is_live());
