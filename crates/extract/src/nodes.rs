@@ -114,7 +114,11 @@ impl<'a> Nodes<'a> {
         }
         for node in self.tree.above(part) {
             // The last part is mostly the one that is not there yet: one look tells.
-            let there = self.tree.children(node).rev().all(|child| self.run.has(&self.run.sums(&child.parts())).is_ok_and(|there| there));
+            let there = self
+                .tree
+                .children(node)
+                .rev()
+                .all(|child| self.run.has(&self.run.sums(&child.parts())).is_ok_and(|there| there));
             if !there || !self.join(node)? {
                 break;
             }

@@ -1,7 +1,7 @@
 //! A store that speaks enough of S3 for these tests: objects with versions, conditions, ranges and listings. It counts requests.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env, io,
     net::TcpListener,
     process::Command,
@@ -203,10 +203,10 @@ impl Inner {
             pair.unwrap_or_default().replace("%2F", "/")
         };
         let (prefix, delimiter) = (value("prefix"), value("delimiter"));
-        let (mut files, mut folders) = (String::new(), BTreeMap::new());
+        let (mut files, mut folders) = (String::new(), BTreeSet::new());
         for (key, object) in self.objects.iter().filter(|(key, _)| key.starts_with(&prefix)) {
             match key[prefix.len()..].find('/').filter(|_| !delimiter.is_empty()) {
-                Some(end) => drop(folders.insert(key[..prefix.len() + end + 1].to_owned(), ())),
+                Some(end) => drop(folders.insert(key[..=prefix.len() + end].to_owned())),
                 None => files.push_str(&format!(
                     "<Contents><Key>{key}</Key><LastModified>{}</LastModified><ETag>{}</ETag><Size>{}</Size></Contents>",
                     rfc3339(object.modified),
@@ -216,7 +216,7 @@ impl Inner {
             }
         }
         let folders: String = folders
-            .keys()
+            .iter()
             .map(|folder| format!("<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>"))
             .collect();
         plain(StatusCode::OK, format!("<ListBucketResult>{files}{folders}</ListBucketResult>").into())
