@@ -80,7 +80,7 @@ pub(crate) struct CheckpointArgs {
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ImagesArgs {
     /// Images: a folder, a CSV or Parquet manifest, tar shards, or Parquet with image bytes; or the address of one, such as
-    /// s3://bucket/train-*.tar [setting: data.path]
+    /// `s3://bucket/train-*.tar` [setting: data.path]
     #[arg(long, value_name = "PATH", help_heading = "Model and data")]
     pub(crate) images: Option<PathBuf>,
     /// File with one class per line; its order gives `class_index` [setting: data.classes]

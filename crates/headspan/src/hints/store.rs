@@ -21,14 +21,15 @@ pub(super) fn image(error: &ReadError) -> Option<String> {
 
 fn of_store(error: &StoreError) -> Option<String> {
     let hint = match error {
-        StoreError::NoCredentials { address, .. } => return Some(credentials(address).to_owned()),
         StoreError::Denied { address, .. } if is_of_web(address) => {
             "the address needs a signature, or the one that it has is too old: ask for a new one"
         }
         StoreError::Denied { known: true, .. } => {
             "ask for the right to read it; stores that let nobody list them say this of a file that does not exist too"
         }
-        StoreError::Denied { address, .. } => return Some(credentials(address).to_owned()),
+        StoreError::NoCredentials { address, .. } | StoreError::Denied { address, .. } => {
+            return Some(credentials(address).to_owned());
+        }
         StoreError::OtherRegion { .. } => "set AWS_REGION to the bucket's region",
         StoreError::NotFound { address } if is_of_web(address) => {
             "check the address; a web server does not list its files, so name them: `train-{000..009}.tar`"

@@ -55,6 +55,9 @@ struct Stored {
     pieces: Option<Vec<Piece>>,
 }
 
+/// A shard that one of several threads listed: its place, and what it holds.
+type Turn = (usize, (Listed, Unusual));
+
 /// Lists shards in their order.
 pub(super) fn list(paths: &[PathBuf], unusual: &mut Unusual) -> Result<Vec<Listed>, DatasetError> {
     if !paths.iter().any(|path| is_address(path)) {
@@ -71,7 +74,7 @@ pub(super) fn list(paths: &[PathBuf], unusual: &mut Unusual) -> Result<Vec<Liste
         });
         let threads: Vec<_> = threads.collect::<Result<_, _>>()?;
         for thread in threads {
-            let own: Result<Vec<(usize, (Listed, Unusual))>, DatasetError> =
+            let own: Result<Vec<Turn>, DatasetError> =
                 thread.join().map_err(|_panic| Error::other("a thread that lists shards panicked"))?;
             found.extend(own?);
         }
