@@ -159,16 +159,16 @@ impl HttpConnector for Connector {
 impl Provider for Bucket {
     async fn head(&self, key: &str) -> Result<Object, StoreError> {
         let found = self.store.head(&self.path(key)?).await;
-        found.map(object).map_err(|error| self.failed(key, error))
+        found.map(object).map_err(|error| self.failed(key, &error))
     }
 
     async fn start(&self, key: &str, length: u64) -> Result<(Object, Bytes), StoreError> {
         let options = GetOptions { range: Some(GetRange::Bounded(0..length)), ..GetOptions::default() };
         let started = async {
             let found =
-                self.store.get_opts(&self.path(key)?, options).await.map_err(|error| self.failed(key, error))?;
+                self.store.get_opts(&self.path(key)?, options).await.map_err(|error| self.failed(key, &error))?;
             let object = object(found.meta.clone());
-            Ok((object, found.bytes().await.map_err(|error| self.failed(key, error))?))
+            Ok((object, found.bytes().await.map_err(|error| self.failed(key, &error))?))
         };
         match started.await {
             // An empty file has no first byte.
@@ -190,7 +190,7 @@ impl Provider for Bucket {
             if is_precondition(&error) {
                 StoreError::ChangedWhileRead { address: self.shown(key) }
             } else {
-                self.failed(key, error)
+                self.failed(key, &error)
             }
         };
         let found = self.store.get_opts(&self.path(key)?, options).await.map_err(failed)?;
@@ -225,14 +225,14 @@ impl Provider for Bucket {
             Error::AlreadyExists { .. } | Error::Precondition { .. } => {
                 StoreError::Changed { address: self.shown(key) }
             }
-            error => self.failed(key, error),
+            error => self.failed(key, &error),
         })
     }
 
     async fn remove(&self, key: &str) -> Result<(), StoreError> {
         match self.store.delete(&self.path(key)?).await {
             Err(Error::NotFound { .. }) => Ok(()),
-            other => other.map_err(|error| self.failed(key, error)),
+            other => other.map_err(|error| self.failed(key, &error)),
         }
     }
 }
@@ -244,7 +244,7 @@ impl Bucket {
 
     async fn list_once(&self, folder: &str, deep: bool) -> Result<Listing, StoreError> {
         let prefix = if folder.is_empty() { None } else { Some(self.path(folder)?) };
-        let failed = |error| self.failed(folder, error);
+        let failed = |error| self.failed(folder, &error);
         if deep {
             let files: Vec<ObjectMeta> = self.store.list(prefix.as_ref()).try_collect().await.map_err(failed)?;
             return Ok(Listing { files: files.into_iter().map(object).collect(), folders: Vec::new() });
@@ -265,9 +265,9 @@ impl Bucket {
         Path::parse(key).map_err(|_why| StoreError::Address { address: self.shown(key), why })
     }
 
-    fn failed(&self, key: &str, error: Error) -> StoreError {
-        let (address, source) = (self.shown(key), cleaned(&error));
-        match &error {
+    fn failed(&self, key: &str, error: &Error) -> StoreError {
+        let (address, source) = (self.shown(key), cleaned(error));
+        match error {
             Error::NotFound { .. } => StoreError::NotFound { address },
             Error::Unauthenticated { source: none, .. } if none.is::<NoCredentials>() => {
                 StoreError::NoCredentials { address, source }

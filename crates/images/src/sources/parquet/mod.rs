@@ -165,7 +165,7 @@ impl ParquetShards {
         }
         let rows = Rows { stream, first, ranges, column: &self.column };
         let Opened { blob, metadata, .. } = self.opened(shard)?;
-        RowCursor::open(blob, metadata, rows)
+        RowCursor::open(&blob, metadata, rows)
     }
 
     fn opened(&self, shard: usize) -> Result<Opened, ReadError> {

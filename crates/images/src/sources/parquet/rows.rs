@@ -56,7 +56,7 @@ pub(super) struct Rows<'a> {
 }
 
 impl RowCursor {
-    pub(super) fn open(blob: Blob, metadata: ArrowReaderMetadata, rows: Rows<'_>) -> Result<Self, ReadError> {
+    pub(super) fn open(blob: &Blob, metadata: ArrowReaderMetadata, rows: Rows<'_>) -> Result<Self, ReadError> {
         let blob = blob.watched();
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(blob.clone(), metadata);
         let root = builder.schema().index_of(rows.column).map_err(|error| failed(error.into()))?;
