@@ -39,6 +39,7 @@ fn record(fingerprint: &str, seconds: f64) -> StageRecord {
         stage: "images".to_owned(),
         headspan: "0".to_owned(),
         fingerprint: fingerprint.to_owned(),
+        results: None,
         config: serde_json::Value::Null,
         inputs: std::collections::BTreeMap::new(),
         rows: 0,
