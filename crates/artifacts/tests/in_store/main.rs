@@ -35,7 +35,6 @@ fn images() -> Vec<ImageRow> {
 
 fn record(fingerprint: &str, seconds: f64) -> StageRecord {
     StageRecord {
-        results: None,
         stage: "images".to_owned(),
         headspan: "0".to_owned(),
         fingerprint: fingerprint.to_owned(),

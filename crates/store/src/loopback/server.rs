@@ -127,7 +127,7 @@ impl Inside {
         format!("<ListBucketResult>{contents}{folders}</ListBucketResult>")
     }
 
-    fn write(&mut self, method: &Method, name: &str, headers: &HeaderMap, body: Bytes) -> Response {
+    fn write(&mut self, method: &Method, name: &str, headers: &HeaderMap, body: &Bytes) -> Response {
         let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let now = self.etag(name);
         if header(header::IF_NONE_MATCH).is_some() && now.is_some() {
@@ -198,7 +198,7 @@ async fn answer(
         };
     }
     if method == Method::PUT || method == Method::DELETE {
-        return inside.write(&method, &name, &headers, body);
+        return inside.write(&method, &name, &headers, &body);
     }
     let Some(etag) = inside.etag(&name) else { return plain(404, "<Error><Code>NoSuchKey</Code></Error>") };
     if headers.get(header::IF_MATCH).is_some_and(|expected| *expected != etag) {
