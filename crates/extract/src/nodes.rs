@@ -52,37 +52,50 @@ impl<'a> Nodes<'a> {
     }
 
     /// Which parts are committed: by themselves, or in a node above them.
-    pub(crate) fn committed(&self) -> Vec<bool> {
+    pub(crate) fn committed(&self) -> Result<Vec<bool>> {
         let mut found = vec![false; self.plan.parts() as usize];
         if !found.is_empty() {
-            self.mark(self.tree.root(), &mut found);
+            self.mark(self.tree.root(), &mut found)?;
         }
-        let Some(sample) = &self.sample else { return found };
-        let files: Vec<bool> = (0..sample.files()).map(|file| self.file_is_done(file)).collect();
+        let Some(sample) = &self.sample else { return Ok(found) };
+        let files: Vec<PathBuf> = (0..sample.files()).map(|file| self.run.part(file)).collect();
+        let files = self.are_ours(&files)?;
         for (part, found) in (0..).zip(&mut found) {
-            let mut own = sample.files_with(&self.plan.images_of(part));
-            *found &= own.all(|file| files[file as usize]) || self.sample_is_there(part);
+            let mut own = self.files_of(sample, part);
+            *found = *found && (own.all(|file| files[file as usize]) || self.sample_is_there(part)?);
         }
-        found
+        Ok(found)
     }
 
-    fn mark(&self, node: Node, found: &mut [bool]) {
+    fn mark(&self, node: Node, found: &mut [bool]) -> Result<()> {
         let parts = node.parts().start as usize..node.parts().end as usize;
-        if !self.is_done(node) {
-            self.tree.children(node).for_each(|child| self.mark(child, found));
+        if !self.is_done(node)? {
+            self.tree.children(node).try_for_each(|child| self.mark(child, found))?;
             // Another process may have joined the children meanwhile, and removed them.
-            if found[parts.clone()].iter().all(|found| *found) || !self.is_done(node) {
-                return;
+            if found[parts.clone()].iter().all(|found| *found) || !self.is_done(node)? {
+                return Ok(());
             }
         }
         found[parts].fill(true);
+        Ok(())
     }
 
     /// Whether a node's sums and rows are there, of these settings and inputs.
-    fn is_done(&self, node: Node) -> bool {
-        let (sums, rows) = self.files(node);
-        let found = self.run.fingerprints(&[sums, rows]);
-        found.is_ok_and(|found| found.iter().all(|found| found.as_deref() == Some(self.fingerprint)))
+    fn is_done(&self, node: Node) -> Result<bool> {
+        self.are_done(&[node])
+    }
+
+    /// The same of several nodes.
+    fn are_done(&self, nodes: &[Node]) -> Result<bool> {
+        let files = nodes.iter().map(|node| self.files(*node)).flat_map(|(sums, rows)| [sums, rows]);
+        Ok(!self.are_ours(&files.collect::<Vec<_>>())?.contains(&false))
+    }
+
+    /// Which files are there, of these settings and inputs. A store that does not answer is an error: it must not pass for one without
+    /// the files.
+    fn are_ours(&self, files: &[PathBuf]) -> Result<Vec<bool>> {
+        let found = self.run.fingerprints(files)?;
+        Ok(found.iter().map(|found| found.as_deref() == Some(self.fingerprint)).collect())
     }
 
     fn files(&self, node: Node) -> (PathBuf, PathBuf) {
@@ -113,13 +126,7 @@ impl<'a> Nodes<'a> {
             }
         }
         for node in self.tree.above(part) {
-            // The last part is mostly the one that is not there yet: one look tells.
-            let there = self
-                .tree
-                .children(node)
-                .rev()
-                .all(|child| self.run.has(&self.run.sums(&child.parts())).is_ok_and(|there| there));
-            if !there || !self.join(node)? {
+            if !self.are_named(node)? || !self.join(node)? {
                 break;
             }
         }
@@ -147,18 +154,28 @@ impl<'a> Nodes<'a> {
         Ok(writer.commit()?)
     }
 
+    /// Whether the sums of all children of a node are there, whatever settings they are of.
+    fn are_named(&self, node: Node) -> Result<bool> {
+        // The last part is mostly the one that is not there yet: one look tells.
+        for child in self.tree.children(node).rev() {
+            if !self.run.has(&self.run.sums(&child.parts()))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Joins the children of a node; false if one is not there.
     fn join(&self, node: Node) -> Result<bool> {
         let children: Vec<Node> = self.tree.children(node).collect();
-        if !self.is_done(node) {
-            if !children.iter().all(|child| self.is_done(*child)) {
-                return Ok(self.is_covered(node));
+        if !self.is_done(node)? {
+            if !self.are_done(&children)? {
+                return self.is_covered(node);
             }
-            let read = self.read(&children);
-            let root = match read {
+            let root = match self.read(&children) {
                 Ok(root) => root,
                 // Whoever joined them first has removed them.
-                Err(_) if self.is_covered(node) => return Ok(true),
+                Err(_) if self.is_covered(node)? => return Ok(true),
                 Err(error) => return Err(error),
             };
             let (sums, rows) = self.files(node);
@@ -173,18 +190,21 @@ impl<'a> Nodes<'a> {
     fn read(&self, nodes: &[Node]) -> Result<Root> {
         let (sums, rows): (Vec<PathBuf>, Vec<PathBuf>) = nodes.iter().map(|node| self.files(*node)).unzip();
         let sums = Joined::of_files(&sums, |path| read_rows(path))?;
-        let rows = rows.iter().map(|path| read_rows(path)).collect::<Result<Vec<Vec<ImageRow>>, ArtifactError>>()?;
-        Ok(Root { rows: self.kept(rows.concat()), sums })
+        Ok(Root { rows: self.kept(self.run.rows_of::<ImageRow>(&rows)?.concat()), sums })
     }
 
     /// Whether a node or one above it is done: nothing of it is left to do.
-    fn is_covered(&self, node: Node) -> bool {
-        self.is_done(node)
-            || self.tree.above(node.parts().start).into_iter().any(|above| {
-                above.parts().start <= node.parts().start
-                    && node.parts().end <= above.parts().end
-                    && self.is_done(above)
-            })
+    fn is_covered(&self, node: Node) -> Result<bool> {
+        let own = node.parts();
+        let is_longer = |above: &Node| above.parts().end - above.parts().start > own.end - own.start;
+        // From the root down, to the node itself.
+        let found = self.tree.above(own.start).into_iter().rev().take_while(is_longer);
+        for node in found.chain([node]) {
+            if self.is_done(node)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Removes a node's files. Its sums go first, without which its rows count for nothing.
@@ -196,7 +216,7 @@ impl<'a> Nodes<'a> {
 
     /// Joins whatever is missing below a node; false if a part is.
     fn ensure(&self, node: Node) -> Result<bool> {
-        if self.is_done(node) {
+        if self.is_done(node)? {
             return Ok(true);
         }
         let mut below = node.leaf().is_none();
@@ -204,7 +224,7 @@ impl<'a> Nodes<'a> {
             below = below && self.ensure(child)?;
         }
         // Looked at again: another process may have joined the children while they were looked for.
-        Ok(below && self.join(node)? || self.is_done(node))
+        Ok(below && self.join(node)? || self.is_done(node)?)
     }
 
     /// Joins everything, and removes what else was left; none if parts are missing.
@@ -244,35 +264,33 @@ impl<'a> Nodes<'a> {
         sample.files_with(&self.plan.images_of(part))
     }
 
-    fn file_is_done(&self, file: u64) -> bool {
-        self.is_ours(&self.run.part(file))
+    fn file_is_done(&self, file: u64) -> Result<bool> {
+        Ok(self.are_ours(&[self.run.part(file)])? == [true])
     }
 
-    fn sample_is_there(&self, part: u64) -> bool {
-        self.is_ours(&self.run.part_sample(part))
-    }
-
-    /// Whether activations are there, of these settings and inputs.
-    fn is_ours(&self, path: &Path) -> bool {
-        let found = self.run.fingerprints(&[path.to_owned()]);
-        found.is_ok_and(|found| found.iter().all(|found| found.as_deref() == Some(self.fingerprint)))
+    fn sample_is_there(&self, part: u64) -> Result<bool> {
+        Ok(self.are_ours(&[self.run.part_sample(part)])? == [true])
     }
 
     /// Writes a file of activations from those of its parts; false if one is not there.
     fn join_file(&self, sample: &Sample, file: u64) -> Result<bool> {
         let parts = sample.parts_of(file, &self.plan);
-        if !self.file_is_done(file) {
-            if !parts.iter().rev().all(|part| self.sample_is_there(*part)) {
-                return Ok(self.file_is_done(file));
+        if !self.file_is_done(file)? {
+            for part in parts.iter().rev() {
+                if !self.sample_is_there(*part)? {
+                    return self.file_is_done(file);
+                }
             }
             match self.write_file(sample, file, &parts) {
                 // Whoever wrote it first has removed them.
-                Err(_) if self.file_is_done(file) => return Ok(true),
+                Err(_) if self.file_is_done(file)? => return Ok(true),
                 other => other?,
             }
         }
         for part in parts {
-            if self.files_of(sample, part).all(|file| self.file_is_done(file)) {
+            // A part may reach into the files before and after.
+            let files: Vec<PathBuf> = self.files_of(sample, part).map(|file| self.run.part(file)).collect();
+            if !self.are_ours(&files)?.contains(&false) {
                 remove(&self.run.part_sample(part))?;
             }
         }

@@ -64,7 +64,7 @@ impl PartPlan {
         // One look at the folder costs less than one at each of many files.
         let run = &if parts.len() > FEW { run.look()? } else { run.clone() };
         if let Some(nodes) = Nodes::of(self, run, fingerprint) {
-            let all = nodes.committed();
+            let all = nodes.committed()?;
             return Ok(parts.iter().map(|part| all[*part as usize]).collect());
         }
         let files: Vec<_> = parts.iter().flat_map(|part| [run.part(*part), run.part_images(*part)]).collect();

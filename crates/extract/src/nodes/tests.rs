@@ -98,11 +98,11 @@ fn complete(plan: &PartPlan, run: &RunDirectory) -> Result<Root, Box<dyn std::er
 }
 
 fn complete_by(nodes: &Nodes<'_>) -> Result<Root, Box<dyn std::error::Error>> {
-    let missing: Vec<u64> = (0..).zip(nodes.committed()).filter(|(_, done)| !done).map(|(part, _)| part).collect();
+    let missing: Vec<u64> = (0..).zip(nodes.committed()?).filter(|(_, done)| !done).map(|(part, _)| part).collect();
     for part in missing {
         commit(nodes, part)?;
     }
-    assert!(nodes.committed().iter().all(|done| *done));
+    assert!(nodes.committed()?.iter().all(|done| *done));
     Ok(nodes.finish()?.ok_or("parts are missing")?)
 }
 
@@ -234,7 +234,7 @@ fn a_shard_alone_leaves_few_files() -> Outcome {
     assert_eq!((most, run.all_sums()?), (6, vec![0..16, 16..17]));
     assert_eq!(run.parts_there()?, PARTS - 1);
     assert!(nodes.finish()?.is_none(), "a part is missing");
-    assert_eq!(nodes.committed().iter().filter(|done| !**done).count(), 1);
+    assert_eq!(nodes.committed()?.iter().filter(|done| !**done).count(), 1);
     Ok(())
 }
 
@@ -298,7 +298,7 @@ fn a_lost_file_of_the_sample_is_made_again() -> Outcome {
     complete(&plan, &run)?;
     let expected = files(&run)?;
     fs::remove_file(run.part(2))?;
-    let missing = nodes(&plan, &run)?.committed().iter().filter(|done| !**done).count() as u64;
+    let missing = nodes(&plan, &run)?.committed()?.iter().filter(|done| !**done).count() as u64;
     assert!((1..=ROWS).contains(&missing), "{missing}");
     complete(&plan, &run)?;
     assert!(files(&run)? == expected);
@@ -315,12 +315,12 @@ fn files_of_other_settings_count_for_nothing() -> Outcome {
     for part in 0..PARTS {
         commit(&other, part)?;
     }
-    assert!(nodes(&plan, &run)?.committed().iter().all(|done| !*done));
+    assert!(nodes(&plan, &run)?.committed()?.iter().all(|done| !*done));
     // A process of other settings was ended between the two files of a node.
     let own = nodes(&plan, &run)?;
     commit(&own, 7)?;
     write_rows(&run.part_images(7), run.id(), "beef", &images(21..24).0)?;
-    assert!(own.committed().iter().all(|done| !*done));
+    assert!(own.committed()?.iter().all(|done| !*done));
     complete(&plan, &run)?;
     assert!(files(&run)? == undisturbed(&plan)?);
     Ok(())
@@ -355,7 +355,7 @@ fn what_a_file_is_made_of_stays_until_it_is_there() -> Outcome {
         let failed = (0..PARTS).filter(|part| commit(&nodes, *part).is_err()).count();
         assert!(failed > 0, "{}", obstacle.display());
         fs::remove_dir_all(&obstacle)?;
-        let found = nodes.committed().iter().filter(|done| !**done).count();
+        let found = nodes.committed()?.iter().filter(|done| !**done).count();
         assert_eq!(found, missing, "{}", obstacle.display());
         complete(&plan, &run)?;
         assert!(files(&run)? == expected, "{}", obstacle.display());
@@ -443,7 +443,7 @@ impl Crashed {
     /// Whether it is continued with no part repeated to the bytes of a run that was not disturbed.
     fn continues(&self, expected: &Files) -> Result<bool, Box<dyn std::error::Error>> {
         let plan = plan(Keep::Moments);
-        let missing = nodes(&plan, &self.run)?.committed().iter().filter(|done| !**done).count() as u64;
+        let missing = nodes(&plan, &self.run)?.committed()?.iter().filter(|done| !**done).count() as u64;
         complete(&plan, &self.run)?;
         Ok(missing == self.missing && files(&self.run)? == *expected)
     }
