@@ -62,7 +62,7 @@ def must(holds: bool, what: str) -> None:
 class World:
     """The scenes in all formats, on disk and in the store, and the program."""
 
-    def __init__(self, program: Path, folder: Path, scenes: int, seed: int, port: int) -> None:
+    def __init__(self, program: Path, folder: Path, scenes: int, pixels: int, seed: int, port: int) -> None:
         self.program, self.folder, self.seed, self.port = program, folder, seed, port
         self.peak = 0
         self.said: list[str] = []
@@ -76,17 +76,17 @@ class World:
             config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
         )
         self.s3.create_bucket(Bucket=BUCKET)
-        self.make(scenes)
+        self.make(scenes, pixels)
         for path in sorted((folder / "data").rglob("*")):
             if path.is_file():
                 self.s3.upload_file(str(path), BUCKET, str(path.relative_to(folder / "data")))
 
-    def make(self, scenes: int) -> None:
+    def make(self, scenes: int, pixels: int) -> None:
         data, world = self.folder / "data", self.folder / "world"
         for format in ("webdataset", "parquet", "folder"):
             count = scenes if format == "webdataset" else scenes // 4
             out = world / format
-            arguments = ("--scenes", count, "--format", format, "--seed", 1, "--pixels", 128)
+            arguments = ("--scenes", count, "--format", format, "--seed", 1, "--pixels", pixels)
             self.call("scenes", "--out", out, *arguments)
         self.texts = world / "webdataset/descriptions.csv"
         shutil.copytree(world / "webdataset/images", data / "tar")
@@ -99,16 +99,15 @@ class World:
             content = tar.read_bytes()
             (data / "gz" / f"{tar.name}.gz").write_bytes(gzip.compress(content, 1))
             (data / "zst" / f"{tar.name}.zst").write_bytes(zstandard.compress(content))
-        # A row whose file is not there is a skipped image, from both.
-        rows = [(str(path.relative_to(data)), path.parent.name) for path in sorted((data / "folder").rglob("*.*"))]
+        rows = [
+            (str(path.relative_to(data)), path.parent.name) for path in sorted((data / "folder").rglob("*.*"))
+        ]
         with (data / "manifest.csv").open("w", newline="") as file:
             csv.writer(file).writerows([("path", "class"), *rows[:50]])
 
     def environment(self, endpoint: str | None) -> dict[str, str]:
         """Nothing of the caller's own clouds, and the server's address and keys if there is one."""
-        own = {
-            name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HEADSPAN"))
-        }
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HEADSPAN"))}
         own["HEADSPAN_CACHE"] = str(self.folder / "cache")
         own["HOME"] = str(self.folder / "home")
         own["HEADSPAN__IMAGES__PART_ROWS"] = "100"
@@ -144,7 +143,9 @@ class World:
         must(ended == code, f"{' '.join(words[1:])} ended with {ended}:\n{said[-3000:]}")
         return said
 
-    def run(self, runs: str, images: str | Path, *flags: str | Path | int, endpoint: str | None = None) -> str:
+    def run(
+        self, runs: str, images: str | Path, *flags: str | Path | int, endpoint: str | None = None
+    ) -> str:
         place = ("--dataset", "scenes", "--runs", runs, "--device", "cpu", "--texts", self.texts)
         return self.call("run-all", MODEL, "--images", images, *place, *flags, endpoint=endpoint)
 
@@ -167,7 +168,10 @@ class World:
     def must_equal(self, runs: str, expected: str) -> None:
         """The same tables, byte for byte."""
         own, others = self.tables(runs), self.tables(expected)
-        must(bool(others) and own.keys() == others.keys(), f"other tables: {sorted(own.keys() ^ others.keys())}")
+        must(
+            bool(others) and own.keys() == others.keys(),
+            f"other tables: {sorted(own.keys() ^ others.keys())}",
+        )
         different = [name for name in others if own[name] != others[name]]
         must(not different, f"tables of {runs} differ: {different}")
 
@@ -215,7 +219,9 @@ def patterns(world: World) -> str:
         world.must_equal(f"runs-pattern-{number}", "runs-tar")
         world.run(f"runs-local-pattern-{number}", world.local(f"tar/{pattern}"), *classes)
         world.must_equal(f"runs-local-pattern-{number}", "runs-tar")
-    said = world.call("plan", MODEL, "--images", world.remote("tar/none-*.tar"), endpoint=world.server, code=1)
+    said = world.call(
+        "plan", MODEL, "--images", world.remote("tar/none-*.tar"), endpoint=world.server, code=1
+    )
     must("no file matches" in said, said)
     return f"`{braces}`, `{stem}*.tar`, `*.tar`: the tables of the folder"
 
@@ -225,7 +231,9 @@ def continued(world: World) -> str:
     classes = ("--classes", world.local("classes.txt"))
     place = ("--dataset", "scenes", "--runs", "runs-continued", "--device", "cpu", "--texts", world.texts)
     world.call("extract", MODEL, "--images", world.local("tar"), *classes, *place, "--shard", "0/2")
-    parts = {path: path.stat().st_mtime_ns for path in (world.folder / "runs-continued").rglob("part-*.parquet")}
+    parts = {
+        path: path.stat().st_mtime_ns for path in (world.folder / "runs-continued").rglob("part-*.parquet")
+    }
     world.run("runs-continued", world.remote("tar/*.tar"), *classes, endpoint=world.server)
     again = [path.name for path, when in parts.items() if path.stat().st_mtime_ns != when]
     must(bool(parts) and not again, f"parts written again: {again}")
@@ -249,7 +257,10 @@ def faults(world: World) -> str:
             world.must_equal(f"runs-{name}-faults", expected)
     finally:
         proxy.close()
-    must(sum(proxy.spoiled.values()) > 5, f"only {proxy.spoiled} were spoiled; more --scenes make more requests")
+    must(
+        sum(proxy.spoiled.values()) > 5,
+        f"only {proxy.spoiled} were spoiled; more --scenes make more requests",
+    )
     spoiled = ", ".join(f"{count} {kind}" for kind, count in sorted(proxy.spoiled.items()))
     return f"of {len(proxy.requests)} requests were spoiled: {spoiled} (seed {world.seed})"
 
@@ -271,7 +282,9 @@ def index(world: World) -> str:
     finally:
         proxy.close()
     must(read[0] < 2.1 and read[1] < 1.1 and read[2] < 0.05, f"bytes read, of the tars: {read}")
-    return "of the bytes of the tars, read: " + ", ".join(f"{share:.2f}" for share in read) + " (run, run, plan)"
+    return (
+        "of the bytes of the tars, read: " + ", ".join(f"{share:.2f}" for share in read) + " (run, run, plan)"
+    )
 
 
 def frugal(world: World) -> str:
@@ -287,7 +300,9 @@ def frugal(world: World) -> str:
             proxy.reset()
             world.run(f"runs-frugal-{name}-s3", world.remote(name), *classes, endpoint=proxy.address)
             more, rate = world.peak - local, len(proxy.requests) / (proxy.sent / (1 << 20))
-            said.append(f"{name} {rate:.2f} requests per MiB of {proxy.sent >> 20}, {more >> 20:+} MiB of memory")
+            said.append(
+                f"{name} {rate:.2f} requests per MiB of {proxy.sent >> 20}, {more >> 20:+} MiB of memory"
+            )
             # A few requests are made however little there is to read.
             must(len(proxy.requests) - 8 <= MOST_REQUESTS * (proxy.sent / (1 << 20)), said[-1])
             must(more <= MOST_MEMORY, said[-1])
@@ -317,7 +332,7 @@ def rate(world: World) -> str:
 def signed(world: World) -> str:
     """An address with a signature."""
     world.expected()
-    tar = sorted(world.local("tar").glob("*.tar"))[0]
+    tar = min(world.local("tar").glob("*.tar"))
     parameters = {"Bucket": BUCKET, "Key": f"tar/{tar.name}"}
     address = world.s3.generate_presigned_url("get_object", Params=parameters, ExpiresIn=3600)
     with urllib.request.urlopen(address) as answer:
@@ -393,6 +408,9 @@ def main() -> int:
     )
     parser.add_argument("program", type=Path, help="the program headspan")
     parser.add_argument("--scenes", type=int, default=2000, help="number of scenes in tars (default: 2000)")
+    parser.add_argument(
+        "--pixels", type=int, default=128, help="size of scenes; larger ones make larger tars"
+    )
     parser.add_argument("--only", default=",".join(CASES), help="cases, such as equal,faults")
     parser.add_argument("--seed", type=int, default=1, help="seed of what is spoiled (default: 1)")
     parser.add_argument("--keep", action="store_true", help="keep the folder of runs")
@@ -401,7 +419,14 @@ def main() -> int:
     failed, server = False, None
     try:
         server, port = serve(folder)
-        world = World(arguments.program.resolve(), folder, arguments.scenes, arguments.seed, port)
+        world = World(
+            arguments.program.resolve(),
+            folder,
+            arguments.scenes,
+            arguments.pixels,
+            arguments.seed,
+            port,
+        )
         for name in arguments.only.split(","):
             started = time.monotonic()
             try:
