@@ -156,9 +156,9 @@ impl RunDirectory {
     /// The activation parts, in order, checked to be all of those that `images.parquet`, with the rows `images`, was made with. Errors if
     /// one is lost or of another extraction, or if none were kept.
     pub fn parts_of(&self, images: &[ImageRow]) -> Result<Vec<PartReader>> {
-        self.refuse_moments_alone()?;
-        let unfinished = |why: String| ArtifactError::Unfinished { run: self.path.clone(), why };
         let run = self.look()?;
+        run.refuse_moments_alone()?;
+        let unfinished = |why: String| ArtifactError::Unfinished { run: self.path.clone(), why };
         let fingerprint = run.table_metadata(Table::Images)?.fingerprint;
         let (open, paths) = (|path: &PathBuf| run.open_part(path), run.parts()?);
         let parts: Vec<_> =

@@ -166,10 +166,12 @@ impl Inner {
     }
 
     fn delete(&mut self, list: &str) -> Response<Body> {
+        let mut deleted = String::new();
         for key in list.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next()) {
             self.objects.remove(key);
+            deleted.push_str(&format!("<Deleted><Key>{key}</Key></Deleted>"));
         }
-        plain(StatusCode::OK, "<DeleteResult></DeleteResult>".into())
+        plain(StatusCode::OK, format!("<DeleteResult>{deleted}</DeleteResult>").into())
     }
 
     fn get(&self, key: &str, is_head: bool, range: Option<String>, is_still: Option<String>) -> Response<Body> {
