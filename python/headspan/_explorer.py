@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from headspan._errors import HeadspanError
+from headspan._place import parts_of_run
 
 if TYPE_CHECKING:
     from types import TracebackType
