@@ -68,6 +68,9 @@ class Proxy(ThreadingHTTPServer):
         self.seen: list[tuple[str, str, int]] = []
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing of connections of processes that were killed."""
+
     @property
     def url(self) -> str:
         """Where programs reach it."""
@@ -250,7 +253,7 @@ def questions(world: World) -> None:
         must(without_places(local) == without_places(remote), f"{name} answers otherwise")
     for out in ("local.npy", "remote.npy"):
         runs = ["--runs", RUNS] if out == "remote.npy" else []
-        world.call("export", "scenes/scenes-4", "--heads", "L2.H1", "--out", world.folder / out, *runs)
+        world.call("export", "--model", "scenes/scenes-4", "--heads", "L2.H1", "--out", world.folder / out, *runs)
     same = (world.folder / "local.npy").read_bytes() == (world.folder / "remote.npy").read_bytes()
     must(same, "export writes other numbers")
     with world.proxy.counted() as requests:

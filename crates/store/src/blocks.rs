@@ -137,6 +137,10 @@ impl Slot {
         self.arrived.notify_all();
     }
 
+    fn has_failed(&self) -> bool {
+        matches!(&*self.state.lock().unwrap_or_else(PoisonError::into_inner), Some(Err(_)))
+    }
+
     fn wait(&self) -> Result<Bytes, StoreError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -181,15 +185,7 @@ pub(crate) fn get(source: &Arc<Source>, number: u64, ahead: u64) -> Result<Bytes
     for next in (number + 1..=number + ahead).rev().filter(|next| *next < source.blocks()) {
         self::slot(source, next)?;
     }
-    let bytes = slot.wait();
-    if bytes.is_err() {
-        // Failures are not kept: the next reader asks again.
-        let mut blocks = blocks();
-        if blocks.peek(&(source.id, number)).is_some_and(|known| Arc::ptr_eq(known, &slot)) {
-            blocks.pop(&(source.id, number));
-        }
-    }
-    bytes
+    slot.wait()
 }
 
 /// Bytes that nothing near them was read of: a thumbnail out of a shard.
@@ -218,7 +214,8 @@ pub(crate) fn kept(source: &Arc<Source>, range: Range<u64>, keep: bool) -> Resul
 /// The place of a block. Whoever asks first has it fetched.
 fn slot(source: &Arc<Source>, number: u64) -> Result<Arc<Slot>, StoreError> {
     let mut blocks = blocks();
-    if let Some(slot) = blocks.get(&(source.id, number)) {
+    // A failure is for those who waited: whoever comes later asks again, also for what was fetched ahead.
+    if let Some(slot) = blocks.get(&(source.id, number)).filter(|slot| !slot.has_failed()) {
         return Ok(Arc::clone(slot));
     }
     let slot = Arc::new(Slot::default());

@@ -192,14 +192,15 @@ mod tests {
             ("label.openai.temperature", json!(-0.5), json!(2.0)),
             ("label.openai.concurrency", json!(0), json!(1)),
             ("label.openai.max_cost", json!(-1.0), json!(0.5)),
-            ("label.openai.base_url", json!("ftp://h/v1"), json!("HTTP://h/v1")),
-            ("label.openai.base_url", json!("http://"), json!("https://h")),
             ("metrics.scores.texts", json!(0), json!(5)),
         ] {
             let found = with(key, wrong.clone())?;
             assert!(found.as_ref().is_some_and(|found| found.key == key), "{key} = {wrong}: {found:?}");
             assert_eq!(with(key, right.clone())?, None, "{key} = {right}");
         }
+        // Wrong addresses are no settings at all; a right one has its scheme in any case.
+        assert!(with("label.openai.base_url", json!("ftp://h/v1")).is_err());
+        assert_eq!(with("label.openai.base_url", json!("HTTP://h/v1"))?, None);
         let infinite = Settings {
             images: headspan_extract::ImagesSettings { probe_tolerance: f64::NAN, ..Default::default() },
             ..Settings::default()

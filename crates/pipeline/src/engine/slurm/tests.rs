@@ -143,7 +143,7 @@ fn logs_of_a_run_in_a_store_are_files_of_their_own_folder() -> Outcome {
     let scripts = Scripts { run: &run, number: 1, logs: Some(logs), folder, program, resources: &resources };
     let text = scripts.shards(&[0], 2, &words(&["extract", "m", "--runs=s3://bucket/runs"]))?;
     assert!(text.contains("#SBATCH --output=/home/me/headspan-jobs/photos/m/extract-1.%a.log\n"), "{text}");
-    assert!(text.contains(" --runs=s3://bucket/runs "), "{text}");
+    assert!(text.contains(" '--runs=s3://bucket/runs' "), "{text}");
     // `status` finds the log, though the run is elsewhere.
     assert_eq!(run.path().join(scripts.log_of_shard(0)), logs.join("extract-1.0.log"));
     assert_eq!(scripts.path("rest"), logs.join("rest-1.sh"));
