@@ -64,6 +64,7 @@ store *arguments:
     python3 -m venv target/store-venv
     target/store-venv/bin/pip install --quiet --requirement tools/cluster/requirements.txt
     target/store-venv/bin/python tools/cluster/check_store.py target/release/headspan "$@"
+    target/store-venv/bin/python tools/cluster/check_remote_runs.py target/release/headspan
 
 # Fuzz what reads files and answers, on stable Rust: just fuzz tar 600
 fuzz *arguments:
