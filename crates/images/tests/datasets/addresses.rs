@@ -75,9 +75,9 @@ fn serve(mut connection: TcpStream, folder: &Path, refuses: &AtomicBool) -> Opti
     }
 }
 
-/// Three images that begin in blocks of their own.
+/// Three images that begin in blocks of their own, and are longer than what is fetched ahead behind their headers.
 fn large() -> [Vec<u8>; 3] {
-    [1, 2, 3].map(|letter| vec![letter; 5 << 20])
+    [1, 2, 3].map(|letter| vec![letter; 24 << 20])
 }
 
 fn tar(folder: &Path, name: &str) -> Outcome {
