@@ -130,19 +130,19 @@ async fn answer(
     let what = if query.contains("list-type") { query.to_owned() } else { key.clone() };
     inner.requests.push(format!("{method} {what} {}", header("range").unwrap_or_default()));
     match method.as_str() {
-        "PUT" => inner.put(key, body, header("if-match"), header("if-none-match").is_some()),
+        "PUT" => inner.put(key, body, header("if-match").as_deref(), header("if-none-match").is_some()),
         "POST" => inner.delete(&String::from_utf8_lossy(&body)),
         "DELETE" => {
             inner.objects.remove(&key);
             plain(StatusCode::NO_CONTENT, Bytes::new())
         }
         _ if query.contains("list-type") => inner.list(query),
-        method => inner.get(&key, method == "HEAD", header("range"), header("if-match")),
+        method => inner.get(&key, method == "HEAD", header("range").as_deref(), header("if-match")),
     }
 }
 
 impl Inner {
-    fn put(&mut self, key: String, bytes: Bytes, is_still: Option<String>, is_new: bool) -> Response<Body> {
+    fn put(&mut self, key: String, bytes: Bytes, is_still: Option<&str>, is_new: bool) -> Response<Body> {
         let is_conditional = is_still.is_some() || is_new;
         let event = self.before.take_if(|(wanted, _)| is_conditional && key.ends_with(wanted.as_str()));
         match &event {
@@ -152,7 +152,7 @@ impl Inner {
             None => {}
         }
         let there = self.objects.get(&key).map(|object| tag(object.version));
-        let holds = if is_new { there.is_none() } else { is_still.is_none() || is_still == there };
+        let holds = if is_new { there.is_none() } else { is_still.is_none() || is_still == there.as_deref() };
         if !holds {
             return plain(StatusCode::PRECONDITION_FAILED, Bytes::new());
         }
@@ -174,13 +174,13 @@ impl Inner {
         plain(StatusCode::OK, format!("<DeleteResult>{deleted}</DeleteResult>").into())
     }
 
-    fn get(&self, key: &str, is_head: bool, range: Option<String>, is_still: Option<String>) -> Response<Body> {
+    fn get(&self, key: &str, is_head: bool, range: Option<&str>, is_still: Option<String>) -> Response<Body> {
         let Some(object) = self.objects.get(key) else { return plain(StatusCode::NOT_FOUND, Bytes::new()) };
         if is_still.is_some_and(|version| version != tag(object.version)) {
             return plain(StatusCode::PRECONDITION_FAILED, Bytes::new());
         }
         let size = object.bytes.len();
-        let asked = range.as_deref().and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
+        let asked = range.and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
         let asked = asked.and_then(|(first, last)| Some((first.parse::<usize>().ok()?, last.parse::<usize>().ok()?)));
         let builder = Response::builder()
             .header("etag", tag(object.version))
