@@ -9,7 +9,7 @@ use crate::{
     tree::{Node, Tree},
 };
 
-/// Mean and second moment of `u` per head, in double precision, from committed parts in the order of their [tree](Tree): a pure
+/// Mean and second moment of `u` per head, in double precision, from committed parts in the order of their tree: a pure
 /// function of the parts, so that it does not matter which process wrote them or how often it was interrupted. Memory is one part.
 pub fn moments_of_parts(parts: &[PathBuf]) -> Result<Vec<MomentsRow>> {
     let Some(first) = parts.first() else { return Ok(Vec::new()) };

@@ -1,6 +1,6 @@
 //! Files by path or by address: local disks, object stores, web servers and data sets of Hugging Face.
 //!
-//! A path is an address if it begins with a scheme of the table in [`schemes`]: `s3://`, `gs://`, `az://`, `http(s)://`, `hf://`
+//! A path is an address if it begins with a known scheme: `s3://`, `gs://`, `az://`, `http(s)://`, `hf://`
 //! ([`is_address`]). Everything else is a path of the operating system, and is handled as `fs_err` handles it. So a caller
 //! writes one code for both:
 //!
