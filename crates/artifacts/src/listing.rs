@@ -4,20 +4,18 @@ use std::{
     collections::BTreeMap,
     io::{self, ErrorKind},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
-    thread,
 };
 
-use headspan_store::{Blob, Metadata};
+use headspan_store::{Blob, Metadata, at_once};
 
 use crate::{
     activations::PartReader,
-    error::{ArtifactError, Result},
+    error::Result,
     files::{self, if_there, names_in},
     rows::Row,
     run::RunDirectory,
     schema::Table,
-    tables::{TableMetadata, metadata_of, read_rows},
+    tables::{TableMetadata, metadata_of, rows_in},
 };
 
 /// Files of a store that are looked at at once.
@@ -83,13 +81,22 @@ impl RunDirectory {
             Err(error) if error.is_of_the_store() => Err(error),
             Err(_not_there) => Ok(None),
         };
-        if self.is_remote() { at_once(paths, one) } else { paths.iter().map(one).collect() }
+        self.each(paths, one)
     }
 
     /// Rows of several tables of the run, in their order. In a store, many are read at once.
     pub fn rows_of<R: Row + Send>(&self, paths: &[PathBuf]) -> Result<Vec<Vec<R>>> {
-        let one = |path: &PathBuf| read_rows(path);
-        if self.is_remote() { at_once(paths, one) } else { paths.iter().map(one).collect() }
+        let one = |path: &PathBuf| rows_in(path, self.open(path)?);
+        self.each(paths, one)
+    }
+
+    /// Does something with each of some files of the run: in a store with many at once, on a disk with one after another.
+    pub(crate) fn each<R: Send>(
+        &self,
+        paths: &[PathBuf],
+        one: impl Fn(&PathBuf) -> Result<R> + Sync,
+    ) -> Result<Vec<R>> {
+        if self.is_remote() { at_once(paths, AT_ONCE, one) } else { paths.iter().map(one).collect() }
     }
 
     /// Opens a file of the run. What is read of it in a store is kept on disk.
@@ -128,45 +135,5 @@ impl RunDirectory {
         let listing = self.listing.as_ref()?;
         let missing = || io::Error::new(ErrorKind::NotFound, format!("`{}` does not exist", path.display()));
         Some(listing.0.get(self.below(path)).ok_or_else(missing))
-    }
-}
-
-/// Does something with each of some things, many at once; the answers are in their order.
-pub(crate) fn at_once<T: Sync, R: Send>(things: &[T], one: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut found = Vec::new();
-        loop {
-            let place = next.fetch_add(1, Ordering::Relaxed);
-            let Some(thing) = things.get(place) else { return Ok::<_, ArtifactError>(found) };
-            // The others need not go on after an error.
-            found.push((place, one(thing).inspect_err(|_error| next.store(things.len(), Ordering::Relaxed))?));
-        }
-    };
-    let mut found = thread::scope(|scope| {
-        let spawned = (0..AT_ONCE.min(things.len())).map(|_| thread::Builder::new().spawn_scoped(scope, work));
-        let workers: Vec<_> = spawned.collect::<io::Result<_>>()?;
-        let mut all = Vec::with_capacity(things.len());
-        for worker in workers {
-            all.append(&mut worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-        }
-        Ok::<_, ArtifactError>(all)
-    })?;
-    found.sort_unstable_by_key(|(place, _)| *place);
-    Ok(found.into_iter().map(|(_, found)| found).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_are_in_the_order_of_the_questions() -> Result<()> {
-        let things: Vec<u64> = (0..100).collect();
-        assert_eq!(at_once(&things, |thing| Ok(2 * thing))?, things.iter().map(|thing| 2 * thing).collect::<Vec<_>>());
-        assert!(at_once::<u64, u64>(&[], |_thing| Ok(0))?.is_empty());
-        let failed = at_once(&things, |thing| if *thing == 50 { Err(io::Error::other("50").into()) } else { Ok(()) });
-        assert!(failed.is_err_and(|error| error.to_string().contains("50")));
-        Ok(())
     }
 }

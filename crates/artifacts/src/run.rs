@@ -11,7 +11,7 @@ use crate::{
     atomic::AtomicFile,
     error::{ArtifactError, Result},
     files::{folders, is_folder, is_remote, names_in, remove},
-    listing::{Listing, at_once},
+    listing::Listing,
     rows::{ImageRow, ImageStatus},
     schema::Table,
     stage::StageRecord,
@@ -160,9 +160,7 @@ impl RunDirectory {
         run.refuse_moments_alone()?;
         let unfinished = |why: String| ArtifactError::Unfinished { run: self.path.clone(), why };
         let fingerprint = run.table_metadata(Table::Images)?.fingerprint;
-        let (open, paths) = (|path: &PathBuf| run.open_part(path), run.parts()?);
-        let parts: Vec<_> =
-            if self.is_remote() { at_once(&paths, open)? } else { paths.iter().map(open).collect::<Result<_>>()? };
+        let parts = run.each(&run.parts()?, |path| run.open_part(path))?;
         if parts.iter().any(|part| part.metadata().fingerprint != fingerprint) {
             return Err(unfinished("its activations and its images come from different settings or inputs".to_owned()));
         }

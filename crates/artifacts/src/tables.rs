@@ -136,10 +136,14 @@ impl<'a, R: Row> RowsWriter<'a, R> {
 
 /// Reads a whole table, after checking its schema version and columns.
 pub fn read_rows<R: Row>(path: &Path) -> Result<Vec<R>> {
-    let reader = RowsReader::open(path)?;
+    rows_in(path, open_file(path)?)
+}
+
+/// Rows of an open table.
+pub(crate) fn rows_in<R: Row>(path: &Path, file: Blob) -> Result<Vec<R>> {
     // Not room for as many as the footer says: it may be damaged.
     let mut rows = Vec::new();
-    for some in reader {
+    for some in RowsReader::of(path, file)? {
         rows.append(&mut some?);
     }
     Ok(rows)
@@ -159,7 +163,10 @@ pub struct RowsReader<'a, R> {
 impl<'a, R: Row> RowsReader<'a, R> {
     /// Opens the table at `path`, after checking its schema version and columns.
     pub fn open(path: &'a Path) -> Result<Self> {
-        let file = open_file(path)?;
+        Self::of(path, open_file(path)?)
+    }
+
+    fn of(path: &'a Path, file: Blob) -> Result<Self> {
         let builder = open(path, &file)?;
         let found = origin(path, builder.metadata(), R::TABLE.version())?;
         let renamed = R::renamed(found.schema_version);

@@ -5,7 +5,7 @@ use crate::{
     error::{ExtractError, Result},
     moments::{moments, moments_of_parts},
     nodes::Nodes,
-    parts::PartPlan,
+    parts::{PartPlan, PartStatus},
 };
 
 /// Tables of parts that are read at once from a store.
@@ -43,29 +43,26 @@ pub fn finish_images(job: &ImagesJob<'_>) -> Result<FinishSummary> {
     Ok(FinishSummary { images, skipped, examples, kept, heads: readout_rows.len() as u64 })
 }
 
-fn missing(job: &ImagesJob<'_>, plan: &PartPlan) -> Result<ExtractError> {
-    let status = plan.status(job.run, job.fingerprint)?;
-    Ok(ExtractError::PartsMissing { missing: status.total - status.done, total: status.total })
+fn missing(PartStatus { total, done }: PartStatus) -> ExtractError {
+    ExtractError::PartsMissing { missing: total - done, total }
+}
+
+fn need_all(status: PartStatus) -> Result<()> {
+    if status.done < status.total { Err(missing(status)) } else { Ok(()) }
 }
 
 /// Of a run that keeps all activations.
 fn finish_parts(job: &ImagesJob<'_>, plan: &PartPlan) -> Result<(Listed, Vec<MomentsRow>)> {
     // By names first: every shard of an array comes here, and looking into all files that are there costs as much as all shards.
-    let there = plan.named(job.run)?;
-    if there < plan.parts() {
-        return Err(ExtractError::PartsMissing { missing: plan.parts() - there, total: plan.parts() });
-    }
-    let status = plan.status(job.run, job.fingerprint)?;
-    if status.done < status.total {
-        return Err(ExtractError::PartsMissing { missing: status.total - status.done, total: status.total });
-    }
+    need_all(plan.named(job.run)?)?;
+    need_all(plan.status(job.run, job.fingerprint)?)?;
     plan.remove_surplus(job.run)?;
     Ok((list_images(job, plan)?, moments_of_parts(&job.run.parts()?)?))
 }
 
 /// Of a run that keeps moments, and perhaps a sample.
 fn finish_nodes(job: &ImagesJob<'_>, plan: &PartPlan, nodes: &Nodes<'_>) -> Result<(Listed, Vec<MomentsRow>)> {
-    let Some(root) = nodes.finish()? else { return Err(missing(job, plan)?) };
+    let Some(root) = nodes.finish()? else { return Err(missing(plan.status(job.run, job.fingerprint)?)) };
     plan.remove_surplus(job.run)?;
     let kept = job.run.parts()?.iter().map(|path| Ok(PartReader::open(path)?.metadata().rows)).sum::<Result<u64>>()?;
     let good = root.sums.first().map_or(0, |row| row.n);
@@ -118,10 +115,11 @@ fn list_images(job: &ImagesJob<'_>, plan: &PartPlan) -> Result<Listed> {
     let mut listed = Listed::default();
     // A store answers many questions at once as fast as one.
     let step = if job.run.is_remote() { AT_ONCE } else { 1 };
-    let files: Vec<_> = (0..plan.parts()).map(|part| job.run.part_images(part)).collect();
+    let run = job.run.look()?;
+    let files: Vec<_> = (0..plan.parts()).map(|part| run.part_images(part)).collect();
     for files in files.chunks(step) {
         // Written part by part all the same: how rows come to the writer shows in the table's bytes.
-        for rows in job.run.rows_of::<ImageRow>(files)? {
+        for rows in run.rows_of::<ImageRow>(files)? {
             listed.skipped += rows.iter().filter(|row| row.status == ImageStatus::Skipped).count() as u64;
             listed.images += rows.len() as u64;
             listed.name(&rows);

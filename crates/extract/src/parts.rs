@@ -79,10 +79,11 @@ impl PartPlan {
         Ok(PartStatus { total: self.parts(), done })
     }
 
-    /// How many parts with activations are there by their names, whatever settings they are of.
-    pub(crate) fn named(&self, run: &RunDirectory) -> Result<u64> {
+    /// Counts the parts whose activations are there by their names, whatever settings they are of.
+    pub(crate) fn named(&self, run: &RunDirectory) -> Result<PartStatus> {
         let there: HashSet<PathBuf> = run.parts()?.into_iter().collect();
-        Ok((0..self.parts()).filter(|part| there.contains(&run.part(*part))).count() as u64)
+        let done = (0..self.parts()).filter(|part| there.contains(&run.part(*part))).count() as u64;
+        Ok(PartStatus { total: self.parts(), done })
     }
 
     /// Files of activations that the run has in the end.

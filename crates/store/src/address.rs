@@ -47,9 +47,7 @@ impl Address {
 
     /// An error if nothing can be written there, whoever asks: web servers and data sets of Hugging Face are read.
     pub fn check_writable(&self) -> Result<(), StoreError> {
-        let is_read = self.scheme.has_queries || self.scheme.parts_of_root > 1;
-        let what = "nothing can be written there";
-        if is_read { Err(StoreError::Unsupported { address: self.shown(), what }) } else { Ok(()) }
+        if self.scheme.is_writable { Ok(()) } else { Err(StoreError::read_only(self.shown())) }
     }
 
     /// The address without what may be a secret.

@@ -97,20 +97,20 @@ impl Blob {
     /// Opens a file of which is known what it was, without a request. Reading it fails if it changed meanwhile. A path of this
     /// machine is opened as it is now.
     pub fn known(path: &Path, metadata: &Metadata) -> io::Result<Self> {
-        let Some(address) = Address::of(path)? else { return Self::open(path) };
-        let Metadata { length, version, modified, kind: _ } = metadata.clone();
-        let object = Object { key: address.key.clone(), size: length, version, modified };
-        let provider = address.provider()?;
-        Ok(Self::remote(Source::new(address, provider, object, false)))
+        Self::opened_as(path, metadata, false)
     }
 
     /// The same; what is read of it is kept on disk, as by [`Blob::open_cached`].
     pub fn known_cached(path: &Path, metadata: &Metadata) -> io::Result<Self> {
+        Self::opened_as(path, metadata, true)
+    }
+
+    fn opened_as(path: &Path, metadata: &Metadata, on_disk: bool) -> io::Result<Self> {
         let Some(address) = Address::of(path)? else { return Self::open(path) };
         let Metadata { length, version, modified, kind: _ } = metadata.clone();
         let object = Object { key: address.key.clone(), size: length, version, modified };
         let provider = address.provider()?;
-        Ok(Self::remote(Source::new(address, provider, object, true)))
+        Ok(Self::remote(Source::new(address, provider, object, on_disk)))
     }
 
     /// These bytes, in one request. With `keep`, they are kept on disk where the file was opened so.

@@ -26,7 +26,7 @@ pub(crate) const BLOCK: u64 = 2 << 20;
 /// Blocks that are fetched before they are asked for, where a file is read forwards: 12 MiB on the way hide 50 ms of a store
 /// at 240 MiB a second.
 pub(crate) const AHEAD: u64 = 6;
-/// Blocks that are kept: 128 MiB.
+/// Blocks that are kept: 128 MiB. The compiler evaluates this; zero would not compile.
 const ROOM: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 /// Requests on the way at once.
 const REQUESTS: usize = 16;

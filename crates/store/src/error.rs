@@ -105,6 +105,11 @@ impl From<StoreError> for io::Error {
 }
 
 impl StoreError {
+    /// Of what is only read.
+    pub(crate) fn read_only(address: String) -> Self {
+        Self::Unsupported { address, what: "nothing can be written there" }
+    }
+
     /// What a store said, in an error of a file or below what a library made of it.
     pub fn within<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
         // The cause of an `io::Error` is that of the error in it, which stands for itself.

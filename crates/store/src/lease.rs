@@ -2,7 +2,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc, LazyLock, Mutex, PoisonError,
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant, SystemTime},
@@ -52,8 +52,14 @@ pub enum LeaseError {
 pub struct Lease {
     address: Address,
     /// None once the lease is lost or ended.
-    version: Arc<Mutex<Option<Renewed>>>,
+    version: Arc<Known>,
     ended: Arc<AtomicBool>,
+}
+
+type Known = Mutex<Option<Renewed>>;
+
+fn locked(known: &Known) -> MutexGuard<'_, Option<Renewed>> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The lease as this process last wrote it.
@@ -91,7 +97,7 @@ impl Lease {
     /// Whether the lease is still this process's: a process that slept, or could not reach the store for so long that others may take
     /// the lease, may have lost it.
     pub fn is_held(&self) -> bool {
-        let renewed = self.version.lock().unwrap_or_else(PoisonError::into_inner);
+        let renewed = locked(&self.version);
         renewed.as_ref().is_some_and(|renewed| renewed.at.elapsed() < life())
     }
 
@@ -99,7 +105,7 @@ impl Lease {
     pub fn is_held_again(&self) -> bool {
         let until = Instant::now() + 2 * pulse();
         while !self.is_held() {
-            let is_lost = self.version.lock().unwrap_or_else(PoisonError::into_inner).is_none();
+            let is_lost = locked(&self.version).is_none();
             if is_lost || Instant::now() > until {
                 return false;
             }
@@ -117,16 +123,16 @@ impl Lease {
                 if ended.load(Ordering::Acquire) {
                     return;
                 }
-                let Some(known) = version.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return };
+                let Some(known) = locked(&version).clone() else { return };
                 let at = Instant::now();
                 match write(&*provider, &address, When::Still(known.version)).await {
                     Ok(renewed) => {
                         let renewed = renewed.map(|version| Renewed { version, at });
-                        *version.lock().unwrap_or_else(PoisonError::into_inner) = renewed;
+                        *locked(&version) = renewed;
                     }
                     Err(StoreError::Changed { .. } | StoreError::NotFound { .. }) => {
                         tracing::warn!("`{}` was taken by another process", address.shown());
-                        *version.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                        *locked(&version) = None;
                     }
                     // The next renewal may succeed before the lease runs out.
                     Err(error) => tracing::debug!(%error, "a lease was not renewed"),
@@ -139,7 +145,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Release);
-        let renewed = self.version.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let renewed = locked(&self.version).take();
         // What is there may be the lease of somebody else by now.
         if renewed.is_none_or(|renewed| renewed.at.elapsed() >= life()) {
             return;

@@ -8,6 +8,7 @@
 //!   blocks, with read-ahead where they are read forwards; memory for blocks is bounded for the whole process.
 //! - [`metadata`], [`read`], [`read_dir`], [`walk`] and [`remove`] are what `fs` calls so.
 //! - [`put`] writes a remote file at once: all of it or nothing, and on a condition ([`When`]).
+//! - [`at_once`] asks about many files at the same time.
 //! - [`Lease`] is a lock among machines.
 //!
 //! Failures are `std::io::Error`s around a [`StoreError`], which names the address without its secrets. Requests that fail in
@@ -17,6 +18,7 @@
 //! through them nobody else has to know where bytes lie.
 
 mod address;
+mod at_once;
 mod blob;
 mod blocks;
 mod disk;
@@ -31,6 +33,7 @@ mod runtime;
 mod schemes;
 
 pub use address::{Address, is_address, set_query_aside, shown};
+pub use at_once::at_once;
 pub use blob::{Blob, BlobReader};
 pub use disk::cache_folder;
 pub use error::{Cause, StoreError, is_of_the_store};

@@ -250,6 +250,8 @@ fn many_tables_are_read_at_once_and_in_order() -> Outcome {
         }
         let paths: Vec<_> = (0..40).map(|part| run.part_images(part)).collect();
         let found = run.rows_of::<ImageRow>(&paths)?;
+        let seen = run.look()?;
+        assert_eq!(seen.rows_of::<ImageRow>(&paths)?, found);
         assert!(found.iter().enumerate().all(|(part, rows)| rows.len() == 1 && rows[0].image_index == part as u64));
         let mut file = AtomicFile::create(&run.part_images(40))?;
         std::io::Write::write_all(&mut file, b"no table")?;

@@ -3,7 +3,7 @@ use std::{
     ops::ControlFlow,
 };
 
-use headspan_artifacts::{Fingerprint, LabelRow, RunDirectory, StageRecord, Table, read_rows};
+use headspan_artifacts::{Fingerprint, LabelRow, RunDirectory, StageRecord, Table};
 use headspan_label::{LabelRequest, LabelSettings, VERSION, import, openai};
 use serde_json::{Value, json};
 
@@ -129,8 +129,8 @@ fn kept_imports(run: &RunDirectory) -> Result<Vec<LabelRow>> {
     if !run.has(&path)? {
         return Ok(Vec::new());
     }
-    let rows = match read_rows::<LabelRow>(&path) {
-        Ok(rows) => rows,
+    let rows = match run.rows_of::<LabelRow>(&[path]) {
+        Ok(rows) => rows.concat(),
         Err(error) if error.is_of_the_store() => return Err(error.into()),
         Err(_unreadable) if had_no_imports(run)? => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),

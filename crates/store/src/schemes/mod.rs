@@ -5,7 +5,7 @@ pub(crate) mod object_stores;
 mod web;
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -19,6 +19,8 @@ pub(crate) struct Scheme {
     pub(crate) parts_of_root: usize,
     /// Whether `?` begins a query, as on the web.
     pub(crate) has_queries: bool,
+    /// Whether files can be written there, by whoever may.
+    pub(crate) is_writable: bool,
     /// How an address looks, for messages.
     pub(crate) form: &'static str,
     /// Makes the way to the store of an address.
@@ -31,6 +33,7 @@ pub(crate) static SCHEMES: &[Scheme] = &[
         names: &["s3", "s3a"],
         parts_of_root: 1,
         has_queries: false,
+        is_writable: true,
         form: "expected `s3://BUCKET/KEY`",
         open: object_stores::s3,
     },
@@ -38,6 +41,7 @@ pub(crate) static SCHEMES: &[Scheme] = &[
         names: &["gs", "gcs"],
         parts_of_root: 1,
         has_queries: false,
+        is_writable: true,
         form: "expected `gs://BUCKET/KEY`",
         open: object_stores::google,
     },
@@ -45,6 +49,7 @@ pub(crate) static SCHEMES: &[Scheme] = &[
         names: &["az", "azure", "abfs", "abfss"],
         parts_of_root: 1,
         has_queries: false,
+        is_writable: true,
         form: "expected `az://CONTAINER/KEY`",
         open: object_stores::azure,
     },
@@ -52,6 +57,7 @@ pub(crate) static SCHEMES: &[Scheme] = &[
         names: &["https", "http"],
         parts_of_root: 1,
         has_queries: true,
+        is_writable: false,
         form: "expected `https://HOST/PATH`",
         open: web::server,
     },
@@ -59,6 +65,7 @@ pub(crate) static SCHEMES: &[Scheme] = &[
         names: &["hf"],
         parts_of_root: 3,
         has_queries: false,
+        is_writable: false,
         form: "expected `hf://datasets/OWNER/NAME` or `hf://datasets/OWNER/NAME@REVISION`, and a path below it",
         open: web::data_set,
     },
@@ -66,9 +73,8 @@ pub(crate) static SCHEMES: &[Scheme] = &[
 
 /// The way to a store, made once: it holds connections and credentials.
 pub(crate) fn provider(address: &Address) -> Result<Arc<dyn Provider>, StoreError> {
-    static OPEN: Mutex<Option<HashMap<String, Arc<dyn Provider>>>> = Mutex::new(None);
+    static OPEN: Mutex<BTreeMap<String, Arc<dyn Provider>>> = Mutex::new(BTreeMap::new());
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-    let open = open.get_or_insert_default();
     // A query may be what the server asks for instead of a password.
     let key = format!("{}?{}", address.root, address.query);
     if let Some(provider) = open.get(&key) {

@@ -42,9 +42,10 @@ pub(crate) struct Bucket {
 pub(super) fn s3(address: &Address) -> Result<Arc<dyn Provider>, StoreError> {
     let mut builder = AmazonS3Builder::from_env();
     let profile = aws_profile::read().map_err(|source| settings(address, Arc::new(source)))?;
+    // Keys of an environment and of a profile are not mixed.
+    let has_keys = builder.get_config_value(&AmazonS3ConfigKey::AccessKeyId).is_some();
     for (key, value) in profile.settings() {
-        // Keys of an environment and of a profile are not mixed.
-        if builder.get_config_value(&key).is_none() && !(aws_profile::is_key(&key) && has_keys(&builder)) {
+        if builder.get_config_value(&key).is_none() && !(has_keys && aws_profile::is_key(&key)) {
             builder = builder.with_config(key, value);
         }
     }
@@ -54,11 +55,6 @@ pub(super) fn s3(address: &Address) -> Result<Arc<dyn Provider>, StoreError> {
     let found = builder.clone().with_retry(short()).build().map_err(|error| settings(address, cleaned(&error)))?;
     let builder = builder.with_credentials(Arc::new(Asking(Arc::clone(found.credentials()))));
     finished(address, builder.with_retry(retry()).build())
-}
-
-fn has_keys(builder: &AmazonS3Builder) -> bool {
-    let from_elsewhere = std::env::var_os("AWS_ACCESS_KEY_ID").is_some();
-    from_elsewhere && builder.get_config_value(&AmazonS3ConfigKey::AccessKeyId).is_some()
 }
 
 /// Settings as Google's own tools take them: `GOOGLE_APPLICATION_CREDENTIALS`, what `gcloud auth` left, the machine's account.

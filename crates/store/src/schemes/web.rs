@@ -128,10 +128,8 @@ impl Provider for Web {
                 return Ok(());
             }
             let mut response = self.request(key, rest.clone()).await?;
-            if expected.is_some_and(|expected| version(&response).is_some_and(|now| now != expected)) {
-                return Err(Failure::Final(StoreError::ChangedWhileRead { address: self.shown(key) }));
-            }
-            if response.status() != 206 || !begins_at(&response, rest.start) {
+            let is_another = expected.is_some_and(|expected| version(&response).is_some_and(|now| now != expected));
+            if is_another || response.status() != 206 || !begins_at(&response, rest.start) {
                 return Err(Failure::Final(StoreError::ChangedWhileRead { address: self.shown(key) }));
             }
             while let Some(chunk) = response.chunk().await.map_err(|error| Failure::passing(error.without_url()))? {
@@ -170,19 +168,15 @@ impl Provider for Web {
     }
 
     async fn put(&self, key: &str, _bytes: Bytes, _when: When) -> Result<Option<String>, StoreError> {
-        Err(self.read_only(key))
+        Err(StoreError::read_only(self.shown(key)))
     }
 
     async fn remove(&self, key: &str) -> Result<(), StoreError> {
-        Err(self.read_only(key))
+        Err(StoreError::read_only(self.shown(key)))
     }
 }
 
 impl Web {
-    fn read_only(&self, key: &str) -> StoreError {
-        StoreError::Unsupported { address: self.shown(key), what: "nothing can be written there" }
-    }
-
     fn shown(&self, key: &str) -> String {
         if key.is_empty() { self.root.clone() } else { format!("{}/{key}", self.root) }
     }
@@ -205,10 +199,7 @@ impl Web {
     }
 
     async fn request(&self, key: &str, range: Range<u64>) -> Result<Response, Failure<StoreError>> {
-        let url = self.url(key);
-        let range = format!("bytes={}-{}", range.start, range.end - 1);
-        let response = self.send(key, &url, Some(range)).await?;
-        Ok(response)
+        self.send(key, &self.url(key), Some(format!("bytes={}-{}", range.start, range.end - 1))).await
     }
 
     async fn send(&self, key: &str, url: &str, range: Option<String>) -> Result<Response, Failure<StoreError>> {

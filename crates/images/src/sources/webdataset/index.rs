@@ -6,10 +6,9 @@ use std::{
     io::{Error, ErrorKind},
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
 };
 
-use headspan_store::{Blob, Kind, Metadata, is_address, metadata_of};
+use headspan_store::{Blob, Kind, Metadata, at_once, is_address, metadata_of};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -55,9 +54,6 @@ struct Stored {
     pieces: Option<Vec<Piece>>,
 }
 
-/// A shard that a thread listed, with its place among all.
-type Placed = (usize, (Listed, Unusual));
-
 /// Lists shards in their order.
 pub(super) fn list(paths: &[PathBuf], unusual: &mut Unusual) -> Result<Vec<Listed>, DatasetError> {
     if !paths.iter().any(|path| is_address(path)) {
@@ -65,23 +61,8 @@ pub(super) fn list(paths: &[PathBuf], unusual: &mut Unusual) -> Result<Vec<Liste
     }
     let known: Vec<Metadata> = metadata_of(paths)?.into_iter().collect::<Result<_, _>>()?;
     let shards: Vec<(&PathBuf, Metadata)> = paths.iter().zip(known).collect();
-    let mut found = Vec::new();
-    thread::scope(|scope| {
-        let threads = (0..AT_ONCE.min(shards.len())).map(|first| {
-            let own = shards.iter().enumerate().skip(first).step_by(AT_ONCE);
-            let work = move || own.map(|(place, (path, known))| Ok((place, remote(path, known)?))).collect();
-            thread::Builder::new().name("list".to_owned()).spawn_scoped(scope, work)
-        });
-        let threads: Vec<_> = threads.collect::<Result<_, _>>()?;
-        for thread in threads {
-            let own: Result<Vec<Placed>, DatasetError> =
-                thread.join().map_err(|_panic| Error::other("a thread that lists shards panicked"))?;
-            found.extend(own?);
-        }
-        Ok::<_, DatasetError>(())
-    })?;
-    found.sort_by_key(|(place, _listed)| *place);
-    let join = |(_place, (listed, own))| {
+    let found = at_once(&shards, AT_ONCE, |(path, known)| remote(path, known))?;
+    let join = |(listed, own)| {
         unusual.join(own);
         listed
     };
