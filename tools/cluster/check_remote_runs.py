@@ -17,24 +17,23 @@ nowhere. The exit code is 1 if anything did not hold.
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
 import os
 import secrets
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+import boto3
+from cases import must, tried
+from fault_proxy import Proxy
+from loopback import s3_server
 
 BUCKET = "lab"
 RUNS = f"s3://{BUCKET}/some/runs"
@@ -47,76 +46,16 @@ PART_ROWS = 50
 SECONDS = 300
 
 
-class Failed(Exception):
-    """Something that must hold did not."""
-
-
-def must(holds: bool, what: str) -> None:
-    """Ends the case with a sentence if something does not hold."""
-    if not holds:
-        raise Failed(what)
-
-
-class Proxy(ThreadingHTTPServer):
-    """Passes requests on, and takes note of them."""
-
-    daemon_threads = True
-
-    def __init__(self, store: int) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.store, self.delay = store, 0.0
-        self.seen: list[tuple[str, str, int]] = []
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Says nothing of connections of processes that were killed."""
-
-    @property
-    def url(self) -> str:
-        """Where programs reach it."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    @contextmanager
-    def counted(self) -> Iterator[Counter[str]]:
-        """Counts the requests while the context lasts, by method; downloads of activations are named so."""
-        found: Counter[str] = Counter()
-        before = len(self.seen)
-        yield found
-        for method, path, length in self.seen[before:]:
-            found["LIST" if method == "GET" and "list-type" in path else method] += 1
-            if method == "GET" and "/activations/part-" in path:
-                found["bytes of activations"] += length
-
-
-class Handler(BaseHTTPRequestHandler):
-    """One connection to the proxy."""
-
-    protocol_version = "HTTP/1.1"
-    server: Proxy
-
-    def _pass_on(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        if self.command == "PUT" and "/activations/" in self.path:
-            time.sleep(self.server.delay)
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.store)
-        connection.request(self.command, self.path, body, dict(self.headers))
-        answer = connection.getresponse()
-        content = answer.read()
-        self.server.seen.append((self.command, self.path, len(content)))
-        self.send_response(answer.status)
-        for name, value in answer.getheaders():
-            if name.lower() not in ("connection", "transfer-encoding", "date", "server"):
-                self.send_header(name, value)
-        if not answer.headers.get("content-length"):
-            self.send_header("content-length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-        connection.close()
-
-    do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _pass_on
-
-    def log_message(self, *_: Any) -> None:
-        """Says nothing."""
+@contextmanager
+def counted(proxy: Proxy) -> Iterator[Counter[str]]:
+    """Counts the requests while the context lasts, by method; downloads of activations are named so."""
+    found: Counter[str] = Counter()
+    before = len(proxy.requests)
+    yield found
+    for method, path, length in proxy.requests[before:]:
+        found["LIST" if method == "GET" and "list-type" in path else method] += 1
+        if method == "GET" and "/activations/part-" in path:
+            found["bytes of activations"] += length
 
 
 class World:
@@ -125,22 +64,14 @@ class World:
     def __init__(self, program: Path, folder: Path) -> None:
         self.program, self.folder = program, folder
         self.said: list[str] = []
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        server = "from moto.server import main; main()"
-        self.log = (folder / "store.log").open("wb")
-        # In a folder of its own, so that this script is not looked for there.
-        words = [sys.executable, "-c", server, "-H", "127.0.0.1", "-p", str(port)]
-        self.server = subprocess.Popen(words, stdout=self.log, stderr=self.log)
-        self.proxy, self.slow = Proxy(port), Proxy(port)
-        self.slow.delay = 0.5
+        self.server, port = s3_server(folder)
+        self.proxy, self.slow = Proxy(port), Proxy(port, upload_delay=0.5)
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HEADSPAN"))},
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": self.proxy.url,
+            "AWS_ENDPOINT_URL": self.proxy.address,
             "AWS_CONFIG_FILE": str(folder / "no config"),
             "AWS_SHARED_CREDENTIALS_FILE": str(folder / "no credentials"),
             "HEADSPAN_CACHE": str(folder / "cache"),
@@ -150,8 +81,6 @@ class World:
         self.client = self._connect(port)
 
     def _connect(self, port: int) -> Any:
-        import boto3
-
         client = boto3.client(
             "s3",
             endpoint_url=f"http://127.0.0.1:{port}",
@@ -159,14 +88,8 @@ class World:
             aws_access_key_id="test",
             aws_secret_access_key="test",
         )
-        until = time.monotonic() + 60
-        while True:
-            try:
-                client.create_bucket(Bucket=BUCKET)
-                return client
-            except Exception:
-                must(self.server.poll() is None and time.monotonic() < until, "the S3 server does not start")
-                time.sleep(0.2)
+        client.create_bucket(Bucket=BUCKET)
+        return client
 
     def close(self) -> None:
         """Ends the store."""
@@ -177,7 +100,7 @@ class World:
         """Starts the program."""
         environment = {**self.environment, **more}
         if slowly:
-            environment["AWS_ENDPOINT_URL"] = self.slow.url
+            environment["AWS_ENDPOINT_URL"] = self.slow.address
         words = [str(self.program), *(str(argument) for argument in arguments)]
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(words, env=environment, cwd=self.folder, **pipes)
@@ -215,25 +138,25 @@ class World:
         return len(local)
 
 
-def demo(world: World) -> None:
+def demo(world: World) -> str:
     """The demo with runs in the store."""
     world.call("run-all", "--device", "cpu")
     begun = time.monotonic()
-    with world.proxy.counted() as requests:
+    with counted(world.proxy) as requests:
         world.call("run-all", "--device", "cpu", "--runs", RUNS)
     seconds = time.monotonic() - begun
     count = world.compare("scenes")
     print(f"  {count} tables are those of local runs, byte for byte; {seconds:.1f} s, {told(requests)}")
     others = [key for key in world.keys("some/runs/") if "/.locks/" in key or key.endswith(".tmp")]
     must(not others, f"left in the store: {others}")
-    with world.proxy.counted() as requests:
+    with counted(world.proxy) as requests:
         answer = json.loads(world.call("run-all", "--json", "--device", "cpu", "--runs", RUNS))
     outcomes = {stage["outcome"] for run in answer["runs"] for stage in run["stages"]}
     must(outcomes == {"up to date"}, f"a second call did something: {outcomes}")
-    print(f"  the same call again finds all stages up to date: {told(requests)}")
+    return f"the same call again finds all stages up to date: {told(requests)}"
 
 
-def questions(world: World) -> None:
+def questions(world: World) -> str:
     """Answers about runs in the store."""
     if not world.keys("some/runs/scenes/"):
         demo(world)
@@ -247,7 +170,7 @@ def questions(world: World) -> None:
     for name, words in commands.items():
         local = json.loads(world.call(*words))
         for time_ in ("first", "again"):
-            with world.proxy.counted() as requests:
+            with counted(world.proxy) as requests:
                 remote = json.loads(world.call(*words, "--runs", RUNS))
             print(f"  {name}, {time_}: {told(requests)}")
         must(without_places(local) == without_places(remote), f"{name} answers otherwise")
@@ -256,7 +179,7 @@ def questions(world: World) -> None:
         world.call("export", "--model", "scenes/scenes-4", "--heads", "L2.H1", "--out", world.folder / out, *runs)
     same = (world.folder / "local.npy").read_bytes() == (world.folder / "remote.npy").read_bytes()
     must(same, "export writes other numbers")
-    with world.proxy.counted() as requests:
+    with counted(world.proxy) as requests:
         cold = {"HEADSPAN_CACHE": str(world.folder / "cold")}
         world.call("explore", "--dataset", "scenes", "--runs", RUNS, "--save", "pages", "--page", "/", **cold)
     rows = sum(len(world.read(key)) for key in world.keys("some/runs/scenes/") if "/activations/" in key)
@@ -264,9 +187,10 @@ def questions(world: World) -> None:
     print(f"  the explorer's start page: {told(requests)} (of {rows} bytes of activations)")
     # The footers of the parts and no column.
     must(got < rows / 4, f"the start page read {got} bytes of activations")
+    return "the answers of local runs"
 
 
-def shards(world: World) -> None:
+def shards(world: World) -> str:
     """Shards at once, with faults."""
     built_in = world.folder / "cache/built-in/scenes"
     if not (built_in / "world.json").is_file():
@@ -311,7 +235,8 @@ def shards(world: World) -> None:
     must(first <= set(world.keys(parts)), "parts of the killed process are gone")
     world.call("run-all", *remote, **few)
     count = world.compare("sharded")
-    print(f"  {count} tables are those of a local run; {len(first)} parts of the killed shard stayed; it ran again {waited:.0f} s later")
+    kept = f"{len(first)} parts of the killed shard stayed"
+    return f"{count} tables are those of a local run; {kept}; it ran again {waited:.0f} s later"
 
 
 def wait_until(holds: Callable[[], bool], what: str) -> None:
@@ -346,12 +271,12 @@ def secret_is_nowhere(world: World) -> None:
         must(secret not in world.read(key), f"the secret key is in `{key}`")
     for path in (path for path in world.folder.rglob("*") if path.is_file()):
         must(secret not in path.read_bytes(), f"the secret key is in `{path}`")
-    requests = [path for proxy in (world.proxy, world.slow) for _, path, _ in proxy.seen]
+    requests = [path for proxy in (world.proxy, world.slow) for _, path, _ in proxy.requests]
     must(not any(SECRET in path for path in requests), "the secret key is in an address")
-    print(f"secrets: not in {len(world.keys(''))} files of the store, {len(world.said)} answers and {len(requests)} addresses")
+    print(f"  secrets: not in {len(world.keys(''))} files of the store, {len(world.said)} answers and {len(requests)} addresses")
 
 
-CASES: dict[str, Callable[[World], None]] = {"demo": demo, "questions": questions, "shards": shards}
+CASES: dict[str, Callable[[World], str]] = {"demo": demo, "questions": questions, "shards": shards}
 
 
 def main() -> int:
@@ -361,24 +286,16 @@ def main() -> int:
     parser.add_argument("--only", default=",".join(CASES), help="cases, divided by commas")
     parser.add_argument("--keep", action="store_true", help="leave the folder")
     arguments = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="headspan-remote-"))
-    begun, world, failed = time.monotonic(), World(arguments.program.resolve(), folder), False
-    try:
-        for name in arguments.only.split(","):
-            print(f"{name}:", flush=True)
-            CASES[name](world)
-        secret_is_nowhere(world)
-    except Failed as error:
-        failed = True
-        print(f"  FAILED: {error}")
-    finally:
-        world.close()
-        if arguments.keep:
-            print(f"kept in {folder}")
-        else:
-            shutil.rmtree(folder)
-    print(f"{time.monotonic() - begun:.0f} s")
-    return int(failed)
+
+    @contextmanager
+    def world(folder: Path) -> Iterator[World]:
+        made = World(arguments.program.resolve(), folder)
+        try:
+            yield made
+        finally:
+            made.close()
+
+    return tried("headspan-remote-", world, CASES, arguments.only, arguments.keep, secret_is_nowhere)
 
 
 if __name__ == "__main__":

@@ -19,15 +19,16 @@ import argparse
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from cases import must, tried
 
 HERE = Path(__file__).resolve().parent
 MODEL = "scenes-4"
@@ -45,16 +46,6 @@ before=$(parts)
     while kill -STOP $$; do sleep {still}; kill -CONT $$; sleep {going}; done
 ) > /dev/null 2>&1 &
 """
-
-
-class Failed(Exception):
-    """Something that must hold did not."""
-
-
-def must(holds: bool, what: str) -> None:
-    """Ends the case with a sentence if something does not hold."""
-    if not holds:
-        raise Failed(what)
 
 
 class World:
@@ -160,7 +151,7 @@ def whole(world: World) -> str:
     world.must_equal("whole")
     again = world.submit("whole", "--tasks", SHARDS)
     must(again["nothing"] == "every stage is done", f"again: {again['nothing']}")
-    return "nothing repeated"
+    return "the tables of one machine; nothing repeated"
 
 
 def states(jobs: dict[str, Any]) -> list[str]:
@@ -200,7 +191,8 @@ def disturbed(world: World) -> str:
     world.must_equal("disturbed")
     world.must_keep("disturbed", committed)
     kept = f"{cancelled['parts_done']} of its {cancelled['parts']} parts kept"
-    return f"1 task cancelled, {kept}; repeated less than one part ({world.part_rows} images)"
+    repeated = f"repeated less than one part ({world.part_rows} images)"
+    return f"the tables of one machine; 1 task cancelled, {kept}; {repeated}"
 
 
 def submit_twice_at_once(world: World, flags: Words) -> None:
@@ -242,7 +234,8 @@ def limit(world: World) -> str:
     world.must_equal("limit")
     world.must_keep("limit", committed)
     kept = f"{len(committed)} of {shard['parts']} parts kept"
-    return f"1 task ended by itself with exit code 75, {kept}; repeated less than one part ({world.part_rows} images)"
+    repeated = f"repeated less than one part ({world.part_rows} images)"
+    return f"the tables of one machine; 1 task ended by itself with exit code 75, {kept}; {repeated}"
 
 
 CASES: dict[str, Callable[[World], str]] = {"whole": whole, "disturbed": disturbed, "limit": limit}
@@ -257,39 +250,25 @@ def main() -> int:
     parser.add_argument("--only", default=",".join(CASES), help="cases, such as whole,limit")
     parser.add_argument("--keep", action="store_true", help="keep the folder of runs")
     arguments = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="headspan-slurm-"))
-    cluster = [str(HERE / "slurm.sh"), "start", str(folder / "cluster")]
-    failed = False
-    try:
-        told = subprocess.run(cluster, capture_output=True, text=True, check=False)
-        must(told.returncode == 0, told.stderr)
-        os.environ["SLURM_CONF"] = told.stdout.strip().rsplit("=", 1)[-1]
-        # At least three parts a shard, so that a task can be met between two of them.
-        world = World(
-            arguments.program.resolve(), folder, arguments.scenes, max(1, arguments.scenes // (SHARDS * 4))
-        )
-        world.call("run-all", *world.pipeline, "--runs", "one")
-        for name in arguments.only.split(","):
-            started = time.monotonic()
-            try:
-                said = CASES[name](world)
-                print(
-                    f"{name}: the tables of one machine; {said}; {time.monotonic() - started:.0f} s",
-                    flush=True,
-                )
-            except Failed as error:
-                failed = True
-                print(f"{name}: FAILED: {error}", flush=True)
-    except Failed as error:
-        failed = True
-        print(f"FAILED: {error}", flush=True)
-    finally:
-        subprocess.run([str(HERE / "slurm.sh"), "stop", str(folder / "cluster")], check=False)
-        if arguments.keep or failed:
-            print(f"kept {folder}", file=sys.stderr)
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-    return int(failed)
+
+    @contextmanager
+    def world(folder: Path) -> Iterator[World]:
+        cluster = str(folder / "cluster")
+        try:
+            told = subprocess.run(
+                [str(HERE / "slurm.sh"), "start", cluster], capture_output=True, text=True, check=False
+            )
+            must(told.returncode == 0, told.stderr)
+            os.environ["SLURM_CONF"] = told.stdout.strip().rsplit("=", 1)[-1]
+            # At least three parts a shard, so that a task can be met between two of them.
+            rows = max(1, arguments.scenes // (SHARDS * 4))
+            made = World(arguments.program.resolve(), folder, arguments.scenes, rows)
+            made.call("run-all", *made.pipeline, "--runs", "one")
+            yield made
+        finally:
+            subprocess.run([str(HERE / "slurm.sh"), "stop", cluster], check=False)
+
+    return tried("headspan-slurm-", world, CASES, arguments.only, arguments.keep)
 
 
 if __name__ == "__main__":

@@ -25,19 +25,20 @@ import gzip
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
 import zstandard
 from botocore.config import Config
+from cases import must, tried
 from fault_proxy import Proxy
+from loopback import s3_server
 from range_server import RangeServer
 
 MODEL = "scenes-4"
@@ -47,16 +48,6 @@ KEY, SECRET = "AKIATESTKEYTESTKEYTS", "a-secret-that-must-stand-nowhere"
 SECONDS = 300
 MOST_REQUESTS = 1.1
 MOST_MEMORY = 256 << 20
-
-
-class Failed(Exception):
-    """Something that must hold did not."""
-
-
-def must(holds: bool, what: str) -> None:
-    """Ends the case with a sentence if something does not hold."""
-    if not holds:
-        raise Failed(what)
 
 
 class World:
@@ -383,25 +374,6 @@ CASES: dict[str, Callable[[World], str]] = {
 }
 
 
-def serve(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
-    """Starts the server on a free port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = (folder / "server.txt").open("wb")
-    program = shutil.which("moto_server", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
-    must(program is not None, "moto_server is not installed: pip install -r tools/cluster/requirements.txt")
-    server = subprocess.Popen([str(program), "-p", str(port)], stdout=log, stderr=log)
-    end = time.monotonic() + 60
-    while True:
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1):
-                return server, port
-        except OSError:
-            must(time.monotonic() < end and server.poll() is None, "the server did not start")
-            time.sleep(0.2)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -415,39 +387,18 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="seed of what is spoiled (default: 1)")
     parser.add_argument("--keep", action="store_true", help="keep the folder of runs")
     arguments = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="headspan-store-"))
-    failed, server = False, None
-    try:
-        server, port = serve(folder)
-        world = World(
-            arguments.program.resolve(),
-            folder,
-            arguments.scenes,
-            arguments.pixels,
-            arguments.seed,
-            port,
-        )
-        for name in arguments.only.split(","):
-            started = time.monotonic()
-            try:
-                said = CASES[name](world)
-                world.must_keep_secrets()
-                print(f"{name}: {said}; {time.monotonic() - started:.0f} s", flush=True)
-            except Failed as error:
-                failed = True
-                print(f"{name}: FAILED: {error}", flush=True)
-    except Failed as error:
-        failed = True
-        print(f"FAILED: {error}", flush=True)
-    finally:
-        if server is not None:
+
+    @contextmanager
+    def world(folder: Path) -> Iterator[World]:
+        server, port = s3_server(folder)
+        try:
+            program = arguments.program.resolve()
+            yield World(program, folder, arguments.scenes, arguments.pixels, arguments.seed, port)
+        finally:
             server.terminate()
             server.wait()
-        if arguments.keep or failed:
-            print(f"kept {folder}", file=sys.stderr)
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-    return int(failed)
+
+    return tried("headspan-store-", world, CASES, arguments.only, arguments.keep, World.must_keep_secrets)
 
 
 if __name__ == "__main__":

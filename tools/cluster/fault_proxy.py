@@ -10,57 +10,41 @@ import random
 import socket
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import loopback
 
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
 # Headers that belong to one connection.
 OWN = ("connection", "transfer-encoding", "keep-alive")
 
 
-class Proxy:
-    """Listens on a free port of this machine."""
+class Proxy(loopback.Loopback):
+    """Passes requests on to a port of this machine. With a seed it spoils some; uploads of activations it can delay."""
 
-    def __init__(self, port: int, seed: int | None = None, longest_delay: float = 1.0) -> None:
-        self.target, self.longest_delay = port, longest_delay
+    def __init__(
+        self, port: int, seed: int | None = None, longest_delay: float = 1.0, upload_delay: float = 0.0
+    ) -> None:
+        self.target, self.longest_delay, self.upload_delay = port, longest_delay, upload_delay
         self.random = None if seed is None else random.Random(seed)
         self.lock = threading.Lock()
-        self.requests: list[tuple[str, str]] = []
-        self.sent = 0
-        self.spoiled: dict[str, int] = {}
-        proxy = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                pass
-
-            def do_GET(self) -> None:
-                proxy.answer(self)
-
-            do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        self.reset()
+        super().__init__(Handler)
 
     def reset(self) -> None:
-        """Counts from here on."""
+        """Counts from here on: requests with what was sent for each, and what was spoiled."""
         with self.lock:
-            self.requests, self.sent, self.spoiled = [], 0, {}
+            self.requests: list[tuple[str, str, int]] = []
+            self.spoiled: dict[str, int] = {}
 
-    def fault(self, method: str, path: str) -> tuple[str, float]:
+    @property
+    def sent(self) -> int:
+        """Bytes that were sent."""
+        with self.lock:
+            return sum(length for _, _, length in self.requests)
+
+    def fault(self, method: str) -> tuple[str, float]:
         """What happens to a request, and a number from 0 to 1 that says how much of it."""
         with self.lock:
-            self.requests.append((method, path))
             if self.random is None:
                 return "none", 0.0
             kinds, weights = ("none", "500", "503", "cut", "delay"), (70, 6, 6, 14, 4)
@@ -71,17 +55,25 @@ class Proxy:
                 self.spoiled[kind] = self.spoiled.get(kind, 0) + 1
             return kind, self.random.random()
 
-    def answer(self, request: BaseHTTPRequestHandler) -> None:
+    def answer(self, request: loopback.Handler) -> None:
+        """Answers a request, and takes note of it."""
+        sent = self.answered(request)
+        with self.lock:
+            self.requests.append((request.command, request.path, sent))
+
+    def answered(self, request: loopback.Handler) -> int:
         length = int(request.headers.get("content-length") or 0)
         body = request.rfile.read(length) if length else None
-        kind, much = self.fault(request.command, request.path)
+        kind, much = self.fault(request.command)
         if kind in ("500", "503"):
             request.send_response(int(kind))
             request.send_header("content-length", str(len(SLOW_DOWN)))
             request.end_headers()
             if request.command != "HEAD":
                 request.wfile.write(SLOW_DOWN)
-            return
+            return 0
+        if request.command == "PUT" and "/activations/" in request.path:
+            time.sleep(self.upload_delay)
         if kind == "delay":
             time.sleep(much * self.longest_delay)
         forward = http.client.HTTPConnection("127.0.0.1", self.target, timeout=60)
@@ -102,9 +94,19 @@ class Proxy:
         request.end_headers()
         part = content[: int(much * len(content))] if kind == "cut" else content
         request.wfile.write(part)
-        with self.lock:
-            self.sent += len(part)
         if kind == "cut":
             request.wfile.flush()
             request.close_connection = True
             request.connection.shutdown(socket.SHUT_RDWR)
+        return len(part)
+
+
+class Handler(loopback.Handler):
+    """One connection to the proxy."""
+
+    server: Proxy
+
+    def do_GET(self) -> None:
+        self.server.answer(self)
+
+    do_HEAD = do_PUT = do_POST = do_DELETE = do_GET

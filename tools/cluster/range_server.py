@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import loopback
 
-class RangeServer:
-    """Serves a folder on a free port of this machine."""
+
+class RangeServer(loopback.Loopback):
+    """Serves a folder."""
 
     def __init__(self, folder: Path) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                pass
-
+        class Handler(loopback.Handler):
             def do_GET(self) -> None:
                 path = folder / self.path.lstrip("/")
                 wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("range", ""))
@@ -37,14 +32,4 @@ class RangeServer:
                     while start < end:
                         start += os.sendfile(self.connection.fileno(), file.fileno(), start, end - start)
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(Handler)
