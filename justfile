@@ -22,7 +22,7 @@ explore *arguments:
     {{headspan}} explore "$@"
 
 test:
-    cargo test --release --workspace
+    cargo test --workspace
 
 # Build the Python wheel into dist/, install it into a fresh environment, and try it there
 wheel:
@@ -65,6 +65,7 @@ store *arguments:
     target/store-venv/bin/pip install --quiet --requirement tools/cluster/requirements.txt
     target/store-venv/bin/python tools/cluster/check_store.py target/release/headspan "$@"
     target/store-venv/bin/python tools/cluster/check_remote_runs.py target/release/headspan
+    target/store-venv/bin/python tools/cluster/check_clouds.py target/release/headspan
 
 # Fuzz what reads files and answers, on stable Rust: just fuzz tar 600
 fuzz *arguments:
@@ -74,7 +75,7 @@ fuzz *arguments:
 check:
     cargo fmt --all --check
     rustfmt --check --edition 2024 crates/pipeline/src/stages/*.rs crates/images/src/sources/*.rs
-    cargo clippy --release --workspace --all-targets -- -D warnings
+    cargo clippy --workspace --all-targets -- -D warnings
 
 # Everything that must pass before a change lands
 ci:

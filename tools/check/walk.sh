@@ -18,13 +18,13 @@ trap 'git apply --reverse "$patch"; rm -rf "$runs"' EXIT
 rustfmt --check --edition 2024 crates/pipeline/src/stages/head_counts.rs
 
 # The program and not the tests of all crates: the patch changes what almost every crate depends on.
-cargo run --release --quiet -- --quiet run-all --runs "$runs" --device cpu >"$runs/first"
-cargo run --release --quiet -- run-all --runs "$runs" --device cpu 2>"$runs/second" >&2
+cargo run --quiet -- --quiet run-all --runs "$runs" --device cpu >"$runs/first"
+cargo run --quiet -- run-all --runs "$runs" --device cpu 2>"$runs/second" >&2
 if [ "$(grep -c "head_counts: up to date" "$runs/second")" != 2 ]; then
     cat "$runs/second" >&2
     exit 1
 fi
-cargo run --release --quiet -- status --json --runs "$runs" --dataset scenes | python3 -c '
+cargo run --quiet -- status --json --runs "$runs" --dataset scenes | python3 -c '
 import json, sys
 for run in json.load(sys.stdin)["runs"]:
     stage = next(stage for stage in run["stages"] if stage["stage"] == "head_counts")

@@ -18,124 +18,36 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import secrets
 import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
 from cases import must, tried
-from fault_proxy import Proxy
-from loopback import s3_server
+from fault_proxy import Proxy, counted, told
+from program import Program, own_environment, tables, wait_until
+from store import BUCKET, LEASE_SECS, Store
 
-BUCKET = "lab"
 RUNS = f"s3://{BUCKET}/some/runs"
 MODEL = "scenes-4"
-SECRET = secrets.token_urlsafe(30)
-# Shorter than for people: a lock of a killed process is waited for.
-LEASE_SECS = 8
 PART_ROWS = 50
-# Longest wait for a process; a machine under load is slow, and nothing here depends on when things happen.
-SECONDS = 300
 
 
-@contextmanager
-def counted(proxy: Proxy) -> Iterator[Counter[str]]:
-    """Counts the requests while the context lasts, by method; downloads of activations are named so."""
-    found: Counter[str] = Counter()
-    before = len(proxy.requests)
-    yield found
-    for method, path, length in proxy.requests[before:]:
-        found["LIST" if method == "GET" and "list-type" in path else method] += 1
-        if method == "GET" and "/activations/part-" in path:
-            found["bytes of activations"] += length
-
-
-class World:
+class World(Program):
     """The store, the program, and a folder with everything that is local."""
 
     def __init__(self, program: Path, folder: Path) -> None:
-        self.program, self.folder = program, folder
-        self.said: list[str] = []
-        self.server, port = s3_server(folder)
-        self.proxy, self.slow = Proxy(port), Proxy(port, upload_delay=0.5)
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HEADSPAN"))},
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": SECRET,
-            "AWS_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": self.proxy.address,
-            "AWS_CONFIG_FILE": str(folder / "no config"),
-            "AWS_SHARED_CREDENTIALS_FILE": str(folder / "no credentials"),
-            "HEADSPAN_CACHE": str(folder / "cache"),
-            "HEADSPAN_LEASE_SECONDS": str(LEASE_SECS),
-            "NO_PROXY": "127.0.0.1",
-        }
-        self.client = self._connect(port)
-
-    def _connect(self, port: int) -> Any:
-        client = boto3.client(
-            "s3",
-            endpoint_url=f"http://127.0.0.1:{port}",
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
-        client.create_bucket(Bucket=BUCKET)
-        return client
-
-    def close(self) -> None:
-        """Ends the store."""
-        self.server.terminate()
-        self.server.wait()
-
-    def start(self, *arguments: str | Path | int, slowly: bool = False, **more: str) -> subprocess.Popen[str]:
-        """Starts the program."""
-        environment = {**self.environment, **more}
-        if slowly:
-            environment["AWS_ENDPOINT_URL"] = self.slow.address
-        words = [str(self.program), *(str(argument) for argument in arguments)]
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(words, env=environment, cwd=self.folder, **pipes)
-
-    def end(self, process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
-        """What a process printed, which must end with this code."""
-        stdout, stderr = process.communicate(timeout=SECONDS)
-        self.said += [stdout, stderr]
-        words = " ".join(list(process.args)[1:4])  # type: ignore[arg-type]
-        must(process.returncode == code, f"{words} ended with {process.returncode}:\n{stderr}")
-        return stdout, stderr
-
-    def call(self, *arguments: str | Path | int, **more: str) -> str:
-        """Stdout of the program, which must succeed."""
-        return self.end(self.start(*arguments, **more))[0]
-
-    def keys(self, below: str) -> list[str]:
-        """What is in the store below a key."""
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=below)
-        return [found["Key"] for page in pages for found in page.get("Contents", [])]
-
-    def read(self, key: str) -> bytes:
-        """A file of the store."""
-        content: bytes = self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-        return content
+        self.store = Store(folder)
+        self.proxy, self.slow = Proxy(self.store.port), Proxy(self.store.port, upload_delay=0.5)
+        super().__init__(program, folder, own_environment() | self.store.environment(self.proxy))
 
     def compare(self, dataset: str) -> int:
         """Compares all tables of a data set's runs with the local ones. Returns their number."""
-        folder, prefix = self.folder / "runs" / dataset, f"some/runs/{dataset}/"
-        local = {str(path.relative_to(folder)) for path in folder.rglob("*.parquet")}
-        remote = {key.removeprefix(prefix) for key in self.keys(prefix) if key.endswith(".parquet")}
-        must(local == remote, f"other tables: {sorted(local ^ remote)}")
-        for name in sorted(local):
-            must((folder / name).read_bytes() == self.read(prefix + name), f"`{dataset}/{name}` is another")
-        return len(local)
+        return self.store.must_hold(f"some/runs/{dataset}/", tables(self.folder / "runs" / dataset))
 
 
 def demo(world: World) -> str:
@@ -147,8 +59,7 @@ def demo(world: World) -> str:
     seconds = time.monotonic() - begun
     count = world.compare("scenes")
     print(f"  {count} tables are those of local runs, byte for byte; {seconds:.1f} s, {told(requests)}")
-    others = [key for key in world.keys("some/runs/") if "/.locks/" in key or key.endswith(".tmp")]
-    must(not others, f"left in the store: {others}")
+    world.store.must_be_whole("some/runs/")
     with counted(world.proxy) as requests:
         answer = json.loads(world.call("run-all", "--json", "--device", "cpu", "--runs", RUNS))
     outcomes = {stage["outcome"] for run in answer["runs"] for stage in run["stages"]}
@@ -158,7 +69,7 @@ def demo(world: World) -> str:
 
 def questions(world: World) -> str:
     """Answers about runs in the store."""
-    if not world.keys("some/runs/scenes/"):
+    if not world.store.keys("some/runs/scenes/"):
         demo(world)
     commands: dict[str, list[str | Path | int]] = {
         "status": ["status", "--json"],
@@ -181,8 +92,8 @@ def questions(world: World) -> str:
     must(same, "export writes other numbers")
     with counted(world.proxy) as requests:
         cold = {"HEADSPAN_CACHE": str(world.folder / "cold")}
-        world.call("explore", "--dataset", "scenes", "--runs", RUNS, "--save", "pages", "--page", "/", **cold)
-    rows = sum(len(world.read(key)) for key in world.keys("some/runs/scenes/") if "/activations/" in key)
+        world.call("explore", "--dataset", "scenes", "--runs", RUNS, "--save", "pages", "--page", "/", variables=cold)
+    rows = sum(len(world.store.read(key)) for key in world.store.keys("some/runs/scenes/") if "/activations/" in key)
     got = requests["bytes of activations"]
     print(f"  the explorer's start page: {told(requests)} (of {rows} bytes of activations)")
     # The footers of the parts and no column.
@@ -202,18 +113,20 @@ def shards(world: World) -> str:
     ]
     local: list[str | Path | int] = ["run-all", *pipeline]
     remote: list[str | Path | int] = [*pipeline, "--runs", RUNS]
-    world.call(*local, **few)
+    world.call(*local, variables=few)
     parts = f"some/runs/sharded/{MODEL}/activations/"
 
     def extract(shard: str, slowly: bool = False) -> subprocess.Popen[str]:
-        return world.start("extract", *remote, "--shard", shard, slowly=slowly, **few)
+        endpoint = world.slow if slowly else world.proxy
+        variables = few | {"AWS_ENDPOINT_URL": endpoint.address}
+        return world.start("extract", *remote, "--shard", shard, variables=variables)
 
     # One is killed when its first part is there.
     killed = extract("1/4", slowly=True)
-    wait_until(lambda: any(key.startswith(parts) for key in world.keys(parts)), "the first part of a shard")
+    wait_until(lambda: any(key.startswith(parts) for key in world.store.keys(parts)), "the first part of a shard")
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    first = set(world.keys(parts))
+    first = set(world.store.keys(parts))
     begun = time.monotonic()
     # The others at once; the eighths have parts in common with the quarter.
     running = [extract(shard) for shard in ("0/4", "2/4", "3/4", "2/8", "6/8")]
@@ -222,37 +135,20 @@ def shards(world: World) -> str:
     must("another headspan" in refused, f"a shard that somebody holds was taken:\n{refused}")
     for process in running:
         world.end(process)
-    while "shard-1-of-4" in str(world.keys(f"some/runs/sharded/{MODEL}/.locks/")):
+    while "shard-1-of-4" in str(world.store.keys(f"some/runs/sharded/{MODEL}/.locks/")):
         again = extract("1/4")
-        stdout, stderr = again.communicate(timeout=SECONDS)
-        world.said += [stdout, stderr]
-        if again.returncode == 0:
+        _, stderr, ended = world.ended(again)
+        if ended == 0:
             break
         must("another headspan" in stderr, f"the shard failed:\n{stderr}")
         must(time.monotonic() - begun < 4 * LEASE_SECS, "the lock of a killed process does not end")
         time.sleep(1)
     waited = time.monotonic() - begun
-    must(first <= set(world.keys(parts)), "parts of the killed process are gone")
-    world.call("run-all", *remote, **few)
+    must(first <= set(world.store.keys(parts)), "parts of the killed process are gone")
+    world.call("run-all", *remote, variables=few)
     count = world.compare("sharded")
     kept = f"{len(first)} parts of the killed shard stayed"
     return f"{count} tables are those of a local run; {kept}; it ran again {waited:.0f} s later"
-
-
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    """Waits for something that must come."""
-    until = time.monotonic() + SECONDS
-    while not holds():
-        must(time.monotonic() < until, f"waited in vain for {what}")
-        time.sleep(0.02)
-
-
-def told(requests: Counter[str]) -> str:
-    """Requests in words."""
-    methods = ("GET", "HEAD", "LIST", "PUT", "DELETE", "POST")
-    counts = [f"{requests[method]} {method}" for method in methods if requests[method]]
-    size = [f"{requests['bytes of activations']} bytes of activations"] if requests["bytes of activations"] else []
-    return ", ".join([*counts, *size]) or "no requests"
 
 
 def without_places(answer: Any) -> Any:
@@ -265,15 +161,7 @@ def without_places(answer: Any) -> Any:
 
 def secret_is_nowhere(world: World) -> None:
     """The secret key is in no file of the store, no log, no cache and no message."""
-    secret = SECRET.encode()
-    must(not any(SECRET in said for said in world.said), "the secret key was printed")
-    for key in world.keys(""):
-        must(secret not in world.read(key), f"the secret key is in `{key}`")
-    for path in (path for path in world.folder.rglob("*") if path.is_file()):
-        must(secret not in path.read_bytes(), f"the secret key is in `{path}`")
-    requests = [path for proxy in (world.proxy, world.slow) for _, path, _ in proxy.requests]
-    must(not any(SECRET in path for path in requests), "the secret key is in an address")
-    print(f"  secrets: not in {len(world.keys(''))} files of the store, {len(world.said)} answers and {len(requests)} addresses")
+    world.store.must_keep_secret(world.said, world.folder.rglob("*"), (world.proxy, world.slow))
 
 
 CASES: dict[str, Callable[[World], str]] = {"demo": demo, "questions": questions, "shards": shards}
@@ -293,7 +181,7 @@ def main() -> int:
         try:
             yield made
         finally:
-            made.close()
+            made.store.close()
 
     return tried("headspan-remote-", world, CASES, arguments.only, arguments.keep, secret_is_nowhere)
 

@@ -20,23 +20,17 @@ import json
 import os
 import re
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from cases import must, tried
+from program import Words, tables
+from slurm_runs import SlurmRuns, middle, slurm, slurm_cluster, states
 
-HERE = Path(__file__).resolve().parent
 MODEL = "scenes-4"
-# Arguments of a command.
-Words = list["str | Path | int"]
 SHARDS = 8
-# Longest wait for a job; a machine under load is slow, and nothing here depends on when things happen.
-SECONDS = 600
 # A machine that becomes slow when a part is committed: the process stands still for most of the time, so that a task can be met in
 # the middle.
 SLOW = """parts() {{ ls '{folder}' | wc -l; }}
@@ -48,66 +42,22 @@ before=$(parts)
 """
 
 
-class World:
+class World(SlurmRuns):
     """The scenes, the program, and the folders of runs."""
 
     def __init__(self, program: Path, folder: Path, scenes: int, part_rows: int) -> None:
-        self.program, self.folder, self.part_rows = program, folder, part_rows
-        os.environ["HEADSPAN__IMAGES__PART_ROWS"] = str(part_rows)
+        super().__init__(program, folder, {**os.environ, "HEADSPAN__IMAGES__PART_ROWS": str(part_rows)})
+        self.part_rows = part_rows
         self.call(
             "scenes", "--out", folder / "scenes", "--scenes", scenes, "--format", "webdataset", "--seed", 1
         )
-        self.pipeline: Words = [
+        self.pipeline = [
             *(MODEL, "--images", folder / "scenes/images", "--classes", folder / "scenes/classes.txt"),
             *("--texts", folder / "scenes/descriptions.csv", "--dataset", "scenes", "--device", "cpu"),
         ]
 
-    def call(self, *arguments: str | Path | int, code: int = 0) -> str:
-        """Stdout of the program, which must end with this code."""
-        words = [str(self.program), *(str(argument) for argument in arguments)]
-        done = subprocess.run(
-            words, capture_output=True, text=True, cwd=self.folder, timeout=SECONDS, check=False
-        )
-        must(done.returncode == code, f"{' '.join(words[1:3])} ended with {done.returncode}:\n{done.stderr}")
-        return done.stdout
-
     def run_folder(self, runs: str) -> Path:
         return self.folder / runs / "scenes" / MODEL
-
-    def submission(self, runs: str, *flags: str | Path | int) -> Words:
-        return ["submit", "slurm", *self.pipeline, "--runs", runs, "--json", *flags]
-
-    def submit(self, runs: str, *flags: str | Path | int) -> dict[str, Any]:
-        """What one submission did."""
-        told: dict[str, Any] = json.loads(self.call(*self.submission(runs, *flags)))["runs"][0]
-        return told
-
-    def jobs(self, runs: str) -> dict[str, Any]:
-        """What `status` says of the jobs."""
-        status = json.loads(self.call("status", "--runs", runs, "--json"))
-        jobs: dict[str, Any] = status["runs"][0]["jobs"]
-        return jobs
-
-    def wait(self, runs: str, what: str, until: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The jobs when they are as they should be."""
-        end = time.monotonic() + SECONDS
-        while True:
-            jobs = self.jobs(runs)
-            if until(jobs):
-                return jobs
-            must(time.monotonic() < end, f"waited for {what}: {json.dumps(jobs)}")
-            time.sleep(0.3)
-
-    def wait_for_rest(self, runs: str) -> None:
-        """Until the job that joins the shards is done."""
-        jobs = self.wait(runs, "the last job", lambda jobs: jobs["rest"]["state"] in ("done", "failed"))
-        must(jobs["rest"]["state"] == "done", f"the last job failed: {json.dumps(jobs['rest'])}")
-
-    def tables(self, runs: str) -> dict[str, bytes]:
-        folder = self.run_folder(runs)
-        return {
-            str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.parquet"))
-        }
 
     def parts(self, runs: str) -> dict[str, int]:
         """Committed parts, and when each was written in nanoseconds."""
@@ -118,7 +68,7 @@ class World:
 
     def must_equal(self, runs: str) -> None:
         """The tables of one machine, byte for byte."""
-        own, expected = self.tables(runs), self.tables("one")
+        own, expected = tables(self.run_folder(runs)), tables(self.run_folder("one"))
         must(own.keys() == expected.keys(), f"other tables: {sorted(own.keys() ^ expected.keys())}")
         different = [name for name in expected if own[name] != expected[name]]
         must(not different, f"tables differ: {different}")
@@ -136,13 +86,6 @@ class World:
         return path
 
 
-def slurm(*words: str) -> str:
-    """Stdout of a program of Slurm."""
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
-    must(done.returncode == 0, f"{' '.join(words)}: {done.stderr}")
-    return done.stdout
-
-
 def whole(world: World) -> str:
     """Eight shards and the job that joins them."""
     told = world.submit("whole", "--tasks", SHARDS)
@@ -154,20 +97,12 @@ def whole(world: World) -> str:
     return "the tables of one machine; nothing repeated"
 
 
-def states(jobs: dict[str, Any]) -> list[str]:
-    return [shard["state"] for shard in jobs["shards"]]
-
-
-def middle(jobs: dict[str, Any]) -> list[dict[str, Any]]:
-    """Shards that run and have committed a part, and not all."""
-    running = [shard for shard in jobs["shards"] if shard["state"] == "running"]
-    return [shard for shard in running if 0 < shard["parts_done"] < shard["parts"]]
-
-
 def disturbed(world: World) -> str:
     """Two submissions at once, a task cancelled, a node drained, and the same command again."""
     flags: Words = ["--tasks", SHARDS, "--setup", world.slow("disturbed", 0.9, 0.1)]
-    submit_twice_at_once(world, flags)
+    world.submit_twice_at_once("disturbed", *flags)
+    made = json.loads((world.run_folder("disturbed") / "jobs.json").read_text())["submissions"]
+    must(len(made) == 1, f"two submissions at once are {len(made)} in the record")
     # A node is drained: what runs goes on, what waits waits.
     node = socket.gethostname().split(".")[0]
     world.wait("disturbed", "a running task", lambda jobs: "running" in states(jobs))
@@ -193,24 +128,6 @@ def disturbed(world: World) -> str:
     kept = f"{cancelled['parts_done']} of its {cancelled['parts']} parts kept"
     repeated = f"repeated less than one part ({world.part_rows} images)"
     return f"the tables of one machine; 1 task cancelled, {kept}; {repeated}"
-
-
-def submit_twice_at_once(world: World, flags: Words) -> None:
-    """Of two submissions at once one submits; the other is refused, or finds all that is missing in the queue."""
-    words = [str(world.program), *(str(word) for word in world.submission("disturbed", *flags))]
-    both = [
-        subprocess.Popen(words, cwd=world.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    said = [(*one.communicate(timeout=SECONDS), one.returncode) for one in both]
-    codes = sorted(code for _, _, code in said)
-    must(codes in ([0, 0], [0, 1]), f"exit codes {codes}: {said}")
-    made = json.loads((world.run_folder("disturbed") / "jobs.json").read_text())["submissions"]
-    must(len(made) == 1, f"two submissions at once are {len(made)} in the record")
-    lines = slurm("squeue", "--noheader", "--states=all", "--format=%F %o").splitlines()
-    script = str(world.run_folder("disturbed") / "jobs/extract-")
-    arrays = {line.split()[0] for line in lines if script in line}
-    must(len(arrays) == 1, f"two submissions at once gave {len(arrays)} arrays")
 
 
 def limit(world: World) -> str:
@@ -253,20 +170,12 @@ def main() -> int:
 
     @contextmanager
     def world(folder: Path) -> Iterator[World]:
-        cluster = str(folder / "cluster")
-        try:
-            told = subprocess.run(
-                [str(HERE / "slurm.sh"), "start", cluster], capture_output=True, text=True, check=False
-            )
-            must(told.returncode == 0, told.stderr)
-            os.environ["SLURM_CONF"] = told.stdout.strip().rsplit("=", 1)[-1]
+        with slurm_cluster(folder / "cluster"):
             # At least three parts a shard, so that a task can be met between two of them.
             rows = max(1, arguments.scenes // (SHARDS * 4))
             made = World(arguments.program.resolve(), folder, arguments.scenes, rows)
             made.call("run-all", *made.pipeline, "--runs", "one")
             yield made
-        finally:
-            subprocess.run([str(HERE / "slurm.sh"), "stop", cluster], check=False)
 
     return tried("headspan-slurm-", world, CASES, arguments.only, arguments.keep)
 

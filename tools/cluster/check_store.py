@@ -33,17 +33,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import boto3
 import zstandard
-from botocore.config import Config
 from cases import must, tried
 from fault_proxy import Proxy
-from loopback import s3_server
+from program import own_environment, tables
 from range_server import RangeServer
+from store import BUCKET, KEY, Store
 
 MODEL = "scenes-4"
-BUCKET = "images"
-KEY, SECRET = "AKIATESTKEYTESTKEYTS", "a-secret-that-must-stand-nowhere"
 # Longest wait for a command; a machine under load is slow.
 SECONDS = 300
 MOST_REQUESTS = 1.1
@@ -53,24 +50,15 @@ MOST_MEMORY = 256 << 20
 class World:
     """The scenes in all formats, on disk and in the store, and the program."""
 
-    def __init__(self, program: Path, folder: Path, scenes: int, pixels: int, seed: int, port: int) -> None:
-        self.program, self.folder, self.seed, self.port = program, folder, seed, port
+    def __init__(self, program: Path, folder: Path, scenes: int, pixels: int, seed: int, store: Store) -> None:
+        self.program, self.folder, self.seed, self.store = program, folder, seed, store
+        self.port = store.port
         self.peak = 0
         self.said: list[str] = []
-        self.secrets = [SECRET]
-        self.s3 = boto3.client(
-            "s3",
-            endpoint_url=f"http://127.0.0.1:{port}",
-            aws_access_key_id=KEY,
-            aws_secret_access_key=SECRET,
-            region_name="us-east-1",
-            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
-        )
-        self.s3.create_bucket(Bucket=BUCKET)
+        self.secrets = [store.secret]
+        self.s3 = store.client
         self.make(scenes, pixels)
-        for path in sorted((folder / "data").rglob("*")):
-            if path.is_file():
-                self.s3.upload_file(str(path), BUCKET, str(path.relative_to(folder / "data")))
+        store.upload(folder / "data", "images")
 
     def make(self, scenes: int, pixels: int) -> None:
         data, world = self.folder / "data", self.folder / "world"
@@ -98,14 +86,14 @@ class World:
 
     def environment(self, endpoint: str | None) -> dict[str, str]:
         """Nothing of the caller's own clouds, and the server's address and keys if there is one."""
-        own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HEADSPAN"))}
+        own = own_environment()
         own["HEADSPAN_CACHE"] = str(self.folder / "cache")
         own["HOME"] = str(self.folder / "home")
         own["HEADSPAN__IMAGES__PART_ROWS"] = "100"
         if endpoint:
             own |= {
                 "AWS_ACCESS_KEY_ID": KEY,
-                "AWS_SECRET_ACCESS_KEY": SECRET,
+                "AWS_SECRET_ACCESS_KEY": self.store.secret,
                 "AWS_ENDPOINT_URL": endpoint,
                 "AWS_REGION": "us-east-1",
                 "HEADSPAN_LOG": "debug",
@@ -148,17 +136,11 @@ class World:
         return self.folder / "data" / name
 
     def remote(self, name: str) -> str:
-        return f"s3://{BUCKET}/{name}"
-
-    def tables(self, runs: str) -> dict[str, bytes]:
-        folder = self.folder / runs
-        return {
-            str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.parquet"))
-        }
+        return f"s3://{BUCKET}/images/{name}"
 
     def must_equal(self, runs: str, expected: str) -> None:
         """The same tables, byte for byte."""
-        own, others = self.tables(runs), self.tables(expected)
+        own, others = tables(self.folder / runs), tables(self.folder / expected)
         must(
             bool(others) and own.keys() == others.keys(),
             f"other tables: {sorted(own.keys() ^ others.keys())}",
@@ -252,8 +234,7 @@ def faults(world: World) -> str:
         sum(proxy.spoiled.values()) > 5,
         f"only {proxy.spoiled} were spoiled; more --scenes make more requests",
     )
-    spoiled = ", ".join(f"{count} {kind}" for kind, count in sorted(proxy.spoiled.items()))
-    return f"of {len(proxy.requests)} requests were spoiled: {spoiled} (seed {world.seed})"
+    return f"{proxy.told_spoiled()} (seed {world.seed})"
 
 
 def index(world: World) -> str:
@@ -324,7 +305,7 @@ def signed(world: World) -> str:
     """An address with a signature."""
     world.expected()
     tar = min(world.local("tar").glob("*.tar"))
-    parameters = {"Bucket": BUCKET, "Key": f"tar/{tar.name}"}
+    parameters = {"Bucket": BUCKET, "Key": f"images/tar/{tar.name}"}
     address = world.s3.generate_presigned_url("get_object", Params=parameters, ExpiresIn=3600)
     with urllib.request.urlopen(address) as answer:
         must(len(answer.read()) == tar.stat().st_size, "the server does not give the file")
@@ -336,7 +317,7 @@ def signed(world: World) -> str:
     world.call("config", "--set", f"data.path={address}")
     world.call("plan", MODEL, "--set", f"data.paht={address}", code=1)
     record = (world.folder / f"runs-signed/scenes/{MODEL}/stages/images.json").read_text()
-    must(f"/{BUCKET}/tar/{tar.name}" in record, "the record does not name the address")
+    must(f"/{BUCKET}/images/tar/{tar.name}" in record, "the record does not name the address")
     return "the tables of the file, and the signature nowhere"
 
 
@@ -352,7 +333,7 @@ def refused(world: World) -> str:
         ("s3://no-such-bucket/tar", "does not exist", "names of the bucket"),
         (world.remote("no-such-folder"), "does not exist", "names of the bucket"),
         (world.remote("no-such-{0..3}.tar"), "no-such-0.tar` does not exist", "names of the bucket"),
-        (f"{world.server}/{BUCKET}/no-such.tar", "does not exist", "a web server does not list"),
+        (f"{world.server}/{BUCKET}/images/no-such.tar", "does not exist", "a web server does not list"),
         ("ftp://host/a.tar", "`ftp://` are not supported", "s3://"),
         ("s3://", "is not an address", ""),
     ):
@@ -390,13 +371,12 @@ def main() -> int:
 
     @contextmanager
     def world(folder: Path) -> Iterator[World]:
-        server, port = s3_server(folder)
+        store = Store(folder)
         try:
             program = arguments.program.resolve()
-            yield World(program, folder, arguments.scenes, arguments.pixels, arguments.seed, port)
+            yield World(program, folder, arguments.scenes, arguments.pixels, arguments.seed, store)
         finally:
-            server.terminate()
-            server.wait()
+            store.close()
 
     return tried("headspan-store-", world, CASES, arguments.only, arguments.keep, World.must_keep_secrets)
 

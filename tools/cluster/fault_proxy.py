@@ -1,6 +1,7 @@
 """A proxy between headspan and a store that counts requests, and spoils some of them as networks and stores do.
 
-What is spoiled follows from a seed and the number of the request: statuses 500 and 503 (SlowDown), bodies cut at a random byte, delays.
+What is spoiled follows from a seed and the number of the request: statuses 500 and 503 (SlowDown), bodies cut at a random byte, writes
+that are done and whose answer is lost, delays.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import random
 import socket
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import loopback
 
@@ -50,16 +54,19 @@ class Proxy(loopback.Loopback):
             kinds, weights = ("none", "500", "503", "cut", "delay"), (70, 6, 6, 14, 4)
             kind = self.random.choices(kinds, weights)[0]
             if kind == "cut" and method != "GET":
-                kind = "none"
+                kind = "none" if method == "HEAD" else "lost"
             if kind != "none":
                 self.spoiled[kind] = self.spoiled.get(kind, 0) + 1
             return kind, self.random.random()
 
     def answer(self, request: loopback.Handler) -> None:
-        """Answers a request, and takes note of it."""
-        sent = self.answered(request)
-        with self.lock:
-            self.requests.append((request.command, request.path, sent))
+        """Answers a request, and takes note of it, also if whoever asked is gone."""
+        sent = 0
+        try:
+            sent = self.answered(request)
+        finally:
+            with self.lock:
+                self.requests.append((request.command, request.path, sent))
 
     def answered(self, request: loopback.Handler) -> int:
         length = int(request.headers.get("content-length") or 0)
@@ -85,6 +92,9 @@ class Proxy(loopback.Loopback):
             headers = dict(response.getheaders())
         finally:
             forward.close()
+        if kind == "lost":
+            hang_up(request)
+            return 0
         request.send_response(response.status)
         for name, value in headers.items():
             if name.lower() not in (*OWN, "content-length"):
@@ -96,9 +106,40 @@ class Proxy(loopback.Loopback):
         request.wfile.write(part)
         if kind == "cut":
             request.wfile.flush()
-            request.close_connection = True
-            request.connection.shutdown(socket.SHUT_RDWR)
+            hang_up(request)
         return len(part)
+
+    def told_spoiled(self) -> str:
+        """What was spoiled, in words."""
+        with self.lock:
+            spoiled = ", ".join(f"{count} {kind}" for kind, count in sorted(self.spoiled.items()))
+            return f"of {len(self.requests)} requests were spoiled: {spoiled}"
+
+
+def hang_up(request: loopback.Handler) -> None:
+    """Ends a connection in the middle of an answer, or before it."""
+    request.close_connection = True
+    request.connection.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def counted(proxy: Proxy) -> Iterator[Counter[str]]:
+    """Counts the requests while the context lasts, by method; downloads of activations are named so."""
+    found: Counter[str] = Counter()
+    before = len(proxy.requests)
+    yield found
+    for method, path, length in proxy.requests[before:]:
+        found["LIST" if method == "GET" and "list-type" in path else method] += 1
+        if method == "GET" and "/activations/part-" in path:
+            found["bytes of activations"] += length
+
+
+def told(requests: Counter[str]) -> str:
+    """Requests in words."""
+    methods = ("GET", "HEAD", "LIST", "PUT", "DELETE", "POST")
+    counts = [f"{requests[method]} {method}" for method in methods if requests[method]]
+    size = [f"{requests['bytes of activations']} bytes of activations"] if requests["bytes of activations"] else []
+    return ", ".join([*counts, *size]) or "no requests"
 
 
 class Handler(loopback.Handler):

@@ -5,26 +5,39 @@ Usage: textspan_reference.py OUT.json
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 
-def textspan(x: np.ndarray, texts: np.ndarray, count: int, rank: int) -> tuple[list[int], list[float]]:
-    """Algorithm 1 of arXiv 2310.05916 on dense outputs [n, d] and unit-norm texts [m, d]."""
+def loop(x: np.ndarray, texts: np.ndarray, count: int, rank: int) -> Iterator[np.ndarray]:
+    """Algorithm 1 of arXiv 2310.05916 on dense outputs [n, d] and unit-norm texts [m, d]: the standard deviations [m] of each step,
+    whose largest is its pick."""
     v = np.linalg.svd(x, full_matrices=False)[2][:rank]
     texts = texts @ v.T @ v
     x = x - x.mean(0)
-    picks, deviations = [], []
     for _ in range(count):
         std = (x @ texts.T).std(0, ddof=1)
-        pick = int(std.argmax())
-        picks.append(pick)
-        deviations.append(float(std[pick]))
-        t = texts[pick]
+        yield std
+        t = texts[int(std.argmax())]
         x = x - np.outer(x @ t / (t @ t), t)
         texts = texts - np.outer(texts @ t / (t @ t), t)
-    return picks, deviations
+
+
+def textspan(x: np.ndarray, texts: np.ndarray, count: int, rank: int) -> tuple[list[int], list[float]]:
+    """The picks with their standard deviations."""
+    steps = list(loop(x, texts, count, rank))
+    return [int(std.argmax()) for std in steps], [float(std.max()) for std in steps]
+
+
+def gaps(x: np.ndarray, texts: np.ndarray, count: int, rank: int) -> list[tuple[int, float]]:
+    """The picks, each with how far the second best is below it, relative to the best."""
+    found = []
+    for std in loop(x, texts, count, rank):
+        second, best = np.partition(std, -2)[-2:]
+        found.append((int(std.argmax()), float((best - second) / best)))
+    return found
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "check")]
 
 import make_toy_world
 import random_checkpoint
-import simulate
+import world as worlds
 
 # Width of the tower and of the representation.
 GEOMETRIES = {"ViT-B": (768, 512), "ViT-L/14": (1024, 768)}
@@ -38,17 +38,17 @@ def write_checkpoint(folder: Path, width: int, d: int) -> None:
     random_checkpoint.write_checkpoint(folder / MODEL, tokenizer)
 
 
-def measure(program: Path, folder: Path, images: int, geometry: str) -> tuple[float, simulate.Measured]:
+def measure(program: Path, folder: Path, images: int, geometry: str) -> tuple[float, worlds.Measured]:
     """Seconds of the stage, and the process."""
     write_checkpoint(folder, *GEOMETRIES[geometry])
-    simulate.write_images(folder / "pixels.tar", images)
-    simulate.write_pool(folder / "pool.txt")
-    simulate.write_stands_in(folder / "bin")
-    world = simulate.World(program, folder, images, model=MODEL, part_rows=1024)
+    worlds.write_images(folder / "pixels.tar", images)
+    worlds.write_pool(folder / "pool.txt")
+    worlds.write_stands_in(folder / "bin")
+    world = worlds.World(program, folder, images, model=MODEL, part_rows=1024)
     # Decoded and extracted once; the last shard joins the parts, and is made to do so again.
     extract = ["extract", *world.pipeline, "--checkpoint", str(folder / MODEL)]
     world.call("make all parts", *extract)
-    simulate.forget_images(world)
+    world.forget_images()
     process = world.call("merge", *extract, "--merge")
     record = json.loads((world.run_folder / "stages" / "images.json").read_text())
     return record["seconds"], process

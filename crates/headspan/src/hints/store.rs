@@ -42,9 +42,7 @@ fn of_store(error: &StoreError) -> Option<String> {
             "download the files, or put them into a store; docs/object-stores.md says what a web server must be able to do"
         }
         StoreError::ChangedWhileRead { .. } => "run the same command again once nobody writes it",
-        StoreError::Failed { .. } => {
-            "check the network and, for a store of your own, its endpoint (AWS_ENDPOINT_URL); the same command continues the run"
-        }
+        StoreError::Failed { address, .. } => return Some(unreachable(address)),
         _ => return None,
     };
     Some(hint.to_owned())
@@ -52,6 +50,19 @@ fn of_store(error: &StoreError) -> Option<String> {
 
 fn is_of_web(address: &str) -> bool {
     address.starts_with("http://") || address.starts_with("https://")
+}
+
+/// What may be wrong with the way to a store.
+fn unreachable(address: &str) -> String {
+    let endpoint = match address.split("://").next() {
+        Some("s3") => Some("AWS_ENDPOINT_URL"),
+        Some("gs") => Some("STORAGE_EMULATOR_HOST"),
+        Some("az") => Some("AZURE_STORAGE_ENDPOINT"),
+        Some("hf") => Some("HF_ENDPOINT"),
+        _ => None,
+    };
+    let own = endpoint.map(|variable| format!(" and, for a store of your own, its endpoint ({variable})"));
+    format!("check the network{}; the same command continues the run", own.unwrap_or_default())
 }
 
 /// How a store is told who asks.
@@ -95,7 +106,9 @@ mod tests {
             (StoreError::Denied { address: "https://h/a".to_owned(), known: true, source: source() }, "signature"),
             (StoreError::NotFound { address: "s3://b/a".to_owned() }, "names of the bucket"),
             (StoreError::NotFound { address: "http://h/a".to_owned() }, "does not list"),
-            (StoreError::Failed { address: "s3://b/a".to_owned(), source: source() }, "AWS_ENDPOINT_URL"),
+            (StoreError::Failed { address: "s3://b/a".to_owned(), source: source() }, "(AWS_ENDPOINT_URL); the same"),
+            (StoreError::Failed { address: "az://b/a".to_owned(), source: source() }, "(AZURE_STORAGE_ENDPOINT)"),
+            (StoreError::Failed { address: "https://h/a".to_owned(), source: source() }, "the network; the same"),
         ];
         for (error, part) in cases {
             for hint in told(error) {
