@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import signal
 import subprocess
 import sys
@@ -160,6 +161,31 @@ def test_eight_shards_give_the_tables_of_one_machine(
     assert submit(8) == run
 
 
+def test_the_command_does_what_the_function_does(
+    cluster: Any, scenes: dict[str, str], expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    flags = [f"--{name}={value}" for name, value in scenes.items()]
+    words = ["submit", "ray", MODEL, "--tasks=8", f"--address={cluster[0]}", f"--runs={runs}", "--set=k=9"]
+
+    def command(*more: str) -> subprocess.CompletedProcess[str]:
+        call = [sys.executable, "-m", "headspan", *words, *flags, *more]
+        return subprocess.run(call, capture_output=True, text=True, timeout=SECONDS, cwd=tmp_path, check=False)
+
+    wrong = command()
+    assert wrong.returncode != 0 and "unknown field `k`" in wrong.stderr and not runs.exists(), wrong.stderr
+    words.pop()
+    done = command()
+    assert done.returncode == 0, done.stderr
+    assert tables(runs / "scenes" / MODEL) == expected
+    assert MODEL in done.stdout and "CCS" in done.stdout, done.stdout
+    assert "shard 7/8 done on " in done.stderr
+    again = json.loads(command("--json").stdout)
+    assert [run["model"] for run in again["runs"]] == [MODEL]
+    strange = command("--address=127.0.0.1:1", "--seed=1")
+    assert strange.returncode == 2, strange.stderr
+
+
 def test_a_killed_worker_is_replaced(
     cluster: Any, scenes: dict[str, str], expected: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -192,8 +218,6 @@ def test_a_killed_worker_is_replaced(
 def test_the_same_call_continues_where_the_driver_ended(
     cluster: Any, scenes: dict[str, str], expected: dict[str, bytes], tmp_path: Path, end: signal.Signals
 ) -> None:
-    import json
-
     call = {"models": MODEL, "tasks": 2, "address": cluster[0], "runs": str(tmp_path), **scenes}
     with (tmp_path / "driver.log").open("wb") as log:
         driver = subprocess.Popen([sys.executable, "-c", DRIVER, json.dumps(call)], stderr=log, stdout=log)
@@ -315,6 +339,24 @@ def test_parts_that_this_machine_does_not_see_are_not_made_again_here(
     assert missing.parts == list(range(0, PARTS, 2))
     with pytest.raises(headspan.HeadspanError, match=f"{-(-PARTS // 2)} of {PARTS} parts of `{MODEL}`"):
         missing.wait_until_there()
+
+
+def test_shards_of_some_minutes_follow_from_the_rate_of_the_last(
+    scenes: dict[str, str], tmp_path: Path, monkeypatch: Any
+) -> None:
+    # Nobody measured the model below this folder.
+    with pytest.raises(headspan.InputError, match=f"no rate of `{MODEL}` on processors is known"):
+        headspan.submit(MODEL, task_minutes=1, runs=tmp_path, **scenes)
+    _shard.extract(shard_of(scenes, tmp_path))
+    [missing] = _work.missing_of(_work.Call.of(MODEL, {**scenes, "runs": str(tmp_path)}))
+    rate = missing.rates["processors"]
+    assert rate is not None and missing.rates["gpus"] is None
+    # As many minutes as ten parts take.
+    assert missing.count_of_minutes(10.5 * PART_ROWS / rate / 60, False) == -(-PARTS // 10)
+    assert missing.count_of_minutes(1e-9, False) == PARTS
+    for wrong in ({"task_minutes": 0}, {"task_minutes": 5, "tasks": 3}):
+        with pytest.raises(headspan.InputError, match="task_minutes is"):
+            headspan.submit(MODEL, runs=tmp_path, **wrong, **scenes)
 
 
 def test_the_number_of_shards_follows_from_parts_and_machines() -> None:

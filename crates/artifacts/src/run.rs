@@ -97,10 +97,13 @@ impl RunDirectory {
     fn is_begun(&self) -> Result<bool> {
         if self.is_remote() {
             // One request, where each of them would be one or two.
-            let known = ["stages", "activations", "parts", "jobs.json"];
+            let known = ["stages", "activations", "parts", "jobs.json", "rate.json"];
             return Ok(names_in(&self.path)?.iter().any(|name| known.contains(&name.as_str())));
         }
-        Ok(self.stages_folder().is_dir() || self.has_parts() || self.jobs_record().is_file())
+        Ok(self.stages_folder().is_dir()
+            || self.has_parts()
+            || self.jobs_record().is_file()
+            || self.rate_record().is_file())
     }
 
     /// Whether the folder is there.
@@ -175,6 +178,11 @@ impl RunDirectory {
     /// `jobs.json`: what other machines were asked to do for the run.
     pub fn jobs_record(&self) -> PathBuf {
         self.path.join("jobs.json")
+    }
+
+    /// `rate.json`: how fast a process extracted images last.
+    pub fn rate_record(&self) -> PathBuf {
+        self.path.join("rate.json")
     }
 
     /// `jobs/`: scripts of these jobs, and what they logged.

@@ -4,6 +4,7 @@ mod evaluate;
 mod explore;
 mod pipeline;
 mod query;
+mod ray;
 mod submit;
 mod world;
 
@@ -20,6 +21,7 @@ use pipeline::{
 };
 pub(crate) use pipeline::{DEFAULT_CONFIGS, PipelineArgs, PlaceArgs};
 pub(crate) use query::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, RunArgs, SegmentArgs, WhyArgs};
+pub(crate) use ray::RayArgs;
 pub(crate) use submit::{Again, SlurmArgs, SubmitEngine};
 pub(crate) use world::{ScenesArgs, TrainArgs, TruthArgs};
 
@@ -75,7 +77,7 @@ pub(crate) enum Command {
     Metrics(MetricsStageArgs),
     /// State of each stage of every run: done, stale, partial or missing
     Status(StatusArgs),
-    /// Run on machines that something else schedules: a job array, and a job that joins its results
+    /// Run on machines that something else schedules: Slurm or Ray
     Submit {
         #[command(subcommand)]
         engine: SubmitEngine,

@@ -121,6 +121,9 @@ fn pipeline(error: &PipelineError) -> Option<String> {
             "this model is in the program: name it without --checkpoint"
         }
         PipelineError::Runs { .. } => "give a folder, or an address such as s3://BUCKET/runs",
+        PipelineError::NoRate { .. } => {
+            "give the number of shards by --tasks, or measure the model with one shard where tasks run: `headspan extract … --shard 0/1000`"
+        }
         PipelineError::NoCache => "set `HEADSPAN_CACHE` to a folder",
         PipelineError::NotThere { path, .. } if is_local(path) => return Some(not_there(path)),
         PipelineError::RunImages { .. } => "if the images have moved, give --images PATH",

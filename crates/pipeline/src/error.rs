@@ -172,6 +172,14 @@ pub enum PipelineError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// Shards of some minutes were asked for, and nobody measured the model.
+    #[error("no rate of `{model}` on {} is known", if *on_gpus { "GPUs" } else { "processors" })]
+    NoRate {
+        /// The model.
+        model: String,
+        /// Whether tasks have GPUs.
+        on_gpus: bool,
+    },
     /// No images were named.
     #[error("no images: `path` in section [data] is empty")]
     NoImages,

@@ -50,7 +50,7 @@ pub use session::{Session, column_store};
 pub use settings::{
     BUILT_IN, DataOverrides, ImagesOverrides, LabelOverrides, MetricsSection, ModelOverrides, Overrides, Settings,
     SettingsError, SettingsFiles, TextsOverrides, TextsSection, TextspanOverrides, TextspanSection, VALUES, Values,
-    meant_variable,
+    assigned, meant_variable,
 };
 pub use stage::{Estimate, Stage, StageJob, StageOutcome, StageResult, stage};
 pub use stages::{STAGES, ScoredLabels, dry_run, score_imported, synonyms};

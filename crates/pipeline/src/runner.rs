@@ -1,11 +1,11 @@
-use std::time::Instant;
+use std::{path::Path, time::Instant};
 
 use headspan_artifacts::{RunDirectory, RunId, RunLock, StageState, absolute};
 use headspan_extract::{PartStatus, Shard};
 use headspan_images::Dataset;
 
 use crate::{
-    engine::Work,
+    engine::{Jobs, Rate, ShardCount, Work},
     error::{PipelineError, Result},
     inputs::check_inputs,
     model::RunModel,
@@ -145,12 +145,13 @@ impl<'a> Pipeline<'a> {
             }
         }
         let estimates = STAGES.iter().map(|stage| stage.estimate(&scope)).collect::<Result<_>>()?;
-        Ok(RunPlan { statuses, estimates, parts })
+        let rate = |on_gpus| Rate::of(&self.settings.runs, &run, on_gpus);
+        Ok(RunPlan { statuses, estimates, parts, rate_on_processors: rate(false)?, rate_on_gpus: rate(true)? })
     }
 
     /// The extraction of a model's images as shards, for an engine that runs them elsewhere. Everything that can be wrong with the inputs
     /// is found here, before anything is submitted; no folder is made.
-    pub fn work(&mut self, choice: &ModelChoice, shards: u64) -> Result<PlannedWork> {
+    pub fn work(&mut self, choice: &ModelChoice, shards: ShardCount) -> Result<PlannedWork> {
         if let Some(disagreement) = self.settings.disagreement() {
             tracing::warn!("{disagreement}");
         }
@@ -168,7 +169,7 @@ impl<'a> Pipeline<'a> {
             let seen = run.look()?;
             let scope = Scope::of_run(self.settings, &seen, self.progress).with(self.sources(&model)?);
             let finished = statuses(&scope)?.iter().all(|status| status.state == StageState::Done);
-            (work_of(&scope, shards)?, finished)
+            (cut(work_of(&scope, 1)?, &runs, &seen, shards)?, finished)
         };
         Ok(PlannedWork { run, work, finished })
     }
@@ -198,6 +199,10 @@ pub struct RunPlan {
     pub estimates: Vec<Estimate>,
     /// Activation parts that are there and fit.
     pub parts: PartStatus,
+    /// How fast the model was on processors, as far as a run below the same folder says.
+    pub rate_on_processors: Option<Rate>,
+    /// The same on GPUs.
+    pub rate_on_gpus: Option<Rate>,
 }
 
 /// A run that an engine may do elsewhere.
@@ -209,6 +214,23 @@ pub struct PlannedWork {
     pub work: Work,
     /// Whether every stage is done.
     pub finished: bool,
+}
+
+/// The same extraction as so many shards. What was submitted already keeps its number: its tasks do those shards.
+fn cut(work: Work, runs: &Path, run: &RunDirectory, count: ShardCount) -> Result<Work> {
+    let shards = match count {
+        ShardCount::Exactly(shards) => shards,
+        ShardCount::OfMinutes { minutes, on_gpus } => {
+            let before = Jobs::read(run)?.last().map(|submission| submission.work.clone());
+            if let Some(same) = before.filter(|before| Work { shards: 1, ..before.clone() } == work) {
+                return Ok(same);
+            }
+            let no_rate = || PipelineError::NoRate { model: run.id().model().to_owned(), on_gpus };
+            let rate = Rate::of(runs, run, on_gpus)?.ok_or_else(no_rate)?;
+            rate.shards(work.images, work.part_rows, minutes)
+        }
+    };
+    Ok(Work { shards, ..work })
 }
 
 /// Locks a run, or a shard of it, until the result is dropped.

@@ -54,6 +54,7 @@ def submit(
     *,
     engine: str = "ray",
     tasks: int | None = None,
+    task_minutes: float | None = None,
     num_cpus: float = 1,
     num_gpus: float = 0,
     retries: int = 3,
@@ -72,6 +73,8 @@ def submit(
     :param engine: ``"ray"``.
     :param tasks: Number of shards for each model. Default: shards of 16 parts (of 128 on GPUs), and at least one for each
         task that can run at once.
+    :param task_minutes: In place of ``tasks``: shards that take about so many minutes each, by the rate that a task or a run of the
+        model had last.
     :param num_cpus: Processors of a task.
     :param num_gpus: GPUs of a task.
     :param retries: How often a task is run again whose worker or node is lost.
@@ -88,18 +91,23 @@ def submit(
     for name, value, least in (("tasks", tasks, 1), ("in_flight", in_flight, 1), ("retries", retries, 0)):
         if value is not None and value < least:
             raise InputError(f"{name} is {value}, expected {least} or more")
+    if task_minutes is not None and (tasks is not None or not task_minutes > 0):
+        raise InputError(f"task_minutes is {task_minutes}, expected more than 0, and no `tasks` beside it")
     for name, amount in (("num_cpus", num_cpus), ("num_gpus", num_gpus)):
         if amount < 0:
             raise InputError(f"{name} is {amount}, expected 0 or more")
     call = Call.of(models, arguments)
     missing = [one for one in missing_of(call) if one.parts]
+    on_gpus = num_gpus > 0
+    # Where a rate is wanted and not known, that is said before anybody connects.
+    of_minutes = [one.count_of_minutes(task_minutes, on_gpus) for one in missing] if task_minutes else []
     if missing:
         module = cast(Engine, import_module(ENGINES[engine]))
         with module.connect(
             num_cpus=num_cpus, num_gpus=num_gpus, retries=retries, address=address, in_flight=in_flight
         ) as cluster:
             threads = math.ceil(num_cpus)
-            counts = [tasks or _count(one.total, cluster.slots, num_gpus > 0) for one in missing]
+            counts = of_minutes or [tasks or _count(one.total, cluster.slots, on_gpus) for one in missing]
             cluster.run(
                 [shard for one, count in zip(missing, counts) for shard in one.shards(count, threads)],
                 progress,

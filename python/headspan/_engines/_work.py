@@ -135,6 +135,18 @@ class Missing:
     images: int
     #: Whether the run keeps the activations of all images. If not, the parts of a shard are neighbours.
     keeps_all: bool
+    #: Images a second that a task had last: on processors, and on GPUs. None where nobody measured it.
+    rates: dict[str, float | None]
+
+    def count_of_minutes(self, minutes: float, on_gpus: bool) -> int:
+        """Number of shards of whole parts that take about so many minutes each, by the rate that was measured last."""
+        where = "gpus" if on_gpus else "processors"
+        rate = self.rates[where]
+        if rate is None:
+            message = f"no rate of `{self.model}` on {where.replace('gpus', 'GPUs')} is known"
+            raise InputError(message, "give the number of shards as `tasks`, or run one shard of many first")
+        parts_of_shard = max(1, int(rate * 60 * minutes / self.rows))
+        return max(1, -(-self.total // parts_of_shard))
 
     def shards(self, count: int, threads: int) -> list[Shard]:
         """Those of ``count`` shards that have something to do. ``threads``: of each; 0 for all that the node has."""
@@ -202,7 +214,7 @@ def missing_of(call: Call) -> list[Missing]:
             # fit, and every shard looks: one without missing parts ends at once.
             if keeps_all and images["parts"] == {"done": len(there), "total": total}:
                 parts = [part for part in parts if part not in there]
-        found.append(Missing(call, name, run, parts, total, rows, count, keeps_all))
+        found.append(Missing(call, name, run, parts, total, rows, count, keeps_all, model.get("images_per_second", {})))
     return found
 
 

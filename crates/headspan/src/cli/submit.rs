@@ -7,7 +7,10 @@ use clap::{Args, Subcommand};
 use headspan_images::is_local;
 use headspan_pipeline::{
     BUILT_IN, Settings,
-    engine::slurm::{NOTICE, Resources},
+    engine::{
+        ShardCount,
+        slurm::{NOTICE, Resources},
+    },
 };
 
 use crate::{
@@ -15,6 +18,7 @@ use crate::{
         CheckpointArgs, DataArgs, DeviceArgs, ImagesArgs, LabelArgs, LayersArgs, PipelineArgs, PlaceArgs, TextspanArgs,
         WorkArgs, local_folder,
     },
+    cli::ray::{RAY_HELP, RayArgs},
     commands::UsageError,
 };
 
@@ -33,6 +37,9 @@ pub(crate) enum SubmitEngine {
     /// Submit to Slurm: a job array for each model, and a job that depends on it
     #[command(after_help = SLURM_HELP)]
     Slurm(Box<SlurmArgs>),
+    /// Run the shards as tasks of Ray, on a cluster or on this machine
+    #[command(after_help = RAY_HELP)]
+    Ray(Box<RayArgs>),
 }
 
 /// Flags of `submit slurm`.
@@ -46,8 +53,11 @@ pub(crate) struct SlurmArgs {
     #[command(flatten)]
     resources: ResourcesArgs,
     /// Number of shards for each model, and so the most tasks that run at once
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000), help_heading = "Slurm")]
-    pub(crate) tasks: u64,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000), required_unless_present = "task_minutes", help_heading = "Slurm")]
+    tasks: Option<u64>,
+    /// In place of a number: shards that take about so many minutes, by the rate that a task or run of the model had last
+    #[arg(long, value_name = "MINUTES", value_parser = minutes, conflicts_with = "tasks", help_heading = "Slurm")]
+    task_minutes: Option<f64>,
     /// Program that the tasks run; default: this one
     #[arg(long, value_name = "PATH", help_heading = "Slurm")]
     pub(crate) program: Option<PathBuf>,
@@ -94,7 +104,22 @@ struct ResourcesArgs {
     setup: Option<PathBuf>,
 }
 
+/// Time of a task, which may be a fraction of a minute.
+pub(super) fn minutes(text: &str) -> Result<f64, String> {
+    let minutes: f64 = text.parse().map_err(|_not_a_number| "expected a number of minutes".to_owned())?;
+    if minutes.is_finite() && minutes > 0.0 { Ok(minutes) } else { Err("expected more than 0 minutes".to_owned()) }
+}
+
 impl SlurmArgs {
+    /// How many shards are made of a run.
+    pub(crate) fn shards(&self) -> ShardCount {
+        let of_minutes = |minutes| ShardCount::OfMinutes {
+            minutes,
+            on_gpus: self.resources.gpus.as_deref().is_some_and(|gpus| gpus != "0"),
+        };
+        self.task_minutes.map_or(ShardCount::Exactly(self.tasks.unwrap_or(1)), of_minutes)
+    }
+
     /// What each task asks for.
     pub(crate) fn resources(&self) -> Result<Resources> {
         let ResourcesArgs { gpus, partition, time, account, constraint, cpus_per_task, mem, notice, setup } =

@@ -19,6 +19,7 @@ mod scenes;
 mod shards;
 mod status;
 mod submit;
+mod submit_ray;
 mod train;
 mod truth;
 mod truth_neighbours;
@@ -76,6 +77,7 @@ pub(crate) fn run(command: Command, console: &Console<'_>) -> Result<()> {
         },
         Command::Status(arguments) => status::status(&arguments.pipeline(), arguments.json, console),
         Command::Submit { engine: SubmitEngine::Slurm(arguments) } => submit::slurm(&arguments, console),
+        Command::Submit { engine: SubmitEngine::Ray(arguments) } => submit_ray::ray(&arguments, console),
         Command::Plan { models, pipeline, json } => plan::plan(&models, &pipeline, json, console),
         Command::Compare { place, html, json } => compare::compare(&place.alone(), html.as_deref(), json, console),
         Command::Fetch { names, configs } => fetch::fetch(&names, &configs, console),

@@ -1,7 +1,7 @@
 use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_artifacts::StageState;
-use headspan_pipeline::{Pipeline, RunPlan, Stage, stage};
+use headspan_pipeline::{Pipeline, RunPlan, Stage, engine::Rate, stage};
 use indicatif::DecimalBytes;
 use serde_json::{Value, json};
 
@@ -45,7 +45,9 @@ fn to_json(planned: &[(String, RunPlan)]) -> Value {
                 "parts": parts,
             })
         });
-        json!({ "model": model, "stages": stages.collect::<Vec<_>>() })
+        let rate = |rate: &Option<Rate>| rate.as_ref().map(Rate::per_second);
+        let rates = json!({ "processors": rate(&plan.rate_on_processors), "gpus": rate(&plan.rate_on_gpus) });
+        json!({ "model": model, "images_per_second": rates, "stages": stages.collect::<Vec<_>>() })
     });
     json!({ "models": models.collect::<Vec<_>>() })
 }

@@ -12,7 +12,7 @@ use headspan_artifacts::{RunDirectory, absolute, is_remote, write_atomic};
 use headspan_pipeline::{
     ModelChoice, Pipeline, PlannedWork,
     engine::{
-        Engine, EngineError, Jobs, ShardTask, Submission, Task, TaskState, Work,
+        Engine, EngineError, Jobs, ShardCount, ShardTask, Submission, Task, TaskState, Work,
         slurm::{self, Resources, Scripts, Slurm},
         task_states,
     },
@@ -35,7 +35,7 @@ use crate::{
 /// What all runs of one call share.
 struct Call<'a> {
     arguments: &'a PipelineArgs,
-    shards: u64,
+    shards: ShardCount,
     dry_run: bool,
     resources: Resources,
     program: PathBuf,
@@ -73,7 +73,7 @@ pub(crate) fn slurm(arguments: &SlurmArgs, console: &Console<'_>) -> Result<()> 
     };
     let call = Call {
         arguments: &pipeline,
-        shards: arguments.tasks,
+        shards: arguments.shards(),
         dry_run: arguments.dry_run,
         resources: arguments.resources()?,
         program: program(arguments.program.as_deref())?,

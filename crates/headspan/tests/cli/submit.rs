@@ -141,6 +141,48 @@ fn without_slurm_nothing_is_submitted_and_status_works() -> Outcome {
 
 /// 40 images in five parts, as three shards: one done, one failed, one running; then the rest.
 #[test]
+fn ray_needs_a_python_with_the_package_of_this_version() -> Outcome {
+    let cluster = Cluster::new(1)?;
+    let submit = |python: &str| {
+        let mut command = cluster.world.bare();
+        command.args(["submit", "ray", "scenes-4", "--images", "images", "--runs", "runs", "--python", python]);
+        command.output()
+    };
+    let bin = cluster.world.path("cluster").join("bin");
+    let fake = |name: &str, text: &str| -> Result<String> {
+        let path = bin.join(name);
+        fs::write(&path, format!("#!/bin/sh\n{text}\n"))?;
+        fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
+        Ok(path.display().to_string())
+    };
+    let without = fake("without", "echo \"ModuleNotFoundError: No module named 'headspan'\" >&2; exit 1")?;
+    let other = fake("other", "echo 0.0.0-of-before")?;
+    let cases = [
+        ("no-such-python", "`no-such-python` cannot be run", 1),
+        (&without, "does not have the package headspan: ModuleNotFoundError: No module named 'headspan'", 2),
+        (&other, "has headspan 0.0.0-of-before, and this is ", 2),
+    ];
+    for (python, words, code) in cases {
+        let said = stderr_of(&submit(python)?, code);
+        assert!(said.contains(words) && said.contains("hint: install the wheel of headspan "), "{said}");
+    }
+    // What the package is handed, and that its exit code is the program's.
+    let version = env!("CARGO_PKG_VERSION");
+    let right = fake(
+        "right",
+        &format!("[ \"$1\" = -c ] && {{ echo {version}; exit; }}\necho \"$*\"\necho \"$HEADSPAN_SUBMIT\"\nexit 7"),
+    )?;
+    let output = submit(&right)?;
+    let said = String::from_utf8(output.stdout)?;
+    let (words, call) = said.split_once('\n').ok_or("one line only")?;
+    assert_eq!((words, output.status.code()), ("-m headspan._engines.command", Some(7)));
+    let call: Value = serde_json::from_str(call)?;
+    assert_eq!(call["arguments"]["models"], serde_json::json!(["scenes-4"]));
+    assert_eq!(call["arguments"]["images"], "images");
+    Ok(())
+}
+
+#[test]
 fn only_missing_shards_are_submitted_again() -> Outcome {
     let cluster = Cluster::new(40)?;
     let mut whole = cluster.world.run_all("whole");

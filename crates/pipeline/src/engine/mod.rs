@@ -7,6 +7,7 @@
 //! A new engine is a file here and its line in the table [`ENGINES`].
 
 mod jobs;
+mod rate;
 pub mod slurm;
 mod states;
 mod work;
@@ -14,6 +15,7 @@ mod work;
 use std::{collections::BTreeMap, io};
 
 pub use jobs::{Jobs, ShardTask, Submission, Task};
+pub use rate::{Rate, ShardCount};
 pub use states::{JobsStatus, RestStatus, ShardState, ShardStatus, TaskState, jobs_status, task_states};
 pub use work::{ShardParts, Work};
 

@@ -114,14 +114,11 @@ impl SettingsFiles {
     /// One setting, such as `textspan.rank=60`: its key, and its value as TOML. A value that is no TOML is taken for text, so that a path
     /// needs no quotes.
     pub fn assignment(mut self, assignment: &str) -> Result<Self, SettingsError> {
-        let (key, value) = assignment.split_once('=').unwrap_or((assignment, ""));
-        let (key, value) = (key.trim(), value.trim());
-        let is_toml = toml::from_str::<toml::Table>(&format!("value = {value}")).is_ok();
-        let value = if is_toml { value.to_owned() } else { toml::Value::from(value).to_string() };
+        let (key, value) = assigned(assignment);
         let text = format!("{key} = {value}\n");
         // The value may be an address with a signature, and the library's error shows the line.
-        let told =
-            assignment.split_once('?').filter(|_parts| value.contains("://")).map_or(assignment, |(told, _)| told);
+        let is_address = assignment.contains("://");
+        let told = assignment.split_once('?').filter(|_parts| is_address).map_or(assignment, |(told, _)| told);
         let failed = |source: toml::de::Error| {
             let shown = toml::from_str::<Settings>(&format!("{key} = \"…\"\n")).err().filter(|_| told != assignment);
             let (assignment, source) = (told.to_owned(), Box::new(shown.unwrap_or(source)));
@@ -246,6 +243,15 @@ fn names(variables: &Map<String, String>) -> String {
     let mut names: Vec<&str> = variables.keys().map(String::as_str).collect();
     names.sort_unstable();
     names.join(", ")
+}
+
+/// Key and value of a setting as a person gives it, `textspan.rank=60`. What is not TOML is text.
+pub fn assigned(assignment: &str) -> (&str, toml::Value) {
+    let (key, value) = assignment.split_once('=').unwrap_or((assignment, ""));
+    let value = value.trim();
+    let table = toml::from_str::<toml::Table>(&format!("value = {value}"));
+    let one = table.ok().filter(|table| table.len() == 1).and_then(|mut table| table.remove("value"));
+    (key.trim(), one.unwrap_or_else(|| value.into()))
 }
 
 #[cfg(test)]

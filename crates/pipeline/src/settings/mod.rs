@@ -14,7 +14,7 @@ use headspan_metrics::Settings as MetricsSettings;
 use headspan_model::{DeviceChoice, ModelOptions};
 use serde::{Deserialize, Serialize};
 
-pub use files::{SettingsError, SettingsFiles, meant_variable};
+pub use files::{SettingsError, SettingsFiles, assigned, meant_variable};
 pub use overrides::{
     DataOverrides, ImagesOverrides, LabelOverrides, ModelOverrides, Overrides, TextsOverrides, TextspanOverrides,
 };

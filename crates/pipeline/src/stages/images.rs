@@ -11,7 +11,7 @@ use headspan_model::{DeviceChoice, ModelConfig, Precision};
 use serde_json::{Value, json};
 
 use crate::{
-    engine::Work,
+    engine::{Rate, Work},
     error::{PipelineError, Result},
     figures::duration,
     plan::StagePlan,
@@ -157,6 +157,11 @@ impl Stage for Images {
         };
         job.begin()?;
         let summary = if scope.parts == Parts::Merge { None } else { Some(extract_images(&images)?) };
+        if let Some(ImagesSummary { extracted, skipped, seconds, .. }) = summary
+            && seconds > 0.0
+        {
+            Rate { images: extracted + skipped, seconds, device: model.device().to_string() }.note(scope.run)?;
+        }
         let finished = match finish_images(&images) {
             Ok(finished) => finished,
             Err(ExtractError::PartsMissing { missing, total }) if matches!(scope.parts, Parts::Shard(_)) => {
