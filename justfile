@@ -42,6 +42,12 @@ cluster *arguments: store
     tools/cluster/slurm.sh install
     python3 tools/cluster/check_slurm.py target/release/headspan "$@"
 
+# Run shards through Slurm and Ray with images and runs in a store, with faults (Debian, as root): just engines --only ray,faults
+engines *arguments: store
+    tools/cluster/slurm.sh install
+    target/store-venv/bin/pip install --quiet '.[ray]' psutil
+    target/store-venv/bin/python tools/cluster/check_engines.py target/release/headspan "$@"
+
 # Check the Kubernetes manifests by schema and the image recipe with hadolint, and prove that the check can fail
 kubernetes:
     python3 -m venv target/venv-kubernetes

@@ -64,6 +64,8 @@ cp docs/python.md "$work/docs/"
 cp README.md "$work/"
 fresh python -m pytest -q -p no:cacheprovider "$work/tests"
 "$work/fresh/bin/python" -m mypy --config-file pyproject.toml
+"$work/fresh/bin/pip" install --quiet 'pyright[nodejs]'
+"$work/fresh/bin/pyright" --pythonpath "$work/fresh/bin/python"
 "$work/fresh/bin/python" tools/check/python_reference.py --check docs/python.md
 
 echo "-- notebooks"

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from cases import must
+from cases import Failed, must
 from program import Program, wait_until
 
 # A program that submits, as a process of its own, which can be killed.
 DRIVER = "import headspan, json, sys; headspan.submit(progress=False, **json.loads(sys.argv[1]))"
 # Small: the tasks hand nothing over.
 STORE_BYTES = 100_000_000
+TRIES = 3
 
 
 class Node:
@@ -68,13 +69,21 @@ class Node:
         psutil.wait_procs(everything, timeout=10)
 
 
+def started(folder: Path, environment: Mapping[str, str], address: str | None) -> Node:
+    """A node. Ray gives up on one that needs more than 30 seconds, which happens on a machine under load."""
+    for _ in range(TRIES - 1):
+        with contextlib.suppress(Failed):
+            return Node(folder, environment, 2, address)
+    return Node(folder, environment, 2, address)
+
+
 @contextlib.contextmanager
 def ray_nodes(folder: Path, environment: Mapping[str, str], count: int) -> Iterator[list[Node]]:
     """A head and further nodes with two processors each, while the context lasts."""
     nodes: list[Node] = []
     try:
         for _ in range(count):
-            nodes.append(Node(folder, environment, 2, nodes[0].address if nodes else None))
+            nodes.append(started(folder, environment, nodes[0].address if nodes else None))
         yield nodes
     finally:
         for node in reversed(nodes):

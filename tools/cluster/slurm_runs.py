@@ -99,6 +99,7 @@ def states(jobs: dict[str, Any]) -> list[str]:
 
 
 def middle(jobs: dict[str, Any]) -> list[dict[str, Any]]:
-    """Shards that run and have committed a part, and not all."""
+    """Shards that run and have committed a part, and not all. The one with the fewest is first: it is the last to be done."""
     running = [shard for shard in jobs["shards"] if shard["state"] == "running"]
-    return [shard for shard in running if 0 < shard["parts_done"] < shard["parts"]]
+    found = [shard for shard in running if 0 < shard["parts_done"] < shard["parts"]]
+    return sorted(found, key=lambda shard: int(shard["parts_done"]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -28,16 +29,21 @@ BELOW = "some/runs"
 SIGNED = {
     "Authorization": "AWS4-HMAC-SHA256 Credential=nobody/20260101/us-east-1/s3/aws4_request, Signature=none"
 }
-LINE = re.compile(r'"(GET|HEAD|PUT|POST|DELETE) (\S+) HTTP')
+COPY_OF = "x-amz-copy-source"
+AT_ONCE = 200
+# Answers other than 200 are in colours in moto's log.
+LINE = re.compile(r'"(?:\x1b\[[0-9;]*m)*(GET|HEAD|PUT|POST|DELETE) (\S+) HTTP')
 
 
 def asked(line: str) -> str | None:
-    """What a line of a log says of a request: its method, and the folder of the run.
+    r"""What a line of a log says of a request: its method, and the folder of the run.
 
     >>> asked('127.0.0.1 - - [30/Nov/2026 11:00:00] "GET /lab?list-type=2&prefix=some%2Fruns HTTP/1.1" 200 -')
     'LIST'
     >>> asked('"PUT /lab/some/runs/pixels/scenes-4/activations/part-00001.parquet HTTP/1.1" 200 -')
     'PUT activations'
+    >>> asked('"\x1b[35m\x1b[1mGET /lab/some/runs/pixels/scenes-4/moments.parquet HTTP/1.1\x1b[0m" 206 -')
+    'GET'
     >>> asked('"HEAD /lab/some/runs/pixels/scenes-4/jobs.json HTTP/1.1" 404 -')
     'HEAD'
     """
@@ -80,8 +86,10 @@ class Server:
         self.process.terminate()
         self.process.wait()
 
-    def ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        self.connection.request(method, f"/{BUCKET}{path}", body, SIGNED)
+    def ask(self, method: str, path: str, body: bytes | None = None, copy_of: str = "") -> bytes:
+        self.connection.request(
+            method, f"/{BUCKET}{path}", body, SIGNED | ({COPY_OF: copy_of} if copy_of else {})
+        )
         answer = self.connection.getresponse()
         content = answer.read()
         if answer.status >= 300:
@@ -102,6 +110,28 @@ class Server:
                 return found
             token = f"&continuation-token={quote(unescape(after[1]), safe='')}"
 
+    def copy(self, pairs: list[tuple[str, str]]) -> None:
+        """Copies files within the store, by keys: from, to."""
+        for source, target in pairs:
+            self.ask("PUT", f"/{target}", copy_of=f"/{BUCKET}/{source}")
+
+
+class Small(Server):
+    """The small server, which takes many requests at once on one connection."""
+
+    def copy(self, pairs: list[tuple[str, str]]) -> None:
+        with socket.create_connection(("127.0.0.1", self.port)) as connection:
+            for first in range(0, len(pairs), AT_ONCE):
+                some = pairs[first : first + AT_ONCE]
+                asked = (
+                    f"PUT /{BUCKET}/{target} HTTP/1.1\r\n{COPY_OF}: /{BUCKET}/{source}\r\n\r\n"
+                    for source, target in some
+                )
+                connection.sendall("".join(asked).encode())
+                answers = b""
+                while answers.count(b"HTTP/1.1 200") < len(some):
+                    answers += connection.recv(1 << 20)
+
 
 def moto(folder: Path) -> Server:
     # Only here: its library asks for moto.
@@ -112,7 +142,7 @@ def moto(folder: Path) -> Server:
     return Server(process, port, Log(folder / "server.txt"))
 
 
-def small(folder: Path, latency: float) -> Server:
+def small(folder: Path, latency: float) -> Small:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -123,7 +153,7 @@ def small(folder: Path, latency: float) -> Server:
     while True:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=1):
-                return Server(server, port, Log(log))
+                return Small(server, port, Log(log))
         except OSError:
             if time.monotonic() > end or server.poll() is not None:
                 sys.exit("the server did not start")
@@ -131,17 +161,21 @@ def small(folder: Path, latency: float) -> Server:
 
 
 class StoreWorld(world.World):
-    """The same with the runs in a store. With ``made``, the parts are those of a run that was made on a disk."""
+    """The same with the runs in a store."""
 
-    def __init__(self, program: Path, folder: Path, parts: int, server: Server, made: Path | None) -> None:
-        super().__init__(program, folder, parts)
-        self.server, self.made, self.machine = server, made, 0
+    def __init__(self, program: Path, folder: Path, parts: int, copies: bool, server: Server) -> None:
+        super().__init__(program, folder, parts, copies=copies)
+        self.server, self.machine = server, 0
         # Makes the bucket.
         server.ask("PUT", "")
 
     @property
     def runs(self) -> str:
         return f"s3://{BUCKET}/{BELOW}"
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / f"cache-{self.machine}"
 
     @property
     def submission(self) -> list[str]:
@@ -157,7 +191,7 @@ class StoreWorld(world.World):
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.server.port}",
             "AWS_CONFIG_FILE": str(self.folder / "no config"),
             "AWS_SHARED_CREDENTIALS_FILE": str(self.folder / "no credentials"),
-            "HEADSPAN_CACHE": str(self.folder / f"cache-{self.machine}"),
+            "HEADSPAN_CACHE": str(self.cache),
             "NO_PROXY": "127.0.0.1",
         }
 
@@ -167,15 +201,18 @@ class StoreWorld(world.World):
         measured.requests = self.server.log.counted()
         return measured
 
-    def make(self, shard: int, count: int) -> None:
-        if self.made is None:
-            super().make(shard, count)
-            return
-        for part in range(shard, self.parts, count):
-            for name in world.files_of_part(part):
-                self.server.ask("PUT", f"/{self.key(name)}", (self.made / name).read_bytes())
+    def copy(self, parts: list[int]) -> None:
+        sources = [self.key(name) for name in world.files_of_part(world.COPIED)]
+        pairs = [
+            (source, self.key(name))
+            for part in parts
+            for source, name in zip(sources, world.files_of_part(part), strict=True)
+        ]
+        self.server.copy(pairs)
 
     def on_another_machine(self) -> None:
+        # It has as many files as the run.
+        shutil.rmtree(self.cache, ignore_errors=True)
         self.machine += 1
 
     def key(self, name: str) -> str:

@@ -133,11 +133,11 @@ def made(given: argparse.Namespace, parts: int, folder: Path) -> Iterator[World]
     write_stands_in(folder / "bin")
     program = given.program.resolve()
     if given.store is None:
-        yield World(program, folder, parts)
+        yield World(program, folder, parts, copies=given.copies)
         return
     server = in_store.moto(folder) if given.store == "moto" else in_store.small(folder, given.latency)
     try:
-        yield in_store.StoreWorld(program, folder, parts, server, given.made)
+        yield in_store.StoreWorld(program, folder, parts, given.copies, server)
     finally:
         server.close()
 
@@ -182,9 +182,7 @@ def main() -> None:
         "--latency", type=float, default=0.0, help="seconds before the small server answers"
     )
     arguments.add_argument(
-        "--made",
-        type=Path,
-        help="folder of a run with all parts of this size on a disk, put into the store as they are",
+        "--copies", action="store_true", help="make one part, and copies of it for the others"
     )
     arguments.add_argument("--json", type=Path, help="file for the measures, written after each")
     arguments.add_argument("--keep", action="store_true", help="keep the runs")

@@ -92,6 +92,15 @@ class Store:
         kept = self.files[key] = Kept(body, f'"{hashlib.md5(body).hexdigest()}"', time.time())
         return Answer(200, headers={"ETag": kept.etag})
 
+    def copy(self, key: str, source: str) -> Answer:
+        kept = self.files.get(source)
+        if kept is None:
+            return error(404, "NoSuchKey")
+        put = self.put(key, {}, kept.body)
+        return Answer(
+            200, f"<CopyObjectResult><ETag>{kept.etag}</ETag></CopyObjectResult>".encode(), put.headers
+        )
+
     def get(self, key: str, headers: Headers, whole: bool) -> Answer:
         """A file or a range of it; without ``whole`` only what it is."""
         kept = self.files.get(key)
@@ -183,6 +192,8 @@ class Store:
                 return self.listing(bucket, query)
             case "GET" | "HEAD":
                 return self.get(key, headers, whole=method == "GET")
+            case "PUT" if "x-amz-copy-source" in headers:
+                return self.copy(key, unquote(headers["x-amz-copy-source"]).removeprefix("/"))
             case "PUT":
                 return self.put(key, headers, body) if name else Answer(200)
             case "DELETE":

@@ -17,6 +17,8 @@ import process
 
 MODEL = "scenes-4"
 DATASET = "pixels"
+# Another than the first, which is taken away for a while.
+COPIED = 1
 STANDS_IN = {"sbatch": "echo 4711", "squeue": "", "sacct": "", "scancel": ""}
 
 
@@ -42,6 +44,8 @@ class World:
     parts: int
     model: str = MODEL
     part_rows: int = 1
+    # Whether one part is made and the others are copies of it.
+    copies: bool = False
 
     @property
     def run_folder(self) -> Path:
@@ -79,9 +83,22 @@ class World:
 
     def make(self, shard: int, count: int) -> None:
         """Makes the parts of one shard of so many."""
-        self.call(
-            f"make parts {shard + 1} of {count}", "extract", *self.pipeline, "--shard", f"{shard}/{count}"
-        )
+        if not self.copies:
+            self.extract(f"make parts {shard + 1} of {count}", shard, count)
+            return
+        if shard == 0:
+            self.extract("make the part that is copied", COPIED, self.parts)
+        self.copy([part for part in range(shard, self.parts, count) if part != COPIED])
+
+    def extract(self, what: str, shard: int, count: int) -> None:
+        self.call(what, "extract", *self.pipeline, "--shard", f"{shard}/{count}")
+
+    def copy(self, parts: list[int]) -> None:
+        """Makes parts that are copies of the one that the program made."""
+        contents = [(self.run_folder / name).read_bytes() for name in files_of_part(COPIED)]
+        for part in parts:
+            for name, content in zip(files_of_part(part), contents, strict=True):
+                (self.run_folder / name).write_bytes(content)
 
     def on_another_machine(self) -> None:
         """From here on, nothing is known of what earlier commands read."""

@@ -160,7 +160,11 @@ impl Stage for Images {
         if let Some(ImagesSummary { extracted, skipped, seconds, .. }) = summary
             && seconds > 0.0
         {
-            Rate { images: extracted + skipped, seconds, device: model.device().to_string() }.note(scope.run)?;
+            let rate = Rate { images: extracted + skipped, seconds, device: model.device().to_string() };
+            // Only a help for the next submission. Where two shards in a store end together, the second is refused, and the first's will do.
+            if let Err(error) = rate.note(scope.run) {
+                tracing::debug!("the rate is not noted: {error}");
+            }
         }
         let finished = match finish_images(&images) {
             Ok(finished) => finished,

@@ -112,6 +112,22 @@ fn a_body_that_broke_off_goes_on_at_its_byte() -> Outcome {
 }
 
 #[test]
+fn a_refusal_that_breaks_off_is_asked_for_again() -> Outcome {
+    let server = Server::start(&[("bucket/there", b"old")])?;
+    let provider = bucket(&server)?;
+    let cuts = || server.faults([Fault::Cut(9), Fault::Cut(9)]);
+    cuts();
+    let reader = Arc::clone(&provider);
+    let missing = wait(async move { reader.start("missing", 9).await })?.err();
+    assert!(matches!(missing, Some(StoreError::NotFound { .. })), "{missing:?}");
+    cuts();
+    let put = wait(async move { provider.put("there", "new".into(), When::New).await })?.err();
+    assert!(matches!(put, Some(StoreError::Changed { .. })), "{put:?}");
+    assert!(server.inside().faults.is_empty());
+    Ok(())
+}
+
+#[test]
 fn a_file_that_changes_while_it_is_read_is_told() -> Outcome {
     let bytes = content(3 * BLOCK as usize);
     let server = Server::start(&[("bucket/a", &bytes), ("w/a", &bytes)])?;

@@ -127,14 +127,19 @@ impl Inside {
         format!("<ListBucketResult>{contents}{folders}</ListBucketResult>")
     }
 
-    fn write(&mut self, method: &Method, name: &str, headers: &HeaderMap, body: &Bytes) -> Response {
+    fn write(
+        &mut self,
+        method: &Method,
+        name: &str,
+        headers: &HeaderMap,
+        body: &Bytes,
+        fault: Option<&Fault>,
+    ) -> Response {
         let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let now = self.etag(name);
-        if header(header::IF_NONE_MATCH).is_some() && now.is_some() {
-            return plain(412, "<Error><Code>PreconditionFailed</Code></Error>");
-        }
-        if header(header::IF_MATCH).is_some_and(|expected| now.as_deref() != Some(expected)) {
-            return plain(412, "<Error><Code>PreconditionFailed</Code></Error>");
+        let is_other = header(header::IF_MATCH).is_some_and(|expected| now.as_deref() != Some(expected));
+        if is_other || (header(header::IF_NONE_MATCH).is_some() && now.is_some()) {
+            return refused(412, "<Error><Code>PreconditionFailed</Code></Error>", fault);
         }
         if method == Method::DELETE {
             self.files.remove(name);
@@ -159,6 +164,14 @@ fn cut(builder: axum::http::response::Builder, body: &Bytes, after: usize) -> Re
     });
     let body_of = Body::from_stream(futures::StreamExt::chain(start, end));
     with(builder.header(header::CONTENT_LENGTH, body.len()), body_of)
+}
+
+/// A refusal, which may break off as well.
+fn refused(status: u16, text: &'static str, fault: Option<&Fault>) -> Response {
+    match fault {
+        Some(Fault::Cut(_)) => cut(Response::builder().status(status), &Bytes::from_static(text.as_bytes()), 9),
+        _ => plain(status, text),
+    }
 }
 
 fn plain(status: u16, text: &str) -> Response {
@@ -198,9 +211,11 @@ async fn answer(
         };
     }
     if method == Method::PUT || method == Method::DELETE {
-        return inside.write(&method, &name, &headers, &body);
+        return inside.write(&method, &name, &headers, &body, fault.as_ref());
     }
-    let Some(etag) = inside.etag(&name) else { return plain(404, "<Error><Code>NoSuchKey</Code></Error>") };
+    let Some(etag) = inside.etag(&name) else {
+        return refused(404, "<Error><Code>NoSuchKey</Code></Error>", fault.as_ref());
+    };
     if headers.get(header::IF_MATCH).is_some_and(|expected| *expected != etag) {
         return plain(412, "<Error><Code>PreconditionFailed</Code></Error>");
     }

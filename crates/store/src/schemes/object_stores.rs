@@ -27,8 +27,8 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(30);
 /// Wait before the second try.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// Tries of a list that breaks off.
-const LISTS: u32 = 7;
+/// Tries of a request whose answer breaks off.
+const TRIES: u32 = 8;
 /// Longest wait for a machine's own role. Off the cloud, nobody answers.
 const ROLE: Duration = Duration::from_secs(2);
 
@@ -154,18 +154,21 @@ impl HttpConnector for Connector {
 #[async_trait]
 impl Provider for Bucket {
     async fn head(&self, key: &str) -> Result<Object, StoreError> {
-        let found = self.store.head(&self.path(key)?).await;
-        found.map(object).map_err(|error| self.failed(key, &error))
+        self.again(key, || async {
+            let found = self.store.head(&self.path(key)?).await;
+            found.map(object).map_err(|error| self.failed(key, &error))
+        })
+        .await
     }
 
     async fn start(&self, key: &str, length: u64) -> Result<(Object, Bytes), StoreError> {
-        let options = GetOptions { range: Some(GetRange::Bounded(0..length)), ..GetOptions::default() };
-        let started = async {
-            let found =
-                self.store.get_opts(&self.path(key)?, options).await.map_err(|error| self.failed(key, &error))?;
+        let started = self.again(key, || async {
+            let options = GetOptions { range: Some(GetRange::Bounded(0..length)), ..GetOptions::default() };
+            let failed = |error: Error| self.failed(key, &error);
+            let found = self.store.get_opts(&self.path(key)?, options).await.map_err(failed)?;
             let object = object(found.meta.clone());
-            Ok((object, found.bytes().await.map_err(|error| self.failed(key, &error))?))
-        };
+            Ok((object, found.bytes().await.map_err(failed)?))
+        });
         match started.await {
             // An empty file has no first byte.
             Err(StoreError::Failed { address, source }) => match self.head(key).await {
@@ -177,11 +180,6 @@ impl Provider for Bucket {
     }
 
     async fn range(&self, key: &str, range: Range<u64>, version: Option<&str>) -> Result<Bytes, StoreError> {
-        let options = GetOptions {
-            range: Some(GetRange::Bounded(range)),
-            if_match: version.map(str::to_owned),
-            ..GetOptions::default()
-        };
         let failed = |error: Error| {
             if is_precondition(&error) {
                 StoreError::ChangedWhileRead { address: self.shown(key) }
@@ -189,53 +187,78 @@ impl Provider for Bucket {
                 self.failed(key, &error)
             }
         };
-        let found = self.store.get_opts(&self.path(key)?, options).await.map_err(failed)?;
-        found.bytes().await.map_err(failed)
+        self.again(key, || async {
+            let options = GetOptions {
+                range: Some(GetRange::Bounded(range.clone())),
+                if_match: version.map(str::to_owned),
+                ..GetOptions::default()
+            };
+            let found = self.store.get_opts(&self.path(key)?, options).await.map_err(failed)?;
+            found.bytes().await.map_err(failed)
+        })
+        .await
     }
 
-    /// The library tries requests again, and goes on with files that broke off, but not with lists.
     async fn list(&self, folder: &str, deep: bool) -> Result<Listing, StoreError> {
-        let mut wait = FIRST_WAIT;
-        for _try in 0..LISTS {
-            match self.list_once(folder, deep).await {
-                Err(StoreError::Failed { source, .. }) if source.to_string().contains("response body") => {
-                    tracing::debug!("a list of `{}` broke off", self.shown(folder));
-                    tokio::time::sleep(wait).await;
-                    wait *= 2;
-                }
-                other => return other,
-            }
-        }
-        self.list_once(folder, deep).await
+        self.again(folder, || self.list_once(folder, deep)).await
     }
 
     async fn put(&self, key: &str, bytes: Bytes, when: When) -> Result<Option<String>, StoreError> {
-        let mode = match when {
-            When::Always => PutMode::Overwrite,
-            When::New => PutMode::Create,
-            When::Still(version) => PutMode::Update(UpdateVersion { e_tag: Some(version), version: None }),
-        };
-        let options = PutOptions { mode, ..PutOptions::default() };
-        let put = self.store.put_opts(&self.path(key)?, PutPayload::from_bytes(bytes), options).await;
-        put.map(|put| put.e_tag).map_err(|error| match error {
-            Error::AlreadyExists { .. } | Error::Precondition { .. } => {
-                StoreError::Changed { address: self.shown(key) }
-            }
-            error => self.failed(key, &error),
+        // Where the answer to a put breaks off, it was a refusal: that of a success has no body.
+        self.again(key, || async {
+            let mode = match &when {
+                When::Always => PutMode::Overwrite,
+                When::New => PutMode::Create,
+                When::Still(version) => PutMode::Update(UpdateVersion { e_tag: Some(version.clone()), version: None }),
+            };
+            let options = PutOptions { mode, ..PutOptions::default() };
+            let payload = PutPayload::from_bytes(bytes.clone());
+            let put = self.store.put_opts(&self.path(key)?, payload, options).await;
+            put.map(|put| put.e_tag).map_err(|error| match error {
+                Error::AlreadyExists { .. } | Error::Precondition { .. } => {
+                    StoreError::Changed { address: self.shown(key) }
+                }
+                error => self.failed(key, &error),
+            })
         })
+        .await
     }
 
     async fn remove(&self, key: &str) -> Result<(), StoreError> {
-        match self.store.delete(&self.path(key)?).await {
-            Err(Error::NotFound { .. }) => Ok(()),
-            other => other.map_err(|error| self.failed(key, &error)),
-        }
+        self.again(key, || async {
+            match self.store.delete(&self.path(key)?).await {
+                Err(Error::NotFound { .. }) => Ok(()),
+                other => other.map_err(|error| self.failed(key, &error)),
+            }
+        })
+        .await
     }
 }
 
 impl Bucket {
     pub(crate) fn new(root: String, store: impl ObjectStore) -> Self {
         Self { root, store: Box::new(store) }
+    }
+
+    /// The library tries requests again, and goes on with files that broke off. It gives up where a list breaks off, or what the store
+    /// says of a request that it refuses: then nobody knows what it was.
+    async fn again<T, F>(&self, key: &str, mut once: impl FnMut() -> F + Send) -> Result<T, StoreError>
+    where
+        T: Send,
+        F: Future<Output = Result<T, StoreError>> + Send,
+    {
+        let mut wait = FIRST_WAIT;
+        for _try in 1..TRIES {
+            match once().await {
+                Err(StoreError::Failed { source, .. }) if source.to_string().contains("response body") => {
+                    tracing::debug!("an answer about `{}` broke off", self.shown(key));
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+                other => return other,
+            }
+        }
+        once().await
     }
 
     async fn list_once(&self, folder: &str, deep: bool) -> Result<Listing, StoreError> {
