@@ -214,7 +214,7 @@ def missing_of(call: Call) -> list[Missing]:
             # fit, and every shard looks: one without missing parts ends at once.
             if keeps_all and images["parts"] == {"done": len(there), "total": total}:
                 parts = [part for part in parts if part not in there]
-        found.append(Missing(call, name, run, parts, total, rows, count, keeps_all, model.get("images_per_second", {})))
+        found.append(Missing(call, name, run, parts, total, rows, count, keeps_all, model["images_per_second"]))
     return found
 
 
