@@ -1,11 +1,13 @@
 //! The part of `status` about shards that were submitted.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use comfy_table::Cell;
 use headspan_artifacts::{RunDirectory, StageState};
 use headspan_pipeline::{
     StageStatus,
-    engine::{Jobs, JobsStatus, ShardState, engine, jobs_status, task_states},
+    engine::{Jobs, JobsStatus, ShardState, TaskState, engine, jobs_status, task_states},
 };
 
 use crate::hints::report;
@@ -13,22 +15,43 @@ use crate::hints::report;
 /// Most failed shards that have a line of their own in the table; `--json` has all.
 const SHOWN: usize = 10;
 
-/// How the jobs of a run are doing; none if nothing was submitted. Where they cannot be asked for, their states are unknown.
-pub(super) fn jobs_of(run: &RunDirectory, stages: &[StageStatus]) -> Result<Option<JobsStatus>> {
-    let jobs = Jobs::read(run)?;
-    let Some(last) = jobs.last() else { return Ok(None) };
-    let finished = stages.iter().all(|stage| stage.state == StageState::Done);
-    // Of a finished run there is nothing to ask.
-    let engine = engine(&last.engine).filter(|_| !finished);
-    let states = match engine.map(|engine| task_states(&jobs, engine)) {
-        Some(Ok(states)) => states,
-        Some(Err(error)) => {
-            tracing::warn!("{}", report(&error.into()));
-            None
-        }
-        None => None,
-    };
-    Ok(jobs_status(run, &jobs, states.as_ref(), finished)?)
+/// The jobs of a run, with what the engine says of their tasks (none if it cannot be asked, or need not).
+pub(super) struct Asked {
+    jobs: Jobs,
+    states: Option<BTreeMap<String, TaskState>>,
+}
+
+impl Asked {
+    /// Asks for the jobs of a run; none if nothing was submitted.
+    pub(super) fn of(run: &RunDirectory, stages: &[StageStatus]) -> Result<Option<Self>> {
+        let jobs = Jobs::read(run)?;
+        let Some(last) = jobs.last() else { return Ok(None) };
+        // Of a finished run there is nothing to ask.
+        let engine = engine(&last.engine).filter(|_| !is_finished(stages));
+        let states = match engine.map(|engine| task_states(&jobs, engine)) {
+            Some(Ok(states)) => states,
+            Some(Err(error)) => {
+                tracing::warn!("{}", report(&error.into()));
+                None
+            }
+            None => None,
+        };
+        Ok(Some(Self { jobs, states }))
+    }
+
+    /// Whether a task has ended. If so, it may have done its work after somebody looked at the run.
+    pub(super) fn has_ended(&self) -> bool {
+        self.states.iter().flatten().any(|(_task, state)| matches!(state, TaskState::Ended(_)))
+    }
+
+    /// How they are doing, by a run that was looked at since.
+    pub(super) fn status(&self, run: &RunDirectory, stages: &[StageStatus]) -> Result<Option<JobsStatus>> {
+        Ok(jobs_status(run, &self.jobs, self.states.as_ref(), is_finished(stages))?)
+    }
+}
+
+fn is_finished(stages: &[StageStatus]) -> bool {
+    stages.iter().all(|stage| stage.state == StageState::Done)
 }
 
 /// Whether there is anything to say of them that the stages do not.

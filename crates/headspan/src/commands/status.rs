@@ -12,7 +12,7 @@ use crate::{
     commands::{
         place::{check_runs, instead},
         settings,
-        shards::{jobs_of, lines},
+        shards::{Asked, lines},
     },
     console::Console,
 };
@@ -25,10 +25,18 @@ pub(crate) fn status(arguments: &PipelineArgs, as_json: bool, console: &Console<
     let mut all = Vec::new();
     for run in RunDirectory::list(&own.runs, dataset)? {
         let own = settings(arguments, Some(run.id().model()))?;
-        let run = run.look()?;
-        let found = statuses(&Scope::of_run(&own, &run, &Silent))?;
-        let jobs = jobs_of(&run, &found)?;
-        all.push((found, run, jobs));
+        let look = || -> Result<_> {
+            let run = run.look()?;
+            let stages = statuses(&Scope::of_run(&own, &run, &Silent))?;
+            Ok((run, stages))
+        };
+        let (mut seen, mut stages) = look()?;
+        let asked = Asked::of(&seen, &stages)?;
+        if asked.as_ref().is_some_and(Asked::has_ended) {
+            (seen, stages) = look()?;
+        }
+        let jobs = asked.map(|asked| asked.status(&seen, &stages)).transpose()?.flatten();
+        all.push((stages, seen, jobs));
     }
     if let Some(dataset) = dataset.filter(|_| all.is_empty()) {
         tracing::warn!("no runs of `{dataset}`: {}", instead(&own, dataset, "")?);

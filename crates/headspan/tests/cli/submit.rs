@@ -236,6 +236,24 @@ fn only_missing_shards_are_submitted_again() -> Outcome {
     Ok(())
 }
 
+/// What a task commits while `status` looks at the run is seen, and the task has not failed.
+#[test]
+fn a_task_that_ends_while_status_looks_is_done() -> Outcome {
+    let cluster = Cluster::new(8)?;
+    cluster.submitted(&[])?;
+    cluster.run("extract-1", Some(0))?;
+    let part = cluster.world.run_folder("runs").join("activations/part-00000.parquet");
+    let aside = cluster.world.path("cluster/part");
+    fs::rename(&part, &aside)?;
+    cluster.queue("1001_0|COMPLETED|None\n")?;
+    assert_eq!(cluster.states()?[0], "failed");
+    let squeue = cluster.world.path("cluster/bin/squeue");
+    let commit = format!("mv '{}' '{}' 2> /dev/null\ncat queue", aside.display(), part.display());
+    fs::write(&squeue, fs::read_to_string(&squeue)?.replacen("cat queue", &commit, 1))?;
+    assert_eq!(cluster.states()?[0], "done");
+    Ok(())
+}
+
 #[test]
 fn of_two_calls_at_once_one_is_refused() -> Outcome {
     let cluster = Cluster::new(8)?;
