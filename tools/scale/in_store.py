@@ -130,7 +130,9 @@ class Small(Server):
                 connection.sendall("".join(asked).encode())
                 answers = b""
                 while answers.count(b"HTTP/1.1 200") < len(some):
-                    answers += connection.recv(1 << 20)
+                    if not (more := connection.recv(1 << 20)):
+                        sys.exit(f"the server copied nothing more:\n{answers[-1000:].decode(errors='replace')}")
+                    answers += more
 
 
 def moto(folder: Path) -> Server:

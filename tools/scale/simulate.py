@@ -1,6 +1,6 @@
 """Measures the control path of a run with very many shards: merge, `status`, `plan`, and the choice of shards to submit again.
 
-    python3 tools/scale/simulate.py BIN [--parts 1000,10000] [--store moto|small] [--folder DIR] [--json FILE] [--keep]
+    python3 tools/scale/simulate.py BIN [--parts 1000,10000] [--copies] [--store moto|small] [--folder DIR] [--json FILE] [--keep]
 
 The shards have next to no work: a part is one image of one pixel, and a shard is one part. Everything else is real. The program makes
 all parts itself, so fingerprints, row counts and files are those of any run. Nine tenths of the parts are made first, so that a tenth of
@@ -19,9 +19,11 @@ the shards is missing, evenly spread. Slurm is replaced by programs that answer 
 Each is one process: wall time, processor time, and peak resident memory of that process. The last column is the exponent of the growth
 from the size before: 1 is linear, 2 is quadratic.
 
+With `--copies` the program makes one part, and the others are copies of it: no command here compares the images of parts.
+
 With `--store` the run lies in a store: an S3 server on this machine, moto's (it needs `moto[server]`) or the small one beside this file,
-which answers after `--latency` seconds. Requests are counted for each command. What commands read is kept on disk, so `submit` finds
-nothing there, and those after it find the footers of the parts; the merge and what follows begin with nothing once more.
+which answers after `--latency` seconds. Requests are counted for each command. What commands read is kept on disk: `submit` finds nothing
+there, and those after it find the footers of the parts. The merge and what follows begin with nothing once more.
 """
 
 from __future__ import annotations

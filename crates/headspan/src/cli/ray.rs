@@ -64,7 +64,7 @@ struct ResourcesArgs {
     /// Most tasks that are submitted and not yet done; default: twice as many as can run at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Ray")]
     in_flight: Option<u64>,
-    /// The cluster: auto, HOST:PORT or local; default: RAY_ADDRESS, or a cluster of this machine
+    /// The cluster: auto, HOST:PORT or local; default: `RAY_ADDRESS`, or a cluster of this machine
     #[arg(long, value_name = "ADDRESS", help_heading = "Ray")]
     address: Option<String>,
 }
