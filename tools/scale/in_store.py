@@ -131,7 +131,9 @@ class Small(Server):
                 answers = b""
                 while answers.count(b"HTTP/1.1 200") < len(some):
                     if not (more := connection.recv(1 << 20)):
-                        sys.exit(f"the server copied nothing more:\n{answers[-1000:].decode(errors='replace')}")
+                        sys.exit(
+                            f"the server copied nothing more:\n{answers[-1000:].decode(errors='replace')}"
+                        )
                     answers += more
 
 
