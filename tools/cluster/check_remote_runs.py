@@ -153,7 +153,7 @@ def shards(world: World) -> str:
 
 def without_places(answer: Any) -> Any:
     """An answer without what differs between two runs: where they are, and how long they took."""
-    own = ("path", "seconds", "finished_at", "figures", "provenance", "table", "page")
+    own = ("path", "seconds", "finished_at", "figures", "provenance", "table", "page", "images_per_second")
     if isinstance(answer, dict):
         return {key: without_places(value) for key, value in answer.items() if key not in own}
     return [without_places(one) for one in answer] if isinstance(answer, list) else answer

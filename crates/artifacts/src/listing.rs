@@ -90,6 +90,15 @@ impl RunDirectory {
         self.each(paths, one)
     }
 
+    /// Does something with each of some activation parts of the run, in a store with many at once. The answers are in their order.
+    pub fn each_part<R: Send>(
+        &self,
+        parts: &[PathBuf],
+        one: impl Fn(&PartReader) -> Result<R> + Sync,
+    ) -> Result<Vec<R>> {
+        self.each(parts, |path| one(&self.open_part(path)?))
+    }
+
     /// Does something with each of some files of the run: in a store with many at once, on a disk with one after another.
     pub(crate) fn each<R: Send>(
         &self,

@@ -57,7 +57,9 @@ fn finish_parts(job: &ImagesJob<'_>, plan: &PartPlan) -> Result<(Listed, Vec<Mom
     need_all(plan.named(job.run)?)?;
     need_all(plan.status(job.run, job.fingerprint)?)?;
     plan.remove_surplus(job.run)?;
-    Ok((list_images(job, plan)?, moments_of_parts(&job.run.parts()?)?))
+    let listed = list_images(job, plan)?;
+    let run = job.run.look()?;
+    Ok((listed, moments_of_parts(&run, &run.parts()?)?))
 }
 
 /// Of a run that keeps moments, and perhaps a sample.

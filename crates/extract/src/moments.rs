@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 
-use headspan_artifacts::{ActivationBatch, ActivationShape, ArtifactError, MomentsRow, PartReader, SumsRow};
+use headspan_artifacts::{
+    ActivationBatch, ActivationShape, ArtifactError, MomentsRow, PartReader, RunDirectory, SumsRow,
+};
 use headspan_headspace::{HeadId, MomentSums, MomentTerms, vector_length};
 use rayon::prelude::*;
 
@@ -9,13 +11,17 @@ use crate::{
     tree::{Node, Tree},
 };
 
+/// Parts of a store whose terms stand in memory together. A part of ViT-L/14 has 17 MB of activations.
+const AT_ONCE: usize = 8;
+
 /// Mean and second moment of `u` per head, in double precision, from committed parts in the order of their tree: a pure
-/// function of the parts, so that it does not matter which process wrote them or how often it was interrupted. Memory is one part.
-pub fn moments_of_parts(parts: &[PathBuf]) -> Result<Vec<MomentsRow>> {
+/// function of the parts, so that it does not matter which process wrote them or how often it was interrupted. Memory is one part; of
+/// a run in a store, which waits for each answer, eight.
+pub fn moments_of_parts(run: &RunDirectory, parts: &[PathBuf]) -> Result<Vec<MomentsRow>> {
     let Some(first) = parts.first() else { return Ok(Vec::new()) };
     let shape = PartReader::open(first)?.shape().clone();
     let tree = Tree::new(parts.len() as u64);
-    let terms = terms_below(tree, tree.root(), parts, &shape)?;
+    let terms = terms_below(run, tree, tree.root(), parts, &shape)?;
     Ok(moments(terms.into_iter().zip(&shape.heads).map(|(terms, head)| SumsRow::new(*head, terms)).collect()))
 }
 
@@ -30,14 +36,31 @@ pub(crate) fn moments(sums: Vec<SumsRow>) -> Vec<MomentsRow> {
 }
 
 /// Terms of each head over the parts below a node.
-fn terms_below(tree: Tree, node: Node, parts: &[PathBuf], shape: &ActivationShape) -> Result<Vec<MomentTerms>> {
+fn terms_below(
+    run: &RunDirectory,
+    tree: Tree,
+    node: Node,
+    parts: &[PathBuf],
+    shape: &ActivationShape,
+) -> Result<Vec<MomentTerms>> {
+    let of_parts = |parts: &[PathBuf]| {
+        let one = |part: &PartReader| Ok(terms_of(&part.read(&shape.heads, false)?, shape));
+        Ok::<_, ExtractError>(run.each_part(parts, one)?)
+    };
     if let Some(part) = node.leaf() {
-        let path = &parts[part as usize];
-        return Ok(terms_of(&PartReader::open(path)?.read(&shape.heads, false)?, shape));
+        let mut terms = of_parts(&parts[part as usize..=part as usize])?;
+        return Ok(terms.pop().unwrap_or_default());
     }
     let mut joined = Joined::new(&shape.heads, vector_length(shape.head_dim));
-    for child in tree.children(node) {
-        joined.add(&terms_below(tree, child, parts, shape)?);
+    let below = node.parts();
+    if tree.children(node).all(|child| child.leaf().is_some()) {
+        for some in parts[below.start as usize..below.end as usize].chunks(AT_ONCE) {
+            of_parts(some)?.iter().for_each(|terms| joined.add(terms));
+        }
+    } else {
+        for child in tree.children(node) {
+            joined.add(&terms_below(run, tree, child, parts, shape)?);
+        }
     }
     Ok(joined.into_terms())
 }

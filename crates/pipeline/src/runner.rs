@@ -5,7 +5,7 @@ use headspan_extract::{PartStatus, Shard};
 use headspan_images::Dataset;
 
 use crate::{
-    engine::{Jobs, Rate, ShardCount, Work},
+    engine::{Jobs, Rate, Rates, ShardCount, Work},
     error::{PipelineError, Result},
     inputs::check_inputs,
     model::RunModel,
@@ -145,8 +145,8 @@ impl<'a> Pipeline<'a> {
             }
         }
         let estimates = STAGES.iter().map(|stage| stage.estimate(&scope)).collect::<Result<_>>()?;
-        let rate = |on_gpus| Rate::of(&self.settings.runs, &run, on_gpus);
-        Ok(RunPlan { statuses, estimates, parts, rate_on_processors: rate(false)?, rate_on_gpus: rate(true)? })
+        let rates = Rate::known(&self.settings.runs, &run)?;
+        Ok(RunPlan { statuses, estimates, parts, rates })
     }
 
     /// The extraction of a model's images as shards, for an engine that runs them elsewhere. Everything that can be wrong with the inputs
@@ -199,10 +199,8 @@ pub struct RunPlan {
     pub estimates: Vec<Estimate>,
     /// Activation parts that are there and fit.
     pub parts: PartStatus,
-    /// How fast the model was on processors, as far as a run below the same folder says.
-    pub rate_on_processors: Option<Rate>,
-    /// The same on GPUs.
-    pub rate_on_gpus: Option<Rate>,
+    /// How fast the model was, as far as the run says, or one below the same folder.
+    pub rates: Rates,
 }
 
 /// A run that an engine may do elsewhere.

@@ -138,7 +138,7 @@ fn moments_of_all(plan: &PartPlan) -> Result<Vec<MomentsRow>, Box<dyn std::error
         writer.write(images(plan.images_of(part)).1)?;
         writer.commit()?;
     }
-    Ok(moments_of_parts(&run.parts()?)?)
+    Ok(moments_of_parts(&run, &run.parts()?)?)
 }
 
 #[test]

@@ -45,12 +45,29 @@ impl Rate {
         Ok(None)
     }
 
+    /// The rates that a plan shows: that of the run, or, if it has none, those of the same model over other images.
+    pub fn known(runs: &Path, run: &RunDirectory) -> Result<Rates> {
+        let own = Self::read_any(run)?;
+        let Some(own) = own else {
+            return Ok(Rates { on_processors: Self::of(runs, run, false)?, on_gpus: Self::of(runs, run, true)? });
+        };
+        let (on_processors, on_gpus) = if own.is_on_gpu() { (None, Some(own)) } else { (Some(own), None) };
+        Ok(Rates { on_processors, on_gpus })
+    }
+
+    fn is_on_gpu(&self) -> bool {
+        self.device != "cpu"
+    }
+
     fn read(run: &RunDirectory, on_gpus: bool) -> Result<Option<Self>> {
+        Ok(Self::read_any(run)?.filter(|rate| rate.is_on_gpu() == on_gpus))
+    }
+
+    fn read_any(run: &RunDirectory) -> Result<Option<Self>> {
         let path = run.rate_record();
         let Some(bytes) = run.read(&path)? else { return Ok(None) };
         let rate: Self = serde_json::from_slice(&bytes).map_err(|source| ArtifactError::Record { path, source })?;
-        let fits = rate.images > 0 && rate.seconds > 0.0 && (rate.device != "cpu") == on_gpus;
-        Ok(Some(rate).filter(|_rate| fits))
+        Ok(Some(rate).filter(|rate| rate.images > 0 && rate.seconds > 0.0))
     }
 
     /// Number of shards of whole parts that take about so many minutes each.
@@ -59,6 +76,15 @@ impl Rate {
         let parts_of_shard = (self.per_second() * 60.0 * minutes / rows as f64).max(1.0) as u64;
         images.div_ceil(rows).div_ceil(parts_of_shard).max(1)
     }
+}
+
+/// The rates of a model, as far as they are known.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rates {
+    /// On processors.
+    pub on_processors: Option<Rate>,
+    /// On GPUs.
+    pub on_gpus: Option<Rate>,
 }
 
 /// How many shards an extraction is cut into.
