@@ -31,7 +31,7 @@ def main() -> int:
         call = Call.of(models, of_runs)
     except HeadspanError as error:
         hint = "" if error.hint is None else f"\n  hint: {error.hint}"
-        print(f"error: {error.message}{hint}", file=sys.stderr)
+        print(f"ERROR {error.message}{hint}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
