@@ -145,7 +145,7 @@ impl<'a> Pipeline<'a> {
             }
         }
         let estimates = STAGES.iter().map(|stage| stage.estimate(&scope)).collect::<Result<_>>()?;
-        let rates = Rate::known(&self.settings.runs, &run)?;
+        let rates = Rates::known(&self.settings.runs, &run)?;
         Ok(RunPlan { statuses, estimates, parts, rates })
     }
 

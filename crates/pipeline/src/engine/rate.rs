@@ -32,38 +32,18 @@ impl Rate {
 
     /// The rate of a run, or else of the same model over other images below `runs`; on GPUs, or on processors.
     pub fn of(runs: &Path, run: &RunDirectory, on_gpus: bool) -> Result<Option<Self>> {
-        if let Some(own) = Self::read(run, on_gpus)? {
+        if let Some(own) = Self::read(run)?.filter(|rate| rate.is_on_gpu() == on_gpus) {
             return Ok(Some(own));
         }
-        for other in RunDirectory::list(runs, None)? {
-            if other.id().model() == run.id().model()
-                && let Some(rate) = Self::read(&other, on_gpus)?
-            {
-                return Ok(Some(rate));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The rates that a plan shows: that of the run, or, if it has none, those of the same model over other images.
-    pub fn known(runs: &Path, run: &RunDirectory) -> Result<Rates> {
-        let own = Self::read_any(run)?;
-        let Some(own) = own else {
-            return Ok(Rates { on_processors: Self::of(runs, run, false)?, on_gpus: Self::of(runs, run, true)? });
-        };
-        let (on_processors, on_gpus) = if own.is_on_gpu() { (None, Some(own)) } else { (Some(own), None) };
-        Ok(Rates { on_processors, on_gpus })
+        let Rates { on_processors, on_gpus: fast } = Rates::elsewhere(runs, run)?;
+        Ok(if on_gpus { fast } else { on_processors })
     }
 
     fn is_on_gpu(&self) -> bool {
         self.device != "cpu"
     }
 
-    fn read(run: &RunDirectory, on_gpus: bool) -> Result<Option<Self>> {
-        Ok(Self::read_any(run)?.filter(|rate| rate.is_on_gpu() == on_gpus))
-    }
-
-    fn read_any(run: &RunDirectory) -> Result<Option<Self>> {
+    fn read(run: &RunDirectory) -> Result<Option<Self>> {
         let path = run.rate_record();
         let Some(bytes) = run.read(&path)? else { return Ok(None) };
         let rate: Self = serde_json::from_slice(&bytes).map_err(|source| ArtifactError::Record { path, source })?;
@@ -85,6 +65,34 @@ pub struct Rates {
     pub on_processors: Option<Rate>,
     /// On GPUs.
     pub on_gpus: Option<Rate>,
+}
+
+impl Rates {
+    /// Those that a plan shows: that of the run, or, if it has none, those of the same model over other images.
+    pub fn known(runs: &Path, run: &RunDirectory) -> Result<Self> {
+        let Some(own) = Rate::read(run)? else { return Self::elsewhere(runs, run) };
+        let mut rates = Self::default();
+        rates.fill(own);
+        Ok(rates)
+    }
+
+    /// Those of the same model over other images, the first of each.
+    fn elsewhere(runs: &Path, run: &RunDirectory) -> Result<Self> {
+        let mut rates = Self::default();
+        for other in RunDirectory::list(runs, None)? {
+            if other.id().model() == run.id().model()
+                && let Some(rate) = Rate::read(&other)?
+            {
+                rates.fill(rate);
+            }
+        }
+        Ok(rates)
+    }
+
+    fn fill(&mut self, rate: Rate) {
+        let kind = if rate.is_on_gpu() { &mut self.on_gpus } else { &mut self.on_processors };
+        kind.get_or_insert(rate);
+    }
 }
 
 /// How many shards an extraction is cut into.
