@@ -13,21 +13,19 @@ not hold, and 0 if a case is left out because its emulator is not there, which i
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import boto3
 from cases import must, tried
 from hub_server import PAGE, Files, Hub
-from loopback import s3_server
+from loopback import free_port, s3_server, wait_for
+from program import Program, Words, own_environment, tables
 
 MODEL = "scenes-4"
 # Three tars.
@@ -35,47 +33,31 @@ SCENES = 2100
 CONTAINER = "lab"
 IMAGES = "some/images"
 RUNS = "some/runs"
-# Longest wait for a process; nothing here depends on when things happen.
-SECONDS = 300
 HUB_KEY = "hf_of_the_hub"
 # The account that every Azurite has, as its documentation prints it.
 ACCOUNT = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
-class World:
+class World(Program):
     """The program, the scenes, and the tables that they give from a disk."""
 
-    def __init__(self, program: Path, folder: Path) -> None:
-        self.program, self.folder = program, folder
+    def __init__(self, path: Path, folder: Path) -> None:
+        super().__init__(path, folder, own_environment() | {"NO_PROXY": "127.0.0.1"})
         self.scenes = folder / "scenes"
-        self.call(["scenes", "--out", self.scenes, "--scenes", SCENES, "--format", "webdataset", "--seed", 1])
+        self.call("scenes", "--out", self.scenes, "--scenes", SCENES, "--format", "webdataset", "--seed", 1)
         self.run_all(self.scenes / "images", folder / "local")
 
     @property
     def tars(self) -> list[Path]:
         return sorted((self.scenes / "images").glob("*.tar"))
 
-    def call(self, words: list[str | Path | int], **more: str) -> None:
-        """Runs the program, which must succeed."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HEADSPAN"))}
-        environment = {**clean, "NO_PROXY": "127.0.0.1", **more}
-        call = [str(self.program), *(str(word) for word in words)]
-        pipes: dict[str, Any] = {"capture_output": True, "text": True, "timeout": SECONDS}
-        done = subprocess.run(call, env=environment, cwd=self.folder, check=False, **pipes)
-        must(done.returncode == 0, f"{' '.join(call[1:3])} ended with {done.returncode}:\n{done.stderr}")
-
     def run_all(self, images: Path | str, runs: Path | str, **more: str) -> None:
         """Brings the run over these images up to date."""
-        pool = [
-            "--classes",
-            self.scenes / "classes.txt",
-            "--texts",
-            self.scenes / "descriptions.csv",
-        ]
+        pool: Words = ["--classes", self.scenes / "classes.txt", "--texts", self.scenes / "descriptions.csv"]
         cache = {"HEADSPAN_CACHE": str(self.folder / f"cache-{time.monotonic_ns()}")}
-        place = ["--dataset", "scenes", "--device", "cpu", "--images", images, "--runs", runs]
-        self.call(["run-all", MODEL, *pool, *place], **cache, **more)
+        place: Words = ["--dataset", "scenes", "--device", "cpu", "--images", images, "--runs", runs]
+        self.call("run-all", MODEL, *pool, *place, variables=cache | more)
 
     def must_equal(self, found: dict[str, bytes]) -> int:
         """The tables of local images, byte for byte. Gives their number."""
@@ -84,11 +66,6 @@ class World:
         different = [name for name in expected if found[name] != expected[name]]
         must(not different, f"tables differ: {different}")
         return len(expected)
-
-
-def tables(runs: Path) -> dict[str, bytes]:
-    """The tables below a folder of runs."""
-    return {path.relative_to(runs).as_posix(): path.read_bytes() for path in runs.rglob("*.parquet")}
 
 
 def google(world: World) -> str:
@@ -169,25 +146,6 @@ def hub(world: World) -> str:
         server.close()
         files.close()
     return f"{count} tables from images at hf:// are those of local images; the key stayed with the hub"
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
-def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
-    """Until a server answers."""
-    end = time.monotonic() + 60
-    while True:
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1):
-                return
-        except OSError:
-            must(time.monotonic() < end and server.poll() is None, "the server did not start")
-            time.sleep(0.2)
 
 
 CASES: dict[str, Callable[[World], str]] = {"gs": google, "az": azure, "hf": hub}

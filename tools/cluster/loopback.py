@@ -45,20 +45,31 @@ class Loopback(ThreadingHTTPServer):
         self.server_close()
 
 
-def s3_server(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
-    """Starts moto as an S3 server, and waits until it answers. Gives its process and its port."""
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    program = shutil.which("moto_server", path=str(Path(sys.executable).parent)) or shutil.which("moto_server")
-    must(program is not None, "moto_server is not installed: pip install -r tools/cluster/requirements.txt")
-    log = (folder / "server.txt").open("wb")
-    server = subprocess.Popen([str(program), "-p", str(port)], stdout=log, stderr=log)
+        port: int = free.getsockname()[1]
+        return port
+
+
+def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
+    """Until a server answers."""
     end = time.monotonic() + 60
     while True:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=1):
-                return server, port
+                return
         except OSError:
             must(time.monotonic() < end and server.poll() is None, "the server did not start")
             time.sleep(0.2)
+
+
+def s3_server(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """Starts moto as an S3 server, and waits until it answers. Gives its process and its port."""
+    program = shutil.which("moto_server", path=str(Path(sys.executable).parent)) or shutil.which("moto_server")
+    must(program is not None, "moto_server is not installed: pip install -r tools/cluster/requirements.txt")
+    log, port = (folder / "server.txt").open("wb"), free_port()
+    server = subprocess.Popen([str(program), "-p", str(port)], stdout=log, stderr=log)
+    wait_for(port, server)
+    return server, port
