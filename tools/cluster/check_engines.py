@@ -60,7 +60,7 @@ class World(SlurmRuns):
         self.rows = max(1, scenes // (SHARDS * PARTS_OF_SHARD))
         # Names of sockets may have 107 characters, so Ray's folder is not below the other one.
         self.ray = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True)))
-        environment = own_environment("RAY_", "SLURM_", "SBATCH_") | self.store.environment(self.proxy)
+        environment = own_environment("RAY_", "SLURM_", "SBATCH_") | self.store.environment(self.proxy.address)
         environment |= {
             "HEADSPAN__IMAGES__PART_ROWS": str(self.rows),
             "RAY_USAGE_STATS_ENABLED": "0",

@@ -43,7 +43,7 @@ class World(Program):
     def __init__(self, program: Path, folder: Path) -> None:
         self.store = Store(folder)
         self.proxy, self.slow = Proxy(self.store.port), Proxy(self.store.port, upload_delay=0.5)
-        super().__init__(program, folder, own_environment() | self.store.environment(self.proxy))
+        super().__init__(program, folder, own_environment() | self.store.environment(self.proxy.address))
 
     def compare(self, dataset: str) -> int:
         """Compares all tables of a data set's runs with the local ones. Returns their number."""

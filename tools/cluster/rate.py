@@ -20,18 +20,13 @@ from pathlib import Path
 
 from program import own_environment
 from range_server import RangeServer
-from store import BUCKET, KEY, Store
+from store import BUCKET, Store
 
 
 def extracted(program: Path, checkpoint: Path, images: str, runs: Path, store: Store) -> tuple[float, float]:
     """Images per second of one extraction without caches, and its peak memory in MiB."""
-    environment = own_environment() | {
-        "AWS_ACCESS_KEY_ID": KEY,
-        "AWS_SECRET_ACCESS_KEY": store.secret,
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{store.port}",
-        "AWS_REGION": "us-east-1",
-        "HEADSPAN_CACHE": str(runs / "cache"),
-    }
+    own = store.environment(f"http://127.0.0.1:{store.port}") | {"HEADSPAN_CACHE": str(runs / "cache")}
+    environment = own_environment() | own
     # Its texts are not embedded, so a description is enough.
     pool = runs / "pool.txt"
     runs.mkdir()

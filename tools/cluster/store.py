@@ -41,13 +41,13 @@ class Store:
         self.server.terminate()
         self.server.wait()
 
-    def environment(self, proxy: Proxy) -> dict[str, str]:
-        """What a program needs to reach the store through a proxy, and what keeps it from the caller's own clouds."""
+    def environment(self, address: str) -> dict[str, str]:
+        """What a program needs to reach the store at an address, its own or that of a proxy, and what keeps it from the caller's own clouds."""
         return {
             "AWS_ACCESS_KEY_ID": KEY,
             "AWS_SECRET_ACCESS_KEY": self.secret,
             "AWS_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": proxy.address,
+            "AWS_ENDPOINT_URL": address,
             "AWS_CONFIG_FILE": str(self.folder / "no config"),
             "AWS_SHARED_CREDENTIALS_FILE": str(self.folder / "no credentials"),
             "HEADSPAN_CACHE": str(self.folder / "cache"),

@@ -12,8 +12,7 @@ use crate::{
         CheckpointArgs, DataArgs, DeviceArgs, ImagesArgs, LabelArgs, LayersArgs, PipelineArgs, PlaceArgs, TextspanArgs,
         WorkArgs,
     },
-    cli::submit::minutes,
-    commands::UsageError,
+    cli::submit::{minutes, utf8},
 };
 
 /// Help after the flags.
@@ -104,7 +103,7 @@ fn arguments(of: &PipelineArgs) -> Result<Map<String, Value>> {
     let WorkArgs { batch_size, keep, strict } = work;
     let TextspanArgs { k, rank } = textspan;
     let LabelArgs { labeller } = label;
-    let config = config.iter().map(|file| text("config", file)).collect::<Result<Vec<_>>>()?;
+    let config = config.iter().map(|file| utf8("config", file)).collect::<Result<Vec<_>>>()?;
     let settings = set.iter().map(|one| {
         let (key, value) = assigned(one);
         Ok((key.to_owned(), serde_json::to_value(value)?))
@@ -135,13 +134,8 @@ fn arguments(of: &PipelineArgs) -> Result<Map<String, Value>> {
     if let Value::Object(values) = values { Ok(values) } else { Ok(Map::new()) }
 }
 
-fn path(name: &str, path: Option<&Path>) -> Result<Option<String>> {
-    path.map(|path| text(name, path)).transpose()
-}
-
-fn text(name: &str, path: &Path) -> Result<String> {
-    let not_utf8 = || UsageError(format!("--{name} `{}` is not UTF-8", path.display()));
-    Ok(path.to_str().ok_or_else(not_utf8)?.to_owned())
+fn path<'a>(name: &str, path: Option<&'a Path>) -> Result<Option<&'a str>> {
+    path.map(|path| utf8(name, path)).transpose()
 }
 
 #[cfg(test)]

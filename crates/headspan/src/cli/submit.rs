@@ -219,6 +219,11 @@ fn has_secret(argument: &str) -> bool {
     host.split_once('@').is_some_and(|(user, _host)| user.contains(':')) || names.any(signed)
 }
 
+/// The text of a path that a flag names: other programs are handed text.
+pub(super) fn utf8<'a>(name: &str, path: &'a Path) -> Result<&'a str> {
+    Ok(path.to_str().ok_or_else(|| UsageError(format!("--{name} `{}` is not UTF-8", path.display())))?)
+}
+
 /// Arguments `--name=value`: a value may begin with a dash.
 #[derive(Debug, Default)]
 struct Flags(Vec<String>);
@@ -233,9 +238,7 @@ impl Flags {
         // Settings know `~`, so it stays for the task.
         let named = !is_local(path) || path == Path::new(BUILT_IN) || path.starts_with("~");
         let whole = if named { path.clone() } else { std::path::absolute(path)? };
-        let not_utf8 = || UsageError(format!("--{name} `{}` is not UTF-8", path.display()));
-        let text = whole.to_str().ok_or_else(not_utf8)?;
-        self.value(name, Some(&text));
+        self.value(name, Some(&utf8(name, &whole)?));
         Ok(())
     }
 }
