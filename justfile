@@ -28,7 +28,7 @@ test:
 wheel:
     tools/check/wheel.sh --keep dist
 
-# Measure headspan and the alternatives on this machine, into benches/RESULTS.md: just bench --only forward,textspan
+# Measure headspan and the alternatives on this machine, into benches/results: just bench --only forward,textspan
 bench *arguments:
     python3 benches/run.py "$@"
 

@@ -156,6 +156,10 @@ def section(bench):
         server.stop()
     measure.said("segmentation")
     segmentation = segmentation_cost(runs)
+    measure.figure("explorer, neighbours of 50,000 images under one head, ms", rows["neighbours under one head"])
+    if name:
+        measure.figure(f"explorer, segmentation of an image by {name}, ms", rows[f"{name}: segmentation of an image by a new text"])
+        measure.figure(f"explorer, a new text by {name}, ms", rows[f"{name}: neighbours of a new text"])
     parts = [
         f"{images:,} images, 64 heads of 64 dimensions, {size / 1e9:.2f} GB of artifacts on disk; start-up {start:.2f} s.",
         measure.table(["one client, ms", "questions", "median", "99 %", "longest"], [[what, *percentiles(times)] for what, times in rows.items()]),

@@ -56,6 +56,7 @@ def model(bench, name):
         rates = measure.alternate(methods, bench.size(3, 1), warm=0)
         pytorch_peak = side["theirs"].peak()
     theirs, ours, files = rates.values()
+    measure.figure(f"{name}, files to Parquet, % of our pass", [100 * statistics.median(files) / statistics.median(ours)])
     peak = max(done.peak for _, done in processes)
     seconds = statistics.median(done.seconds for _, done in processes)
     row = [name, processes[0][0], *(measure.told(found, 2) for found in rates.values())]

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""The image tower alone: our CPU pass beside PyTorch's plain `encode_image`, on the same random weights and threads, in alternation.
+"""The image tower alone: our CPU pass beside PyTorch's plain `encode_image`, and beside ONNX Runtime and OpenVINO where they are installed,
+on the same random weights and threads, in alternation.
 
-Ours also gives what the decomposition needs; PyTorch's gives the features alone.
+Ours also gives what the decomposition needs; the others give the features alone.
 
     python3 benches/forward.py [--quick] [--threads N]
 """
@@ -13,6 +14,12 @@ import measure
 from measure import BATCH, IMAGES
 
 FLOAT32 = ("PyTorch eager", "PyTorch compiled")
+# Other libraries that run the exported tower: mode of pytorch_side.py, and what has to be installed.
+PEERS = {
+    "ONNX Runtime": ("onnx-runtime", "onnxruntime"),
+    "OpenVINO": ("openvino", "openvino"),
+    "OpenVINO bfloat16": ("openvino-bfloat16", "openvino"),
+}
 PEAK = "multiply-adds on registers (the machine's peak)"
 
 
@@ -56,12 +63,14 @@ def model(bench, name):
         "headspan": lambda: measure.vision_pass(bench, checkpoint, "float32"),
         "headspan bfloat16": lambda: measure.vision_pass(bench, checkpoint, "bfloat16"),
     }
+    commands |= {method: lambda mode=mode: measure.pytorch(bench, mode, checkpoint) for method, (mode, module) in PEERS.items() if measure.has(module)}
     with measure.workers(commands) as side:
         methods = {}
         for method, worker in side.items():
-            words = ["pass", images] + ([batch] if method.startswith("PyTorch") else [])
+            ours = method.startswith("headspan")
+            words = ["pass", images] + ([] if ours else [batch])
             worker.ask(*words)  # load, warm up, compile
-            if not method.startswith("PyTorch"):
+            if ours:
                 worker.settle(*words)
             worker.forget_peak()
             methods[method] = lambda worker=worker, words=words: images / worker.ask(*words)
@@ -96,15 +105,22 @@ def section(bench):
     needed = [f"{name} {of:.1f}" for name, of in giga.items()]
     header = ["model", "pass", "images/s, median (min–max)", "relative to PyTorch's best float32", "of the machine's peak", "peak MiB"]
     floor = [[what, measure.told(found, 0), measure.ratio(found, [peak])] for what, found in measured.items()]
-    return "\n\n".join([
+    body = "\n\n".join([
         measure.table(["float32", "GFLOP/s, median (min–max)", "of the peak"], floor),
         measure.table(header, rows),
         f"The peak is the largest rate of the multiply-adds, {peak:.0f} GFLOP/s. It was measured {bench.size(7, 2)} times in turn with the products, and once in each round of the passes. "
         f"Products: {bench.size(7, 2)} rounds; passes: {bench.size(4, 1)}.",
         f"GFLOP per image that the features need: {', '.join(needed)} (computed from the geometry, two per multiply-add; in the last block "
         "only the class token's query, output and MLP). A pass that computes more gets no credit for it. Peak memory is that of the process during the passes, after loading. "
-        "PyTorch's processes hold only the image tower, as ours do.",
+        "The other processes hold only the image tower, as ours do; PyTorch's export of it for ONNX Runtime and OpenVINO is not timed. OpenVINO has the throughput hint.",
     ])
+    for name, (rates, _memory) in passes.items():
+        best = max((rates[method] for method in FLOAT32), key=statistics.median)
+        measure.figure(f"{name}, float32, images/s vs. PyTorch's best", rates["headspan"], best)
+        measure.figure(f"{name}, bfloat16, images/s vs. PyTorch's", rates["headspan bfloat16"], rates["PyTorch bfloat16"])
+        measure.figure(f"{name}, float32, % of the largest rate of multiply-adds", [100 * rate * giga[name] / peak for rate in rates["headspan"]])
+    measure.figure("largest rate of multiply-adds, float32, GFLOP/s", [peak])
+    return body
 
 
 SECTION = measure.Section("forward", "The forward pass", section)

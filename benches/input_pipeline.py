@@ -32,6 +32,8 @@ def section(bench):
         rates = measure.alternate(methods, bench.size(7, 2))
         memory = {name: worker.peak() for name, worker in side.items()}
     base = rates["Pillow, OpenCLIP's transform"]
+    measure.figure("photos to pixels, one core, images/s vs. Pillow", rates["headspan"], base)
+    measure.figure("... vs. torchvision", rates["headspan"], rates["torchvision, `decode_jpeg` and antialiased bicubic"])
     rows = [[name, measure.told(found, 0), measure.ratio(found, base), f"{memory[name]:.0f}"] for name, found in rates.items()]
     return "\n\n".join([
         measure.table(["one core", "images/s, median (min–max)", "relative to Pillow", "peak MiB"], rows),

@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -99,9 +100,13 @@ def render_jpegs(folder, scenes):
 
 
 def needs(*modules):
-    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    missing = [module for module in modules if not has(module)]
     if missing:
         raise Missing(f"Python cannot import {', '.join(missing)}: pip install -r tools/reference/requirements.txt")
+
+
+def has(module):
+    return importlib.util.find_spec(module) is not None
 
 
 def program():
@@ -247,12 +252,22 @@ def alternate(methods, rounds, warm=1):
 
 # Figures and tables.
 
+# What the section that is being measured has for the table over all processors, by label.
+FIGURES = {}
+
 
 def told(values, digits=1):
     """Median (min–max)."""
     if len(values) == 1:
         return f"{values[0]:.{digits}f}"
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+
+
+def figure(label, ours, theirs=None, digits=2):
+    """Puts our median into the table over all processors, with theirs and the ratio."""
+    middle = statistics.median
+    text = lambda values: f"{middle(values):.3g}" if middle(values) < 1000 else f"{middle(values):,.0f}"
+    FIGURES[label] = text(ours) if theirs is None else f"{text(ours)} vs. {text(theirs)} ({middle(ours) / middle(theirs):.{digits}f})"
 
 
 def ratio(values, base, digits=2):
@@ -268,11 +283,46 @@ def table(header, rows):
 # Machine and versions.
 
 
-def machine():
+def cpu_facts():
     facts = {}
     for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
         key, _, value = line.partition(":")
         facts.setdefault(key.strip(), value.strip())
+    return facts
+
+
+# What a virtual machine's name of its processor leaves out: generation by vendor, family and model.
+GENERATIONS = {
+    ("AuthenticAMD", 23, 49): "Zen 2",
+    ("AuthenticAMD", 25, 1): "Zen 3",
+    ("AuthenticAMD", 25, 17): "Zen 4",
+    ("AuthenticAMD", 25, 160): "Zen 4c",
+    ("AuthenticAMD", 26, 2): "Zen 5",
+    ("AuthenticAMD", 26, 17): "Zen 5c",
+    ("GenuineIntel", 6, 85): "Cascade Lake",
+    ("GenuineIntel", 6, 106): "Ice Lake",
+    ("GenuineIntel", 6, 143): "Sapphire Rapids",
+    ("GenuineIntel", 6, 173): "Granite Rapids",
+    ("GenuineIntel", 6, 207): "Emerald Rapids",
+}
+
+
+def processor():
+    """Name of the processor and how many cores are used: `AMD EPYC (Zen 5), 2 cores`."""
+    facts = cpu_facts()
+    name = re.sub(r"\((R|TM)\)| CPU.*| Processor.*| \d+-Core.*", "", facts.get("model name", platform.machine())).strip()
+    number = lambda key: int(facts.get(key, -1))
+    generation = GENERATIONS.get((facts.get("vendor_id"), number("cpu family"), number("model")))
+    return f"{name}{f' ({generation})' if generation else ''}, {len(os.sched_getaffinity(0))} cores"
+
+
+def slug(text):
+    """As a file's name."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def machine():
+    facts = cpu_facts()
     flags = facts.get("flags", "").split()
     wide = [name for flag, name in {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "AVX-512 BF16", "amx_bf16": "AMX BF16"}.items() if flag in flags]
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
@@ -289,13 +339,13 @@ def output(*command):
 
 
 def commit():
-    changed = output("git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benches/RESULTS.md")
+    changed = output("git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benches/RESULTS.md", ":!benches/results")
     return (output("git", "rev-parse", "--short=12", "HEAD") or "unknown") + (" with uncommitted changes" if changed else "")
 
 
 def versions(bench):
     parts = [f"headspan {commit()}" + (f" with features {bench.features}" if bench.features else ""), output("rustc", "--version") or "no rustc", f"Python {platform.python_version()}"]
-    for package in ("torch", "open_clip_torch", "torchvision", "pillow"):
+    for package in ("torch", "open_clip_torch", "torchvision", "pillow", "onnxruntime", "openvino"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             parts.append(f"{package} {importlib.metadata.version(package)}")
     return ", ".join(parts) + f"; {len(os.sched_getaffinity(0))} threads on every side"
@@ -306,7 +356,7 @@ def versions(bench):
 
 @dataclasses.dataclass
 class Section:
-    """A part of the results: `measure(bench)` gives its Markdown."""
+    """A part of the results: `measure(bench)` gives its Markdown, and hands what belongs into the table over all processors to `figure`."""
 
     name: str
     title: str
@@ -315,6 +365,7 @@ class Section:
     def text(self, bench):
         """With when, where and of what; what is missing is said in its place."""
         begun, state = time.monotonic(), machine()
+        FIGURES.clear()
         print(f"{self.name}: {self.title}", file=sys.stderr, flush=True)
         try:
             body = self.measure(bench)
@@ -327,7 +378,7 @@ class Section:
         print(f"{self.name}: {seconds:.0f} s{' — ' + body if body.startswith('**') else ''}", file=sys.stderr, flush=True)
         size = "*Quick: sizes too small for the figures to mean anything.* " if bench.quick else ""
         when = datetime.datetime.now(datetime.timezone.utc).strftime("%d %B %Y, %H:%M UTC")
-        return f"## {self.title}\n\n{size}{when}, took {seconds:.0f} s. {state}. {versions(bench)}.\n\n{body.strip()}\n"
+        return f"## {self.title}\n\n{size}{when}, took {seconds:.0f} s. {state}. {versions(bench)}.\n\n{body.strip()}\n" + (f"\n<!-- figures {json.dumps(FIGURES, ensure_ascii=False)} -->\n" if FIGURES and not bench.quick else "")
 
 
 def arguments(parser):

@@ -40,6 +40,7 @@ def demo(bench):
     for _ in range(bench.size(3, 1)):
         shutil.rmtree(folder / "runs", ignore_errors=True)
         cold.append(run(folder, "run-all", "--device", "cpu"))
+    measure.figure("demo, `run-all` cold, seconds", [done.seconds for done in cold])
     warm = [run(folder, "run-all", "--device", "cpu") for _ in range(bench.size(5, 1))]
     return [row("demo (two models, 2,000 scenes), `run-all` cold", cold), row("... warm, nothing to do", warm)]
 

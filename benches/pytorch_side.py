@@ -5,12 +5,15 @@
 | mode | source | line | answer |
 |---|---|---|---|
 | eager, compiled, bfloat16 | checkpoint | `pass IMAGES BATCH` | seconds of plain `encode_image` |
+| onnx-runtime, openvino, openvino-bfloat16 | checkpoint | `pass IMAGES BATCH` | the same by another library, on the tower that PyTorch exports |
 | cuda-eager, cuda-tf32, cuda-float16, cuda-bfloat16, cuda-compiled, cuda-compiled-tf32, cuda-compiled-float16 | checkpoint | `pass IMAGES BATCH` | the same on a GPU, transfers of pixels and features included; `there` answers 1, if PyTorch sees one |
 | all-queries, class-query, heads | checkpoint | `pass IMAGES BATCH` | seconds of a dense decomposition: all-queries of all layers, the others of the last four |
 | ... all-queries | | `blocks COUNT` | from here on passes end after so many blocks; answers how many there are |
 | ... | | `expect PIXELS OUT IMAGES LAYERS` | writes random pixels, unless they are there, and the heads' contributions |
 | ... | | `differ ONE OTHER` | largest difference of two such files, over the largest value |
 | pillow, torchvision | folder | `all` | seconds over all its files to normalised pixels |
+| texts | checkpoint | `texts FILE BATCH` | seconds of `encode_text` over the file's lines, OpenCLIP's tokens included |
+| ... | | `features FILE BATCH OUT` | the same, and writes the features |
 | product | - | `product N` | seconds of one `torch.mm` of N × N in float32 |
 | textspan | - | `loop IMAGES D TEXTS ITERATIONS` | seconds of the SVD, seconds an iteration |
 """
@@ -19,6 +22,7 @@ import io
 import json
 import pathlib
 import sys
+import tempfile
 import time
 
 import torch
@@ -76,6 +80,43 @@ class Encode(Passes):
             super().__init__(lambda pixels: visual(pixels.bfloat16()))
         else:
             super().__init__(torch.compile(visual) if mode == "compiled" else visual)
+
+
+class Exported(Passes):
+    """The tower as ONNX Runtime and OpenVINO take it, each with as many threads as the others."""
+
+    def __init__(self, mode, source):
+        import warnings
+
+        warnings.simplefilter("ignore")
+        visual, example = tower(source), self.draw(2)
+        super().__init__(self.onnx_runtime(visual, example) if mode == "onnx-runtime" else self.openvino(visual, example, mode))
+
+    @staticmethod
+    def onnx_runtime(visual, example):
+        import onnxruntime
+
+        with tempfile.TemporaryDirectory() as folder:
+            # Weights of more than 2 GB do not fit into the file itself; the session reads them while it opens.
+            path = pathlib.Path(folder) / "tower.onnx"
+            torch.backends.mha.set_fastpath_enabled(False)  # ONNX has no such operator
+            axes = {"pixels": {0: "images"}, "features": {0: "images"}}
+            torch.onnx.export(visual, (example,), path, input_names=["pixels"], output_names=["features"], dynamic_axes=axes, dynamo=False)
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = torch.get_num_threads()
+            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return lambda pixels: session.run(None, {"pixels": pixels.numpy()})[0]
+
+    @staticmethod
+    def openvino(visual, example, mode):
+        import openvino
+
+        model = openvino.convert_model(visual, example_input=example)
+        model.reshape([-1, 3, SIDE, SIDE])
+        precision = openvino.Type.bf16 if mode.endswith("bfloat16") else openvino.Type.f32
+        hints = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": "AUTO"}
+        compiled = openvino.Core().compile_model(model, "CPU", hints)
+        return lambda pixels: compiled(pixels.numpy())[0]
 
 
 class EncodeOnGpu(Passes):
@@ -179,6 +220,30 @@ class Input:
             self.function(file)
 
 
+class Texts:
+    """OpenCLIP's text tower, which computes all tokens of the context of each text."""
+
+    def __init__(self, _mode, source):
+        from make_cases import build
+        from open_clip.tokenizer import SimpleTokenizer
+        from safetensors.torch import load_file
+
+        config = json.loads((pathlib.Path(source) / "open_clip_config.json").read_text())
+        self.model = build(config)
+        self.model.load_state_dict(load_file(pathlib.Path(source) / "open_clip_model.safetensors"), assign=True)
+        self.model.eval().requires_grad_(False)
+        self.tokenizer = SimpleTokenizer()
+
+    def answer(self, what, file, batch, out=None):
+        lines = pathlib.Path(file).read_text().splitlines()
+        begun = time.perf_counter()
+        found = torch.cat([self.model.encode_text(tokens) for tokens in self.tokenizer(lines).split(int(batch))])
+        seconds = time.perf_counter() - begun
+        if what == "features":
+            pathlib.Path(out).write_bytes(found.contiguous().numpy().tobytes())
+        return seconds
+
+
 class Product:
     def __init__(self, _mode, _source):
         pass
@@ -213,9 +278,11 @@ class Textspan:
 
 MODES = {
     **dict.fromkeys(("eager", "compiled", "bfloat16"), Encode),
+    **dict.fromkeys(("onnx-runtime", "openvino", "openvino-bfloat16"), Exported),
     **dict.fromkeys(("cuda-eager", "cuda-tf32", "cuda-float16", "cuda-bfloat16", "cuda-compiled", "cuda-compiled-tf32", "cuda-compiled-float16"), EncodeOnGpu),
     **dict.fromkeys(("all-queries", "class-query", "heads"), Dense),
     **dict.fromkeys(("pillow", "torchvision"), Input),
+    "texts": Texts,
     "product": Product,
     "textspan": Textspan,
 }

@@ -29,6 +29,7 @@ def beside_published(bench):
     published = [svd + PICKS * each for svd, each in found["theirs"]]
     svd, each = (statistics.median(part) for part in zip(*found["theirs"]))
     heads = bench.size(64, 2)
+    measure.figure("TEXTSPAN, one head of 3,498 texts, one thread, ms", [1000 * seconds for seconds in found["one"]])
     rows = [
         [f"published loop, one head, {images:,} images, all threads", measure.told(published), "1", f"{memory['theirs']:.0f}"],
         ["headspan, one head from its moments, one thread", measure.told(found["one"], 3), f"{statistics.median(published) / statistics.median(found['one']):.0f}", f"{memory['one']:.0f}"],

@@ -140,7 +140,7 @@ def stage(bench, given, part):
 
 
 def adopt(file, results):
-    """Puts a section into the results, in the place of an older one of the same card."""
+    """Makes a section the card's file of results, in the place of an older one."""
     import run
 
     text = file.read_text()
@@ -149,10 +149,11 @@ def adopt(file, results):
         sys.exit(f"{file}: the first line is not `## GPU: <card>, <date>, commit <hash>`")
     if "*Quick" in text:
         sys.exit(f"{file}: the run was --quick, and its figures mean nothing")
-    name = "gpu-" + re.sub(r"[^a-z0-9]+", "-", heading[1].lower()).strip("-")
-    known = run.known(results)
-    run.write(results, known | {name: text.strip() + "\n"})
-    print(f"{results}: section {name} {'replaced' if name in known else 'added'}", file=sys.stderr)
+    name = f"gpu-{measure.slug(heading[1])}"
+    out = results / f"{name}.md"
+    replaced = "replaced" if out.is_file() else "added"
+    run.write(out, {name: text.strip() + "\n"}, heading[1])
+    print(f"{out} {replaced}", file=sys.stderr)
 
 
 def main():
@@ -172,7 +173,7 @@ def main():
             own.add_argument("model", choices=gpu.MODELS)
     own = parts.add_parser("adopt", help=adopt.__doc__)
     own.add_argument("section", type=pathlib.Path)
-    own.add_argument("--results", type=pathlib.Path, default=ROOT / "benches/RESULTS.md")
+    own.add_argument("--results", type=pathlib.Path, default=ROOT / "benches/results")
     given = parser.parse_args()
     if given.part == "adopt":
         return adopt(given.section, given.results)

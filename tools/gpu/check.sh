@@ -6,7 +6,7 @@
 #   tools/gpu/check.sh adopt FILE
 #
 # `prepare` runs where there is cargo and a network, and fills target/gpu-kit. `run` needs this checkout and that folder, and writes
-# gpu.md (one section of results) and gpu.log. `adopt` puts the section into benches/RESULTS.md. README.md beside this file says more.
+# gpu.md (one section of results) and gpu.log. `adopt` makes it the card's file in benches/results. README.md beside this file says more.
 # shellcheck source-path=SCRIPTDIR
 set -euo pipefail
 

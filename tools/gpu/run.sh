@@ -56,7 +56,7 @@ run() {
         step 8-stage-b "The whole stage, ViT-B/32" 90 30 card_part stage ViT-B-32
         step 8-stage-l "The whole stage, ViT-L/14" 90 2 card_part stage ViT-L-14
     fi
-    say "took $((SECONDS - deadline + total)) s; \`check.sh adopt $out/gpu.md\` puts the section into benches/RESULTS.md"
+    say "took $((SECONDS - deadline + total)) s; \`check.sh adopt $out/gpu.md\` makes it the card's file in benches/results"
 }
 
 prepare_folders() {
