@@ -50,7 +50,8 @@ def model(bench, name):
         "PyTorch, dense, the class token's query alone": lambda: measure.pytorch(bench, "class-query", checkpoint),
         "PyTorch, heads without tokens": lambda: measure.pytorch(bench, "heads", checkpoint),
         "headspan, heads": lambda: measure.vision_pass(bench, checkpoint, "float32"),
-        "headspan, attention and values of every token kept (Burn)": lambda: measure.vision_pass(bench, checkpoint, "tokens"),
+        "headspan, attention and values of every token kept": lambda: measure.vision_pass(bench, checkpoint, "tokens"),
+        "Burn, attention and values of every token kept": lambda: measure.vision_pass(bench, checkpoint, "burn-tokens"),
     }
     blocks = PUBLISHED_BLOCKS[name]
     with measure.workers(commands) as side:

@@ -5,9 +5,9 @@
 //! - `contributions PIXELS OUT`: the same over an image at a time of a file of float32 numbers; the dense contributions
 //!   `[images, layers, heads, d]` go to `OUT`, which is not timed.
 //!
-//! `PRECISION` is `float32`, `bfloat16` or `float16`, or `tokens`: Burn's pass that keeps attention and values of every token, in
-//! single precision, which is what segmentation reads. `DEVICE` is a GPU such as `wgpu` or `cuda:1`; without one the pass is ours on
-//! the CPU.
+//! `PRECISION` is `float32`, `bfloat16` or `float16`, or one of two in single precision that also keep attention and values of every
+//! token, which is what segmentation reads: `tokens` by our pass, `burn-tokens` by Burn's. `DEVICE` is a GPU such as `wgpu` or `cuda:1`;
+//! without one the pass is ours on the CPU, but for `burn-tokens`.
 
 use std::{
     error::Error,
@@ -31,13 +31,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 enum Pass {
-    Heads(Box<CpuVision>),
-    Burn { tower: Box<BurnVisionTower>, device: Device, tokens: bool },
+    Own(Box<CpuVision>),
+    Burn { tower: Box<BurnVisionTower>, device: Device },
 }
 
 struct Side {
     config: ClipConfig,
     layers: Vec<usize>,
+    keeps_tokens: bool,
     pass: Pass,
 }
 
@@ -71,16 +72,17 @@ impl Side {
         let opened = open_device(device.parse()?)?;
         let device = opened.burn().clone();
         let tower = load(folder, &config, &device)?.visual;
-        let tokens = precision == "tokens";
-        let named = if tokens { "float32" } else { precision };
+        let keeps_tokens = precision.ends_with("tokens");
+        let named = if keeps_tokens { "float32" } else { precision };
+        let by_burn = precision == "burn-tokens" || opened.choice().is_gpu();
         let precision: Precision = serde_json::from_value(named.into())?;
-        let pass = if tokens || opened.choice().is_gpu() {
-            Pass::Burn { tower: Box::new(tower.in_precision(precision)?), device, tokens }
+        let pass = if by_burn {
+            Pass::Burn { tower: Box::new(tower.in_precision(precision)?), device }
         } else {
-            Pass::Heads(Box::new(CpuVision::new(&tower, precision)?))
+            Pass::Own(Box::new(CpuVision::new(&tower, precision)?))
         };
         let layers = config.vision.layers;
-        Ok(Self { layers: (layers.saturating_sub(4)..layers).collect(), config, pass })
+        Ok(Self { layers: (layers.saturating_sub(4)..layers).collect(), keeps_tokens, config, pass })
     }
 
     /// Values of one image.
@@ -103,12 +105,12 @@ impl Side {
     /// Burn takes the pixels; ours reads them.
     fn trace(&self, pixels: &mut Vec<f32>) -> Outcome<HostTrace> {
         let mut request = TraceRequest { layers: self.layers.clone(), ..TraceRequest::default() };
+        if self.keeps_tokens {
+            request.token_layers.clone_from(&self.layers);
+        }
         match &self.pass {
-            Pass::Heads(vision) => Ok(vision.trace(pixels, &request)?),
-            Pass::Burn { tower, device, tokens } => {
-                if *tokens {
-                    request.token_layers.clone_from(&self.layers);
-                }
+            Pass::Own(vision) => Ok(vision.trace(pixels, &request)?),
+            Pass::Burn { tower, device } => {
                 let side = self.config.vision.image_size;
                 let shape = [pixels.len() / self.length(), 3, side, side];
                 let input = Tensor::from_data(TensorData::new(std::mem::take(pixels), shape), device);

@@ -37,11 +37,31 @@ pub enum ClipError {
         /// Why, or what is supported instead.
         why: &'static str,
     },
-    /// Weights in more than one file.
-    #[error("`{path}` is one of several files of a sharded checkpoint; the weights must be in one file")]
-    Sharded {
-        /// The file.
+    /// Of weights in several files, one is not there.
+    #[error("`{missing}` is missing, a part of the weights that `{path}` belongs to")]
+    NoShard {
+        /// The index, or one of the files.
         path: PathBuf,
+        /// The file that is not there.
+        missing: PathBuf,
+    },
+    /// An index of weights in several files cannot be read.
+    #[error("`{path}` is not an index of weights in several files")]
+    ShardIndex {
+        /// The index.
+        path: PathBuf,
+        /// What the JSON library said, with line and column.
+        source: serde_json::Error,
+    },
+    /// An index names a tensor that its files do not have.
+    #[error("`{index}` says that `{file}` holds `{tensor}`, which it does not")]
+    NotInShard {
+        /// The index.
+        index: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// The file.
+        file: PathBuf,
     },
     /// A configuration contradicts itself.
     #[error("`{path}`: {what}")]
@@ -212,12 +232,6 @@ pub enum ClipError {
         layer: usize,
         /// The last layer.
         last: usize,
-    },
-    /// Something was asked of the CPU pass that only Burn's keeps.
-    #[error("the CPU pass does not keep {what}: `VisionTower::trace` does")]
-    NotTraced {
-        /// What was asked for.
-        what: &'static str,
     },
     /// A precision that the device does not have.
     #[error("`images.precision = \"{precision}\"`: {why}")]

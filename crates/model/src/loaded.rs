@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use crate::{
     backends::{burn::Clip, cpu::CpuVision},
@@ -17,8 +17,9 @@ use crate::{
 pub struct LoadedModel {
     vision: Box<dyn VisionTower>,
     text: Box<dyn TextTower>,
-    /// The image tower on the CPU beside the one on a GPU.
+    /// Burn's image tower on the CPU beside the one on a GPU.
     reference: Option<Box<dyn VisionTower>>,
+    is_for_queries: bool,
     device: OpenDevice,
 }
 
@@ -39,15 +40,17 @@ impl LoadedModel {
         Ok(model)
     }
 
-    /// Loads a model for single images and texts: on its device alone, and with the token embedding left in the file where it can be
-    /// ([`Checkpoint::towers_bytes`]). The file must not change while the model is in use.
+    /// Loads a model for single images and texts: for its device alone, on a CPU by our own passes alone, and with the token embedding
+    /// left in the file where it can be ([`Checkpoint::towers_bytes`]). The file must not change while the model is in use.
     pub fn for_queries(checkpoint: &Checkpoint, config: &ModelConfig, device: OpenDevice) -> Result<Self> {
-        Ok(Self::of_towers(config.towers().load_for_queries(checkpoint, &device)?, device))
+        let towers = config.towers().load_for_queries(checkpoint, &device)?;
+        Ok(Self { is_for_queries: true, ..Self::of_towers(towers, device) })
     }
 
-    /// A model with weights drawn at random, for measurements.
-    pub fn random(config: &ModelConfig, device: OpenDevice) -> Self {
-        Self::of_towers(config.towers().draw(&device), device)
+    /// As [`LoadedModel::for_queries`], with weights drawn at random: for measurements.
+    pub fn random(config: &ModelConfig, device: OpenDevice) -> Result<Self> {
+        let towers = config.towers().draw(&device)?;
+        Ok(Self { is_for_queries: true, ..Self::of_towers(towers, device) })
     }
 
     /// A model that was trained or changed in memory. Its modules are on `device`, without automatic differentiation.
@@ -56,7 +59,7 @@ impl LoadedModel {
     }
 
     fn of_towers(Towers { vision, text }: Towers, device: OpenDevice) -> Self {
-        Self { vision, text, reference: None, device }
+        Self { vision, text, reference: None, is_for_queries: false, device }
     }
 
     /// The device that it is on.
@@ -74,7 +77,7 @@ impl LoadedModel {
         free_device_memory(self.device.burn())
     }
 
-    /// The image tower: its sizes, and Burn's pass on the device in single precision.
+    /// The image tower: its sizes, and a pass on the device in single precision. It is Burn's, but for queries on a CPU ours.
     pub fn vision(&self) -> &dyn VisionTower {
         &*self.vision
     }
@@ -91,19 +94,19 @@ impl LoadedModel {
             && let Some(vision) = self.vision.cpu_pass(precision)?
         {
             let images = vision.default_images();
-            return Ok(VisionPass(Pass::Own { vision: Box::new(vision), images }));
+            return Ok(VisionPass(Pass::Own { vision, images }));
         }
         Ok(VisionPass(Pass::Burn(self.vision.for_passes(precision)?)))
     }
 
-    /// Burn's pass on the CPU in single precision, with which other passes are compared. None if the model is on a GPU and was not
-    /// loaded by [`LoadedModel::load`].
+    /// Burn's pass on the CPU in single precision, with which other passes are compared. None if the model is for queries, or on a GPU
+    /// and was not loaded by [`LoadedModel::load`].
     pub fn reference_pass(&self) -> Option<&dyn VisionTower> {
-        let itself = || self.on_cpu().then(|| self.vision());
+        let itself = || (self.on_cpu() && !self.is_for_queries).then(|| self.vision());
         self.reference.as_deref().or_else(itself)
     }
 
-    /// Text features, not normalised, `[texts, d]`. An error where rows of a token embedding that was left in its file cannot be
+    /// Text features, not normalised, `[texts, d]`. On a CPU threads of the current rayon pool share the texts. An error where rows of a token embedding that was left in its file cannot be
     /// read, or where the device fails.
     pub fn encode_texts(&self, tokens: &TokenBatch) -> Result<Vec<f32>> {
         self.text.encode(tokens)
@@ -115,7 +118,7 @@ pub struct VisionPass(Pass);
 
 enum Pass {
     /// Our own, on the thread pool that it is called in.
-    Own { vision: Box<CpuVision>, images: usize },
+    Own { vision: Arc<CpuVision>, images: usize },
     /// Burn's, on the device of its tower.
     Burn(Box<dyn VisionTower>),
 }
@@ -138,8 +141,7 @@ impl VisionPass {
         self
     }
 
-    /// The forward pass of normalised pixels `[images, 3, side, side]`. Errors as [`VisionTower::trace`]; our own pass keeps no
-    /// attention of single tokens, and refuses to.
+    /// The forward pass of normalised pixels `[images, 3, side, side]`. Errors as [`VisionTower::trace`].
     pub fn trace(&self, pixels: Vec<f32>, request: &TraceRequest) -> Result<HostTrace> {
         match &self.0 {
             Pass::Own { vision, images } => vision.trace_by(*images, &pixels, request),

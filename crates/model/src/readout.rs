@@ -1,4 +1,4 @@
-use burn::tensor::Tensor;
+use burn::{nn::Linear, tensor::Tensor};
 use headspan_headspace::{HeadId, Readout, Scalars, vector_length};
 use rayon::prelude::*;
 
@@ -25,44 +25,65 @@ pub struct ReadoutFolder {
     output: Vec<(Vec<f32>, Vec<f32>)>,
 }
 
-impl ReadoutFolder {
+/// The weights of an image tower that make its readouts.
+pub(crate) struct ReadoutWeights {
+    pub(crate) heads: usize,
+    /// `ln_post`, `[width]`.
+    pub(crate) norm_weight: Vec<f32>,
+    /// `[width]`.
+    pub(crate) norm_bias: Vec<f32>,
+    /// Output projection `P`, `[width, d]`.
+    pub(crate) projection: Vec<f32>,
+    /// Per layer `W_O`, `[heads·head_dim, width]`, and its bias `[width]`.
+    pub(crate) output: Vec<(Vec<f32>, Vec<f32>)>,
+}
+
+impl ReadoutWeights {
     /// Reads `ln_post`, the projection and every block's output projection.
-    pub fn new(tower: &BurnVisionTower) -> Result<Self> {
-        let attention = &tower.transformer.resblocks[0].attn;
-        let [width, d] = tower.proj.val().dims();
-        let projection = read(tower.proj.val())?;
-        let weight = read(tower.ln_post.gamma.val())?;
-        let bias = match &tower.ln_post.beta {
-            Some(beta) => read(beta.val())?,
-            None => vec![0.0; width],
+    pub(crate) fn read(tower: &BurnVisionTower) -> Result<Self> {
+        let [width, _] = tower.proj.val().dims();
+        let bias_of = |bias: Option<Tensor<1>>| bias.map_or_else(|| Ok(vec![0.0; width]), read);
+        let output = |linear: &Linear| -> Result<_> {
+            Ok((read(linear.weight.val())?, bias_of(linear.bias.as_ref().map(|bias| bias.val()))?))
         };
+        let blocks = &tower.transformer.resblocks;
+        Ok(Self {
+            heads: blocks[0].attn.heads,
+            norm_weight: read(tower.ln_post.gamma.val())?,
+            norm_bias: bias_of(tower.ln_post.beta.as_ref().map(|bias| bias.val()))?,
+            projection: read(tower.proj.val())?,
+            output: blocks.iter().map(|block| output(&block.attn.out_proj)).collect::<Result<_>>()?,
+        })
+    }
+}
+
+impl ReadoutFolder {
+    /// Reads the weights of a tower from its device.
+    pub fn new(tower: &BurnVisionTower) -> Result<Self> {
+        Ok(Self::of_weights(ReadoutWeights::read(tower)?))
+    }
+
+    pub(crate) fn of_weights(weights: ReadoutWeights) -> Self {
+        let ReadoutWeights { heads, norm_weight, norm_bias, projection, output } = weights;
+        let width = norm_weight.len();
+        let d = projection.len() / width;
         let weighted_projection: Vec<f64> = projection
             .chunks_exact(d)
-            .zip(&weight)
+            .zip(&norm_weight)
             .flat_map(|(row, w)| row.iter().map(move |p| f64::from(*p) * f64::from(*w)))
             .collect();
-        let mut output = Vec::new();
-        for block in &tower.transformer.resblocks {
-            let linear = &block.attn.out_proj;
-            let bias = match &linear.bias {
-                Some(bias) => read(bias.val())?,
-                None => vec![0.0; width],
-            };
-            output.push((read(linear.weight.val())?, bias));
-        }
-        let ones = vec![1.0; width];
         let unweighted: Vec<f64> = projection.iter().map(|p| f64::from(*p)).collect();
-        Ok(Self {
-            layers: tower.layers(),
-            heads: attention.heads,
-            head_dim: attention.head_dim,
+        Self {
+            layers: output.len(),
+            heads,
+            head_dim: width / heads,
             width,
             d,
-            weight_readout: row_product(&ones, &weighted_projection, d),
-            bias_readout: row_product(&bias, &unweighted, d),
+            weight_readout: row_product(&vec![1.0; width], &weighted_projection, d),
+            bias_readout: row_product(&norm_bias, &unweighted, d),
             weighted_projection,
             output,
-        })
+        }
     }
 
     /// Number of blocks.

@@ -21,6 +21,11 @@ impl TextEncoder {
         Self { tower, rows: Some(rows) }
     }
 
+    /// The tower, and its token embedding's rows where they stayed in the file.
+    pub(crate) fn into_parts(self) -> (BurnTextTower, Option<StoredRows>) {
+        (self.tower, self.rows)
+    }
+
     /// As [`BurnTextTower::encode`]; an error where rows of the token embedding cannot be read.
     pub fn encode(&self, tokens: &TokenBatch, device: &Device) -> Result<Tensor<2>> {
         let Some(rows) = &self.rows else { return Ok(self.tower.encode(tokens, device)) };

@@ -68,6 +68,11 @@ impl TokenBatch {
         &self.ends
     }
 
+    /// Ids of one text up to its end token.
+    pub fn text(&self, number: usize) -> &[i32] {
+        &self.ids[number * self.length..][..=self.ends[number]]
+    }
+
     /// Number of texts.
     pub fn texts(&self) -> usize {
         self.ends.len()
@@ -174,5 +179,6 @@ mod tests {
         assert_eq!(batch.ends(), [2, 3]);
         assert_eq!(batch.length(), 4);
         assert_eq!(batch.ids(), [5, 1, 9, 0, 5, 1, 2, 9]);
+        assert_eq!((batch.text(0), batch.text(1)), (&[5, 1, 9][..], &[5, 1, 2, 9][..]));
     }
 }

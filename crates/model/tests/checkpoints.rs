@@ -6,11 +6,11 @@ use std::{
 };
 
 use burn::tensor::{Device, Tensor, TensorData};
-use headspan_model::{Checkpoint, CheckpointFiles, CheckpointLayout, ClipConfig, ClipError, TokenBatch};
+use headspan_model::{Checkpoint, CheckpointFiles, CheckpointLayout, ClipConfig, FoundFiles, TokenBatch};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
 
-type Outcome = Result<(), Box<dyn Error>>;
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 fn data() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/model/quick-gelu")
@@ -219,20 +219,58 @@ fn a_training_checkpoint_is_read_without_its_wrappers_and_optimizer() -> Outcome
     Ok(())
 }
 
-#[test]
-fn sharded_weights_are_named_with_the_way_to_join_them() -> Outcome {
-    let folder = tempfile::tempdir()?;
-    let path = |name: &str| folder.path().join(name);
-    fs_err::copy(data().join("huggingface.json"), path("config.json"))?;
-    for name in ["model.safetensors.index.json", "model-00001-of-00002.safetensors"] {
-        fs_err::write(path(name), "")?;
-        for error in [CheckpointFiles::find(folder.path()).err(), Checkpoint::open(&path(name)).err()] {
-            assert!(matches!(&error, Some(ClipError::Sharded { path: found }) if *found == path(name)), "{error:?}");
-        }
-        fs_err::remove_file(path(name))?;
+/// Splits a safetensors file in two, with the index that transformers writes.
+fn split(from: &Path, folder: &Path) -> Outcome<[PathBuf; 3]> {
+    let bytes = fs_err::read(from)?;
+    let stored = SafeTensors::deserialize(&bytes)?;
+    let paths =
+        ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"]
+            .map(|name| folder.join(name));
+    let mut map = serde_json::Map::new();
+    for (number, path) in paths[..2].iter().enumerate() {
+        // Every other tensor: a block's are in both.
+        let some: Vec<(String, TensorView<'_>)> = stored.tensors().into_iter().skip(number).step_by(2).collect();
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or("no name")?;
+        map.extend(some.iter().map(|(tensor, _)| (tensor.clone(), json!(name))));
+        fs_err::write(path, safetensors::serialize(some, None)?)?;
     }
-    let message = CheckpointFiles::find(folder.path()).err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(message.contains("no weights"), "{message}");
+    fs_err::write(&paths[2], json!({"metadata": {"total_size": 1}, "weight_map": map}).to_string())?;
+    Ok(paths)
+}
+
+#[test]
+fn weights_in_several_files_are_those_of_one() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    fs_err::copy(data().join("huggingface.json"), folder.path().join("config.json"))?;
+    let config = ClipConfig::read(&folder.path().join("config.json"))?;
+    let whole = features(&config, &data().join("huggingface.safetensors"))?.0;
+    let [first, second, index] = split(&data().join("huggingface.safetensors"), folder.path())?;
+    assert_eq!(FoundFiles::find(folder.path())?.weights, index, "the index comes before its files");
+    for path in [&index, &first, &second] {
+        assert_eq!(features(&config, path)?.0, whole, "{}", path.display());
+        assert_eq!(Checkpoint::files(path)?, [first.clone(), second.clone()]);
+    }
+
+    let told = |path: &Path| Checkpoint::open(path).err().map(|error| error.to_string()).unwrap_or_default();
+    let written: Value = serde_json::from_str(&fs_err::read_to_string(&index)?)?;
+    let mut other = written.clone();
+    other["weight_map"]["vision_model.nowhere"] = json!("model-00002-of-00002.safetensors");
+    fs_err::write(&index, other.to_string())?;
+    assert!(told(&index).contains("holds `vision_model.nowhere`, which it does not"), "{}", told(&index));
+    // A name with folders is looked for beside the index: it is somebody else's text.
+    other = written;
+    other["weight_map"]["logit_scale"] = json!("../../elsewhere.safetensors");
+    fs_err::write(&index, other.to_string())?;
+    let beside = folder.path().join("elsewhere.safetensors");
+    assert!(told(&index).contains(&format!("`{}` is missing", beside.display())), "{}", told(&index));
+    fs_err::write(&index, "[]")?;
+    assert!(told(&index).contains("not an index"), "{}", told(&index));
+
+    fs_err::remove_file(&index)?;
+    assert_eq!(FoundFiles::find(folder.path())?.weights, first);
+    assert_eq!(features(&config, &second)?.0, whole, "without an index");
+    fs_err::remove_file(&first)?;
+    assert!(told(&second).contains("model-00001-of-00002.safetensors` is missing"), "{}", told(&second));
     Ok(())
 }
 

@@ -107,16 +107,31 @@ fn tokens_and_attention_are_read_back_when_they_are_asked_for() -> Outcome {
 }
 
 #[test]
-fn a_model_for_queries_encodes_the_same_texts() -> Outcome {
+fn a_model_for_queries_gives_the_same_by_our_passes_alone() -> Outcome {
     let (model, config) = (loaded()?, config()?);
     let checkpoint = Checkpoint::open(&data().join("open_clip_model.safetensors"))?;
     let queries = LoadedModel::for_queries(&checkpoint, &config, OpenDevice::cpu())?;
+    assert!(queries.reference_pass().is_none(), "there is no pass of Burn's");
     let last = config.text.vocab_size as u32 - 1;
     let tokens = TokenBatch::new(&[vec![last - 1, 3, 0, 7, last], vec![last - 1, 5, last]]);
     let features = model.encode_texts(&tokens)?;
     assert_eq!(features.len(), 2 * config.vision.d);
-    assert_eq!(queries.encode_texts(&tokens)?, features);
-    assert!(queries.reference_pass().is_some(), "on the CPU it is its own reference");
+    assert_eq!(queries.encode_texts(&tokens)?, features, "rows of the token embedding come from the file");
+
+    let layers: Vec<usize> = (0..config.vision.layers).collect();
+    assert_eq!(queries.readout_folder()?.readouts(&layers)?, model.readout_folder()?.readouts(&layers)?);
+    let request =
+        TraceRequest { token_layers: layers.clone(), layers, residual_components: true, mean_attention: true };
+    let pixels = pixels(queries.vision(), 3);
+    let found = queries.vision().trace(pixels.clone(), &request)?;
+    assert_eq!(model.vision_pass(Precision::Float32)?.trace(pixels.clone(), &request)?, found);
+    assert_eq!(queries.vision_pass(Precision::Float32)?.trace(pixels.clone(), &request)?, found);
+    assert_eq!(queries.vision().for_passes(Precision::Float32)?.trace(pixels, &request)?, found);
+    for result in
+        [queries.vision_pass(Precision::Bfloat16).err(), queries.vision().for_passes(Precision::Bfloat16).err()]
+    {
+        assert!(result.is_some_and(|error| error.to_string().contains("single images")));
+    }
     Ok(())
 }
 

@@ -103,7 +103,9 @@ fn checkpoint_hash(
         (None, Some(path)) => builder.input("config", &hash_file(path)?),
         (name, _) => builder.input("architecture", &name.as_deref().unwrap_or_default().to_lowercase()),
     };
-    builder = builder.input("weights", &hash_file(&files.weights)?);
+    for file in Checkpoint::files(&files.weights)? {
+        builder = builder.input("weights", &hash_file(&file)?);
+    }
     let quick_gelu = config.activation().quick_gelu;
     if quick_gelu != written.activation().quick_gelu {
         builder = builder.input("quick_gelu", if quick_gelu { "true" } else { "false" });

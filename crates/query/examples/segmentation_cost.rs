@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let file = folder.path().join("open_clip_config.json");
     fs_err::write(&file, CONFIG)?;
     let config = ModelConfig::read(&file)?;
-    let loaded = LoadedModel::random(&config, OpenDevice::cpu());
+    let loaded = LoadedModel::random(&config, OpenDevice::cpu())?;
     let visual = loaded.vision().for_passes(Precision::Float32)?;
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/demo/scenes-4/tokenizer.json");
     let model = ExploreModel::new(loaded, Tokenizer::read(&demo, 48, 49_408)?);

@@ -107,9 +107,7 @@ pub(super) fn clip(error: &ClipError) -> Option<String> {
             let known: Vec<&str> = architectures().collect();
             return Some(format!("known are {}; each may end with `-quickgelu`", known.join(", ")));
         }
-        ClipError::Sharded { .. } => {
-            "to join the files: `CLIPModel.from_pretrained(folder).save_pretrained(folder, max_shard_size=\"100GB\")`"
-        }
+        ClipError::NoShard { .. } | ClipError::NotInShard { .. } => "fetch all files of the weights again",
         ClipError::NoDevice { source: DeviceProblem::NotBuiltIn, .. } => "build headspan with `--features cuda`",
         ClipError::NoDevice { .. } => "`headspan doctor` lists the devices; `--device cpu` works everywhere",
         ClipError::Precision { precision: Precision::Float16, .. } => {

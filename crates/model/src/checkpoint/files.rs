@@ -28,7 +28,7 @@ const BESIDE: [&str; 6] = ["optimizer", "scheduler", "training_args", "rng_state
 pub struct FoundFiles {
     /// `open_clip_config.json`, or the `config.json` of Hugging Face transformers.
     pub config: Option<PathBuf>,
-    /// Weights.
+    /// Weights; of weights in several files the index, or the first.
     pub weights: PathBuf,
     /// `tokenizer.json`.
     pub tokenizer: Option<PathBuf>,
@@ -102,7 +102,7 @@ fn weights(place: &Path) -> Result<PathBuf> {
         return Ok(usual);
     }
     if let Some(shard) = shards::in_folder(place) {
-        return Err(shards::unsupported(shard));
+        return Ok(shard);
     }
     let mut found = by_ending(place);
     if found.len() > 1 {

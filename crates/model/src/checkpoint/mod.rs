@@ -74,19 +74,15 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// Opens weights of safetensors, `torch.save` or `torch.jit.save`, in any float type. The content says which it is, not the name.
+    /// Weights in several files are opened by their index, or by any of them.
     pub fn open(path: &Path) -> Result<Self> {
         // Reading the folder's entry first gives the operating system's own message for a file that is not there.
         fs_err::metadata(path)?;
-        shards::refuse(path)?;
         let mut notices = Vec::new();
-        let stored = match kind::of(path)? {
-            Kind::Safetensors => safetensors::tensors(path)?,
-            Kind::TorchScript => torchscript::tensors(path)?,
-            Kind::Pytorch => {
-                let stored = pytorch::tensors(path)?;
-                notices.extend(of_calls(path, &pytorch::calls(path)));
-                stored
-            }
+        let mut read = |path: &Path| stored(path, &mut notices);
+        let stored = match shards::files(path)? {
+            Some(files) => shards::tensors(path, &files, read)?,
+            None => read(path)?,
         };
         let first: Vec<String> = stored.keys().take(SHOWN_NAMES).cloned().collect();
         let count = stored.len();
@@ -103,6 +99,11 @@ impl Checkpoint {
         dropped.extend(beside.into_keys().filter(|name| !expected::is_buffer(name)));
         notices.extend(of_dropped(path, &dropped));
         Ok(Self { path: path.to_owned(), layout, tensors, notices })
+    }
+
+    /// The files that hold the weights which are opened by `path`: several, where it is an index or a shard.
+    pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
+        Ok(shards::files(path)?.unwrap_or_else(|| vec![path.to_owned()]))
     }
 
     /// How the file's tensors are named.
@@ -260,6 +261,19 @@ impl Checkpoint {
             problems.push(format!("  and {hidden} more"));
         }
         ClipError::Tensors { path: self.path.clone(), problems }
+    }
+}
+
+/// The tensors of one file under its own names, and what its user may not expect.
+fn stored(path: &Path, notices: &mut Vec<Notice>) -> Result<BTreeMap<String, Weights>> {
+    match kind::of(path)? {
+        Kind::Safetensors => safetensors::tensors(path),
+        Kind::TorchScript => torchscript::tensors(path),
+        Kind::Pytorch => {
+            let stored = pytorch::tensors(path)?;
+            notices.extend(of_calls(path, &pytorch::calls(path)));
+            Ok(stored)
+        }
     }
 }
 

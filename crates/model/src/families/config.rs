@@ -107,8 +107,8 @@ pub(crate) trait FamilyTowers: fmt::Debug + Send + Sync {
     /// The image tower alone.
     fn load_vision(&self, checkpoint: &Checkpoint, device: &OpenDevice) -> Result<Box<dyn VisionTower>>;
 
-    /// Both towers with weights drawn at random.
-    fn draw(&self, device: &OpenDevice) -> Towers;
+    /// As [`FamilyTowers::load_for_queries`], with weights drawn at random.
+    fn draw(&self, device: &OpenDevice) -> Result<Towers>;
 }
 
 impl ModelConfig {

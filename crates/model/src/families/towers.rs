@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use headspan_images::Preprocess;
 
 use crate::{
@@ -34,9 +36,9 @@ pub trait VisionTower: Send + Sync {
     /// with it.
     fn for_passes(&self, precision: Precision) -> Result<Box<dyn VisionTower>>;
 
-    /// Our own pass of the tower on the CPU, with a copy of the weights; none for a tower that we have no such pass of. An error if
-    /// it cannot compute with the precision.
-    fn cpu_pass(&self, precision: Precision) -> Result<Option<CpuVision>> {
+    /// Our own pass of the tower on the CPU, with a copy of the weights unless the tower is that pass; none for a tower that we have no
+    /// such pass of. An error if it cannot compute with the precision.
+    fn cpu_pass(&self, precision: Precision) -> Result<Option<Arc<CpuVision>>> {
         let _ = precision;
         Ok(None)
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use headspan_artifacts::{RunDirectory, RunId};
 use headspan_headspace::HeadId;
-use headspan_model::{LoadedModel, ModelConfig, OpenDevice, Tokenizer};
+use headspan_model::{Checkpoint, LoadedModel, ModelConfig, OpenDevice, Tokenizer};
 use headspan_query::{
     ColumnStore, ExploreModel, ExploreRun, HeadSelection, NeighboursRequest, Query, Similarity, StoreBounds, contrast,
     segment,
@@ -91,7 +91,11 @@ impl Expected {
 /// A run over the fixture's images, and the model.
 fn opened(folder: &Path, expected: &Expected, runs: &Path) -> Result<(ExploreRun, ExploreModel, Vec<f32>), Failure> {
     let config = ModelConfig::read(&folder.join("open_clip_config.json"))?;
-    let loaded = LoadedModel::load(&folder.join("open_clip_model.safetensors"), &config, OpenDevice::cpu())?;
+    let loaded = LoadedModel::for_queries(
+        &Checkpoint::open(&folder.join("open_clip_model.safetensors"))?,
+        &config,
+        OpenDevice::cpu(),
+    )?;
     let layers: Vec<usize> = (0..expected.layers).collect();
     let readouts = loaded.readout_folder()?.readouts(&layers)?;
     // The fixtures have token numbers instead of texts: the tokenizer is any.

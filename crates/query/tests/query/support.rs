@@ -8,7 +8,7 @@ use headspan_artifacts::{
 };
 use headspan_headspace::{HeadId, HeadVector, MomentSums, Moments, Readout, Scalars};
 use headspan_images::RgbImage8;
-use headspan_model::{LoadedModel, ModelConfig, OpenDevice, Tokenizer};
+use headspan_model::{Checkpoint, LoadedModel, ModelConfig, OpenDevice, Tokenizer};
 use headspan_query::{ColumnStore, ExploreModel, ExploreRun, ImageTrace, StoreBounds};
 use headspan_scenes::World;
 use headspan_textspan::{Settings, TextPool, textspan};
@@ -47,7 +47,11 @@ pub(crate) fn scene(index: u64) -> (RgbImage8, String) {
 impl Case {
     pub(crate) fn new() -> Result<Self, Failure> {
         let config = ModelConfig::read(&demo().join("open_clip_config.json"))?;
-        let loaded = LoadedModel::load(&demo().join("open_clip_model.safetensors"), &config, OpenDevice::cpu())?;
+        let loaded = LoadedModel::for_queries(
+            &Checkpoint::open(&demo().join("open_clip_model.safetensors"))?,
+            &config,
+            OpenDevice::cpu(),
+        )?;
         let layers = LAYERS.map(|layer| layer as usize);
         let readouts = loaded.readout_folder()?.readouts(&layers)?;
         let text = &config.text;

@@ -23,6 +23,8 @@ pub struct BurnTextTower {
     pub ln_final: LayerNorm,
     /// Output projection, `[width, d]`.
     pub text_projection: Param<Tensor<2>>,
+    /// Epsilon of the norms.
+    pub norm_epsilon: f64,
     pub(super) split: bool,
 }
 
@@ -44,6 +46,7 @@ impl BurnTextTower {
             .init(device),
             ln_final: LayerNormConfig::new(width).with_epsilon(config.norm_epsilon).init(device),
             text_projection: normal((width as f64).powf(-0.5)).init([width, embed_dim], device),
+            norm_epsilon: config.norm_epsilon,
             split: false,
         }
     }

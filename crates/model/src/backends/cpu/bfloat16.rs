@@ -33,8 +33,9 @@ pub(crate) fn is_native() -> bool {
     }
 }
 
-/// Runs a product whose right side is packed in pairs; `rows` is memory for the left side's pairs.
-pub(super) fn run(product: Product<'_>, rows: &mut Vec<f32>) {
+/// Runs a product whose right side is packed in pairs; `rows` is memory for the left side's pairs. Threads of the current pool share the
+/// rows.
+pub(super) fn run(product: Product<'_>, rows: &mut Vec<f32>, threads: usize) {
     let (count, a, depth) = product.left();
     let stride = depth.div_ceil(2);
     rows.resize(rows.len().max(count * stride), 0.0);
@@ -43,9 +44,10 @@ pub(super) fn run(product: Product<'_>, rows: &mut Vec<f32>) {
     let product = product.with_left(Rows { values: &rows[..count * stride], stride });
     #[cfg(target_arch = "x86_64")]
     if let (Some(instructions), Arch::V4(simd)) = (PairInstructions::try_new(), arch) {
-        return instructions.vectorize(Native { product, simd, instructions });
+        let run = |product: Product<'_>| instructions.vectorize(Native { product, simd, instructions });
+        return product.for_each_share(threads, run);
     }
-    arch.dispatch(Anywhere(product));
+    product.for_each_share(threads, |product| arch.dispatch(Anywhere(product)));
 }
 
 /// Left side's rows in pairs, one after the other.

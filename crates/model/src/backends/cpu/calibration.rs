@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use super::{CpuVision, ROWS, tower::Scratch};
+use super::{CpuVision, ROWS, scratch::Scratch};
 
 /// Less than this much faster is noise, and the default stays.
 const GAIN: f64 = 1.03;
@@ -53,7 +53,7 @@ impl CpuVision {
 
     /// Images a second through the first block, on the calling thread.
     fn block_rate(&self, images: usize) -> f64 {
-        let mut scratch = Scratch::new(self.tower.arch);
+        let mut scratch = Scratch::new(self.tower.blocks.arch, 1);
         self.tower.first_block(images, &mut scratch);
         let started = Instant::now();
         self.tower.first_block(images, &mut scratch);

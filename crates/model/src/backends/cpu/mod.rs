@@ -1,4 +1,4 @@
-//! The image tower on the CPU without Burn: the same trace as [`BurnVisionTower::trace`], about as fast as the processor can
+//! The towers on the CPU without Burn: the same trace as [`BurnVisionTower::trace`], about as fast as the processor can
 //! multiply (`docs/decisions/0005-own-cpu-pass.md`).
 
 #![expect(
@@ -6,14 +6,19 @@
     reason = "a function that is not inlined into pulp's dispatch is compiled without its vectors"
 )]
 
+mod attention;
 mod bfloat16;
+mod blocks;
 mod calibration;
 mod functions;
 mod instructions;
 mod product;
 mod rows;
+mod scratch;
+mod sequences;
 #[cfg(test)]
 mod tests;
+mod text;
 mod tower;
 mod weights;
 
@@ -24,17 +29,20 @@ use crate::{
     backends::burn::BurnVisionTower,
     error::{ClipError, Result},
     precision::Precision,
+    readout::{ReadoutFolder, ReadoutWeights},
     trace::{HostTrace, TraceRequest, split_heads},
 };
 
 use self::{
     product::Packing,
-    tower::{Passed, Scratch, Tower},
+    scratch::Scratch,
+    tower::{Passed, Tower},
 };
 
 pub(crate) use bfloat16::is_native as has_bfloat16;
 pub use calibration::Calibration;
 pub use instructions::InstructionSet;
+pub use text::CpuText;
 
 /// Tokens of a pass that was not calibrated.
 const ROWS: usize = 400;
@@ -49,8 +57,7 @@ pub struct CpuVision {
 }
 
 impl CpuVision {
-    /// Reads the weights of a tower from its device, one tensor at a time, and lays them out: as much memory as the tower, or half
-    /// as much in bfloat16.
+    /// Reads the weights of a tower from its device and lays them out: as much memory as the tower, or half as much in bfloat16.
     pub fn new(tower: &BurnVisionTower, precision: Precision) -> Result<Self> {
         Self::with_instructions(tower, precision, InstructionSet::Best)
     }
@@ -61,22 +68,45 @@ impl CpuVision {
         precision: Precision,
         instructions: InstructionSet,
     ) -> Result<Self> {
+        Self::take_over(tower.clone(), precision, instructions)
+    }
+
+    /// As [`CpuVision::new`], of a tower that is needed no more: each block is let go once it was read.
+    pub(crate) fn of_tower(tower: BurnVisionTower, precision: Precision) -> Result<Self> {
+        Self::take_over(tower, precision, InstructionSet::Best)
+    }
+
+    fn take_over(tower: BurnVisionTower, precision: Precision, instructions: InstructionSet) -> Result<Self> {
         if precision == Precision::Float16 {
             return Err(ClipError::Precision { precision, why: "CPUs cannot compute with it" });
         }
         let packing = Packing { arch: instructions.arch(), precision };
-        Ok(Self { tower: weights::read_tower(tower, packing)?, norm_epsilon: tower.norm_epsilon })
+        let norm_epsilon = tower.norm_epsilon;
+        Ok(Self { tower: weights::read_tower(tower, packing)?, norm_epsilon })
     }
 
     /// Number of blocks.
     pub fn layers(&self) -> usize {
-        self.tower.blocks.len()
+        self.tower.blocks.blocks.len()
+    }
+
+    /// The weights that readouts are folded from; none of a pass in bfloat16, which has them rounded.
+    pub fn readout_folder(&self) -> Option<ReadoutFolder> {
+        let Tower { blocks, ln_post, projection, .. } = &self.tower;
+        let output = |block: &blocks::Block| Some((block.output.weight.to_rows()?, block.output.bias.clone()));
+        Some(ReadoutFolder::of_weights(ReadoutWeights {
+            heads: blocks.heads,
+            norm_weight: ln_post.weight.clone(),
+            norm_bias: ln_post.bias.clone(),
+            projection: projection.to_rows()?,
+            output: blocks.blocks.iter().map(output).collect::<Option<_>>()?,
+        }))
     }
 
     /// The forward pass with the outputs of the heads asked for: pixels `[images, 3, side, side]`, normalised, to what
     /// [`BurnVisionTower::trace`] gives after [`HeadTrace::into_host`](crate::burn::HeadTrace::into_host). Images are shared among
-    /// the threads of the current rayon pool; within an image there is one thread. Requests for token layers or for mean
-    /// attention are refused, for pixels that are no whole number of images too.
+    /// the threads of the current rayon pool; of fewer images than threads, the rows are. An error for a layer that does not exist,
+    /// and for pixels that are no whole number of images.
     pub fn trace(&self, pixels: &[f32], request: &TraceRequest) -> Result<HostTrace> {
         self.trace_by(self.default_images(), pixels, request)
     }
@@ -84,26 +114,25 @@ impl CpuVision {
     /// As [`CpuVision::trace`], each thread taking at most so many images through the model together.
     pub fn trace_by(&self, images: usize, pixels: &[f32], request: &TraceRequest) -> Result<HostTrace> {
         self.check(pixels, request)?;
-        let length = self.tower.image_length();
-        let share = (pixels.len() / length).div_ceil(rayon::current_num_threads());
-        let images = images.min(share).max(1);
+        let (length, threads) = (self.tower.image_length(), rayon::current_num_threads());
+        let count = pixels.len() / length;
+        let arch = self.tower.blocks.arch;
+        if (1..threads).contains(&count) {
+            let passed = self.tower.pass(pixels, request, &mut Scratch::new(arch, threads));
+            return Ok(self.join(vec![passed]));
+        }
+        let images = images.min(count.div_ceil(threads)).max(1);
         let passed: Vec<Passed> = pixels
             .par_chunks(images * length)
-            .map_init(
-                || Scratch::new(self.tower.arch),
-                |scratch, pixels| self.tower.pass(pixels, &request.layers, request.residual_components, scratch),
-            )
+            .map_init(|| Scratch::new(arch, 1), |scratch, pixels| self.tower.pass(pixels, request, scratch))
             .collect();
         Ok(self.join(passed))
     }
 
     fn check(&self, pixels: &[f32], request: &TraceRequest) -> Result<()> {
         let last = self.layers() - 1;
-        if let Some(&layer) = request.layers.iter().find(|layer| **layer > last) {
+        if let Some(&layer) = request.layers.iter().chain(&request.token_layers).find(|layer| **layer > last) {
             return Err(ClipError::NoLayer { layer, last });
-        }
-        if !request.token_layers.is_empty() || request.mean_attention {
-            return Err(ClipError::NotTraced { what: "attention of single tokens" });
         }
         let image = self.tower.image_length();
         if !pixels.len().is_multiple_of(image) {
@@ -119,29 +148,21 @@ impl CpuVision {
         for part in parts {
             all.residual.extend(part.residual);
             all.representation.extend(part.representation);
-            append(&mut all.z, part.z);
-            append(&mut all.components, part.components);
+            all.kept.append(part.kept);
         }
         let images = all.residual.chunks_exact(width).zip(all.representation.chunks_exact(d));
         let scalars: Vec<Scalars<f64>> =
             images.map(|(residual, r)| Scalars::of(residual, r, self.norm_epsilon)).collect();
-        let shape = [scalars.len(), self.tower.heads, width / self.tower.heads];
+        let heads = self.tower.blocks.heads;
+        let shape = [scalars.len(), heads, width / heads];
         HostTrace {
             scalars: scalars.iter().map(|scalars| scalars.stored()).collect(),
-            heads: all.z.iter().flat_map(|z| split_heads(z, shape, &scalars)).collect(),
-            residual_components: all.components,
+            heads: all.kept.z.iter().flat_map(|z| split_heads(z, shape, &scalars)).collect(),
+            residual_components: all.kept.components,
             residual: all.residual,
             representation: all.representation,
-            ..HostTrace::default()
+            tokens: all.kept.tokens,
+            mean_attention: all.kept.mean_attention,
         }
-    }
-}
-
-/// Appends column by column; the first part makes the columns.
-fn append(columns: &mut Vec<Vec<f32>>, part: Vec<Vec<f32>>) {
-    if columns.is_empty() {
-        *columns = part;
-    } else {
-        columns.iter_mut().zip(part).for_each(|(column, part)| column.extend(part));
     }
 }

@@ -5,6 +5,7 @@
 //! at most [`DEPTH`] terms, in an order that depends on the depth alone: a row does not change with the rows around it.
 
 use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
 
 use super::{
     Precision,
@@ -91,6 +92,27 @@ impl Packed {
 
     pub(super) fn columns(&self) -> usize {
         self.columns
+    }
+
+    /// Instructions that it is laid out for.
+    pub(super) fn arch(&self) -> Arch {
+        self.arch
+    }
+
+    /// The matrix as it was given, `[depth, columns]`; none if it was rounded.
+    pub(super) fn to_rows(&self) -> Option<Vec<f32>> {
+        if self.pairs_of.is_some() {
+            return None;
+        }
+        let mut rows = vec![0.0; self.depth * self.columns];
+        for (panel, packed) in self.panels().enumerate() {
+            let first = panel * self.width;
+            let count = self.width.min(self.columns - first);
+            for (row, packed) in rows.chunks_exact_mut(self.columns).zip(packed.chunks_exact(self.width)) {
+                row[first..][..count].copy_from_slice(&packed[..count]);
+            }
+        }
+        Some(rows)
     }
 
     /// Reuses the memory for another matrix.
@@ -206,9 +228,28 @@ impl<'a> Product<'a> {
         Self { activation, ..self }
     }
 
-    /// The left side is rounded to pairs in `rows` where the right side is stored so.
-    pub(super) fn run(self, rows: &mut Vec<f32>) {
-        if self.b.pairs_of.is_some() { bfloat16::run(self, rows) } else { self.b.arch.dispatch(self) }
+    /// The left side is rounded to pairs in `rows` where the right side is stored so. Threads of the current pool share the rows.
+    pub(super) fn run(self, rows: &mut Vec<f32>, threads: usize) {
+        if self.b.pairs_of.is_some() {
+            return bfloat16::run(self, rows, threads);
+        }
+        let arch = self.b.arch;
+        self.for_each_share(threads, |share| arch.dispatch(share));
+    }
+
+    /// Hands out the product in as many shares of rows as there are threads, each of whole tiles. A row's sums are the same in any share.
+    pub(super) fn for_each_share(self, threads: usize, run: impl Fn(Product<'_>) + Sync) {
+        let rows = self.count.div_ceil(threads).next_multiple_of(ROWS);
+        if rows >= self.count {
+            return run(self);
+        }
+        let Self { a, b, c, count, bias, accumulate, activation } = self;
+        let shares = c.values.par_chunks_mut(rows * c.stride).zip((0..count).into_par_iter().step_by(rows));
+        shares.for_each(|(values, first)| {
+            let a = Rows { values: &a.values[first * a.stride..], ..a };
+            let c = Rows { values, stride: c.stride };
+            run(Product { a, b, c, count: rows.min(count - first), bias, accumulate, activation });
+        });
     }
 
     /// Instructions that the right side was laid out for.

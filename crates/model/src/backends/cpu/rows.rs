@@ -1,15 +1,14 @@
 //! What happens to a row at a time: LayerNorm and softmax.
 
 use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
 
 use super::functions::exp;
 
-/// LayerNorm of some rows, `[rows, width]` to the same shape; rows may lie apart.
+/// LayerNorm of some rows, `[rows, width]` to the same shape.
 pub(super) struct Normalise<'a> {
     pub(super) input: &'a [f32],
     pub(super) output: &'a mut [f32],
-    /// Distance of the rows, in both.
-    pub(super) stride: usize,
     pub(super) norm: &'a Norm,
 }
 
@@ -24,8 +23,16 @@ pub(super) struct Norm {
 }
 
 impl Normalise<'_> {
-    pub(super) fn run(self, arch: Arch) {
-        arch.dispatch(self);
+    /// Threads of the current pool share the rows.
+    pub(super) fn run(self, arch: Arch, threads: usize) {
+        let Self { input, output, norm } = self;
+        let width = norm.weight.len();
+        let share = (input.len() / width).div_ceil(threads).max(1) * width;
+        if share >= input.len() {
+            return arch.dispatch(Normalise { input, output, norm });
+        }
+        let shares = input.par_chunks(share).zip(output.par_chunks_mut(share));
+        shares.for_each(|(input, output)| arch.dispatch(Normalise { input, output, norm }));
     }
 }
 
@@ -35,8 +42,8 @@ impl WithSimd for Normalise<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let width = self.norm.weight.len();
-        for (input, output) in self.input.chunks(self.stride).zip(self.output.chunks_mut(self.stride)) {
-            normalise(simd, &input[..width], &mut output[..width], self.norm);
+        for (input, output) in self.input.chunks_exact(width).zip(self.output.chunks_exact_mut(width)) {
+            normalise(simd, input, output, self.norm);
         }
     }
 }

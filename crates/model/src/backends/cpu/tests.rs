@@ -5,12 +5,12 @@ use proptest::prelude::*;
 use pulp::{Arch, Scalar, Simd, WithSimd};
 
 use super::{
-    CpuVision, InstructionSet, Precision,
+    CpuText, CpuVision, InstructionSet, Precision,
     functions::{exp, gelu, quick_gelu},
     product::{Activation, Packing, Product, Rows},
     rows::{Norm, Normalise, softmax},
 };
-use crate::{Checkpoint, ClipConfig, HostTrace, TraceRequest, burn::Clip};
+use crate::{Checkpoint, ClipConfig, HostTokens, HostTrace, TokenBatch, TraceRequest, burn::Clip};
 
 /// Instruction sets of this processor.
 fn available() -> impl Iterator<Item = InstructionSet> {
@@ -137,11 +137,16 @@ proptest! {
     }
 
     #[test]
-    fn a_layer_norm_is_that_of_double_precision(width in 2_usize..100, mean in -100.0_f32..100.0, seed: u32) {
+    fn a_layer_norm_is_that_of_double_precision(
+        width in 2_usize..100,
+        mean in -100.0_f32..100.0,
+        threads in 1_usize..4,
+        seed: u32,
+    ) {
         let input: Vec<f32> = noise(2 * width, seed).iter().map(|x| x + mean).collect();
         let norm = Norm { weight: noise(width, seed ^ 1), bias: noise(width, seed ^ 2), epsilon: 1e-5 };
         let mut output = vec![0.0; 2 * width];
-        Normalise { input: &input, output: &mut output, stride: width, norm: &norm }.run(Arch::new());
+        Normalise { input: &input, output: &mut output, norm: &norm }.run(Arch::new(), threads);
         for (row, output) in input.chunks_exact(width).zip(output.chunks_exact(width)) {
             let row: Vec<f64> = row.iter().map(|x| f64::from(*x)).collect();
             let mean = row.iter().sum::<f64>() / width as f64;
@@ -173,8 +178,13 @@ proptest! {
             let mut c = before.clone();
             let a = Rows { values: a.as_slice(), stride: depth };
             let target = Rows { values: c.as_mut_slice(), stride: columns };
-            Product::new(rows, a, &packed, target).bias(&bias).accumulate().run(&mut Vec::new());
+            Product::new(rows, a, &packed, target).bias(&bias).accumulate().run(&mut Vec::new(), 1);
             close(&c, &expected, 1e-5);
+            prop_assert_eq!(packed.to_rows(), Some(b.clone()));
+            let mut shared = before.clone();
+            let target = Rows { values: shared.as_mut_slice(), stride: columns };
+            Product::new(rows, a, &packed, target).bias(&bias).accumulate().run(&mut Vec::new(), 3);
+            prop_assert_eq!(shared, c, "shares of rows");
         }
     }
 }
@@ -195,8 +205,14 @@ fn a_product_in_bfloat16_is_that_of_the_rounded_numbers() {
             // Memory that an earlier product left must not matter.
             let mut memory = vec![f32::NAN; 5000];
             let target = Rows { values: c.as_mut_slice(), stride: columns };
-            Product::new(rows, Rows { values: a.as_slice(), stride: depth }, &packed, target).run(&mut memory);
+            let left = Rows { values: a.as_slice(), stride: depth };
+            Product::new(rows, left, &packed, target).run(&mut memory, 1);
             close(&c, &expected, 1e-5);
+            let mut shared = vec![f32::NAN; rows * columns];
+            let target = Rows { values: shared.as_mut_slice(), stride: columns };
+            Product::new(rows, left, &packed, target).run(&mut memory, 2);
+            assert_eq!(shared, c, "shares of rows");
+            assert!(packed.to_rows().is_none(), "rounded numbers are not the matrix");
         }
     }
 }
@@ -215,7 +231,7 @@ fn a_deep_product_adds_its_blocks_and_activates_the_sum_once() {
     let packed = packing(InstructionSet::Best, Precision::Float32).rows(&b, columns, depth, columns);
     let target = Rows { values: c.as_mut_slice(), stride: columns };
     let product = Product::new(rows, Rows { values: a.as_slice(), stride: depth }, &packed, target);
-    product.bias(&bias).activation(Activation::QuickGelu).run(&mut Vec::new());
+    product.bias(&bias).activation(Activation::QuickGelu).run(&mut Vec::new(), 1);
     close(&c, &expected, 1e-5);
 }
 
@@ -237,8 +253,8 @@ impl Demo {
     }
 
     fn everything(&self) -> TraceRequest {
-        let layers = (0..self.config.vision.layers).collect();
-        TraceRequest { layers, residual_components: true, ..TraceRequest::default() }
+        let layers: Vec<usize> = (0..self.config.vision.layers).collect();
+        TraceRequest { token_layers: layers.clone(), layers, residual_components: true, mean_attention: true }
     }
 
     fn burn(&self, pixels: Vec<f32>) -> Result<HostTrace, Box<dyn Error>> {
@@ -252,7 +268,14 @@ impl Demo {
 #[test]
 fn the_demo_model_gives_what_burn_gives() -> Result<(), Box<dyn Error>> {
     let demo = Demo::load()?;
-    let pixels = demo.images(11);
+    // One image is shared among the threads by its rows, eleven by images.
+    for images in [1, 11] {
+        gives_what_burn_gives(&demo, demo.images(images))?;
+    }
+    Ok(())
+}
+
+fn gives_what_burn_gives(demo: &Demo, pixels: Vec<f32>) -> Result<(), Box<dyn Error>> {
     let found = CpuVision::new(&demo.model.visual, Precision::Float32)?.trace(&pixels, &demo.everything())?;
     let expected = demo.burn(pixels)?;
     let doubles = |values: &[f32]| -> Vec<f64> { values.iter().map(|x| f64::from(*x)).collect() };
@@ -260,10 +283,21 @@ fn the_demo_model_gives_what_burn_gives() -> Result<(), Box<dyn Error>> {
     close(&found.residual, &doubles(&expected.residual), 1e-5);
     assert_eq!(found.heads.len(), expected.heads.len());
     assert_eq!(found.residual_components.len(), expected.residual_components.len());
-    let columns = found.heads.iter().chain(&found.residual_components);
-    for (found, expected) in columns.zip(expected.heads.iter().chain(&expected.residual_components)) {
+    assert_eq!(found.mean_attention.len(), expected.mean_attention.len());
+    let columns = |trace: &HostTrace| -> Vec<Vec<f32>> {
+        [&trace.heads, &trace.residual_components, &trace.mean_attention].into_iter().flatten().cloned().collect()
+    };
+    for (found, expected) in columns(&found).iter().zip(columns(&expected)) {
         assert_eq!(found.len(), expected.len());
-        close(found, &doubles(expected), 1e-5);
+        close(found, &doubles(&expected), 1e-5);
+    }
+    assert_eq!(found.tokens.len(), expected.tokens.len());
+    for (found, expected) in found.tokens.iter().zip(&expected.tokens) {
+        let shape =
+            |layer: &HostTokens| [layer.layer, layer.tokens, layer.head_dim, layer.attention.len(), layer.values.len()];
+        assert_eq!(shape(found), shape(expected));
+        close(&found.attention, &doubles(&expected.attention), 1e-5);
+        close(&found.values, &doubles(&expected.values), 1e-5);
     }
     let scalars =
         |trace: &HostTrace| -> Vec<f32> { trace.scalars.iter().flat_map(|scalars| scalars.to_array()).collect() };
@@ -301,12 +335,17 @@ fn an_image_has_the_same_bits_in_every_batch_and_on_any_number_of_threads() -> R
         };
         assert_eq!(on(1)?, whole);
         assert_eq!(on(5)?, whole);
+        assert_eq!(on(14)?, whole, "more threads than images: they share the rows");
         for (image, pixels) in pixels.chunks_exact(pixels.len() / count).enumerate() {
             let one = vision.trace(pixels, &request)?;
             let [d, head_dim] = [one.representation.len(), one.heads[0].len()];
             assert_eq!(one.representation, whole.representation[image * d..][..d]);
             for (one, whole) in one.heads.iter().zip(&whole.heads) {
                 assert_eq!(*one, whole[image * head_dim..][..head_dim]);
+            }
+            for (one, whole) in one.tokens.iter().zip(&whole.tokens) {
+                assert_eq!(one.attention, whole.attention[image * one.attention.len()..][..one.attention.len()]);
+                assert_eq!(one.values, whole.values[image * one.values.len()..][..one.values.len()]);
             }
         }
     }
@@ -365,10 +404,50 @@ fn what_it_cannot_do_is_an_error() -> Result<(), Box<dyn Error>> {
     let refused = [
         (&pixels[1..], TraceRequest::default()),
         (&pixels[..], TraceRequest { layers: vec![4], ..TraceRequest::default() }),
-        (&pixels[..], TraceRequest { token_layers: vec![0], ..TraceRequest::default() }),
-        (&pixels[..], TraceRequest { mean_attention: true, ..TraceRequest::default() }),
+        (&pixels[..], TraceRequest { token_layers: vec![4], ..TraceRequest::default() }),
     ];
     assert!(refused.iter().all(|(pixels, request)| vision.trace(pixels, request).is_err()));
     assert!(vision.trace(&[], &demo.everything())?.scalars.is_empty());
+    Ok(())
+}
+
+/// Texts of 2 to 16 tokens, whatever they may mean.
+fn texts(demo: &Demo, count: usize) -> Vec<Vec<u32>> {
+    let end = demo.config.text.vocab_size as u32 - 1;
+    let token = |text: usize, place: usize| (text * 31 + place * 17) as u32 % end;
+    (0..count).map(|text| (0..=text % 15).map(|place| token(text, place)).chain([end]).collect()).collect()
+}
+
+#[test]
+fn a_texts_features_are_those_of_burn() -> Result<(), Box<dyn Error>> {
+    let demo = Demo::load()?;
+    let own = CpuText::new(demo.model.text.clone(), None)?;
+    for count in [1, 200] {
+        let tokens = TokenBatch::new(&texts(&demo, count));
+        let expected = demo.model.text.encode(&tokens, &Device::flex()).into_data().try_into_vec::<f32>();
+        let expected: Vec<f64> = expected.map_err(|e| format!("{e:?}"))?.into_iter().map(f64::from).collect();
+        let found = own.encode(&tokens)?;
+        assert_eq!(found.len(), expected.len());
+        // Four blocks add up some hundreds of roundings of 6e-8.
+        close(&found, &expected, 1e-5);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_text_has_the_same_bits_in_every_batch_and_on_any_number_of_threads() -> Result<(), Box<dyn Error>> {
+    let demo = Demo::load()?;
+    let own = CpuText::new(demo.model.text.clone(), None)?;
+    let texts = texts(&demo, 150);
+    let whole = own.encode(&TokenBatch::new(&texts))?;
+    let d = whole.len() / texts.len();
+    for threads in [1, 3, 16] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+        assert_eq!(pool.install(|| own.encode(&TokenBatch::new(&texts)))?, whole, "{threads} threads");
+        for number in [0, 14, 149] {
+            let one = pool.install(|| own.encode(&TokenBatch::new(&texts[number..=number])))?;
+            assert_eq!(one, whole[number * d..][..d], "text {number} on {threads} threads");
+        }
+    }
     Ok(())
 }

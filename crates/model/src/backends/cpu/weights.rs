@@ -1,21 +1,24 @@
 //! From Burn's modules to the layout of the products.
 
 use burn::nn::{LayerNorm, Linear as BurnLinear};
+use rayon::prelude::*;
 
 use super::{
+    blocks::{Block, Linear, Stack},
     product::{Activation, Packing},
     rows::Norm,
-    tower::{Block, Linear, Tower},
+    text::TextWeights,
+    tower::Tower,
 };
 use crate::{
-    backends::burn::{BurnVisionTower, ResidualBlock},
+    backends::burn::{BurnTextTower, BurnVisionTower, ResidualBlock, Transformer},
     error::Result,
     readout::read,
 };
 
 /// Products of the blocks are in the precision asked for; patch embedding and output projection, a few hundredths of the work,
-/// stay exact.
-pub(super) fn read_tower(tower: &BurnVisionTower, packing: Packing) -> Result<Tower> {
+/// stay exact. Each block of the tower is let go once it was read.
+pub(super) fn read_tower(tower: BurnVisionTower, packing: Packing) -> Result<Tower> {
     let [width, _, patch, _] = tower.conv1.val().dims();
     let depth = 3 * patch * patch;
     let [_, d] = tower.proj.val().dims();
@@ -23,26 +26,47 @@ pub(super) fn read_tower(tower: &BurnVisionTower, packing: Packing) -> Result<To
     let class = read(tower.class_embedding.val())?;
     positions.iter_mut().zip(&class).for_each(|(position, class)| *position += class);
     let patches = positions.len() / width - 1;
-    let blocks = &tower.transformer.resblocks;
     let epsilon = tower.norm_epsilon as f32;
     let exact = packing.exact();
     Ok(Tower {
-        arch: packing.arch,
         side: patches.isqrt() * patch,
         patch,
-        heads: blocks[0].attn.heads,
-        activation: if blocks[0].mlp.quick_gelu { Activation::QuickGelu } else { Activation::Gelu },
         patches: exact.columns(&read(tower.conv1.val())?, depth, depth, width),
         positions,
         ln_pre: norm(&tower.ln_pre, epsilon)?,
-        blocks: blocks.iter().map(|block| read_block(block, epsilon, packing)).collect::<Result<_>>()?,
         ln_post: norm(&tower.ln_post, epsilon)?,
         projection: exact.rows(&read(tower.proj.val())?, d, width, d),
+        blocks: read_blocks(tower.transformer, false, epsilon, packing)?,
     })
 }
 
-fn read_block(block: &ResidualBlock, epsilon: f32, packing: Packing) -> Result<Block> {
-    let attention = &block.attn;
+/// As [`read_tower`], of a text tower but for its token embedding.
+pub(super) fn read_text_tower(tower: BurnTextTower, packing: Packing) -> Result<TextWeights> {
+    let [width, d] = tower.text_projection.val().dims();
+    let epsilon = tower.norm_epsilon as f32;
+    Ok(TextWeights {
+        positions: read(tower.positional_embedding.val())?,
+        ln_final: norm(&tower.ln_final, epsilon)?,
+        projection: packing.exact().rows(&read(tower.text_projection.val())?, d, width, d),
+        blocks: read_blocks(tower.transformer, true, epsilon, packing)?,
+    })
+}
+
+fn read_blocks(blocks: Transformer, is_causal: bool, epsilon: f32, packing: Packing) -> Result<Stack> {
+    let first = &blocks.resblocks[0];
+    let (heads, quick_gelu) = (first.attn.heads, first.mlp.quick_gelu);
+    let read = |block| read_block(block, epsilon, packing);
+    Ok(Stack {
+        arch: packing.arch,
+        heads,
+        activation: if quick_gelu { Activation::QuickGelu } else { Activation::Gelu },
+        is_causal,
+        blocks: blocks.resblocks.into_par_iter().map(read).collect::<Result<_>>()?,
+    })
+}
+
+fn read_block(block: ResidualBlock, epsilon: f32, packing: Packing) -> Result<Block> {
+    let attention = block.attn;
     let width = attention.heads * attention.head_dim;
     let mut fused = read(attention.in_proj.weight.val())?;
     let mut bias = read_bias(&attention.in_proj)?;

@@ -8,10 +8,10 @@ use headspan_images::Preprocess;
 use crate::{
     backends::{
         burn::{BurnVisionTower, Clip},
-        cpu::CpuVision,
+        cpu::{CpuText, CpuVision},
     },
     checkpoint::{Checkpoint, Notice},
-    device::OpenDevice,
+    device::{DeviceChoice, OpenDevice},
     error::{ClipError, Result},
     families::{
         Activation, FamilyTowers, ModelConfig, ModelOptions, TextLimits, TextTower, Towers, VisionGeometry,
@@ -36,6 +36,13 @@ struct ClipVision {
 struct ClipText {
     encoder: TextEncoder,
     device: Device,
+}
+
+/// Our own pass of the image tower on the CPU, without Burn's.
+struct OwnVision {
+    pass: Arc<CpuVision>,
+    geometry: VisionGeometry,
+    preprocess: Preprocess,
 }
 
 impl VisionTower for ClipVision {
@@ -74,8 +81,54 @@ impl VisionTower for ClipVision {
         }))
     }
 
-    fn cpu_pass(&self, precision: Precision) -> Result<Option<CpuVision>> {
-        CpuVision::new(&self.tower, precision).map(Some)
+    fn cpu_pass(&self, precision: Precision) -> Result<Option<Arc<CpuVision>>> {
+        Ok(Some(Arc::new(CpuVision::new(&self.tower, precision)?)))
+    }
+}
+
+impl OwnVision {
+    /// Its weights are there in single precision alone.
+    fn check(precision: Precision) -> Result<()> {
+        match precision {
+            Precision::Float32 => Ok(()),
+            _ => Err(ClipError::Precision { precision, why: "the model was loaded for single images" }),
+        }
+    }
+}
+
+impl VisionTower for OwnVision {
+    fn geometry(&self) -> &VisionGeometry {
+        &self.geometry
+    }
+
+    fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    fn trace(&self, pixels: Vec<f32>, request: &TraceRequest) -> Result<HostTrace> {
+        self.pass.trace(&pixels, request)
+    }
+
+    fn readout_folder(&self) -> Result<ReadoutFolder> {
+        let rounded = || ClipError::Precision { precision: Precision::Bfloat16, why: "readouts need exact weights" };
+        self.pass.readout_folder().ok_or_else(rounded)
+    }
+
+    fn for_passes(&self, precision: Precision) -> Result<Box<dyn VisionTower>> {
+        Self::check(precision)?;
+        let pass = Arc::clone(&self.pass);
+        Ok(Box::new(Self { pass, geometry: self.geometry, preprocess: self.preprocess }))
+    }
+
+    fn cpu_pass(&self, precision: Precision) -> Result<Option<Arc<CpuVision>>> {
+        Self::check(precision)?;
+        Ok(Some(Arc::clone(&self.pass)))
+    }
+}
+
+impl TextTower for CpuText {
+    fn encode(&self, tokens: &TokenBatch) -> Result<Vec<f32>> {
+        CpuText::encode(self, tokens)
     }
 }
 
@@ -103,8 +156,26 @@ impl ClipConfig {
     }
 
     fn towers_of(&self, (vision, text): (BurnVisionTower, TextEncoder), device: &OpenDevice) -> Towers {
-        let text = Box::new(ClipText { encoder: text, device: device.burn().clone() });
-        Towers { vision: self.vision_of(vision, device), text }
+        Towers { vision: self.vision_of(vision, device), text: burn_text(text, device) }
+    }
+
+    /// On a CPU our own passes alone.
+    fn towers_for_queries(
+        &self,
+        (vision, text): (BurnVisionTower, TextEncoder),
+        device: &OpenDevice,
+    ) -> Result<Towers> {
+        let vision = match device.choice() {
+            DeviceChoice::Cpu => self.own_vision(vision)?,
+            _ => self.vision_of(vision, device),
+        };
+        Ok(Towers { vision, text: text_of(text, device)? })
+    }
+
+    /// Our own pass of an image tower, which is let go.
+    fn own_vision(&self, tower: BurnVisionTower) -> Result<Box<dyn VisionTower>> {
+        let pass = Arc::new(CpuVision::of_tower(tower, Precision::Float32)?);
+        Ok(Box::new(OwnVision { pass, geometry: self.geometry(), preprocess: self.preprocessing() }))
     }
 
     /// The towers of a model that is in memory, which is on `device`.
@@ -127,6 +198,19 @@ impl ClipConfig {
     }
 }
 
+/// The text tower for inference: ours on a CPU, Burn's on a GPU.
+fn text_of(text: TextEncoder, device: &OpenDevice) -> Result<Box<dyn TextTower>> {
+    if device.choice() != DeviceChoice::Cpu {
+        return Ok(burn_text(text, device));
+    }
+    let (tower, rows) = text.into_parts();
+    Ok(Box::new(CpuText::new(tower, rows)?))
+}
+
+fn burn_text(encoder: TextEncoder, device: &OpenDevice) -> Box<dyn TextTower> {
+    Box::new(ClipText { encoder, device: device.burn().clone() })
+}
+
 impl FamilyTowers for ClipConfig {
     fn with(&self, options: &ModelOptions) -> Result<ModelConfig> {
         Ok(self.clone().with(options)?.into())
@@ -141,19 +225,21 @@ impl FamilyTowers for ClipConfig {
     }
 
     fn load(&self, checkpoint: &Checkpoint, device: &OpenDevice) -> Result<Towers> {
-        Ok(self.towers_in(checkpoint.load(self, device.burn())?, device))
+        let Clip { visual, text, .. } = checkpoint.load(self, device.burn())?;
+        Ok(Towers { vision: self.vision_of(visual, device), text: text_of(text.into(), device)? })
     }
 
     fn load_for_queries(&self, checkpoint: &Checkpoint, device: &OpenDevice) -> Result<Towers> {
-        Ok(self.towers_of(checkpoint.load_towers(self, device.burn())?, device))
+        self.towers_for_queries(checkpoint.load_towers(self, device.burn())?, device)
     }
 
     fn load_vision(&self, checkpoint: &Checkpoint, device: &OpenDevice) -> Result<Box<dyn VisionTower>> {
         Ok(self.vision_of(checkpoint.load(self, device.burn())?.visual, device))
     }
 
-    fn draw(&self, device: &OpenDevice) -> Towers {
-        self.towers_in(self.init(device.burn()), device)
+    fn draw(&self, device: &OpenDevice) -> Result<Towers> {
+        let Clip { visual, text, .. } = self.init(device.burn());
+        self.towers_for_queries((visual, text.into()), device)
     }
 }
 

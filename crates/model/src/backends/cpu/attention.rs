@@ -1,0 +1,187 @@
+//! Attention, one head of one sequence at a time.
+
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::{
+    product::{Packed, Product, Rows},
+    rows::softmax,
+    sequences::Sequences,
+};
+
+/// Memory of attention.
+#[derive(Debug)]
+pub(super) struct AttentionScratch {
+    keys: Packed,
+    values: Packed,
+    /// `[queries, tokens]`.
+    scores: Vec<f32>,
+    /// `[queries, head_dim]`.
+    z: Vec<f32>,
+}
+
+impl AttentionScratch {
+    pub(super) fn new(arch: Arch) -> Self {
+        Self { keys: Packed::empty(arch), values: Packed::empty(arch), scores: Vec::new(), z: Vec::new() }
+    }
+}
+
+/// What to keep of where the heads of a block looked.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct LooksAsked {
+    /// Attention of the first query, and all values.
+    pub(super) tokens: bool,
+    /// Attention averaged over the heads.
+    pub(super) mean: bool,
+}
+
+/// Where the heads of a block looked. Sequences are equally long where anything is asked for.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    /// Attention of the first query, `[sequences, heads, tokens]`, and values, `[sequences, heads, tokens, head_dim]`.
+    pub(super) tokens: Option<(Vec<f32>, Vec<f32>)>,
+    /// Attention averaged over the heads, `[sequences, queries, tokens]`.
+    pub(super) mean: Option<Vec<f32>>,
+}
+
+/// Attention of all heads of a block.
+pub(super) struct Attend<'a> {
+    pub(super) arch: Arch,
+    /// Queries of all tokens, or of the chosen ones.
+    pub(super) query: Rows<&'a [f32]>,
+    /// Keys and values behind the queries' place, `[rows, 3·width]`.
+    pub(super) projected: &'a [f32],
+    pub(super) sequences: &'a Sequences,
+    pub(super) chosen_alone: bool,
+    pub(super) width: usize,
+    pub(super) heads: usize,
+    pub(super) is_causal: bool,
+    pub(super) asked: LooksAsked,
+}
+
+impl Attend<'_> {
+    /// Writes `z`, `[queries of all sequences, width]`. Threads of the current pool share the heads.
+    pub(super) fn run(&self, z: &mut [f32], scratch: &mut AttentionScratch, threads: usize) -> Looks {
+        let pairs = (0..self.sequences.count()).flat_map(|sequence| (0..self.heads).map(move |head| (sequence, head)));
+        let mut looks = self.empty_looks();
+        if threads == 1 {
+            for (sequence, head) in pairs {
+                self.of_head(sequence, head, scratch);
+                self.store(sequence, head, scratch, z, &mut looks);
+            }
+        } else {
+            let pairs: Vec<(usize, usize)> = pairs.collect();
+            // Some at a time, so that no more than these wait for their place.
+            for some in pairs.chunks(4 * threads) {
+                let of_head = |&(sequence, head): &(usize, usize)| {
+                    let mut scratch = AttentionScratch::new(self.arch);
+                    self.of_head(sequence, head, &mut scratch);
+                    scratch
+                };
+                let done: Vec<AttentionScratch> = some.par_iter().map(of_head).collect();
+                for (&(sequence, head), scratch) in some.iter().zip(&done) {
+                    self.store(sequence, head, scratch, z, &mut looks);
+                }
+            }
+        }
+        looks
+    }
+
+    fn head_dim(&self) -> usize {
+        self.width / self.heads
+    }
+
+    /// First query of a sequence, and how many it has.
+    fn queries(&self, sequence: usize) -> (usize, usize) {
+        let rows = self.sequences.range(sequence);
+        if self.chosen_alone { (sequence, 1) } else { (rows.start, rows.len()) }
+    }
+
+    /// Scores and `z` of a head into the scratch memory.
+    fn of_head(&self, sequence: usize, head: usize, scratch: &mut AttentionScratch) {
+        let (rows, head_dim) = (self.sequences.range(sequence), self.head_dim());
+        let (first, queries) = self.queries(sequence);
+        let from = head * head_dim;
+        let stride = 3 * self.width;
+        let third = |number: usize| Rows {
+            values: &self.projected[rows.start * stride + number * self.width + from..],
+            stride,
+        };
+        scratch.scores.resize(queries * rows.len(), 0.0);
+        scratch.z.resize(queries * head_dim, 0.0);
+        self.arch.dispatch(OneHead {
+            query: Rows { values: &self.query.values[first * self.query.stride + from..], ..self.query },
+            keys: third(1),
+            values: third(2),
+            queries,
+            tokens: rows.len(),
+            head_dim,
+            is_masked: self.is_causal && !self.chosen_alone,
+            scratch,
+        });
+    }
+
+    /// Puts what a head found to its place.
+    fn store(&self, sequence: usize, head: usize, found: &AttentionScratch, z: &mut [f32], looks: &mut Looks) {
+        let head_dim = self.head_dim();
+        let (first, queries) = self.queries(sequence);
+        let rows = z[first * self.width..].chunks_exact_mut(self.width);
+        for (row, found) in rows.zip(found.z.chunks_exact(head_dim)).take(queries) {
+            row[head * head_dim..][..head_dim].copy_from_slice(found);
+        }
+        let tokens = found.scores.len() / queries;
+        if let Some((attention, values)) = &mut looks.tokens {
+            attention.extend_from_slice(&found.scores[..tokens]);
+            let of_tokens = self.projected.chunks_exact(3 * self.width);
+            for row in of_tokens.skip(self.sequences.range(sequence).start).take(tokens) {
+                values.extend_from_slice(&row[2 * self.width + head * head_dim..][..head_dim]);
+            }
+        }
+        if let Some(mean) = &mut looks.mean {
+            if head == 0 {
+                mean.resize(mean.len() + found.scores.len(), 0.0);
+            }
+            let start = mean.len() - found.scores.len();
+            let share = 1.0 / self.heads as f32;
+            mean[start..].iter_mut().zip(&found.scores).for_each(|(mean, score)| *mean += share * score);
+        }
+    }
+
+    fn empty_looks(&self) -> Looks {
+        Looks { tokens: self.asked.tokens.then(Default::default), mean: self.asked.mean.then(Vec::new) }
+    }
+}
+
+/// Attention of one head of one sequence.
+struct OneHead<'a> {
+    query: Rows<&'a [f32]>,
+    keys: Rows<&'a [f32]>,
+    values: Rows<&'a [f32]>,
+    queries: usize,
+    tokens: usize,
+    head_dim: usize,
+    /// Whether a query sees only the tokens up to its own.
+    is_masked: bool,
+    scratch: &'a mut AttentionScratch,
+}
+
+impl WithSimd for OneHead<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { query, keys, values, queries, tokens, head_dim, is_masked, scratch } = self;
+        scratch.keys.fill_from_columns(keys.values, keys.stride, head_dim, tokens);
+        scratch.values.fill_from_rows(values.values, values.stride, tokens, head_dim);
+        let target = Rows { values: scratch.scores.as_mut_slice(), stride: tokens };
+        simd.vectorize(Product::new(queries, query, &scratch.keys, target));
+        for (number, row) in scratch.scores.chunks_exact_mut(tokens).enumerate() {
+            let (seen, later) = row.split_at_mut(if is_masked { number + 1 } else { tokens });
+            softmax(simd, seen);
+            later.fill(0.0);
+        }
+        let weights = Rows { values: scratch.scores.as_slice(), stride: tokens };
+        let target = Rows { values: scratch.z.as_mut_slice(), stride: head_dim };
+        simd.vectorize(Product::new(queries, weights, &scratch.values, target));
+    }
+}

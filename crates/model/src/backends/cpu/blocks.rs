@@ -1,0 +1,226 @@
+//! Pre-norm blocks over the tokens of some images or texts.
+
+use pulp::Arch;
+
+use super::{
+    attention::{Attend, Looks, LooksAsked},
+    product::{Activation, Packed, Product, Rows},
+    rows::{Norm, Normalise},
+    scratch::Scratch,
+    sequences::Sequences,
+};
+use crate::trace::{HostTokens, TraceRequest};
+
+/// A linear layer.
+#[derive(Debug)]
+pub(super) struct Linear {
+    pub(super) weight: Packed,
+    /// `[columns of the weight]`.
+    pub(super) bias: Vec<f32>,
+}
+
+/// A pre-norm block. The factor `1/√head_dim` of the scores is in the query's weight and bias.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) ln_1: Norm,
+    pub(super) query: Linear,
+    pub(super) key_value: Linear,
+    pub(super) output: Linear,
+    pub(super) ln_2: Norm,
+    pub(super) expand: Linear,
+    pub(super) contract: Linear,
+}
+
+/// A tower's blocks, first to last.
+#[derive(Debug)]
+pub(super) struct Stack {
+    /// Instructions of the pass.
+    pub(super) arch: Arch,
+    pub(super) heads: usize,
+    pub(super) activation: Activation,
+    /// Whether a token sees only those up to itself.
+    pub(super) is_causal: bool,
+    pub(super) blocks: Vec<Block>,
+}
+
+/// What is kept of a pass through the blocks. A sequence's chosen token is the one that its result is read from.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// `z` of the chosen tokens for every layer asked for, each `[sequences, width]`.
+    pub(super) z: Vec<Vec<f32>>,
+    /// Chosen tokens of the first block's input and of every MLP's output, each `[sequences, width]`, if asked for.
+    pub(super) components: Vec<Vec<f32>>,
+    /// As [`HostTrace::tokens`](crate::HostTrace::tokens).
+    pub(super) tokens: Vec<HostTokens>,
+    /// As [`HostTrace::mean_attention`](crate::HostTrace::mean_attention).
+    pub(super) mean_attention: Vec<Vec<f32>>,
+}
+
+impl Stack {
+    pub(super) fn width(&self) -> usize {
+        self.blocks[0].ln_1.weight.len()
+    }
+
+    /// Width of the widest rows between two products.
+    pub(super) fn widest(&self) -> usize {
+        let hidden = self.blocks.iter().map(|block| block.expand.bias.len()).max().unwrap_or(0);
+        hidden.max(3 * self.width())
+    }
+
+    /// Takes `scratch.residual` from the first block's input, `[tokens, width]`, to the last block's output of the chosen tokens alone,
+    /// `[sequences, width]`.
+    pub(super) fn run(&self, sequences: &Sequences, request: &TraceRequest, scratch: &mut Scratch) -> Kept {
+        let mut kept = Kept::default();
+        let width = self.width();
+        let mut chosen: Vec<usize> = sequences.chosen().collect();
+        if request.residual_components {
+            kept.components.push(gathered(&scratch.residual, &chosen, width));
+        }
+        for (layer, block) in self.blocks.iter().enumerate() {
+            // Nothing after the last attention is needed for any other token.
+            let is_last = layer + 1 == self.blocks.len();
+            let asked = LooksAsked { tokens: request.token_layers.contains(&layer), mean: request.mean_attention };
+            let looks = self.attend(block, sequences, is_last, asked, scratch);
+            kept.take_looks(layer, sequences, looks);
+            if is_last {
+                gather_in_place(&mut scratch.residual, &chosen, width);
+                chosen = (0..sequences.count()).collect();
+            }
+            if request.layers.contains(&layer) {
+                kept.z.push(gathered(&scratch.narrow, &chosen, width));
+            }
+            scratch.add(&block.output, Source::Narrow);
+            self.expand(block, scratch);
+            if request.residual_components {
+                kept.components.push(update_of(&block.contract, &chosen, scratch));
+            }
+            scratch.add(&block.contract, Source::Wide);
+        }
+        kept
+    }
+
+    /// The first block, whatever stands in `scratch`: the work of a pass without its result, to time it.
+    pub(super) fn run_first(&self, sequences: &Sequences, scratch: &mut Scratch) {
+        let block = &self.blocks[0];
+        scratch.resize(sequences.rows(), self.width(), self.widest());
+        self.attend(block, sequences, false, LooksAsked::default(), scratch);
+        scratch.add(&block.output, Source::Narrow);
+        self.expand(block, scratch);
+        scratch.add(&block.contract, Source::Wide);
+    }
+
+    /// Attention: `z` of all tokens, or of the chosen ones, into `scratch.narrow`.
+    fn attend(
+        &self,
+        block: &Block,
+        sequences: &Sequences,
+        chosen_alone: bool,
+        asked: LooksAsked,
+        scratch: &mut Scratch,
+    ) -> Looks {
+        let width = self.width();
+        let threads = scratch.threads;
+        let Scratch { residual, narrow, wide, few, queries, pairs, attention, .. } = scratch;
+        Normalise { input: residual, output: narrow, norm: &block.ln_1 }.run(self.arch, threads);
+        let mut project = |linear: &Linear, normed: &[f32], projected: Rows<&mut [f32]>| {
+            let normed_rows = Rows { values: normed, stride: width };
+            let product = Product::new(normed.len() / width, normed_rows, &linear.weight, projected);
+            product.bias(&linear.bias).run(pairs, threads);
+        };
+        project(&block.key_value, narrow, Rows { values: &mut wide[width..], stride: 3 * width });
+        let query = if chosen_alone {
+            few.clear();
+            few.extend(sequences.chosen().flat_map(|row| &narrow[row * width..][..width]));
+            queries.resize(few.len(), 0.0);
+            project(&block.query, few, Rows { values: queries, stride: width });
+            narrow.truncate(few.len());
+            Rows { values: queries.as_slice(), stride: width }
+        } else {
+            project(&block.query, narrow, Rows { values: wide, stride: 3 * width });
+            Rows { values: wide.as_slice(), stride: 3 * width }
+        };
+        let (heads, is_causal) = (self.heads, self.is_causal);
+        let attend =
+            Attend { arch: self.arch, query, projected: wide, sequences, chosen_alone, width, heads, is_causal, asked };
+        attend.run(narrow, attention, threads)
+    }
+
+    /// Hidden rows of the MLP, one after the other, into `scratch.wide`.
+    fn expand(&self, block: &Block, scratch: &mut Scratch) {
+        let width = self.width();
+        let threads = scratch.threads;
+        let Scratch { residual, narrow, wide, pairs, .. } = scratch;
+        Normalise { input: residual, output: narrow, norm: &block.ln_2 }.run(self.arch, threads);
+        let normed = Rows { values: narrow.as_slice(), stride: width };
+        let hidden = Rows { values: wide.as_mut_slice(), stride: block.expand.bias.len() };
+        let product = Product::new(residual.len() / width, normed, &block.expand.weight, hidden);
+        product.bias(&block.expand.bias).activation(self.activation).run(pairs, threads);
+    }
+}
+
+impl Kept {
+    fn take_looks(&mut self, layer: usize, sequences: &Sequences, looks: Looks) {
+        if let Some((attention, values)) = looks.tokens {
+            let tokens = sequences.length_of_first();
+            let head_dim = values.len() / attention.len().max(1);
+            self.tokens.push(HostTokens { layer, tokens, head_dim, attention, values });
+        }
+        self.mean_attention.extend(looks.mean);
+    }
+
+    /// Puts another part's sequences behind these.
+    pub(super) fn append(&mut self, other: Self) {
+        extend_each(&mut self.z, other.z);
+        extend_each(&mut self.components, other.components);
+        extend_each(&mut self.mean_attention, other.mean_attention);
+        if self.tokens.is_empty() {
+            self.tokens = other.tokens;
+        } else {
+            for (all, part) in self.tokens.iter_mut().zip(other.tokens) {
+                all.attention.extend(part.attention);
+                all.values.extend(part.values);
+            }
+        }
+    }
+}
+
+/// Appends column by column; the first part makes the columns.
+fn extend_each(columns: &mut Vec<Vec<f32>>, part: Vec<Vec<f32>>) {
+    if columns.is_empty() {
+        *columns = part;
+    } else {
+        columns.iter_mut().zip(part).for_each(|(column, part)| column.extend(part));
+    }
+}
+
+/// Some rows of `[rows, width]`.
+fn gathered(values: &[f32], rows: &[usize], width: usize) -> Vec<f32> {
+    rows.iter().flat_map(|row| &values[row * width..][..width]).copied().collect()
+}
+
+/// Keeps some rows of `[rows, width]`, which are given in their order.
+fn gather_in_place(values: &mut Vec<f32>, rows: &[usize], width: usize) {
+    for (to, from) in rows.iter().enumerate() {
+        values.copy_within(from * width..(from + 1) * width, to * width);
+    }
+    values.truncate(rows.len() * width);
+}
+
+/// MLP update of some rows alone; the update of all rows goes straight into the residual.
+fn update_of(contract: &Linear, rows: &[usize], scratch: &mut Scratch) -> Vec<f32> {
+    let (depth, width) = (contract.weight.depth(), contract.bias.len());
+    let hidden = gathered(&scratch.wide, rows, depth);
+    let mut update = vec![0.0; rows.len() * width];
+    let target = Rows { values: update.as_mut_slice(), stride: width };
+    let hidden = Rows { values: hidden.as_slice(), stride: depth };
+    let product = Product::new(rows.len(), hidden, &contract.weight, target);
+    product.bias(&contract.bias).run(&mut scratch.pairs, scratch.threads);
+    update
+}
+
+/// Which part of the scratch memory a product reads.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Source {
+    Narrow,
+    Wide,
+}

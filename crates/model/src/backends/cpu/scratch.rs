@@ -1,0 +1,62 @@
+//! Memory of a pass, kept between passes.
+
+use pulp::Arch;
+
+use super::{
+    attention::AttentionScratch,
+    blocks::{Linear, Source},
+    product::{Product, Rows},
+};
+
+#[derive(Debug)]
+pub(super) struct Scratch {
+    /// Threads of the current pool that share the rows of a pass: one where each thread has a pass of its own.
+    pub(super) threads: usize,
+    /// `[rows, width]`.
+    pub(super) residual: Vec<f32>,
+    /// Normalised rows, then `z`, `[rows, width]`.
+    pub(super) narrow: Vec<f32>,
+    /// Patches, then queries, keys and values, then hidden rows of the MLP.
+    pub(super) wide: Vec<f32>,
+    /// Normalised rows of the chosen tokens, `[sequences, width]`.
+    pub(super) few: Vec<f32>,
+    /// Their queries, `[sequences, width]`.
+    pub(super) queries: Vec<f32>,
+    /// Left side of a product of bfloat16.
+    pub(super) pairs: Vec<f32>,
+    pub(super) attention: AttentionScratch,
+}
+
+impl Scratch {
+    pub(super) fn new(arch: Arch, threads: usize) -> Self {
+        Self {
+            threads,
+            residual: Vec::new(),
+            narrow: Vec::new(),
+            wide: Vec::new(),
+            few: Vec::new(),
+            queries: Vec::new(),
+            pairs: Vec::new(),
+            attention: AttentionScratch::new(arch),
+        }
+    }
+
+    pub(super) fn resize(&mut self, rows: usize, width: usize, widest: usize) {
+        self.residual.resize(rows * width, 0.0);
+        self.narrow.resize(rows * width, 0.0);
+        self.wide.resize(rows * widest, 0.0);
+    }
+
+    /// `residual += source · weight + bias`.
+    pub(super) fn add(&mut self, linear: &Linear, from: Source) {
+        let width = linear.bias.len();
+        let values = match from {
+            Source::Narrow => self.narrow.as_slice(),
+            Source::Wide => self.wide.as_slice(),
+        };
+        let (rows, a) = (self.residual.len() / width, Rows { values, stride: linear.weight.depth() });
+        let residual = Rows { values: self.residual.as_mut_slice(), stride: width };
+        let product = Product::new(rows, a, &linear.weight, residual);
+        product.bias(&linear.bias).accumulate().run(&mut self.pairs, self.threads);
+    }
+}
