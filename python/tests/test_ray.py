@@ -354,9 +354,21 @@ def test_shards_of_some_minutes_follow_from_the_rate_of_the_last(
     # As many minutes as ten parts take.
     assert missing.count_of_minutes(10.5 * PART_ROWS / rate / 60, False) == -(-PARTS // 10)
     assert missing.count_of_minutes(1e-9, False) == PARTS
-    for wrong in ({"task_minutes": 0}, {"task_minutes": 5, "tasks": 3}):
-        with pytest.raises(headspan.InputError, match="task_minutes is"):
+    for wrong in ({"task_minutes": 0}, {"task_gigabytes": -1}):
+        with pytest.raises(headspan.InputError, match="expected more than 0"):
             headspan.submit(MODEL, runs=tmp_path, **wrong, **scenes)
+    with pytest.raises(headspan.InputError, match="only one can be given"):
+        headspan.submit(MODEL, runs=tmp_path, task_minutes=5, tasks=3, **scenes)
+
+
+def test_shards_of_some_gigabytes_follow_from_the_sizes_of_the_files(scenes: dict[str, str], tmp_path: Path) -> None:
+    [missing] = _work.missing_of(_work.Call.of(MODEL, {**scenes, "runs": str(tmp_path)}))
+    # Rendered scenes are Parquet files, of which every image is a row.
+    size = sum(file.stat().st_size for file in Path(scenes["images"]).rglob("*.parquet"))
+    assert size > 0 and missing.image_bytes == size
+    assert missing.count_of_gigabytes(size / 1e9) == 1
+    assert missing.count_of_gigabytes(size / 3e9) == 3
+    assert missing.count_of_gigabytes(1e-12) == PARTS
 
 
 def test_the_number_of_shards_follows_from_parts_and_machines() -> None:

@@ -180,6 +180,9 @@ pub enum PipelineError {
         /// Whether tasks have GPUs.
         on_gpus: bool,
     },
+    /// Shards of some bytes were asked for, and the images have no sizes.
+    #[error("the sizes of these images are not known")]
+    NoBytes,
     /// No images were named.
     #[error("no images: `path` in section [data] is empty")]
     NoImages,

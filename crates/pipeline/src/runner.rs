@@ -5,7 +5,7 @@ use headspan_extract::{PartStatus, Shard};
 use headspan_images::Dataset;
 
 use crate::{
-    engine::{Jobs, Rate, Rates, ShardCount, Work},
+    engine::{Jobs, Rate, Rates, ShardCount, Work, shards_of_bytes},
     error::{PipelineError, Result},
     inputs::check_inputs,
     model::RunModel,
@@ -146,7 +146,8 @@ impl<'a> Pipeline<'a> {
         }
         let estimates = STAGES.iter().map(|stage| stage.estimate(&scope)).collect::<Result<_>>()?;
         let rates = Rates::known(&self.settings.runs, &run)?;
-        Ok(RunPlan { statuses, estimates, parts, rates })
+        let image_bytes = self.dataset.as_ref().and_then(Dataset::bytes);
+        Ok(RunPlan { statuses, estimates, parts, rates, image_bytes })
     }
 
     /// The extraction of a model's images as shards, for an engine that runs them elsewhere. Everything that can be wrong with the inputs
@@ -167,9 +168,11 @@ impl<'a> Pipeline<'a> {
         self.settings.images.layers.resolve(model.files().config.vision.layers)?;
         let (work, finished) = {
             let seen = run.look()?;
-            let scope = Scope::of_run(self.settings, &seen, self.progress).with(self.sources(&model)?);
+            let sources = self.sources(&model)?;
+            let bytes = sources.dataset.bytes();
+            let scope = Scope::of_run(self.settings, &seen, self.progress).with(sources);
             let finished = statuses(&scope)?.iter().all(|status| status.state == StageState::Done);
-            (cut(work_of(&scope, 1)?, &runs, &seen, shards)?, finished)
+            (cut(work_of(&scope, 1)?, bytes, &runs, &seen, shards)?, finished)
         };
         Ok(PlannedWork { run, work, finished })
     }
@@ -201,6 +204,8 @@ pub struct RunPlan {
     pub parts: PartStatus,
     /// How fast the model was, as far as the run says, or one below the same folder.
     pub rates: Rates,
+    /// Bytes that the images lie in, where they are known ([`Dataset::bytes`]).
+    pub image_bytes: Option<u64>,
 }
 
 /// A run that an engine may do elsewhere.
@@ -214,15 +219,19 @@ pub struct PlannedWork {
     pub finished: bool,
 }
 
-/// The same extraction as so many shards. What was submitted already keeps its number: its tasks do those shards.
-fn cut(work: Work, runs: &Path, run: &RunDirectory, count: ShardCount) -> Result<Work> {
-    let shards = match count {
-        ShardCount::Exactly(shards) => shards,
-        ShardCount::OfMinutes { minutes, on_gpus } => {
-            let before = Jobs::read(run)?.last().map(|submission| submission.work.clone());
-            if let Some(same) = before.filter(|before| Work { shards: 1, ..before.clone() } == work) {
-                return Ok(same);
-            }
+/// The same extraction as so many shards. What was submitted already keeps its number, unless another one is given: its tasks do those
+/// shards.
+fn cut(work: Work, bytes: Option<u64>, runs: &Path, run: &RunDirectory, count: ShardCount) -> Result<Work> {
+    let before = Jobs::read(run)?.last().map(|submission| submission.work.clone());
+    let same = before.filter(|before| Work { shards: 1, ..before.clone() } == work);
+    let shards = match (count, same) {
+        (ShardCount::Exactly(shards), _) => shards,
+        (_, Some(same)) => same.shards,
+        (ShardCount::OfBytes(limit), None) => {
+            let bytes = bytes.ok_or(PipelineError::NoBytes)?;
+            shards_of_bytes(bytes, limit, work.images.div_ceil(work.part_rows.max(1)))
+        }
+        (ShardCount::OfMinutes { minutes, on_gpus }, None) => {
             let no_rate = || PipelineError::NoRate { model: run.id().model().to_owned(), on_gpus };
             let rate = Rate::of(runs, run, on_gpus)?.ok_or_else(no_rate)?;
             rate.shards(work.images, work.part_rows, minutes)

@@ -55,6 +55,7 @@ def submit(
     engine: str = "ray",
     tasks: int | None = None,
     task_minutes: float | None = None,
+    task_gigabytes: float | None = None,
     num_cpus: float = 1,
     num_gpus: float = 0,
     retries: int = 3,
@@ -75,6 +76,7 @@ def submit(
         task that can run at once.
     :param task_minutes: In place of ``tasks``: shards that take about so many minutes each, by the rate that a task or a run of the
         model had last.
+    :param task_gigabytes: In place of ``tasks``: shards that read about so many gigabytes of images each.
     :param num_cpus: Processors of a task.
     :param num_gpus: GPUs of a task.
     :param retries: How often a task is run again whose worker or node is lost.
@@ -91,23 +93,30 @@ def submit(
     for name, value, least in (("tasks", tasks, 1), ("in_flight", in_flight, 1), ("retries", retries, 0)):
         if value is not None and value < least:
             raise InputError(f"{name} is {value}, expected {least} or more")
-    if task_minutes is not None and (tasks is not None or not task_minutes > 0):
-        raise InputError(f"task_minutes is {task_minutes}, expected more than 0, and no `tasks` beside it")
+    if sum(value is not None for value in (tasks, task_minutes, task_gigabytes)) > 1:
+        raise InputError("of tasks, task_minutes and task_gigabytes only one can be given")
+    for name, size in (("task_minutes", task_minutes), ("task_gigabytes", task_gigabytes)):
+        if size is not None and not size > 0:
+            raise InputError(f"{name} is {size}, expected more than 0")
     for name, amount in (("num_cpus", num_cpus), ("num_gpus", num_gpus)):
         if amount < 0:
             raise InputError(f"{name} is {amount}, expected 0 or more")
     call = Call.of(models, arguments)
     missing = [one for one in missing_of(call) if one.parts]
     on_gpus = num_gpus > 0
-    # Where a rate is wanted and not known, that is said before anybody connects.
-    of_minutes = [one.count_of_minutes(task_minutes, on_gpus) for one in missing] if task_minutes else []
+    # Where a rate or a size is wanted and not known, that is said before anybody connects.
+    cut: list[int] = []
+    if task_minutes:
+        cut = [one.count_of_minutes(task_minutes, on_gpus) for one in missing]
+    elif task_gigabytes:
+        cut = [one.count_of_gigabytes(task_gigabytes) for one in missing]
     if missing:
         module = cast(Engine, import_module(ENGINES[engine]))
         with module.connect(
             num_cpus=num_cpus, num_gpus=num_gpus, retries=retries, address=address, in_flight=in_flight
         ) as cluster:
             threads = math.ceil(num_cpus)
-            counts = of_minutes or [tasks or _count(one.total, cluster.slots, on_gpus) for one in missing]
+            counts = cut or [tasks or _count(one.total, cluster.slots, on_gpus) for one in missing]
             cluster.run(
                 [shard for one, count in zip(missing, counts) for shard in one.shards(count, threads)],
                 progress,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -137,6 +138,8 @@ class Missing:
     keeps_all: bool
     #: Images a second that a task had last: on processors, and on GPUs. None where nobody measured it.
     rates: dict[str, float | None]
+    #: Bytes that the images lie in. None where they are not known.
+    image_bytes: int | None
 
     def count_of_minutes(self, minutes: float, on_gpus: bool) -> int:
         """Number of shards of whole parts that take about so many minutes each, by the rate that was measured last."""
@@ -147,6 +150,12 @@ class Missing:
             raise InputError(message, "give the number of shards as `tasks`, or run one shard of many first")
         parts_of_shard = max(1, int(rate * 60 * minutes / self.rows))
         return max(1, -(-self.total // parts_of_shard))
+
+    def count_of_gigabytes(self, gigabytes: float) -> int:
+        """Number of shards of whole parts that read about so many gigabytes each."""
+        if self.image_bytes is None:
+            raise InputError("the sizes of these images are not known", "give the number of shards as `tasks`")
+        return min(max(1, math.ceil(self.image_bytes / (gigabytes * 1e9))), max(1, self.total))
 
     def shards(self, count: int, threads: int) -> list[Shard]:
         """Those of ``count`` shards that have something to do. ``threads``: of each; 0 for all that the node has."""
@@ -214,7 +223,8 @@ def missing_of(call: Call) -> list[Missing]:
             # fit, and every shard looks: one without missing parts ends at once.
             if keeps_all and images["parts"] == {"done": len(there), "total": total}:
                 parts = [part for part in parts if part not in there]
-        found.append(Missing(call, name, run, parts, total, rows, count, keeps_all, model["images_per_second"]))
+        rates, size = model["images_per_second"], model["image_bytes"]
+        found.append(Missing(call, name, run, parts, total, rows, count, keeps_all, rates, size))
     return found
 
 

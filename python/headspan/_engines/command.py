@@ -16,7 +16,7 @@ from headspan._errors import HeadspanError, InputError
 #: Variable that holds the call. It is removed before anything is started that would inherit it.
 CALL = "HEADSPAN_SUBMIT"
 
-_SUBMITS = ("tasks", "task_minutes", "num_cpus", "num_gpus", "retries", "address", "in_flight")
+_SUBMITS = ("tasks", "task_minutes", "task_gigabytes", "num_cpus", "num_gpus", "retries", "address", "in_flight")
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ use crate::{
         CheckpointArgs, DataArgs, DeviceArgs, ImagesArgs, LabelArgs, LayersArgs, PipelineArgs, PlaceArgs, TextspanArgs,
         WorkArgs,
     },
-    cli::submit::{minutes, utf8},
+    cli::submit::{gigabytes, minutes, utf8},
 };
 
 /// Help after the flags.
@@ -51,6 +51,9 @@ struct ResourcesArgs {
     /// In place of a number: shards that take about so many minutes, by the rate that a task or run of the model had last
     #[arg(long, value_name = "MINUTES", value_parser = minutes, conflicts_with = "tasks", help_heading = "Ray")]
     task_minutes: Option<f64>,
+    /// In place of a number: shards that read about so many gigabytes of images
+    #[arg(long, value_name = "GB", value_parser = gigabytes, conflicts_with_all = ["tasks", "task_minutes"], help_heading = "Ray")]
+    task_gigabytes: Option<u64>,
     /// Processors of a task
     #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = amount, help_heading = "Ray")]
     num_cpus: f64,
@@ -78,9 +81,10 @@ impl RayArgs {
     /// The arguments of `headspan.submit`. Structs are taken apart without `..`, so that a new flag does not compile until somebody passes
     /// it on.
     pub(crate) fn call(&self) -> Result<Value> {
-        let ResourcesArgs { tasks, task_minutes, num_cpus, num_gpus, retries, in_flight, address } = &self.resources;
+        let ResourcesArgs { tasks, task_minutes, task_gigabytes, num_cpus, num_gpus, retries, in_flight, address } =
+            &self.resources;
         let mut call = json!({
-            "models": self.models, "tasks": tasks, "task_minutes": task_minutes, "num_cpus": num_cpus, "num_gpus": num_gpus, "retries": retries,
+            "models": self.models, "tasks": tasks, "task_minutes": task_minutes, "task_gigabytes": task_gigabytes.map(|bytes| bytes as f64 / 1e9), "num_cpus": num_cpus, "num_gpus": num_gpus, "retries": retries,
             "in_flight": in_flight, "address": address,
         });
         if let Value::Object(call) = &mut call {

@@ -53,11 +53,14 @@ pub(crate) struct SlurmArgs {
     #[command(flatten)]
     resources: ResourcesArgs,
     /// Number of shards for each model, and so the most tasks that run at once
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000), required_unless_present = "task_minutes", help_heading = "Slurm")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000), required_unless_present_any = ["task_minutes", "task_gigabytes"], help_heading = "Slurm")]
     tasks: Option<u64>,
     /// In place of a number: shards that take about so many minutes, by the rate that a task or run of the model had last
     #[arg(long, value_name = "MINUTES", value_parser = minutes, conflicts_with = "tasks", help_heading = "Slurm")]
     task_minutes: Option<f64>,
+    /// In place of a number: shards that read about so many gigabytes of images
+    #[arg(long, value_name = "GB", value_parser = gigabytes, conflicts_with_all = ["tasks", "task_minutes"], help_heading = "Slurm")]
+    task_gigabytes: Option<u64>,
     /// Program that the tasks run; default: this one
     #[arg(long, value_name = "PATH", help_heading = "Slurm")]
     pub(crate) program: Option<PathBuf>,
@@ -110,6 +113,13 @@ pub(super) fn minutes(text: &str) -> Result<f64, String> {
     if minutes.is_finite() && minutes > 0.0 { Ok(minutes) } else { Err("expected more than 0 minutes".to_owned()) }
 }
 
+/// What a task reads, in bytes, from gigabytes that may be a fraction.
+pub(super) fn gigabytes(text: &str) -> Result<u64, String> {
+    let gigabytes: f64 = text.parse().map_err(|_not_a_number| "expected a number of gigabytes".to_owned())?;
+    let bytes = (gigabytes * 1e9).round();
+    if bytes.is_finite() && bytes >= 1.0 { Ok(bytes as u64) } else { Err("expected more than 0 gigabytes".to_owned()) }
+}
+
 impl SlurmArgs {
     /// How many shards are made of a run.
     pub(crate) fn shards(&self) -> ShardCount {
@@ -117,7 +127,8 @@ impl SlurmArgs {
             minutes,
             on_gpus: self.resources.gpus.as_deref().is_some_and(|gpus| gpus != "0"),
         };
-        self.task_minutes.map_or(ShardCount::Exactly(self.tasks.unwrap_or(1)), of_minutes)
+        let other = self.task_minutes.map(of_minutes).or(self.task_gigabytes.map(ShardCount::OfBytes));
+        other.unwrap_or(ShardCount::Exactly(self.tasks.unwrap_or(1)))
     }
 
     /// What each task asks for.

@@ -47,7 +47,7 @@ fn to_json(planned: &[(String, RunPlan)]) -> Value {
         });
         let rate = |rate: &Option<Rate>| rate.as_ref().map(Rate::per_second);
         let rates = json!({ "processors": rate(&plan.rates.on_processors), "gpus": rate(&plan.rates.on_gpus) });
-        json!({ "model": model, "images_per_second": rates, "stages": stages.collect::<Vec<_>>() })
+        json!({ "model": model, "images_per_second": rates, "image_bytes": plan.image_bytes, "stages": stages.collect::<Vec<_>>() })
     });
     json!({ "models": models.collect::<Vec<_>>() })
 }

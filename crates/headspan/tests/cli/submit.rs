@@ -51,7 +51,7 @@ impl Cluster {
         let mut command = self.with_cluster(self.world.bare());
         command.args(["submit", "slurm", "--dataset", "toy", "--runs", "runs", "--checkpoint", "tiny"]);
         command.args(["--images", "images", "--texts", "pool.csv", "--device", "cpu", "--k", "4"]);
-        if !flags.contains(&"--tasks") {
+        if !["--tasks", "--task-gigabytes"].iter().any(|flag| flags.contains(flag)) {
             command.args(["--tasks", "3"]);
         }
         command.args(flags);
@@ -123,6 +123,29 @@ fn a_dry_run_prints_the_scripts_and_leaves_nothing() -> Outcome {
     assert!(!cluster.world.path("runs").exists());
     let refused = cluster.submit(&["--partition", "gpu\n#SBATCH --uid=0"]).output()?;
     assert!(stderr_of(&refused, 1).contains("--partition"));
+    Ok(())
+}
+
+#[test]
+fn shards_may_be_cut_by_the_bytes_that_they_read() -> Outcome {
+    let cluster = Cluster::new(40)?;
+    let mut bytes = 0;
+    for class in fs::read_dir(cluster.world.path("images"))? {
+        for image in fs::read_dir(class?.path())? {
+            bytes += image?.metadata()?.len();
+        }
+    }
+    let arrays = |gigabytes: f64| -> Result<String> {
+        let output = cluster.submit(&["--task-gigabytes", &format!("{gigabytes:.9}"), "--dry-run"]).output()?;
+        stderr_of(&output, 0);
+        let text = String::from_utf8(output.stdout)?;
+        Ok(text.lines().find_map(|line| line.strip_prefix("#SBATCH --array=")).unwrap_or_default().to_owned())
+    };
+    // A little more than half of the bytes is two shards; five parts of eight images are five shards at most.
+    assert_eq!(arrays(0.51 * f64::from(u32::try_from(bytes)?) / 1e9)?, "0-1");
+    assert_eq!(arrays(1e-9)?, "0-4");
+    let refused = cluster.submit(&["--task-gigabytes", "0"]).output()?;
+    assert!(stderr_of(&refused, 2).contains("more than 0 gigabytes"));
     Ok(())
 }
 

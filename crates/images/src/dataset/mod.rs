@@ -94,6 +94,11 @@ impl Dataset {
         self.images.len() == 0
     }
 
+    /// Bytes that the images lie in, where they are known without reading: their own, or those of the whole Parquet files.
+    pub fn bytes(&self) -> Option<u64> {
+        Some(self.images.bytes()).filter(|bytes| *bytes > 0)
+    }
+
     /// What is unusual about the data set and what was done about it, for the log. What is damaged comes first.
     pub fn warnings(&self) -> &[String] {
         &self.warnings

@@ -129,6 +129,11 @@ pub(crate) trait ImageSource: Send + Sync {
     /// whole Parquet file that the image is a row of. 0 if it is not known.
     fn size(&self, index: usize) -> u64;
 
+    /// Bytes that all images lie in: their own, or those of the whole Parquet files. 0 if they are not known.
+    fn bytes(&self) -> u64 {
+        (0..self.len()).map(|index| self.size(index)).sum()
+    }
+
     /// Bytes of one image, unless there are more than `limit`. Many threads call it at once.
     fn read(&self, index: usize, limit: u64) -> Result<Vec<u8>, ReadError>;
 

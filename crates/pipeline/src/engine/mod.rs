@@ -15,6 +15,7 @@ mod work;
 use std::{collections::BTreeMap, io};
 
 pub use jobs::{Jobs, ShardTask, Submission, Task};
+pub(crate) use rate::shards_of_bytes;
 pub use rate::{Rate, Rates, ShardCount};
 pub use states::{JobsStatus, RestStatus, ShardState, ShardStatus, TaskState, jobs_status, task_states};
 pub use work::{ShardParts, Work};

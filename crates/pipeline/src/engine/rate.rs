@@ -107,6 +107,13 @@ pub enum ShardCount {
         /// Whether tasks have GPUs.
         on_gpus: bool,
     },
+    /// Shards that read about so many bytes each.
+    OfBytes(u64),
+}
+
+/// Number of shards that read about `limit` bytes each of `bytes`, none with less than a part.
+pub(crate) fn shards_of_bytes(bytes: u64, limit: u64, parts: u64) -> u64 {
+    bytes.div_ceil(limit.max(1)).clamp(1, parts.max(1))
 }
 
 #[cfg(test)]
@@ -128,6 +135,13 @@ mod tests {
         assert_eq!(measured.shards(10_000, 1_024, 0.001), 10);
         assert_eq!(measured.shards(0, 1_024, 3.0), 1);
         assert_eq!(measured.shards(10_000, 1_024, 1e9), 1);
+    }
+
+    #[test]
+    fn shards_of_bytes_have_a_part_at_least() {
+        assert_eq!(shards_of_bytes(1_000, 300, 100), 4);
+        assert_eq!(shards_of_bytes(1_000, 1, 7), 7);
+        assert_eq!((shards_of_bytes(0, 300, 100), shards_of_bytes(1_000, 2_000, 0)), (1, 1));
     }
 
     #[test]

@@ -100,6 +100,10 @@ impl ImageSource for ParquetShards {
         self.files[self.place(index).0].bytes
     }
 
+    fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
     fn read(&self, index: usize, limit: u64) -> Result<Vec<u8>, ReadError> {
         let (shard, row) = self.place(index);
         let group = self.files[shard].starts.partition_point(|start| *start <= row).saturating_sub(1);

@@ -105,7 +105,7 @@ impl CpuVision {
 
     /// The forward pass with the outputs of the heads asked for: pixels `[images, 3, side, side]`, normalised, to what
     /// [`BurnVisionTower::trace`] gives after [`HeadTrace::into_host`](crate::burn::HeadTrace::into_host). Images are shared among
-    /// the threads of the current rayon pool; of fewer images than threads, the rows are. An error for a layer that does not exist,
+    /// the threads of the current rayon pool; of few images, the rows are. An error for a layer that does not exist,
     /// and for pixels that are no whole number of images.
     pub fn trace(&self, pixels: &[f32], request: &TraceRequest) -> Result<HostTrace> {
         self.trace_by(self.default_images(), pixels, request)
@@ -117,7 +117,8 @@ impl CpuVision {
         let (length, threads) = (self.tower.image_length(), rayon::current_num_threads());
         let count = pixels.len() / length;
         let arch = self.tower.blocks.arch;
-        if (1..threads).contains(&count) {
+        // Images at once are faster than rows at once, as long as most threads have one.
+        if count > 0 && 2 * count <= threads {
             let passed = self.tower.pass(pixels, request, &mut Scratch::new(arch, threads));
             return Ok(self.join(vec![passed]));
         }

@@ -335,7 +335,7 @@ fn an_image_has_the_same_bits_in_every_batch_and_on_any_number_of_threads() -> R
         };
         assert_eq!(on(1)?, whole);
         assert_eq!(on(5)?, whole);
-        assert_eq!(on(14)?, whole, "more threads than images: they share the rows");
+        assert_eq!(on(26)?, whole, "twice as many threads as images: they share the rows");
         for (image, pixels) in pixels.chunks_exact(pixels.len() / count).enumerate() {
             let one = vision.trace(pixels, &request)?;
             let [d, head_dim] = [one.representation.len(), one.heads[0].len()];

@@ -61,7 +61,7 @@ impl CpuText {
         let parts = parts(tokens.ends());
         let threads = rayon::current_num_threads();
         let arch = self.weights.blocks.arch;
-        if parts.len() < threads {
+        if 2 * parts.len() <= threads {
             let mut scratch = Scratch::new(arch, threads);
             let features = parts.into_iter().map(|texts| self.pass(tokens, texts, &mut scratch));
             return Ok(features.collect::<Result<Vec<_>>>()?.concat());
