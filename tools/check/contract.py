@@ -95,7 +95,8 @@ MORE = {"compare": functools.partial(same_figures, more=True)}
 def figures(text):
     for pattern in MACHINE:
         text = re.sub(pattern, "", text)
-    return [word for word in text.split() if any(letter.isdigit() for letter in word)]
+    words = [word.strip(",;:") for word in text.split()]
+    return [word for word in words if any(letter.isdigit() for letter in word)]
 
 
 def same_flags(old, new, unread=frozenset()):

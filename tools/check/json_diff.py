@@ -14,6 +14,9 @@ class JsonDifference:
     def _walk(self, old, new, place):
         if isinstance(old, dict) and isinstance(new, dict):
             self._objects(old, new, place)
+        elif place.endswith(".required") and isinstance(old, list) and isinstance(new, list):
+            # Keys that an object of a JSON schema always has: a new one is an addition.
+            self.wrong += [f"{place} has no {key!r} any more" for key in old if key not in new]
         elif isinstance(old, list) and isinstance(new, list):
             if len(old) != len(new):
                 self.wrong.append(f"{place or 'the list'} has {len(old)} and {len(new)} entries")

@@ -43,6 +43,7 @@ mod run;
 mod schema;
 mod stage;
 mod tables;
+mod text_columns;
 mod upload;
 
 pub use arrow_schema::{DataType, Field};
@@ -63,8 +64,10 @@ pub use kept::Kept;
 pub use locks::RunLock;
 pub use names::similar_name;
 pub use nodes::SumsRow;
+pub use parquet::errors::ParquetError;
 pub use rows::{ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, ReadoutRow, Row, TextRow, TextspanRow};
 pub use run::{RunDirectory, RunId};
 pub use schema::{Table, head_fields, optional, required, table_metadata, table_schema, vector};
 pub use stage::{StageRecord, StageState};
 pub use tables::{RowsReader, RowsWriter, TableMetadata, read_metadata, read_rows, write_rows};
+pub use text_columns::read_text_columns;

@@ -264,7 +264,7 @@ pub(crate) fn footer(path: &Path, file: &Blob) -> Result<ArrowReaderMetadata> {
     loaded.map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source }.or_of_store(file))
 }
 
-fn open(path: &Path, file: &Blob) -> Result<ParquetRecordBatchReaderBuilder<Blob>> {
+pub(crate) fn open(path: &Path, file: &Blob) -> Result<ParquetRecordBatchReaderBuilder<Blob>> {
     caught(|| ParquetRecordBatchReaderBuilder::try_new(file.clone()))
         .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source }.or_of_store(file))
 }

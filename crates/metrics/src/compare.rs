@@ -1,10 +1,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::Cursor,
     path::PathBuf,
+    sync::Arc,
 };
 
-use headspan_artifacts::{ArtifactError, LabelRow, RunDirectory, Table, read, read_rows};
+use arrow_array::{ArrayRef, Float64Array, StringArray, UInt32Array, UInt64Array};
+use headspan_artifacts::{
+    ArtifactError, LabelRow, MetricRow, ParquetError, RunDirectory, Table, parquet_bytes, read_rows,
+};
 use polars::prelude::*;
 
 use crate::{
@@ -20,6 +23,12 @@ pub enum ComparisonError {
     /// A table of a run could not be read.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
+    /// The figures could not be written as Parquet.
+    #[error("the figures could not be written as Parquet")]
+    Write {
+        /// What the Parquet library said.
+        source: ParquetError,
+    },
     /// Polars could not join the tables.
     #[error("the tables of {} could not be joined", paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", "))]
     Polars {
@@ -41,10 +50,6 @@ pub struct Comparison {
     pub properties: DataFrame,
 }
 
-/// Columns of [`Comparison::figures`].
-const COLUMNS: [&str; 10] =
-    ["model", "dataset", "labeller", "metric", "scope", "layer", "value", "ci_low", "ci_high", "n"];
-
 /// Joins the metrics of runs. The labels of all of them make the null: properties are redrawn from their frequencies pooled
 /// over the compared models.
 pub fn compare(runs: &[RunDirectory], settings: &Settings, synonyms: &Synonyms) -> Result<Comparison, ComparisonError> {
@@ -54,56 +59,42 @@ pub fn compare(runs: &[RunDirectory], settings: &Settings, synonyms: &Synonyms) 
     }
     let paths: Vec<PathBuf> = runs.iter().map(|run| run.table(Table::Metrics)).collect();
     let failed = |source| ComparisonError::Polars { paths: paths.clone(), source };
-    let own = own_figures(&paths)?;
-    let pooled = pooled_figures(&labels, settings, synonyms).map_err(failed)?;
-    let figures = own
-        .vstack(&pooled)
-        .and_then(|figures| figures.sort(["labeller", "metric", "layer", "model"], SortMultipleOptions::default()))
-        .map_err(failed)?;
+    let mut rows = own_figures(runs)?;
+    rows.extend(pooled_figures(&labels, settings, synonyms));
+    let order = ["labeller", "metric", "layer", "model"];
+    let figures = frame(&rows).and_then(|all| all.sort(order, SortMultipleOptions::default())).map_err(failed)?;
     Ok(Comparison { figures, properties: property_counts(&labels, synonyms).map_err(failed)? })
 }
 
-/// Figures of the models and layers as their own metrics stages wrote them, without their own nulls.
-fn own_figures(paths: &[PathBuf]) -> Result<DataFrame, ComparisonError> {
-    let mut all: Option<DataFrame> = None;
-    for path in paths {
-        let failed = |source| ComparisonError::Polars { paths: vec![path.clone()], source };
-        let bytes = read(path).map_err(ArtifactError::from)?;
-        let frame = ParquetReader::new(Cursor::new(bytes)).finish().map_err(failed)?;
-        let shown = kept_rows(&frame).and_then(|kept| frame.filter(&kept)?.select(COLUMNS)).map_err(failed)?;
-        all = Some(match all {
-            None => shown,
-            Some(above) => above.vstack(&shown).map_err(failed)?,
-        });
-    }
-    Ok(all.unwrap_or_default())
-}
+/// A figure and the run that it is of.
+type OfRun<'a> = (&'a RunDirectory, MetricRow);
 
-/// The rows of the scopes model and layer that are not of the model's own null.
-fn kept_rows(frame: &DataFrame) -> PolarsResult<BooleanChunked> {
+/// Figures of the models and layers as their own metrics stages wrote them, without their own nulls.
+fn own_figures(runs: &[RunDirectory]) -> Result<Vec<OfRun<'_>>, ComparisonError> {
     let null: BTreeSet<String> = ENTANGLEMENT_METRICS
         .iter()
         .flat_map(|metric| NULL_ENDINGS.iter().map(move |ending| format!("{metric}{ending}")))
         .collect();
-    let scopes = frame.column("scope")?.str()?.iter();
-    let metrics = frame.column("metric")?.str()?.iter();
-    let keep = |(scope, metric): (Option<&str>, Option<&str>)| {
-        matches!(scope, Some("model" | "layer")) && metric.is_some_and(|metric| !null.contains(metric))
-    };
-    Ok(scopes.zip(metrics).map(keep).collect())
+    let mut all = Vec::new();
+    for run in runs {
+        let rows: Vec<MetricRow> = read_rows(&run.table(Table::Metrics))?;
+        let shown =
+            rows.into_iter().filter(|row| matches!(&*row.scope, "model" | "layer") && !null.contains(&row.metric));
+        all.extend(shown.map(|row| (run, row)));
+    }
+    Ok(all)
 }
 
-fn pooled_figures(
-    labels: &[(&RunDirectory, Vec<LabelRow>)],
+fn pooled_figures<'a>(
+    labels: &[(&'a RunDirectory, Vec<LabelRow>)],
     settings: &Settings,
     synonyms: &Synonyms,
-) -> PolarsResult<DataFrame> {
+) -> Vec<OfRun<'a>> {
     let mut pools: BTreeMap<&str, Vec<&LabelRow>> = BTreeMap::new();
     for row in labels.iter().flat_map(|(_, rows)| rows) {
         pools.entry(&row.labeller).or_default().push(row);
     }
-    let (mut models, mut datasets, mut labellers) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut metrics, mut values, mut counts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut all = Vec::new();
     for (labeller, pool) in pools {
         let frequencies = PropertyFrequencies::of(pool, synonyms);
         for (run, rows) in labels {
@@ -111,28 +102,30 @@ fn pooled_figures(
             if own.is_empty() {
                 continue;
             }
-            for row in pooled_null(labeller, &own, &frequencies, settings, synonyms) {
-                models.push(run.id().model());
-                datasets.push(run.id().dataset());
-                labellers.push(labeller);
-                metrics.push(row.metric);
-                values.push(row.value);
-                counts.push(row.n);
-            }
+            all.extend(pooled_null(labeller, &own, &frequencies, settings, synonyms).into_iter().map(|row| {
+                let row = MetricRow { scope: "model".to_owned(), layer: None, ci_low: None, ci_high: None, ..row };
+                (*run, row)
+            }));
         }
     }
-    let rows = models.len();
+    all
+}
+
+/// Columns of [`Comparison::figures`].
+fn frame(rows: &[OfRun<'_>]) -> PolarsResult<DataFrame> {
+    let text = |of: fn(&MetricRow) -> &str| rows.iter().map(|(_, row)| of(row)).collect::<Vec<_>>();
+    let number = |of: fn(&MetricRow) -> Option<f64>| rows.iter().map(|(_, row)| of(row)).collect::<Vec<_>>();
     df!(
-        "model" => models,
-        "dataset" => datasets,
-        "labeller" => labellers,
-        "metric" => metrics,
-        "scope" => vec!["model"; rows],
-        "layer" => vec![None::<u32>; rows],
-        "value" => values,
-        "ci_low" => vec![None::<f64>; rows],
-        "ci_high" => vec![None::<f64>; rows],
-        "n" => counts,
+        "model" => rows.iter().map(|(run, _)| run.id().model()).collect::<Vec<_>>(),
+        "dataset" => rows.iter().map(|(run, _)| run.id().dataset()).collect::<Vec<_>>(),
+        "labeller" => text(|row| &row.labeller),
+        "metric" => text(|row| &row.metric),
+        "scope" => text(|row| &row.scope),
+        "layer" => rows.iter().map(|(_, row)| row.layer).collect::<Vec<_>>(),
+        "value" => number(|row| row.value),
+        "ci_low" => number(|row| row.ci_low),
+        "ci_high" => number(|row| row.ci_high),
+        "n" => rows.iter().map(|(_, row)| row.n).collect::<Vec<_>>(),
     )
 }
 
@@ -154,12 +147,12 @@ fn property_counts(labels: &[(&RunDirectory, Vec<LabelRow>)], synonyms: &Synonym
 }
 
 impl Comparison {
-    /// Writes the figures as Parquet.
-    pub fn write_parquet(&mut self, to: impl std::io::Write) -> Result<(), ComparisonError> {
-        ParquetWriter::new(to)
-            .finish(&mut self.figures)
-            .map(|_bytes| ())
-            .map_err(|source| ComparisonError::Polars { paths: Vec::new(), source })
+    /// The figures as a Parquet file.
+    pub fn to_parquet(&self) -> Result<Vec<u8>, ComparisonError> {
+        let polars = |source| ComparisonError::Polars { paths: Vec::new(), source };
+        let arrays = self.figures.columns().iter().map(|column| Ok((column.name().as_str(), array(column)?)));
+        let arrays = arrays.collect::<PolarsResult<Vec<_>>>().map_err(polars)?;
+        parquet_bytes(arrays).map_err(|source| ComparisonError::Write { source })
     }
 
     /// Adds a column of texts, by model and labeller.
@@ -200,6 +193,16 @@ impl Comparison {
         let names = text("labeller").into_iter().zip(text("property")).zip(text("model"));
         names.zip(heads).map(|(((labeller, property), model), heads)| (labeller, property, model, heads)).collect()
     }
+}
+
+/// A column as Arrow's own array. There are no others than these types.
+fn array(column: &Column) -> PolarsResult<ArrayRef> {
+    Ok(match column.dtype() {
+        DataType::UInt32 => Arc::new(column.u32()?.iter().collect::<UInt32Array>()),
+        DataType::UInt64 => Arc::new(column.u64()?.iter().collect::<UInt64Array>()),
+        DataType::Float64 => Arc::new(column.f64()?.iter().collect::<Float64Array>()),
+        _ => Arc::new(column.str()?.iter().collect::<StringArray>()),
+    })
 }
 
 fn strings(frame: &DataFrame, column: &str) -> Vec<String> {

@@ -1,10 +1,10 @@
 //! Ablation and groups on responses whose outcome is known by hand.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
-use headspan_artifacts::{HeadId, LabelRow};
+use arrow_array::{ArrayRef, StringArray};
+use headspan_artifacts::{HeadId, LabelRow, parquet_bytes, write_atomic};
 use headspan_metrics::{AblationSettings, AttributeTable, Responses, Sides, Synonyms, ablate, group_accuracy};
-use polars::prelude::*;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -19,8 +19,12 @@ fn world(folder: &Path) -> Result<(Responses, AttributeTable), Box<dyn std::erro
     let colours: Vec<&str> = (0..IMAGES).map(|image| ["red", "blue"][colour(image)]).collect();
     let shapes: Vec<&str> = (0..IMAGES).map(|image| ["ball", "star"][shape(image)]).collect();
     let path = folder.join("attributes.parquet");
-    let mut frame = df!("image_id" => &ids, "colors" => colours, "shapes" => shapes)?;
-    ParquetWriter::new(fs_err::File::create(&path)?).finish(&mut frame)?;
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("image_id", Arc::new(StringArray::from(ids.clone()))),
+        ("colors", Arc::new(StringArray::from(colours))),
+        ("shapes", Arc::new(StringArray::from(shapes))),
+    ];
+    write_atomic(&path, &parquet_bytes(columns)?)?;
     let classes = [("colors", "red"), ("colors", "blue"), ("shapes", "ball"), ("shapes", "star")];
     let score = |image: usize| -> [f32; 4] {
         let mut row = [0.0; 4];

@@ -3,7 +3,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use headspan_artifacts::{AtomicFile, Fact, RunDirectory, RunFacts, Table, differences, write_atomic};
+use headspan_artifacts::{Fact, RunDirectory, RunFacts, Table, differences, write_atomic};
 use headspan_metrics::{Comparison, compare as compare_runs};
 
 use crate::{
@@ -84,9 +84,7 @@ pub fn compare(settings: &Settings, page: Option<&Path>) -> Result<ComparedRuns>
         comparison.add_text(name, |model, labeller| Some(of(model, labeller)?.facts.get(fact)?.to_owned()))?;
     }
     let table = folder.join("comparison.parquet");
-    let mut file = AtomicFile::create(&table)?;
-    comparison.write_parquet(&mut file)?;
-    file.commit()?;
+    write_atomic(&table, &comparison.to_parquet()?)?;
     let page = page.map_or_else(|| folder.join("comparison.html"), Path::to_owned);
     let html = comparison_page(&settings.dataset, &runs, &comparison, &rows, &differences)?;
     write_atomic(&page, html.as_bytes())?;

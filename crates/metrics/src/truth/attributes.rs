@@ -1,6 +1,6 @@
 use std::{collections::HashMap, path::Path};
 
-use polars::prelude::*;
+use headspan_artifacts::read_text_columns;
 
 use crate::truth::TruthError;
 
@@ -16,14 +16,10 @@ pub struct AttributeTable {
 impl AttributeTable {
     /// Reads the columns named after `categories` of a Parquet table with the column `image_id`. Null is unknown.
     pub fn read(path: &Path, categories: &[&str]) -> Result<Self, TruthError> {
-        let failed = |source| TruthError::Table { path: path.to_owned(), source };
-        let file = fs_err::File::open(path).map_err(headspan_artifacts::ArtifactError::from)?;
-        let frame = ParquetReader::new(file.into_file()).finish().map_err(failed)?;
-        let text = |name: &str| -> PolarsResult<Vec<Option<String>>> {
-            Ok(frame.column(name)?.str()?.iter().map(|value| value.map(str::to_owned)).collect())
-        };
-        let ids = text("image_id").map_err(failed)?;
-        let values = categories.iter().map(|category| text(category)).collect::<PolarsResult<_>>().map_err(failed)?;
+        let names: Vec<&str> = std::iter::once("image_id").chain(categories.iter().copied()).collect();
+        let columns = read_text_columns(path, &names);
+        let mut columns = columns.map_err(|source| TruthError::Table { path: path.to_owned(), source })?.into_iter();
+        let (ids, values) = (columns.next().unwrap_or_default(), columns.collect());
         let rows = ids.into_iter().enumerate().filter_map(|(row, id)| Some((id?, row))).collect();
         Ok(Self { categories: categories.iter().map(|name| (*name).to_owned()).collect(), values, rows })
     }

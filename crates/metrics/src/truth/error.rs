@@ -1,7 +1,6 @@
 use std::path::PathBuf;
 
 use headspan_artifacts::ArtifactError;
-use polars::error::PolarsError;
 
 /// Why a run cannot be compared with the true attributes.
 #[derive(Debug, thiserror::Error)]
@@ -15,8 +14,8 @@ pub enum TruthError {
     Table {
         /// The file.
         path: PathBuf,
-        /// What Polars said.
-        source: PolarsError,
+        /// Why not.
+        source: ArtifactError,
     },
     /// No image of the run is in the attribute table.
     #[error("`{path}` lists none of the run's {images} images")]

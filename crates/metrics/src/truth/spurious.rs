@@ -109,8 +109,10 @@ fn told_apart(
 
 #[cfg(test)]
 mod tests {
-    use headspan_artifacts::{AtomicFile, HeadId};
-    use polars::prelude::{ParquetWriter, df};
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, StringArray};
+    use headspan_artifacts::{HeadId, parquet_bytes, write_atomic};
 
     use super::*;
 
@@ -136,15 +138,15 @@ mod tests {
         };
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("truth.parquet");
-        let column = |of: fn(&(String, &'static str, &'static str)) -> String| rows.iter().map(of).collect::<Vec<_>>();
-        let mut frame = df!(
-            "image_id" => column(|row| row.0.clone()),
-            "kind" => column(|row| row.1.to_owned()),
-            "ground" => column(|row| row.2.to_owned()),
-        )?;
-        let mut file = AtomicFile::create(&path)?;
-        ParquetWriter::new(&mut file).finish(&mut frame)?;
-        file.commit()?;
+        let column = |of: fn(&(String, &'static str, &'static str)) -> String| -> ArrayRef {
+            Arc::new(StringArray::from_iter_values(rows.iter().map(of)))
+        };
+        let columns = vec![
+            ("image_id", column(|row| row.0.clone())),
+            ("kind", column(|row| row.1.to_owned())),
+            ("ground", column(|row| row.2.to_owned())),
+        ];
+        write_atomic(&path, &parquet_bytes(columns)?)?;
         let truth = AttributeTable::read(&path, &["kind", "ground"])?;
         Ok((responses, folder, truth))
     }

@@ -100,10 +100,10 @@ fn map(index: &Path) -> Result<BTreeMap<String, PathBuf>> {
 }
 
 fn exists(path: &Path, file: &Path) -> Result<()> {
-    match file.is_file() {
-        true => Ok(()),
-        false => Err(ClipError::NoShard { path: path.to_owned(), missing: file.to_owned() }),
+    if file.is_file() {
+        return Ok(());
     }
+    Err(ClipError::NoShard { path: path.to_owned(), missing: file.to_owned() })
 }
 
 /// `model-00001-of-00002.safetensors` to `model.safetensors.index.json`.
