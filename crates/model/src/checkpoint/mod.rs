@@ -24,6 +24,7 @@ pub use files::{CheckpointFiles, FoundFiles};
 use kind::Kind;
 use names::Found;
 pub use save::SavedPrecision;
+use shards::Split;
 pub(crate) use stored_rows::StoredRows;
 use weights::Weights;
 
@@ -80,8 +81,8 @@ impl Checkpoint {
         fs_err::metadata(path)?;
         let mut notices = Vec::new();
         let mut read = |path: &Path| stored(path, &mut notices);
-        let stored = match shards::files(path)? {
-            Some(files) => shards::tensors(path, &files, read)?,
+        let stored = match Split::find(path)? {
+            Some(split) => split.tensors(read)?,
             None => read(path)?,
         };
         let first: Vec<String> = stored.keys().take(SHOWN_NAMES).cloned().collect();
@@ -103,7 +104,7 @@ impl Checkpoint {
 
     /// The files that hold the weights which are opened by `path`: several, where it is an index or a shard.
     pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
-        Ok(shards::files(path)?.unwrap_or_else(|| vec![path.to_owned()]))
+        Ok(Split::find(path)?.map_or_else(|| vec![path.to_owned()], Split::into_files))
     }
 
     /// How the file's tensors are named.

@@ -21,13 +21,32 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-/// Number of a shard, and of how many, in `model-00001-of-00002.safetensors`.
-fn numbers(name: &str) -> Option<(usize, usize)> {
-    let stem = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending))?;
-    let (first, count) = stem.rsplit_once("-of-")?;
-    let (_, number) = first.rsplit_once('-')?;
-    let parsed = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-    Some((parsed(number)?, parsed(count)?))
+/// The name of one of several files, taken apart: `model-00001-of-00002.safetensors`.
+struct Numbered<'a> {
+    name: &'a str,
+    number: &'a str,
+    count: &'a str,
+    ending: &'static str,
+}
+
+impl<'a> Numbered<'a> {
+    fn parse(file: &'a str) -> Option<Self> {
+        let (stem, ending) = ENDINGS.iter().find_map(|ending| Some((file.strip_suffix(ending)?, *ending)))?;
+        let (first, count) = stem.rsplit_once("-of-")?;
+        let (name, number) = first.rsplit_once('-')?;
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<usize>().is_ok();
+        (is_number(number) && is_number(count)).then_some(Self { name, number, count, ending })
+    }
+
+    /// `model.safetensors.index.json`.
+    fn index(&self) -> String {
+        format!("{}{}{INDEX}", self.name, self.ending)
+    }
+
+    /// The name of another of these files, its number as wide.
+    fn other(&self, number: usize) -> String {
+        format!("{}-{number:0width$}-of-{}{}", self.name, self.count, self.ending, width = self.number.len())
+    }
 }
 
 fn is_index(name: &str) -> bool {
@@ -44,82 +63,72 @@ pub(super) fn in_folder(folder: &Path) -> Option<PathBuf> {
     let found: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     let rank = |path: &PathBuf| {
         let (name, is_index) = (name(path), is_index(name(path)));
-        (is_index || numbers(name).is_some()).then(|| (!name.contains(".safetensors"), !is_index, name.to_owned()))
+        (is_index || Numbered::parse(name).is_some())
+            .then(|| (!name.contains(".safetensors"), !is_index, name.to_owned()))
     };
     found.into_iter().filter_map(|path| Some((rank(&path)?, path))).min().map(|(_, path)| path)
 }
 
-/// The files of split weights by the path of their index, or of one of them; none if `path` is no such thing.
-pub(super) fn files(path: &Path) -> Result<Option<Vec<PathBuf>>> {
-    if is_index(name(path)) {
-        return Ok(Some(map(path)?.into_values().collect::<BTreeSet<_>>().into_iter().collect()));
-    }
-    let Some((number, count)) = numbers(name(path)) else { return Ok(None) };
-    let index = path.with_file_name(index_name(name(path)));
-    if index.is_file() {
-        return files(&index);
-    }
-    let own = name(path);
-    let files: Vec<PathBuf> = (1..=count).map(|other| path.with_file_name(of_number(own, number, other))).collect();
-    files.iter().try_for_each(|file| exists(path, file))?;
-    Ok(Some(files))
+/// Weights in several files, all of which exist.
+pub(super) struct Split {
+    files: Vec<PathBuf>,
+    /// The index, if there is one, and the file that it names for each tensor.
+    index: Option<(PathBuf, BTreeMap<String, PathBuf>)>,
 }
 
-/// The tensors of split weights, each from its file by `read`.
-pub(super) fn tensors(
-    path: &Path,
-    files: &[PathBuf],
-    mut read: impl FnMut(&Path) -> Result<BTreeMap<String, Weights>>,
-) -> Result<BTreeMap<String, Weights>> {
-    let mut all = BTreeMap::new();
-    for file in files {
-        all.extend(read(file)?);
-    }
-    if is_index(name(path)) {
-        let absent = |(tensor, file)| ClipError::NotInShard { index: path.to_owned(), tensor, file };
-        if let Some(missing) = map(path)?.into_iter().find(|(tensor, _)| !all.contains_key(tensor)) {
-            return Err(absent(missing));
+impl Split {
+    /// By the path of an index, or of one of the files; none if `path` is no such thing.
+    pub(super) fn find(path: &Path) -> Result<Option<Self>> {
+        if is_index(name(path)) {
+            return Self::by_index(path).map(Some);
         }
+        let Some(own) = Numbered::parse(name(path)) else { return Ok(None) };
+        let index = path.with_file_name(own.index());
+        if index.is_file() {
+            return Self::by_index(&index).map(Some);
+        }
+        // The first that is missing ends it: the count is whatever a name says.
+        let count = own.count.parse().unwrap_or(0);
+        let files = (1..=count).map(|number| existing(path, path.with_file_name(own.other(number))));
+        Ok(Some(Self { files: files.collect::<Result<_>>()?, index: None }))
     }
-    Ok(all)
-}
 
-/// What an index says: each tensor's file, which exists.
-fn map(index: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    let text = fs_err::read_to_string(index)?;
-    let Index { weight_map } =
-        serde_json::from_str(&text).map_err(|source| ClipError::ShardIndex { path: index.to_owned(), source })?;
-    let place = |(tensor, file): (String, String)| {
+    fn by_index(index: &Path) -> Result<Self> {
+        let text = fs_err::read_to_string(index)?;
+        let Index { weight_map } =
+            serde_json::from_str(&text).map_err(|source| ClipError::ShardIndex { path: index.to_owned(), source })?;
         // Files beside the index alone: it is somebody else's text.
-        let file = Path::new(&file).file_name().map(|name| index.with_file_name(name));
-        let file = file.unwrap_or_else(|| index.to_owned());
-        exists(index, &file)?;
-        Ok((tensor, file))
-    };
-    weight_map.into_iter().map(place).collect()
-}
-
-fn exists(path: &Path, file: &Path) -> Result<()> {
-    if file.is_file() {
-        return Ok(());
+        let beside = |file: String| Path::new(&file).file_name().map(|name| index.with_file_name(name));
+        let place = |(tensor, file)| (tensor, beside(file).unwrap_or_else(|| index.to_owned()));
+        let places: BTreeMap<String, PathBuf> = weight_map.into_iter().map(place).collect();
+        let files = places.values().collect::<BTreeSet<_>>().into_iter().map(|file| existing(index, file.clone()));
+        Ok(Self { files: files.collect::<Result<_>>()?, index: Some((index.to_owned(), places)) })
     }
-    Err(ClipError::NoShard { path: path.to_owned(), missing: file.to_owned() })
+
+    pub(super) fn into_files(self) -> Vec<PathBuf> {
+        self.files
+    }
+
+    /// The tensors of all files, each file's by `read`.
+    pub(super) fn tensors(
+        self,
+        mut read: impl FnMut(&Path) -> Result<BTreeMap<String, Weights>>,
+    ) -> Result<BTreeMap<String, Weights>> {
+        let mut all = BTreeMap::new();
+        for file in &self.files {
+            all.extend(read(file)?);
+        }
+        if let Some((index, places)) = self.index
+            && let Some((tensor, file)) = places.into_iter().find(|(tensor, _)| !all.contains_key(tensor))
+        {
+            return Err(ClipError::NotInShard { index, tensor, file });
+        }
+        Ok(all)
+    }
 }
 
-/// `model-00001-of-00002.safetensors` to `model.safetensors.index.json`.
-fn index_name(shard: &str) -> String {
-    let (stem, ending) =
-        ENDINGS.iter().find_map(|ending| Some((shard.strip_suffix(ending)?, *ending))).unwrap_or_default();
-    let first = stem.rsplit_once("-of-").and_then(|(first, _)| first.rsplit_once('-'));
-    format!("{}{ending}{INDEX}", first.map_or(stem, |(name, _)| name))
-}
-
-/// The name of another shard of the same weights, its number as wide.
-fn of_number(shard: &str, number: usize, other: usize) -> String {
-    let Some((before, after)) = shard.rsplit_once("-of-") else { return shard.to_owned() };
-    let Some((name, digits)) = before.rsplit_once('-') else { return shard.to_owned() };
-    debug_assert_eq!(digits.parse(), Ok(number), "the number is the last word");
-    format!("{name}-{other:0width$}-of-{after}", width = digits.len())
+fn existing(path: &Path, file: PathBuf) -> Result<PathBuf> {
+    if file.is_file() { Ok(file) } else { Err(ClipError::NoShard { path: path.to_owned(), missing: file }) }
 }
 
 #[cfg(test)]
@@ -136,7 +145,8 @@ mod tests {
             ("model-a-of-b.safetensors", None),
             ("model-00001-of-00002.txt", None),
         ] {
-            assert_eq!(numbers(name), expected, "{name}");
+            let found = Numbered::parse(name).map(|found| (found.number.parse(), found.count.parse()));
+            assert_eq!(found, expected.map(|(number, count): (usize, usize)| (Ok(number), Ok(count))), "{name}");
         }
         assert!(is_index("model.safetensors.index.json") && is_index("pytorch_model.bin.index.json"));
         assert!(!is_index("config.json") && !is_index("vocabulary.index.json"));
@@ -144,8 +154,10 @@ mod tests {
 
     #[test]
     fn names_of_others_follow_from_one() {
-        assert_eq!(of_number("a-b-00001-of-00012.bin", 1, 10), "a-b-00010-of-00012.bin");
-        assert_eq!(index_name("a-b-00001-of-00012.bin"), "a-b.bin.index.json");
-        assert_eq!(index_name("model-1-of-2.safetensors"), "model.safetensors.index.json");
+        let other = |name: &str, number| Numbered::parse(name).map(|own| own.other(number)).unwrap_or_default();
+        let index = |name: &str| Numbered::parse(name).map(|own| own.index()).unwrap_or_default();
+        assert_eq!(other("a-b-00001-of-00012.bin", 10), "a-b-00010-of-00012.bin");
+        assert_eq!(index("a-b-00001-of-00012.bin"), "a-b.bin.index.json");
+        assert_eq!(index("model-1-of-2.safetensors"), "model.safetensors.index.json");
     }
 }
