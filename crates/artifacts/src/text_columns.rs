@@ -14,10 +14,8 @@ use crate::{
 pub fn read_text_columns(path: &Path, names: &[&str]) -> Result<Vec<Vec<Option<String>>>> {
     let file = open_file(path)?;
     let builder = open(path, &file)?;
-    let place = |name: &&str| {
-        let missing = || ArtifactError::NoColumn { path: path.to_owned(), column: (*name).to_owned() };
-        builder.schema().index_of(name).map_err(|_not_there| missing())
-    };
+    let missing = |name: &str| ArtifactError::NoColumn { path: path.to_owned(), column: name.to_owned() };
+    let place = |name: &&str| builder.schema().index_of(name).map_err(|_not_there| missing(name));
     let places = names.iter().map(place).collect::<Result<Vec<_>>>()?;
     let mask = ProjectionMask::roots(builder.parquet_schema(), places);
     let batches = caught(|| builder.with_projection(mask).build())
@@ -27,8 +25,7 @@ pub fn read_text_columns(path: &Path, names: &[&str]) -> Result<Vec<Vec<Option<S
         let batch =
             batch.map_err(|source| ArtifactError::Arrow { path: path.to_owned(), source }.or_of_store(&file))?;
         for (name, column) in names.iter().zip(&mut columns) {
-            let missing = || ArtifactError::NoColumn { path: path.to_owned(), column: (*name).to_owned() };
-            let values = batch.column_by_name(name).ok_or_else(missing)?;
+            let values = batch.column_by_name(name).ok_or_else(|| missing(name))?;
             let other = || ArtifactError::ColumnType {
                 path: path.to_owned(),
                 column: (*name).to_owned(),

@@ -102,10 +102,8 @@ fn pooled_figures<'a>(
             if own.is_empty() {
                 continue;
             }
-            all.extend(pooled_null(labeller, &own, &frequencies, settings, synonyms).into_iter().map(|row| {
-                let row = MetricRow { scope: "model".to_owned(), layer: None, ci_low: None, ci_high: None, ..row };
-                (*run, row)
-            }));
+            let null = pooled_null(labeller, &own, &frequencies, settings, synonyms);
+            all.extend(null.into_iter().map(|row| (*run, row)));
         }
     }
     all

@@ -24,7 +24,7 @@ mod text_encoder;
 mod tokenizer;
 mod trace;
 
-pub use backends::cpu::{Calibration, CpuText, CpuVision, InstructionSet};
+pub use backends::cpu::{Calibration, CpuVision, InstructionSet};
 pub use checkpoint::{Checkpoint, CheckpointFiles, CheckpointLayout, FoundFiles, Notice, SavedPrecision};
 pub use device::{DeviceChoice, DeviceDescription, OpenDevice, available_devices, open_device};
 pub use error::{ClipError, DeviceProblem, ForeignFile, Result};

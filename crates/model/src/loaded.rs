@@ -106,8 +106,8 @@ impl LoadedModel {
         self.reference.as_deref().or_else(itself)
     }
 
-    /// Text features, not normalised, `[texts, d]`. On a CPU threads of the current rayon pool share the texts. An error where rows of a token embedding that was left in its file cannot be
-    /// read, or where the device fails.
+    /// Text features, not normalised, `[texts, d]`. On a CPU threads of the current rayon pool share the texts. An error where rows of a
+    /// token embedding that was left in its file cannot be read, or where the device fails.
     pub fn encode_texts(&self, tokens: &TokenBatch) -> Result<Vec<f32>> {
         self.text.encode(tokens)
     }

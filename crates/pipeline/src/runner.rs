@@ -169,10 +169,10 @@ impl<'a> Pipeline<'a> {
         let (work, finished) = {
             let seen = run.look()?;
             let sources = self.sources(&model)?;
-            let bytes = sources.dataset.bytes();
+            let dataset = sources.dataset;
             let scope = Scope::of_run(self.settings, &seen, self.progress).with(sources);
             let finished = statuses(&scope)?.iter().all(|status| status.state == StageState::Done);
-            (cut(work_of(&scope, 1)?, bytes, &runs, &seen, shards)?, finished)
+            (cut(work_of(&scope, 1)?, dataset, &runs, &seen, shards)?, finished)
         };
         Ok(PlannedWork { run, work, finished })
     }
@@ -221,22 +221,27 @@ pub struct PlannedWork {
 
 /// The same extraction as so many shards. What was submitted already keeps its number, unless another one is given: its tasks do those
 /// shards.
-fn cut(work: Work, bytes: Option<u64>, runs: &Path, run: &RunDirectory, count: ShardCount) -> Result<Work> {
-    let before = Jobs::read(run)?.last().map(|submission| submission.work.clone());
-    let same = before.filter(|before| Work { shards: 1, ..before.clone() } == work);
-    let shards = match (count, same) {
-        (ShardCount::Exactly(shards), _) => shards,
-        (_, Some(same)) => same.shards,
-        (ShardCount::OfBytes(limit), None) => {
-            let bytes = bytes.ok_or(PipelineError::NoBytes)?;
-            shards_of_bytes(bytes, limit, work.images.div_ceil(work.part_rows.max(1)))
-        }
-        (ShardCount::OfMinutes { minutes, on_gpus }, None) => {
-            let no_rate = || PipelineError::NoRate { model: run.id().model().to_owned(), on_gpus };
-            let rate = Rate::of(runs, run, on_gpus)?.ok_or_else(no_rate)?;
-            rate.shards(work.images, work.part_rows, minutes)
+fn cut(work: Work, dataset: &Dataset, runs: &Path, run: &RunDirectory, count: ShardCount) -> Result<Work> {
+    let submitted = || -> Result<Option<u64>> {
+        let before = Jobs::read(run)?.last().map(|submission| submission.work.clone());
+        Ok(before.filter(|before| Work { shards: 1, ..before.clone() } == work).map(|before| before.shards))
+    };
+    let counted = || -> Result<u64> {
+        match count {
+            ShardCount::Exactly(shards) => Ok(shards),
+            ShardCount::OfBytes(limit) => {
+                let bytes = dataset.bytes().ok_or(PipelineError::NoBytes)?;
+                Ok(shards_of_bytes(bytes, limit, work.images.div_ceil(work.part_rows.max(1))))
+            }
+            ShardCount::OfMinutes { minutes, on_gpus } => {
+                let no_rate = || PipelineError::NoRate { model: run.id().model().to_owned(), on_gpus };
+                let rate = Rate::of(runs, run, on_gpus)?.ok_or_else(no_rate)?;
+                Ok(rate.shards(work.images, work.part_rows, minutes))
+            }
         }
     };
+    let kept = if matches!(count, ShardCount::Exactly(_)) { None } else { submitted()? };
+    let shards = kept.map_or_else(counted, Ok)?;
     Ok(Work { shards, ..work })
 }
 

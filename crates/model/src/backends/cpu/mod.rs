@@ -42,7 +42,7 @@ use self::{
 pub(crate) use bfloat16::is_native as has_bfloat16;
 pub use calibration::Calibration;
 pub use instructions::InstructionSet;
-pub use text::CpuText;
+pub(crate) use text::CpuText;
 
 /// Tokens of a pass that was not calibrated.
 const ROWS: usize = 400;

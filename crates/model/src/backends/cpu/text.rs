@@ -32,7 +32,7 @@ pub(super) struct TextWeights {
 /// The text tower for passes on the CPU, in single precision, with its own copy of the weights.
 ///
 /// A text's features are bit-equal whatever the batch and the number of threads.
-pub struct CpuText {
+pub(crate) struct CpuText {
     weights: TextWeights,
     embedding: TokenEmbedding,
 }
@@ -57,7 +57,7 @@ impl CpuText {
 
     /// Text features, not normalised, `[texts, d]`: the row of the end token after the last block. Threads of the current rayon pool
     /// share the texts, or the rows of a few texts. An error where rows of the token embedding cannot be read from their file.
-    pub fn encode(&self, tokens: &TokenBatch) -> Result<Vec<f32>> {
+    pub(crate) fn encode(&self, tokens: &TokenBatch) -> Result<Vec<f32>> {
         let parts = parts(tokens.ends());
         let threads = rayon::current_num_threads();
         let arch = self.weights.blocks.arch;
