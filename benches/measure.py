@@ -109,6 +109,12 @@ def has(module):
     return importlib.util.find_spec(module) is not None
 
 
+def has_tiles():
+    """Whether the processor multiplies tiles of bfloat16 (Intel's AMX)."""
+    flags = pathlib.Path("/proc/cpuinfo")
+    return flags.is_file() and "amx_bf16" in flags.read_text()
+
+
 def program():
     if not PROGRAM.is_file():
         raise Missing(f"target/release/headspan is not built: {BUILD}")

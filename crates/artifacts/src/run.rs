@@ -97,13 +97,14 @@ impl RunDirectory {
     fn is_begun(&self) -> Result<bool> {
         if self.is_remote() {
             // One request, where each of them would be one or two.
-            let known = ["stages", "activations", "parts", "jobs.json", "rate.json"];
+            let known = ["stages", "activations", "parts", "jobs.json", "rate.json", "precision.json"];
             return Ok(names_in(&self.path)?.iter().any(|name| known.contains(&name.as_str())));
         }
         Ok(self.stages_folder().is_dir()
             || self.has_parts()
             || self.jobs_record().is_file()
-            || self.rate_record().is_file())
+            || self.rate_record().is_file()
+            || self.precision_record().is_file())
     }
 
     /// Whether the folder is there.
@@ -183,6 +184,11 @@ impl RunDirectory {
     /// `rate.json`: how fast a process extracted images last.
     pub fn rate_record(&self) -> PathBuf {
         self.path.join("rate.json")
+    }
+
+    /// `precision.json`: the precision that was chosen for the run.
+    pub fn precision_record(&self) -> PathBuf {
+        self.path.join("precision.json")
     }
 
     /// `jobs/`: scripts of these jobs, and what they logged.

@@ -22,6 +22,10 @@ const BFLOAT16_TOLERANCE: f64 = 5e-2;
 /// The same for float16: five times what random weights of ViT-B/32 show (2e-3).
 const FLOAT16_TOLERANCE: f64 = 1e-2;
 
+/// Largest error, over the largest value of its kind, of a precision that headspan chooses by itself ([`precision_error`]). Trained models
+/// in bfloat16 show half of it.
+pub const AUTO_ERROR: f64 = 1e-2;
+
 /// What a run measured about itself on its first images, as error over the largest absolute value.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CheckFigures {
@@ -35,9 +39,15 @@ pub struct CheckFigures {
 }
 
 impl ImagesJob<'_> {
+    /// Everything that a check looks at.
+    fn request_of_all(&self) -> TraceRequest {
+        let layers = (0..self.model.vision().geometry().layers).collect();
+        TraceRequest { layers, residual_components: true, ..TraceRequest::default() }
+    }
+
     /// What a check allows in the precision of the run.
     fn tolerance(&self, exact: f64) -> f64 {
-        match self.settings.precision {
+        match self.precision {
             Precision::Float32 => exact,
             Precision::Bfloat16 => exact.max(BFLOAT16_TOLERANCE),
             Precision::Float16 => exact.max(FLOAT16_TOLERANCE),
@@ -55,11 +65,7 @@ pub(crate) fn check_first_batch(
     layers: &[usize],
 ) -> Result<Option<CheckFigures>> {
     let Some(pixels) = first_pixels(job, plan, todo)? else { return Ok(None) };
-    let request = TraceRequest {
-        layers: (0..job.model.vision().geometry().layers).collect(),
-        residual_components: true,
-        ..TraceRequest::default()
-    };
+    let request = job.request_of_all();
     let trace = pass.trace(pixels.clone(), &request)?;
     let identity_error = identity_error(folder, &folder.readouts(layers)?, &trace)?;
     within("sum identity", identity_error, job.tolerance(job.settings.identity_tolerance))?;
@@ -69,6 +75,16 @@ pub(crate) fn check_first_batch(
     };
     let probe_error = job.model.reference_pass().map(probe).transpose()?;
     Ok(Some(CheckFigures { images: trace.scalars.len() as u64, identity_error, probe_error }))
+}
+
+/// Largest difference of anything stored between the job's precision and Burn's pass on the CPU in single precision, over the largest value of
+/// its kind, on the first images. None without such a pass, and if the first images cannot be decoded.
+pub fn precision_error(job: &ImagesJob<'_>) -> Result<Option<f64>> {
+    let Some(reference) = job.model.reference_pass() else { return Ok(None) };
+    let Some(pixels) = first_pixels(job, &job.plan(), &[0])? else { return Ok(None) };
+    let request = job.request_of_all();
+    let trace = job.model.vision_pass(job.precision)?.trace(pixels.clone(), &request)?;
+    Ok(Some(probe_error(&trace, &reference.trace(pixels, &request)?)))
 }
 
 fn within(check: &'static str, error: f64, tolerance: f64) -> Result<()> {

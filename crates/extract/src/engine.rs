@@ -11,7 +11,7 @@ use headspan_artifacts::{
 };
 use headspan_headspace::Scalars;
 use headspan_images::{DecodeLimits, Preprocess};
-use headspan_model::{HostTrace, LoadedModel, TraceRequest, VisionPass};
+use headspan_model::{HostTrace, LoadedModel, Precision, TraceRequest, VisionPass};
 
 use crate::{
     busy::Passes,
@@ -40,6 +40,8 @@ pub struct ImagesJob<'a> {
     pub fingerprint: &'a str,
     /// Settings.
     pub settings: &'a ImagesSettings,
+    /// What the linear layers multiply; the settings may leave it open.
+    pub precision: Precision,
     /// Which parts this process does.
     pub shard: Option<Shard>,
     /// Reports progress.
@@ -97,7 +99,7 @@ impl ImagesJob<'_> {
 
     /// The pass for so many images, and how it uses the machine.
     fn forward_pass(&self, to_do: u64) -> Result<(VisionPass, MachineUse)> {
-        let pass = self.model.vision_pass(self.settings.precision)?;
+        let pass = self.model.vision_pass(self.precision)?;
         let machine_use = match pass.own() {
             Some(vision) => MachineUse::on_cpu(self.settings, vision, to_do),
             None => MachineUse::on_gpu(self.settings, self.model.vision().geometry(), self.model.free_memory()),

@@ -31,7 +31,7 @@ pub const IMAGES_VERSION: u32 = 1;
 /// Version of the embedding of texts. Raise it when embeddings change for the same texts.
 pub const TEXTS_VERSION: u32 = 1;
 
-pub use check::CheckFigures;
+pub use check::{AUTO_ERROR, CheckFigures, precision_error};
 pub use engine::{ImagesJob, ImagesSummary, Progress, extract_images};
 pub use error::{ExtractError, Result};
 pub use finish::{FinishSummary, finish_images};
@@ -40,5 +40,5 @@ pub use machine_use::MachineUse;
 pub use moments::moments_of_parts;
 pub use parts::{PartPlan, PartStatus};
 pub use pool::{Pool, PoolEntry, PoolError};
-pub use settings::{ImagesSettings, LayerSelection, Shard, TextsSettings};
+pub use settings::{ImagesSettings, LayerSelection, PrecisionChoice, Shard, TextsSettings};
 pub use texts::{EmbeddedTexts, embed_texts};

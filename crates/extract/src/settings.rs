@@ -137,6 +137,33 @@ impl FromStr for Shard {
     }
 }
 
+/// What the products of a pass multiply, or that headspan chooses it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrecisionChoice {
+    /// The fastest on the machine that begins the run, as long as its error stays below [`AUTO_ERROR`](crate::AUTO_ERROR).
+    Auto,
+    /// [`Precision::Float32`].
+    #[default]
+    Float32,
+    /// [`Precision::Bfloat16`].
+    Bfloat16,
+    /// [`Precision::Float16`].
+    Float16,
+}
+
+impl PrecisionChoice {
+    /// The precision; none where headspan chooses.
+    pub fn fixed(self) -> Option<Precision> {
+        match self {
+            Self::Auto => None,
+            Self::Float32 => Some(Precision::Float32),
+            Self::Bfloat16 => Some(Precision::Bfloat16),
+            Self::Float16 => Some(Precision::Float16),
+        }
+    }
+}
+
 /// How images are extracted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -148,7 +175,9 @@ pub struct ImagesSettings {
     /// if a short calibration, made where there are thousands of images, finds that faster.
     pub batch_size: usize,
     /// What the products of the blocks' linear layers multiply: bfloat16 on CPUs and GPUs, float16 on GPUs alone, where they have it.
-    pub precision: Precision,
+    /// auto takes the fastest on the machine that begins the run, if its contributions are within 1e-2 of the largest value on the
+    /// first images; a run keeps what was chosen.
+    pub precision: PrecisionChoice,
     /// Images of one activation part, the unit that a killed run can lose; 1 or more.
     #[serde(deserialize_with = "one_or_more")]
     pub part_rows: u64,
@@ -176,7 +205,7 @@ impl Default for ImagesSettings {
         Self {
             layers: LayerSelection::default(),
             batch_size: 0,
-            precision: Precision::default(),
+            precision: PrecisionChoice::default(),
             part_rows: 1024,
             keep: Keep::All,
             strict: false,

@@ -124,6 +124,7 @@ fn pipeline(error: &PipelineError) -> Option<String> {
         PipelineError::NoRate { .. } => {
             "give the number of shards by --tasks, or measure the model with one shard where tasks run: `headspan extract … --shard 0/1000`"
         }
+        PipelineError::PrecisionOfShards => "name the precision, for example `--set images.precision=float32`",
         PipelineError::NoBytes => "give the number of shards by --tasks",
         PipelineError::NoCache => "set `HEADSPAN_CACHE` to a folder",
         PipelineError::NotThere { path, .. } if is_local(path) => return Some(not_there(path)),

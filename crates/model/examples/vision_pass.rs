@@ -5,7 +5,7 @@
 //! - `contributions PIXELS OUT`: the same over an image at a time of a file of float32 numbers; the dense contributions
 //!   `[images, layers, heads, d]` go to `OUT`, which is not timed.
 //!
-//! `PRECISION` is `float32`, `bfloat16` or `float16`, or one of two in single precision that also keep attention and values of every
+//! `PRECISION` is `float32`, `bfloat16` or `float16`, `bfloat16-vectors` for our pass without tiles (AMX), or one of two in single precision that also keep attention and values of every
 //! token, which is what segmentation reads: `tokens` by our pass, `burn-tokens` by Burn's. `DEVICE` is a GPU such as `wgpu` or `cuda:1`;
 //! without one the pass is ours on the CPU, but for `burn-tokens`.
 
@@ -19,7 +19,7 @@ use std::{
 use burn::tensor::{Device, Tensor, TensorData};
 use headspan_headspace::HeadVector;
 use headspan_model::{
-    Checkpoint, ClipConfig, CpuVision, HostTrace, Precision, ReadoutFolder, TraceRequest,
+    Checkpoint, ClipConfig, CpuVision, HostTrace, InstructionSet, Precision, ReadoutFolder, TraceRequest,
     burn::{BurnVisionTower, Clip},
     open_device,
 };
@@ -73,13 +73,14 @@ impl Side {
         let device = opened.burn().clone();
         let tower = load(folder, &config, &device)?.visual;
         let keeps_tokens = precision.ends_with("tokens");
-        let named = if keeps_tokens { "float32" } else { precision };
+        let instructions = if precision == "bfloat16-vectors" { InstructionSet::Vectors } else { InstructionSet::Best };
+        let named = if keeps_tokens { "float32" } else { precision.trim_end_matches("-vectors") };
         let by_burn = precision == "burn-tokens" || opened.choice().is_gpu();
         let precision: Precision = serde_json::from_value(named.into())?;
         let pass = if by_burn {
             Pass::Burn { tower: Box::new(tower.in_precision(precision)?), device }
         } else {
-            Pass::Own(Box::new(CpuVision::new(&tower, precision)?))
+            Pass::Own(Box::new(CpuVision::with_instructions(&tower, precision, instructions)?))
         };
         let layers = config.vision.layers;
         Ok(Self { layers: (layers.saturating_sub(4)..layers).collect(), keeps_tokens, config, pass })

@@ -19,6 +19,7 @@ mod error;
 mod families;
 mod loaded;
 mod precision;
+mod rates;
 mod readout;
 mod text_encoder;
 mod tokenizer;
@@ -35,6 +36,7 @@ pub use families::{
 };
 pub use loaded::{LoadedModel, VisionPass};
 pub use precision::Precision;
+pub use rates::{PassRate, pass_rates};
 pub use readout::ReadoutFolder;
 pub use tokenizer::{TextTokens, TokenBatch, Tokenizer, is_tokenized_anew};
 pub use trace::{HostTokens, HostTrace, TraceRequest};

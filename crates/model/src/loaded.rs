@@ -8,6 +8,7 @@ use crate::{
     error::Result,
     families::{ModelConfig, TextTower, Towers, VisionTower, clip::ClipConfig},
     precision::Precision,
+    rates::{PassRate, pass_rates},
     readout::ReadoutFolder,
     tokenizer::TokenBatch,
     trace::{HostTrace, TraceRequest},
@@ -90,13 +91,12 @@ impl LoadedModel {
     /// The fastest pass of the image tower on the device: ours on a CPU, Burn's on a GPU. An error if it cannot compute with the
     /// precision.
     pub fn vision_pass(&self, precision: Precision) -> Result<VisionPass> {
-        if self.on_cpu()
-            && let Some(vision) = self.vision.cpu_pass(precision)?
-        {
-            let images = vision.default_images();
-            return Ok(VisionPass(Pass::Own { vision, images }));
-        }
-        Ok(VisionPass(Pass::Burn(self.vision.for_passes(precision)?)))
+        VisionPass::of(&*self.vision, self.on_cpu(), precision)
+    }
+
+    /// How fast passes of a model with this configuration are on the device, in some precisions ([`pass_rates`]).
+    pub fn pass_rates(&self, config: &ModelConfig, precisions: &[Precision]) -> Result<Vec<PassRate>> {
+        pass_rates(config, &self.device, precisions)
     }
 
     /// Burn's pass on the CPU in single precision, with which other passes are compared. None if the model is for queries, or on a GPU
@@ -124,6 +124,14 @@ enum Pass {
 }
 
 impl VisionPass {
+    pub(crate) fn of(tower: &dyn VisionTower, on_cpu: bool, precision: Precision) -> Result<Self> {
+        if on_cpu && let Some(vision) = tower.cpu_pass(precision)? {
+            let images = vision.default_images();
+            return Ok(Self(Pass::Own { vision, images }));
+        }
+        Ok(Self(Pass::Burn(tower.for_passes(precision)?)))
+    }
+
     /// Our own pass on the CPU, if this is it.
     pub fn own(&self) -> Option<&CpuVision> {
         match &self.0 {

@@ -3,10 +3,7 @@ use std::fmt;
 use burn::tensor::{DType, Device};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    backends::cpu::has_bfloat16,
-    error::{ClipError, Result},
-};
+use crate::error::{ClipError, Result};
 
 /// What the products of a pass multiply; they are always added up in single precision.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +13,7 @@ pub enum Precision {
     #[default]
     Float32,
     /// Weights and inputs of the blocks' linear layers rounded to 8 significant bits. Attention, norms, residual stream, patch
-    /// embedding and output projection stay in single precision. On a CPU faster only where [`Precision::is_native`].
+    /// embedding and output projection stay in single precision. On a CPU faster only with AVX-512 BF16 or AMX.
     Bfloat16,
     /// The same with 11 significant bits and values up to 65,504, on GPUs alone; outputs of the linear layers are rounded too.
     Float16,
@@ -33,16 +30,6 @@ impl fmt::Display for Precision {
 }
 
 impl Precision {
-    /// Whether this processor has instructions for such products; without them bfloat16 is computed and gains nothing, and
-    /// float16 is refused.
-    pub fn is_native(self) -> bool {
-        match self {
-            Self::Float32 => true,
-            Self::Bfloat16 => has_bfloat16(),
-            Self::Float16 => false,
-        }
-    }
-
     /// Burn's name.
     pub(crate) fn dtype(self) -> DType {
         match self {

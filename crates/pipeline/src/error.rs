@@ -16,6 +16,9 @@ pub enum PipelineError {
         /// Bytes that are free: of the machine, of a container or job, or of the address space that is allowed.
         free: u64,
     },
+    /// The precision of shards must be the same, whatever machine does them.
+    #[error("`images.precision = \"auto\"` chooses for one machine, and shards may run on several")]
+    PrecisionOfShards,
     /// Whoever was told of progress asked to stop.
     #[error("stopped; stages that are done stay, and the same call continues")]
     Stopped,

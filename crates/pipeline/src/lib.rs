@@ -22,6 +22,7 @@ mod memory;
 mod model;
 mod plan;
 mod pools;
+mod precision;
 mod progress;
 mod provenance;
 mod registry;

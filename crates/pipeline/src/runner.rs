@@ -11,6 +11,7 @@ use crate::{
     model::RunModel,
     plan::{StagePlan, StageStatus, state_of, state_of_same},
     pools::Pools,
+    precision::{require_precision, settle_precision},
     progress::Progress,
     registry::ModelChoice,
     scope::{Parts, Scope, Sources},
@@ -116,6 +117,7 @@ impl<'a> Pipeline<'a> {
         let run = RunDirectory::create(&self.settings.runs, &id)?;
         let _lock = take(&run, parts)?;
         let scope = Scope::of_run(self.settings, &run, self.progress).with(self.sources(&model)?).of_parts(parts);
+        settle_precision(&scope)?;
         let mut stages = Vec::new();
         for stage in STAGES.iter().copied().filter(|stage| all || stage.needs_model()) {
             // Texts are no part of a shard: whoever joins the parts embeds them.
@@ -171,6 +173,7 @@ impl<'a> Pipeline<'a> {
             let sources = self.sources(&model)?;
             let dataset = sources.dataset;
             let scope = Scope::of_run(self.settings, &seen, self.progress).with(sources);
+            require_precision(&scope)?;
             let finished = statuses(&scope)?.iter().all(|status| status.state == StageState::Done);
             (cut(work_of(&scope, 1)?, dataset, &runs, &seen, shards)?, finished)
         };

@@ -3,6 +3,8 @@ use std::path::Path;
 use fs_err as fs;
 use headspan_artifacts::{ImageRow, ImageStatus, MomentsRow, PartReader, TextRow, read_rows};
 
+use serde_json::Value;
+
 use crate::support::{Outcome, World, stderr_of};
 
 #[test]
@@ -35,6 +37,52 @@ fn layers_by_another_name_are_not_extracted_again() -> Outcome {
     }
     assert_eq!(world.artifacts("runs")?, artifacts);
     assert_eq!(world.states("runs", &["--k", "4", "--layers", "0,2"])?["images"], "stale");
+    Ok(())
+}
+
+#[test]
+fn a_run_keeps_the_precision_that_was_chosen_for_it() -> Outcome {
+    let world = World::new(4)?;
+    let auto = ["--set", "images.precision=auto"];
+    let log = stderr_of(&world.run_all("runs").args(auto).output()?, 0);
+    assert!(log.contains("images a second through two blocks"), "{log}");
+    let read = |name: &str| -> Result<Value, Box<dyn std::error::Error>> {
+        Ok(serde_json::from_slice(&fs::read(world.run_folder("runs").join(name))?)?)
+    };
+    let (chosen, record) = (read("precision.json")?, read("stages/images.json")?);
+    let precision = chosen["precision"].as_str().ok_or("no precision")?;
+    // Which one depends on the processor; the CPU has no float16.
+    let rates = chosen["rates"].as_array().ok_or("no rates")?;
+    assert!(rates.len() == 2 && rates.iter().all(|rate| rate["images_per_second"].as_f64() > Some(0.0)), "{chosen}");
+    assert_eq!(record["config"]["precision"].as_str().unwrap_or("float32"), precision);
+    // Neither asking again nor naming what was chosen does anything; the CPU need not be as fast as it was.
+    let named = format!("images.precision={precision}");
+    for flags in [auto, ["--set", &named]] {
+        let again = stderr_of(&world.run_all("runs").args(flags).output()?, 0);
+        assert_eq!(again.matches("up to date").count(), 5, "{again}");
+        let states = world.states("runs", &[&["--k", "4"], &flags[..]].concat())?;
+        assert!(states.values().all(|state| state == "done"), "{states:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_run_in_a_named_precision_is_not_made_again_by_auto() -> Outcome {
+    let world = World::new(4)?;
+    stderr_of(&world.run_all("runs").args(["--set", "images.precision=bfloat16"]).output()?, 0);
+    let again = stderr_of(&world.run_all("runs").args(["--set", "images.precision=auto"]).output()?, 0);
+    assert_eq!(again.matches("up to date").count(), 5, "{again}");
+    Ok(())
+}
+
+#[test]
+fn shards_do_not_choose_a_precision_each_for_itself() -> Outcome {
+    let world = World::new(4)?;
+    let mut command = world.command("extract", "runs");
+    command.arg("--checkpoint").arg(world.path("tiny")).arg("--images").arg(world.path("images"));
+    command.args(["--texts"]).arg(world.path("pool.csv")).args(["--shard", "0/2", "--set", "images.precision=auto"]);
+    let log = stderr_of(&command.output()?, 1);
+    assert!(log.contains("shards may run on several") && log.contains("images.precision=float32"), "{log}");
     Ok(())
 }
 

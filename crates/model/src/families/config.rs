@@ -107,6 +107,9 @@ pub(crate) trait FamilyTowers: fmt::Debug + Send + Sync {
     /// The image tower alone.
     fn load_vision(&self, checkpoint: &Checkpoint, device: &OpenDevice) -> Result<Box<dyn VisionTower>>;
 
+    /// An image tower of these sizes with so many blocks, with weights drawn at random: for measurements.
+    fn draw_vision(&self, blocks: usize, device: &OpenDevice) -> Result<Box<dyn VisionTower>>;
+
     /// As [`FamilyTowers::load_for_queries`], with weights drawn at random.
     fn draw(&self, device: &OpenDevice) -> Result<Towers>;
 }

@@ -60,7 +60,7 @@ pub const VALUES: &[Values] = &[
     values("images.layers", "last:N, all, or a list such as 8,9", |v| v != "last:0" && text(v)),
     values("images.max_pixels", "1 or more", |v| whole(v, 1, u64::MAX)),
     values("images.part_rows", "1 to 16777216", |v| whole(v, 1, 1 << 24)),
-    values("images.precision", "float32, float16 or bfloat16", |_| true),
+    values("images.precision", "auto, float32, float16 or bfloat16", |_| true),
     values("images.probe_tolerance", "a number above 0", above_zero),
     values("images.strict", "true or false", |_| true),
     values("images.workers", "0 (headspan chooses) to 1024", |v| whole(v, 0, MOST_THREADS)),

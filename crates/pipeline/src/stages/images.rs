@@ -7,7 +7,7 @@ use headspan_extract::{
 };
 use headspan_headspace::vector_length;
 use headspan_images::Dataset;
-use headspan_model::{DeviceChoice, ModelConfig, Precision};
+use headspan_model::{ModelConfig, Precision};
 use serde_json::{Value, json};
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     error::{PipelineError, Result},
     figures::duration,
     plan::StagePlan,
+    precision::{precision_of, warn_of_slow_precision},
     provenance::Provenance,
     scope::{Parts, Scope, Sources},
     settings::Settings,
@@ -76,7 +77,8 @@ impl Stage for Images {
         };
         let mut slice = json!({ "layers": layers, "part_rows": part_rows, "max_pixels": max_pixels });
         // Named only where it is not the default: runs from before there was a choice stay what they are.
-        if *precision != Precision::Float32 {
+        let precision = precision_of(*precision, scope.run)?;
+        if precision != Precision::Float32 {
             slice["precision"] = json!(precision);
         }
         if *keep != Keep::All {
@@ -140,7 +142,9 @@ impl Stage for Images {
         let scope = job.scope;
         let sources = scope.need_sources(NAME)?;
         let model = sources.model.get()?;
-        warn_of_slow_precision(scope.settings.images.precision, model.device());
+        if let Some(precision) = scope.settings.images.precision.fixed() {
+            warn_of_slow_precision(precision, model, &sources.model.files().config)?;
+        }
         let meter = scope.progress.begin(&format!("{} images", scope.run.id().model()), "images");
         let progress = |done, total| meter.report(done, total);
         let images = ImagesJob {
@@ -149,6 +153,7 @@ impl Stage for Images {
             run: scope.run,
             fingerprint: job.plan.fingerprint(),
             settings: &scope.settings.images,
+            precision: precision_of(scope.settings.images.precision, scope.run)?,
             shard: match scope.parts {
                 Parts::Shard(shard) => Some(shard),
                 Parts::All | Parts::Merge => None,
@@ -227,14 +232,6 @@ pub(super) fn heads(settings: &Settings, config: &ModelConfig) -> Result<(u64, u
     let vision = &config.vision;
     let layers = settings.images.layers.resolve(vision.layers)?.len() as u64;
     Ok((layers * vision.heads as u64, vision.head_dim as u64))
-}
-
-fn warn_of_slow_precision(precision: Precision, device: DeviceChoice) {
-    if device == DeviceChoice::Cpu && precision == Precision::Bfloat16 && !precision.is_native() {
-        tracing::warn!(
-            "this processor has no instructions for bfloat16 (AVX-512 BF16); `images.precision = \"float32\"` would be faster"
-        );
-    }
 }
 
 fn provenance(settings: &Settings, sources: &Sources<'_>) -> Result<Provenance> {

@@ -21,18 +21,6 @@ pulp::simd_type! {
     }
 }
 
-/// Whether this processor multiplies pairs in one instruction.
-pub(crate) fn is_native() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        PairInstructions::is_available()
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        false
-    }
-}
-
 /// Runs a product whose right side is packed in pairs; `rows` is memory for the left side's pairs. Threads of the current pool share the
 /// rows.
 pub(super) fn run(product: Product<'_>, rows: &mut Vec<f32>, threads: usize) {
@@ -84,7 +72,7 @@ pub(super) fn pair_columns(values: &[f32], stride: usize, depth: usize, columns:
 }
 
 #[inline(always)]
-fn pair(even: f32, odd: f32) -> f32 {
+pub(super) fn pair(even: f32, odd: f32) -> f32 {
     f32::from_bits(nearest(even) >> 16 | nearest(odd) & 0xffff_0000)
 }
 

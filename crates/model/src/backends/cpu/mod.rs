@@ -19,6 +19,7 @@ mod sequences;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tiles;
 mod tower;
 mod weights;
 
@@ -39,7 +40,6 @@ use self::{
     tower::{Passed, Tower},
 };
 
-pub(crate) use bfloat16::is_native as has_bfloat16;
 pub use calibration::Calibration;
 pub use instructions::InstructionSet;
 pub(crate) use text::CpuText;
@@ -80,7 +80,7 @@ impl CpuVision {
         if precision == Precision::Float16 {
             return Err(ClipError::Precision { precision, why: "CPUs cannot compute with it" });
         }
-        let packing = Packing { arch: instructions.arch(), precision };
+        let packing = Packing { arch: instructions.arch(), precision, tiles: instructions.tiles() };
         let norm_epsilon = tower.norm_epsilon;
         Ok(Self { tower: weights::read_tower(tower, packing)?, norm_epsilon })
     }

@@ -11,6 +11,7 @@ use super::{
     Precision,
     bfloat16::{self, pair_columns},
     functions::{gelu, quick_gelu},
+    tiles,
 };
 
 /// Rows of a tile. With four vectors a row, six rows are 24 running sums, which leaves registers for the panel's row.
@@ -33,6 +34,8 @@ pub(super) enum Activation {
 pub(super) struct Packing {
     pub(super) arch: Arch,
     pub(super) precision: Precision,
+    /// Whether products of bfloat16 are made of the processor's tiles where they fit.
+    pub(super) tiles: bool,
 }
 
 impl Packing {
@@ -51,6 +54,7 @@ impl Packing {
                 let pairs = pair_columns(values, stride, depth, columns);
                 packed.fill_from_rows(&pairs, columns, depth.div_ceil(2), columns);
                 packed.pairs_of = Some(depth);
+                packed.on_tiles = self.tiles && tiles::fits(packed.depth, packed.width);
             }
         }
         packed
@@ -77,12 +81,14 @@ pub(super) struct Packed {
     width: usize,
     /// The matrix' own inner dimension, if it is stored in pairs of bfloat16.
     pairs_of: Option<usize>,
+    /// Whether its products are made of the processor's tiles.
+    on_tiles: bool,
 }
 
 impl Packed {
     /// Nothing yet: memory to be filled.
     pub(super) fn empty(arch: Arch) -> Self {
-        Self { arch, values: Vec::new(), depth: 0, columns: 0, width: 0, pairs_of: None }
+        Self { arch, values: Vec::new(), depth: 0, columns: 0, width: 0, pairs_of: None, on_tiles: false }
     }
 
     /// The inner dimension.
@@ -230,6 +236,9 @@ impl<'a> Product<'a> {
 
     /// The left side is rounded to pairs in `rows` where the right side is stored so. Threads of the current pool share the rows.
     pub(super) fn run(self, rows: &mut Vec<f32>, threads: usize) {
+        if self.b.on_tiles {
+            return tiles::run(self, rows, threads);
+        }
         if self.b.pairs_of.is_some() {
             return bfloat16::run(self, rows, threads);
         }
@@ -269,6 +278,47 @@ impl<'a> Product<'a> {
         Product { a, ..self }
     }
 
+    /// Columns of the result.
+    pub(super) fn columns(&self) -> usize {
+        self.b.columns
+    }
+
+    /// The right side as it is stored, from a column and a row on, and how far apart its rows are.
+    pub(super) fn right(&self, column: usize, row: usize) -> (usize, &'a [f32]) {
+        let Packed { width, depth, .. } = *self.b;
+        let panel = &self.b.values[self.b.start() + column / width * width * depth..][..width * depth];
+        (width, &panel[row * width + column % width..])
+    }
+
+    /// What follows the sums of some columns over a part of the inner dimension, which begins or ends it, or not.
+    #[inline(always)]
+    pub(super) fn finish(&self, first: usize, columns: usize, begins: bool, ends: bool) -> Finish<'a> {
+        Finish {
+            columns,
+            bias: self.bias.filter(|_| begins).map(|bias| &bias[first..][..columns]),
+            accumulate: self.accumulate || !begins,
+            activation: if ends { self.activation } else { Activation::Identity },
+        }
+    }
+
+    /// Puts the sums of some rows, from a row and a column on, to their place. Rows behind the last one are left out.
+    #[inline(always)]
+    pub(super) fn put<'s, S: Simd>(
+        &mut self,
+        simd: S,
+        row: usize,
+        first: usize,
+        finish: &Finish<'_>,
+        sums: impl Iterator<Item = &'s [f32]>,
+    ) {
+        let stride = self.c.stride;
+        for (row, sums) in (row..self.count).zip(sums) {
+            let (sums, _) = S::as_simd_f32s(sums);
+            let place = &mut self.c.values[row * stride + first..][..finish.columns];
+            finish.store(simd, place, sums.iter().copied());
+        }
+    }
+
     #[inline(always)]
     fn tiles<S: Simd, K: MultiplyAdd<S>, const N: usize>(self, simd: S, kernel: K) {
         let width = N * S::F32_LANES;
@@ -281,12 +331,7 @@ impl<'a> Product<'a> {
             for (start, values) in (0..depth).step_by(block).zip(values.chunks(block * width)) {
                 let (b, _) = S::as_simd_f32s(values);
                 let ends = start + block >= depth;
-                let finish = Finish {
-                    columns,
-                    bias: self.bias.filter(|_| start == 0).map(|bias| &bias[first..][..columns]),
-                    accumulate: self.accumulate || start > 0,
-                    activation: if ends { self.activation } else { Activation::Identity },
-                };
+                let finish = self.finish(first, columns, start == 0, ends);
                 for row in (0..self.count).step_by(ROWS) {
                     let a = Rows { values: &self.a.values[row * self.a.stride + start..], stride: self.a.stride };
                     let c = Rows { values: &mut self.c.values[row * self.c.stride + first..], stride: self.c.stride };
@@ -335,7 +380,7 @@ pub(super) fn with_kernel<S: Simd, K: MultiplyAdd<S>>(simd: S, kernel: K, produc
 }
 
 /// What follows the sums of a tile.
-struct Finish<'a> {
+pub(super) struct Finish<'a> {
     columns: usize,
     bias: Option<&'a [f32]>,
     accumulate: bool,
@@ -357,6 +402,21 @@ impl Finish<'_> {
             Activation::Identity => sum,
             Activation::Gelu => gelu(simd, sum),
             Activation::QuickGelu => quick_gelu(simd, sum),
+        }
+    }
+
+    /// Finishes the sums of a row, vector by vector, at their place.
+    #[inline(always)]
+    fn store<S: Simd>(&self, simd: S, place: &mut [f32], sums: impl Iterator<Item = S::f32s>) {
+        let (whole, rest) = S::as_mut_simd_f32s(place);
+        for (vector, sum) in sums.enumerate() {
+            let first = vector * S::F32_LANES;
+            if let Some(there) = whole.get_mut(vector) {
+                *there = self.apply(simd, sum, first, *there);
+            } else if vector == whole.len() && !rest.is_empty() {
+                let there = simd.partial_load_f32s(rest);
+                simd.partial_store_f32s(rest, self.apply(simd, sum, first, there));
+            }
         }
     }
 }
@@ -388,15 +448,6 @@ fn tile<S: Simd, K: MultiplyAdd<S>, const M: usize, const N: usize>(
         }
     }
     for (row, sums) in sums.into_iter().enumerate() {
-        let (whole, rest) = S::as_mut_simd_f32s(&mut c.values[row * c.stride..][..finish.columns]);
-        for (vector, sum) in sums.into_iter().enumerate() {
-            let first = vector * S::F32_LANES;
-            if let Some(there) = whole.get_mut(vector) {
-                *there = finish.apply(simd, sum, first, *there);
-            } else if vector == whole.len() && !rest.is_empty() {
-                let there = simd.partial_load_f32s(rest);
-                simd.partial_store_f32s(rest, finish.apply(simd, sum, first, there));
-            }
-        }
+        finish.store(simd, &mut c.values[row * c.stride..][..finish.columns], sums.into_iter());
     }
 }

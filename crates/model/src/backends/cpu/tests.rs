@@ -14,11 +14,13 @@ use crate::{Checkpoint, ClipConfig, HostTokens, HostTrace, TokenBatch, TraceRequ
 
 /// Instruction sets of this processor.
 fn available() -> impl Iterator<Item = InstructionSet> {
-    [InstructionSet::Best, InstructionSet::Avx2, InstructionSet::Plain].into_iter().filter(|set| set.is_available())
+    [InstructionSet::Best, InstructionSet::Vectors, InstructionSet::Avx2, InstructionSet::Plain]
+        .into_iter()
+        .filter(|set| set.is_available())
 }
 
 fn packing(set: InstructionSet, precision: Precision) -> Packing {
-    Packing { arch: set.arch(), precision }
+    Packing { arch: set.arch(), precision, tiles: set.tiles() }
 }
 
 #[derive(Clone, Copy)]

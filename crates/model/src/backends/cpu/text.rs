@@ -51,7 +51,7 @@ impl CpuText {
             Some(rows) => TokenEmbedding::File(rows),
             None => TokenEmbedding::Memory(read(tower.token_embedding.weight.val())?),
         };
-        let packing = Packing { arch: InstructionSet::Best.arch(), precision: Precision::Float32 };
+        let packing = Packing { arch: InstructionSet::Best.arch(), precision: Precision::Float32, tiles: false };
         Ok(Self { weights: read_text_tower(tower, packing)?, embedding })
     }
 

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{ClipError, Result},
-    families::{ModelOptions, clip::huggingface::config as huggingface_config},
+    families::{
+        ModelOptions,
+        clip::{architectures, huggingface::config as huggingface_config},
+    },
 };
 
 /// OpenAI's normalisation, the default where a configuration gives none (OpenCLIP's `OPENAI_DATASET_MEAN`/`STD`).
@@ -226,6 +229,15 @@ impl ClipConfig {
         let value: serde_json::Value =
             serde_json::from_str(&text).map_err(|source| ClipError::Config { path: path.to_owned(), source })?;
         Self::from_json(path, value)
+    }
+
+    /// A configuration file with what the user says beside it. The architecture that is named, if one is, counts instead of the file.
+    pub fn with_options(path: Option<&Path>, options: &ModelOptions) -> Result<Self> {
+        match (&options.architecture, path) {
+            (Some(name), _) => architectures::config(name)?.with(options),
+            (None, Some(path)) => Self::read(path)?.with(options),
+            (None, None) => Err(ClipError::NoConfiguration),
+        }
     }
 
     /// As [`ClipConfig::read`], of the file's content.

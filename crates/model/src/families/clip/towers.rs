@@ -15,7 +15,8 @@ use crate::{
     error::{ClipError, Result},
     families::{
         Activation, FamilyTowers, ModelConfig, ModelOptions, TextLimits, TextTower, Towers, VisionGeometry,
-        VisionTower, clip::ClipConfig,
+        VisionTower,
+        clip::{ClipConfig, VisionConfig},
     },
     precision::Precision,
     readout::ReadoutFolder,
@@ -235,6 +236,12 @@ impl FamilyTowers for ClipConfig {
 
     fn load_vision(&self, checkpoint: &Checkpoint, device: &OpenDevice) -> Result<Box<dyn VisionTower>> {
         Ok(self.vision_of(checkpoint.load(self, device.burn())?.visual, device))
+    }
+
+    fn draw_vision(&self, blocks: usize, device: &OpenDevice) -> Result<Box<dyn VisionTower>> {
+        let vision = VisionConfig { layers: blocks, ..self.vision.clone() };
+        let tower = BurnVisionTower::new(&vision, self.embed_dim, self.quick_gelu, device.burn());
+        Ok(Self { vision, ..self.clone() }.vision_of(tower, device))
     }
 
     fn draw(&self, device: &OpenDevice) -> Result<Towers> {
