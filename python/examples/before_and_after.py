@@ -138,6 +138,12 @@ print(
 )
 
 # %% [markdown]
+# All heads at once, those whose outputs changed most first (`docs/metrics.md` defines the figures):
+
+# %%
+headspan.diff(before, after)
+
+# %% [markdown]
 # The head that moved most, before and after, with the texts that span it:
 
 # %%

@@ -22,6 +22,7 @@ from headspan._native import __version__
 
 if TYPE_CHECKING:
     from headspan._answers import Alike, Extremes, Neighbours, Segmentation, Why
+    from headspan._diff import Difference, diff
     from headspan._engines import submit
     from headspan._explorer import Explorer
     from headspan._frame import Frame
@@ -45,6 +46,7 @@ __all__ = [
     "Alike",
     "Checkpoint",
     "Comparison",
+    "Difference",
     "Explorer",
     "Extremes",
     "FolderInUse",
@@ -65,6 +67,7 @@ __all__ = [
     "__version__",
     "command",
     "compare",
+    "diff",
     "fetch",
     "from_open_clip",
     "from_timm",
@@ -81,6 +84,7 @@ __all__ = [
 # Where each name is. Modules are imported when a name is first used, so that `import headspan` is quick.
 _PLACES = {
     "_answers": ("Alike", "Extremes", "Neighbours", "Segmentation", "Why"),
+    "_diff": ("Difference", "diff"),
     "_engines": ("submit",),
     "_explorer": ("Explorer",),
     "_frame": ("Frame",),

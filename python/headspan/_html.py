@@ -253,6 +253,72 @@ def _comparison(given: tuple[Sequence[dict[str, Any]], Sequence[str]]) -> str:
     )
 
 
+def difference(
+    scores: Sequence[dict[str, Any]], heads: Sequence[dict[str, Any]], differences: Sequence[str]
+) -> str:
+    """Two runs, head by head."""
+    return _difference((scores, heads, differences))
+
+
+def difference_text(scores: Sequence[dict[str, Any]], heads: Sequence[dict[str, Any]]) -> str:
+    """Two runs, head by head, as plain text."""
+    lines = [DIFFERENCE_SCORES, *(_score_change(score) for score in scores), [""] * 4, DIFFERENCE_HEADS]
+    lines += [_pair(pair) for pair in by_change(heads)]
+    widths = [max(len(line[column]) for line in lines if column < len(line)) for column in range(len(DIFFERENCE_HEADS))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
+
+
+DIFFERENCE_SCORES = ["score", "before", "after", "difference"]
+DIFFERENCE_HEADS = ["head", "CKA", "overlap", "texts kept", "property", "share of variance"]
+
+
+def by_change(heads: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Pairs of heads, those whose outputs changed most first."""
+    return sorted(heads, key=lambda pair: 2.0 if pair["cka"] is None else pair["cka"])
+
+
+@shown
+def _difference(given: tuple[Sequence[dict[str, Any]], Sequence[dict[str, Any]], Sequence[str]]) -> str:
+    scores, heads, differences = given
+    rows = [[_td(text(cell), "hs-number" if place else "") for place, cell in enumerate(_score_change(score))] for score in scores]
+    pairs = [[_td(text(cell)) for cell in _pair(pair)] for pair in by_change(heads)]
+    warned = "".join(f"<li>{text(told)}</li>" for told in differences)
+    warning = f"<p>The runs were made differently:</p><ul>{warned}</ul>" if warned else ""
+    return warning + (_table(DIFFERENCE_SCORES, rows) if rows else "") + _table(DIFFERENCE_HEADS, pairs)
+
+
+def _score_change(score: Mapping[str, Any]) -> list[str]:
+    interval = score["interval"]
+    between = f" ({interval[0]:+.3f} to {interval[1]:+.3f})" if interval else ""
+    return [
+        str(score["metric"]),
+        f"{score['before']:.3f}",
+        f"{score['after']:.3f}",
+        f"{score['difference']:+.3f}{between}",
+    ]
+
+
+def _pair(pair: Mapping[str, Any]) -> list[str]:
+    before, after = pair["before"], pair["after"]
+    share = [_percent(side["variance_share"], 1) for side in (before, after)]
+    return [
+        _changed(before["head"], after["head"]),
+        "n/a" if pair["cka"] is None else f"{pair['cka']:.3f}",
+        "n/a" if pair["readout_overlap"] is None else f"{pair['readout_overlap']:.3f}",
+        _percent(pair["texts_kept"], 0),
+        _changed(before["property"] or "–", after["property"] or "–"),
+        _changed(*share),
+    ]
+
+
+def _percent(share: float | None, digits: int) -> str:
+    return "n/a" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def _changed(before: str, after: str) -> str:
+    return before if before == after else f"{before} → {after}"
+
+
 def _scores(row: Mapping[str, Any]) -> list[str]:
     found = [(name, row["figures"].get(name) or {}) for name in FIGURES]
     return [

@@ -60,6 +60,18 @@ def test_compare(runs, run, answer):
     assert [row["model"] for row in headspan.compare([run]).rows] == ["scenes-4"]
 
 
+def test_diff(runs, answer):
+    before, after = (headspan.open(runs / "scenes" / name) for name in ("scenes-4", "scenes-6"))
+    found, theirs = headspan.diff(before, after), answer("diff", "scenes/scenes-4", "scenes/scenes-6")
+    assert found.heads == theirs["heads"] and found.scores == theirs["scores"]
+    assert found.pairing == "assignment" and found.images == 2000 and [len(heads) for heads in found.unpaired] == [8, 0]
+    frame = found.frame.pl()
+    assert frame["cka"].to_list() == [pair["cka"] for pair in found.heads]
+    assert found.page.is_file() and found.before in repr(found) and "share of variance" in found._repr_html_()
+    itself = headspan.diff(before, before)
+    assert itself.pairing == "position" and all(pair["cka"] > 1 - 1e-9 for pair in itself.heads)
+
+
 def test_models(answer):
     command = [sys.executable, "-m", "headspan", "models", "--json"]
     theirs = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

@@ -27,7 +27,7 @@ SECTIONS = {
     "Running the pipeline": ["run_all", "submit", "plan", "status", "fetch", "models", "command"],
     "Runs and heads": ["open", "Run", "Head"],
     "Answers": ["Frame", "Neighbours", "Extremes", "Alike", "Segmentation", "Why"],
-    "Comparing": ["compare", "Comparison"],
+    "Comparing": ["compare", "Comparison", "diff", "Difference"],
     "The explorer": ["Explorer"],
     "From PyTorch": ["from_open_clip", "from_transformers", "from_timm", "run_module", "Checkpoint"],
     "Errors": [

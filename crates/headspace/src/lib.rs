@@ -21,6 +21,7 @@ mod head;
 mod moments;
 mod readout;
 mod scalars;
+mod symmetric;
 mod vector;
 
 pub use feature::unit_feature;
@@ -28,4 +29,5 @@ pub use head::{HeadId, HeadIdError};
 pub use moments::{MomentSums, MomentTerms, Moments, MomentsError};
 pub use readout::Readout;
 pub use scalars::Scalars;
+pub use symmetric::{eigen, product};
 pub use vector::{HeadVector, head_dim_of, vector_length};

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and how flags become layers of the configuration.
 
+mod diff;
 mod evaluate;
 mod explore;
 mod pipeline;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use headspan_extract::Shard;
 
+pub(crate) use diff::DiffArgs;
 pub(crate) use evaluate::{EvaluateArgs, Evaluated, SegmentationArgs};
 pub(crate) use explore::ExploreArgs;
 use pipeline::{
@@ -31,6 +33,7 @@ Typical use:
   headspan run-all --checkpoint my-clip --images photos    a checkpoint folder of your own
   headspan status                                          what is done, stale or missing
   headspan compare                                         scores of all models side by side
+  headspan diff before after                               what changed, head by head
 
 A stage is skipped when its artifacts already fit the settings. So the same command continues
 a run that was interrupted. Data goes to stdout, progress and logs to stderr.
@@ -105,6 +108,9 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Compare two runs over the same images head by head: what fine-tuning, a seed or another training changed
+    #[command(after_help = diff::HELP)]
+    Diff(DiffArgs),
     /// Download weights, configuration and tokenizer of models, or the published description pool
     Fetch {
         /// Model ids or architectures, `descriptions` for the published pool, or `tokenizer` for CLIP's
@@ -134,7 +140,7 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Render scenes of the built-in world: images, captions, masks and their true attributes
     Scenes(ScenesArgs),
-    /// Train a small CLIP on the rendered world, or continue a training
+    /// Train a checkpoint further on your images, or a small CLIP on the rendered world; or continue a training
     Train(TrainArgs),
     /// Evaluate a model: zero-shot accuracy and retrieval on held-out rendered scenes, or segmentation
     Evaluate(EvaluateArgs),

@@ -7,7 +7,7 @@ use headspan_extract::{ExtractError, PoolError};
 use headspan_hub::HubError;
 use headspan_images::is_local;
 use headspan_label::{CategoriesError, LabelError, openai::OpenAiError};
-use headspan_metrics::{ComparisonError, TruthError};
+use headspan_metrics::{ComparisonError, DiffError, TruthError};
 use headspan_net::NetError;
 use headspan_pipeline::{ModelError, PipelineError, SettingsError, demo::BuiltInModel, engine::EngineError};
 use headspan_query::ExploreError;
@@ -94,12 +94,24 @@ fn of(error: &(dyn Error + 'static)) -> Option<String> {
     known.or_else(|| error.downcast_ref().and_then(store))
 }
 
+fn diff(error: &DiffError) -> Option<String> {
+    let hint = match error {
+        DiffError::Artifact(inner) => return artifact(inner),
+        DiffError::OtherImages { .. } => "extract both models from the same images, in the same order",
+        DiffError::NoHead { .. } => "pair them by what they put out: --pair assignment",
+        DiffError::NoActivations { .. } => "extract both runs with `images.keep` = `all`",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
 fn pipeline(error: &PipelineError) -> Option<String> {
     let hint = match error {
         // These stand for the error in them, which the chain of causes passes over.
         PipelineError::Artifact(inner) | PipelineError::Comparison(ComparisonError::Artifact(inner)) => {
             return artifact(inner);
         }
+        PipelineError::Diff(inner) => return diff(inner),
         PipelineError::Extract(inner) => return extract(inner),
         PipelineError::Dataset(inner) => return dataset(inner),
         PipelineError::Pool(inner) => return pool(inner),

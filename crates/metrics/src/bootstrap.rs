@@ -3,10 +3,20 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::settings::Settings;
 
-/// Percentile interval of a share over heads drawn with replacement, centred on the share itself: a resample holds some
+/// Percentile interval of a share over heads drawn with replacement ([`interval_within`]).
+pub(crate) fn interval<T: Clone>(
+    heads: &[T],
+    settings: &Settings,
+    figure: impl Fn(&[T]) -> Option<f64>,
+) -> Option<(f64, f64)> {
+    interval_within((0.0, 1.0), heads, settings, figure)
+}
+
+/// Percentile interval of a figure with these bounds over heads drawn with replacement, centred on the figure itself: a resample holds some
 /// heads twice, which repeats their properties and shifts every figure of entanglement upwards. For a mean the shift is
 /// nought but for the draw. The draw depends on the seed and on nothing else.
-pub(crate) fn interval<T: Clone>(
+pub(crate) fn interval_within<T: Clone>(
+    (least, most): (f64, f64),
     heads: &[T],
     settings: &Settings,
     figure: impl Fn(&[T]) -> Option<f64>,
@@ -24,11 +34,17 @@ pub(crate) fn interval<T: Clone>(
     }
     let value = figure(heads)?;
     let shift = value - values.iter().sum::<f64>() / values.len() as f64;
+    let (low, high) = percentiles(&mut values, settings.confidence)?;
+    let centred = |bound: f64| (bound + shift).clamp(least, most);
+    Some((centred(low).min(value), centred(high).max(value)))
+}
+
+/// The bounds between which this share of the values lies; none without values.
+pub(crate) fn percentiles(values: &mut [f64], confidence: f64) -> Option<(f64, f64)> {
     values.sort_by(f64::total_cmp);
-    let outside = (1.0 - settings.confidence) / 2.0;
+    let outside = (1.0 - confidence) / 2.0;
     let at = |share: f64| values.get(((values.len().max(1) - 1) as f64 * share).round() as usize).copied();
-    let centred = |bound: f64| (bound + shift).clamp(0.0, 1.0);
-    Some((centred(at(outside)?).min(value), centred(at(1.0 - outside)?).max(value)))
+    Some((at(outside)?, at(1.0 - outside)?))
 }
 
 /// Mean and standard deviation of a figure over labels drawn at random from `pool`, for `heads` heads.

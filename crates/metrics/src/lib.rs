@@ -2,6 +2,7 @@
 //!
 //! - [`score`] computes entanglement, association and concept consistency of one model from its labels alone.
 //! - [`compare`] puts the scores of several runs side by side, with one null for all of them.
+//! - [`diff`] puts two runs over the same images side by side, head by head.
 //! - [`ablate`], [`group_accuracy`], [`explained_variance`] and [`spurious_correlation`] compare a run with the true attributes of
 //!   rendered scenes.
 //!
@@ -30,6 +31,7 @@ mod association;
 mod bootstrap;
 mod compare;
 mod concepts;
+mod diff;
 mod entanglement;
 mod fold;
 mod score;
@@ -40,6 +42,7 @@ mod truth;
 pub const VERSION: u32 = 1;
 
 pub use compare::{Comparison, ComparisonError, compare};
+pub use diff::{DiffError, DiffSettings, Difference, HeadPair, HeadState, Pairing, ReadoutLikeness, ScoreChange, diff};
 pub use entanglement::{pairwise, repeated, repeated_prefix, shared_heads};
 pub use fold::{Synonyms, SynonymsError};
 pub use score::{PropertyFrequencies, score};

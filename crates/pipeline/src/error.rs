@@ -67,6 +67,9 @@ pub enum PipelineError {
     /// Runs cannot be compared.
     #[error(transparent)]
     Comparison(#[from] headspan_metrics::ComparisonError),
+    /// Two runs cannot be compared head by head.
+    #[error(transparent)]
+    Diff(#[from] headspan_metrics::DiffError),
     /// Scenes cannot be rendered.
     #[error(transparent)]
     Scenes(#[from] headspan_scenes::SceneError),

@@ -5,6 +5,7 @@
 //!   the one function that says whether a stage is done.
 //! - [`Session`] is a finished run with its model and its images, for the analyses of `headspan-query`.
 //! - [`engine`] describes a run as shards for machines that something else schedules.
+//! - [`diff`] compares two runs over the same images head by head.
 //! - [`compare`] writes the scores of all runs of a data set side by side.
 //!
 //! It uses every crate below it and is used by the command line, the explorer and the Python module. It draws no progress
@@ -13,6 +14,7 @@
 mod activation;
 mod compare;
 pub mod demo;
+mod diff;
 pub mod engine;
 mod error;
 mod facts;
@@ -36,6 +38,7 @@ mod stages;
 mod weights;
 
 pub use compare::{ComparedRow, ComparedRuns, compare, labellers, notices, warn_of_unfinished};
+pub use diff::{DiffedRuns, diff};
 pub use error::{PipelineError, Result};
 pub use facts::facts;
 pub use inputs::check_inputs;

@@ -1,11 +1,11 @@
 use faer::Mat;
-use headspan_headspace::Moments;
+use headspan_headspace::{Moments, product};
 
 use crate::{
     error::TextspanError,
     pool::{TextPool, expect_length, finite},
     reconstruction::Reconstruction,
-    subspace::{Subspace, product},
+    subspace::Subspace,
 };
 
 /// Variance below this share of the first pick's is rounding; the loop ends there.

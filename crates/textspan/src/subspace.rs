@@ -1,5 +1,5 @@
-use faer::{Accum, Mat, MatRef, Par, Side, linalg::matmul::matmul};
-use headspan_headspace::Moments;
+use faer::{Mat, MatRef};
+use headspan_headspace::{Moments, product};
 
 use crate::error::TextspanError;
 
@@ -46,13 +46,6 @@ impl Subspace {
     }
 }
 
-/// Product on one thread, so that the result does not depend on the machine.
-pub(crate) fn product(left: MatRef<'_, f64>, right: MatRef<'_, f64>) -> Mat<f64> {
-    let mut out = Mat::zeros(left.nrows(), right.ncols());
-    matmul(out.as_mut(), Accum::Replace, left, right, 1.0, Par::Seq);
-    out
-}
-
 /// `A S Aᵀ`.
 fn congruent(a: MatRef<'_, f64>, s: MatRef<'_, f64>) -> Mat<f64> {
     let left = product(a, s);
@@ -61,11 +54,5 @@ fn congruent(a: MatRef<'_, f64>, s: MatRef<'_, f64>) -> Mat<f64> {
 
 /// Eigenvectors as columns and eigenvalues, largest first.
 fn eigen(symmetric: MatRef<'_, f64>) -> Result<(Mat<f64>, Vec<f64>), TextspanError> {
-    let n = symmetric.nrows();
-    // Rounding makes the halves differ; the solver reads one of them.
-    let even = Mat::from_fn(n, n, |i, j| 0.5 * (symmetric[(i, j)] + symmetric[(j, i)]));
-    let decomposition = even.self_adjoint_eigen(Side::Lower).map_err(|_no_convergence| TextspanError::NoConvergence)?;
-    let values: Vec<f64> = (0..n).rev().map(|i| decomposition.S()[i]).collect();
-    let vectors = Mat::from_fn(n, n, |i, j| decomposition.U()[(i, n - 1 - j)]);
-    Ok((vectors, values))
+    headspan_headspace::eigen(symmetric).ok_or(TextspanError::NoConvergence)
 }

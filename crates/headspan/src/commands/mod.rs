@@ -4,6 +4,7 @@ mod choices;
 mod compare;
 mod config;
 mod curve;
+mod diff;
 mod doctor;
 mod evaluate;
 mod evaluate_segmentation;
@@ -80,6 +81,7 @@ pub(crate) fn run(command: Command, console: &Console<'_>) -> Result<()> {
         Command::Submit { engine: SubmitEngine::Ray(arguments) } => submit_ray::ray(&arguments, console),
         Command::Plan { models, pipeline, json } => plan::plan(&models, &pipeline, json, console),
         Command::Compare { place, html, json } => compare::compare(&place.alone(), html.as_deref(), json, console),
+        Command::Diff(arguments) => diff::diff(&arguments, console),
         Command::Fetch { names, configs } => fetch::fetch(&names, &configs, console),
         Command::Models { configs, json } => models::models(&configs, json, console),
         Command::Explore(arguments) => explore::explore(&arguments, console),

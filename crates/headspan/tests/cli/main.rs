@@ -3,6 +3,7 @@
 mod bad_input;
 mod config;
 mod demo;
+mod diff;
 mod explore;
 mod fetch;
 mod gpu;

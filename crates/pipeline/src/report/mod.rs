@@ -1,6 +1,8 @@
-//! The HTML report of a comparison: one file, no network, no script.
+//! The HTML reports of comparisons: one file each, no network, no script.
 
 mod charts;
+mod difference;
 mod page;
 
+pub(crate) use difference::difference_page;
 pub(crate) use page::comparison_page;
