@@ -141,6 +141,7 @@ pub(crate) enum Command {
     /// Render scenes of the built-in world: images, captions, masks and their true attributes
     Scenes(ScenesArgs),
     /// Train a checkpoint further on your images, or a small CLIP on the rendered world; or continue a training
+    #[command(after_help = world::TRAIN_HELP)]
     Train(TrainArgs),
     /// Evaluate a model: zero-shot accuracy and retrieval on held-out rendered scenes, or segmentation
     Evaluate(EvaluateArgs),

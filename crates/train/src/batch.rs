@@ -16,6 +16,8 @@ pub(crate) struct Batch {
     pub(crate) tokens: TokenBatch,
     /// Numbers of the patches that stay in of each image, `[scenes, kept]`; all without it.
     pub(crate) kept: Option<Tensor<2, Int>>,
+    /// Class of each image, where captions are made of classes: images of one class belong to the same captions.
+    pub(crate) labels: Option<Vec<u32>>,
 }
 
 impl Batch {
@@ -40,11 +42,8 @@ impl Batch {
         }
         let pixels = Tensor::from_data(TensorData::new(values, [count, 3, side, side]), device);
         let patches = config.vision.grid() * config.vision.grid();
-        let kept = recipe.patches_kept(patches).map(|kept| {
-            let numbers = (first..first + count as u64).flat_map(|scene| patches_of(recipe.seed, scene, patches, kept));
-            Tensor::from_data(TensorData::new(numbers.collect(), [count, kept]), device)
-        });
-        Ok(Self { pixels, tokens: TokenBatch::new(&rows), kept })
+        let kept = kept_patches(recipe.patch_dropout, recipe.seed, first, count, patches, device);
+        Ok(Self { pixels, tokens: TokenBatch::new(&rows), kept, labels: None })
     }
 
     /// Normalised pixels of scenes, `[scenes, 3, side, side]`.
@@ -61,6 +60,23 @@ impl Batch {
         }
         values
     }
+}
+
+/// Numbers of the patches that stay in of `count` images from `first` on, `[count, kept]`; none where all do.
+pub(crate) fn kept_patches(
+    dropout: f32,
+    seed: u64,
+    first: u64,
+    count: usize,
+    patches: usize,
+    device: &Device,
+) -> Option<Tensor<2, Int>> {
+    if dropout <= 0.0 {
+        return None;
+    }
+    let kept = (f64::from(1.0 - dropout) * patches as f64).round().max(1.0) as usize;
+    let numbers = (first..first + count as u64).flat_map(|image| patches_of(seed, image, patches, kept));
+    Some(Tensor::from_data(TensorData::new(numbers.collect(), [count, kept]), device))
 }
 
 /// Numbers of the patches that stay in of a scene, in rising order.

@@ -7,12 +7,11 @@ use std::{
 use burn::{optim::OptimizerRecord, store::ModuleRecord, tensor::Bytes};
 use fs_err as fs;
 use headspan_artifacts::AtomicFile;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     curve::CurvePoint,
     error::{Result, TrainError},
-    recipe::Recipe,
 };
 
 const PROGRESS: &str = "progress.json";
@@ -22,16 +21,16 @@ const TOKENIZER: &str = "tokenizer.json";
 
 /// How far a training has come.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Progress {
-    pub(crate) recipe: Recipe,
+pub(crate) struct Progress<R> {
+    pub(crate) recipe: R,
     /// Steps done.
     pub(crate) steps: u64,
     pub(crate) curve: Vec<CurvePoint>,
 }
 
 /// All that a training continues from. The records carry the parameters' ids, by which the optimiser knows its moments.
-pub(crate) struct Saved {
-    pub(crate) progress: Progress,
+pub(crate) struct Saved<R> {
+    pub(crate) progress: Progress<R>,
     pub(crate) model: ModuleRecord,
     pub(crate) optimizer: OptimizerRecord,
     pub(crate) tokenizer: String,
@@ -42,7 +41,7 @@ pub(crate) fn path_in(folder: &Path) -> PathBuf {
     folder.join("training.tar")
 }
 
-impl Saved {
+impl<R: Serialize + DeserializeOwned> Saved<R> {
     /// Writes one file, so that no kill can part the weights from the optimiser's state.
     pub(crate) fn write(self, path: &Path) -> Result<()> {
         let failed = |source: Box<dyn Error + Send + Sync>| TrainError::Checkpoint { path: path.to_owned(), source };
@@ -91,7 +90,7 @@ impl Saved {
 }
 
 /// First key in which two recipes differ.
-pub(crate) fn difference(one: &Recipe, other: &Recipe) -> Option<String> {
+pub(crate) fn difference<R: Serialize>(one: &R, other: &R) -> Option<String> {
     let (one, other) = (serde_json::to_value(one).ok()?, serde_json::to_value(other).ok()?);
     let (one, other) = (one.as_object()?, other.as_object()?);
     one.iter().find(|(key, value)| other.get(*key) != Some(*value)).map(|(key, _)| key.clone())

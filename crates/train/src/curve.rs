@@ -25,6 +25,9 @@ pub struct CurvePoint {
     pub scale: f32,
     /// Seconds of training up to this step, over all sittings.
     pub seconds: f64,
+    /// Share of held-out images whose nearest class is their own, where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<f32>,
 }
 
 /// Writes the curve as Parquet.
@@ -47,8 +50,10 @@ pub(crate) fn write(path: &Path, points: &[CurvePoint]) -> Result<()> {
         ("learning_rate", double(|point| point.learning_rate)),
         ("scale", single(|point| point.scale)),
         ("seconds", double(|point| point.seconds)),
+        ("held_out", Arc::new(points.iter().map(|point| point.held_out).collect::<Float32Array>())),
     ];
-    let field = |(name, column): &(&str, ArrayRef)| Field::new(*name, DataType::clone(column.data_type()), false);
+    let field =
+        |(name, column): &(&str, ArrayRef)| Field::new(*name, DataType::clone(column.data_type()), *name == "held_out");
     let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
     let arrays = columns.into_iter().map(|(_, column)| column).collect();
     let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).map_err(|source| failed(source.into()))?;

@@ -10,6 +10,45 @@ pub enum TrainError {
     /// The model or its files.
     #[error(transparent)]
     Clip(#[from] headspan_model::ClipError),
+    /// An image of the data set cannot be read.
+    #[error(transparent)]
+    Read(#[from] headspan_images::ReadError),
+    /// An image cannot be decoded.
+    #[error(transparent)]
+    Image(#[from] headspan_images::ImageError),
+    /// A file of a run could not be hashed or written.
+    #[error(transparent)]
+    Artifact(#[from] headspan_artifacts::ArtifactError),
+    /// An image that captions cannot be made for.
+    #[error("`{image}` has no class, so it has no caption")]
+    NoClass {
+        /// Id of the image.
+        image: String,
+    },
+    /// Images that say nothing against each other.
+    #[error("all images are of one class, `{name}`")]
+    OneClass {
+        /// Name of the class.
+        name: String,
+    },
+    /// A class of the images for tests that was not trained.
+    #[error("the images to measure on have the class `{name}`, which the images to learn from have not")]
+    UnknownClass {
+        /// Name of the class.
+        name: String,
+    },
+    /// Too little to learn from.
+    #[error("{images} images are left to learn from: a contrast needs 2 or more")]
+    TooFewImages {
+        /// Their number.
+        images: usize,
+    },
+    /// One image after another that cannot be read.
+    #[error("{images} images one after another cannot be read")]
+    Unreadable {
+        /// Their number.
+        images: u64,
+    },
     /// A recipe that contradicts itself.
     #[error("the recipe's {key}: {what}")]
     Recipe {
@@ -68,9 +107,9 @@ pub enum TrainError {
         /// Its loss.
         loss: f32,
     },
-    /// Trained weights that float16 cannot hold.
+    /// Trained weights that the model's file cannot hold: float16 ends at 65,504.
     #[error(
-        "the trained weights are not finite in float16: tensor `{tensor}` has a value that is NaN or beyond 65,504; no model was written"
+        "the trained weights are not finite: tensor `{tensor}` has a value that is NaN or too large; no model was written"
     )]
     Weights {
         /// First tensor with such a value.

@@ -185,7 +185,7 @@ fn drawn(world: &World, first: usize, count: usize) -> Vec<Scene> {
 }
 
 /// Rows of unit length, of features `[count, d]`.
-fn rows(features: &[f32], count: usize, what: &'static str) -> Result<Vec<Vec<f32>>> {
+pub(crate) fn rows(features: &[f32], count: usize, what: &'static str) -> Result<Vec<Vec<f32>>> {
     let mut rows: Vec<Vec<f32>> = features.chunks_exact(features.len() / count).map(<[f32]>::to_vec).collect();
     for row in &mut rows {
         unit(row, what)?;
@@ -194,7 +194,7 @@ fn rows(features: &[f32], count: usize, what: &'static str) -> Result<Vec<Vec<f3
 }
 
 /// Divides by the norm. Without one, every product would be NaN and some answer still the largest.
-fn unit(row: &mut [f32], what: &'static str) -> Result<()> {
+pub(crate) fn unit(row: &mut [f32], what: &'static str) -> Result<()> {
     let norm = product(row, row).sqrt();
     if !norm.is_finite() || norm <= 0.0 {
         return Err(TrainError::Features { what, norm });
@@ -205,7 +205,7 @@ fn unit(row: &mut [f32], what: &'static str) -> Result<()> {
     Ok(())
 }
 
-fn product(one: &[f32], other: &[f32]) -> f32 {
+pub(crate) fn product(one: &[f32], other: &[f32]) -> f32 {
     one.iter().zip(other).map(|(x, y)| x * y).sum()
 }
 

@@ -1,22 +1,31 @@
 //! What a finished model's file may hold.
 
 use headspan_model::ClipError;
-use safetensors::{SafeTensorError, SafeTensors};
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use crate::error::{Result, TrainError};
 
 /// Bits of float16's exponent: all of them are set in infinities and NaN, and in nothing else.
 const EXPONENT: u16 = 0x7c00;
 
-/// Errors if a value of these float16 safetensors is not finite.
+/// The same of float32.
+const WIDE_EXPONENT: u32 = 0x7f80_0000;
+
+/// Errors if a value of these float16 or float32 safetensors is not finite.
 pub(crate) fn finite(file: &[u8]) -> Result<()> {
     let failed = |error: SafeTensorError| TrainError::Clip(ClipError::Save { source: error });
     let tensors = SafeTensors::deserialize(file).map_err(failed)?;
     let mut names = tensors.names();
     names.sort_unstable();
     for tensor in names {
-        let (values, _rest) = tensors.tensor(tensor).map_err(failed)?.data().as_chunks();
-        if values.iter().any(|value| u16::from_le_bytes(*value) & EXPONENT == EXPONENT) {
+        let view = tensors.tensor(tensor).map_err(failed)?;
+        let is_wrong = if view.dtype() == Dtype::F32 {
+            let values = view.data().as_chunks().0;
+            values.iter().any(|value| u32::from_le_bytes(*value) & WIDE_EXPONENT == WIDE_EXPONENT)
+        } else {
+            view.data().as_chunks().0.iter().any(|value| u16::from_le_bytes(*value) & EXPONENT == EXPONENT)
+        };
+        if is_wrong {
             return Err(TrainError::Weights { tensor: tensor.to_owned() });
         }
     }

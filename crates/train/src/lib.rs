@@ -1,5 +1,7 @@
 //! Contrastive training of a small CLIP on the rendered world, with the very modules that `headspan-model` decomposes.
 //!
+//! Or further training of any CLIP on images of the user's own: a [`FineTuner`] with [`FineTuning`] over [`Labelled`] images.
+//!
 //! A [`Recipe`] fixes everything; a [`Trainer`] takes one step at a time, keeps a checkpoint that continues bit by bit on
 //! the same device, and ends with a checkpoint folder in OpenCLIP's layout. An [`EvaluatedModel`] is a model that is tried on scenes.
 //!
@@ -12,9 +14,11 @@ mod checkpoint;
 mod curve;
 mod error;
 mod evaluate;
+mod fine_tune;
 mod finished;
 mod first_model;
 mod loss;
+mod optimizer;
 mod recipe;
 mod trainer;
 mod vocabulary;
@@ -22,5 +26,6 @@ mod vocabulary;
 pub use curve::CurvePoint;
 pub use error::{Result, TrainError};
 pub use evaluate::{EvaluatedModel, Evaluation, EvaluationSettings, ZeroShot};
+pub use fine_tune::{Beginning, FineTuner, FineTuning, HeldOut, Labelled, TrainedBlocks, held_out};
 pub use recipe::{Architecture, Recipe};
 pub use trainer::Trainer;

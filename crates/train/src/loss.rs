@@ -3,11 +3,14 @@ use std::thread;
 use burn::{
     module::Module,
     optim::{GradientsAccumulator, GradientsParams},
-    tensor::{Device, Tensor, activation},
+    tensor::{Device, Tensor, TensorData, activation},
 };
 use headspan_model::burn::Clip;
 
-use crate::{batch::Batch, error::Result};
+use crate::{
+    batch::Batch,
+    error::{Result, TrainError},
+};
 
 /// Largest factor on cosine similarities, as CLIP bounds it.
 const LARGEST_SCALE: f64 = 100.0;
@@ -20,6 +23,8 @@ pub(crate) struct Contrast {
     pub(crate) logits: Tensor<2>,
     /// Gradients of the loss by parameter.
     pub(crate) gradients: GradientsParams,
+    /// Classes of the images, where they have some.
+    pub(crate) labels: Option<Vec<u32>>,
 }
 
 /// Features of a part of the batch, with the graph that made them.
@@ -27,6 +32,7 @@ struct Part {
     replica: Clip,
     images: Tensor<2>,
     texts: Tensor<2>,
+    labels: Option<Vec<u32>>,
 }
 
 /// The symmetric contrastive loss of CLIP (arXiv 2103.00020, section 2.3) with the learned temperature, and its gradients.
@@ -43,13 +49,14 @@ pub(crate) fn contrast(
     let encoded = side_by_side((0..parts).collect(), |part| {
         let batch = render(part)?;
         let replica = model.clone().fork(device);
-        let images = match batch.kept {
-            None => replica.visual.encode(batch.pixels),
-            Some(kept) => replica.visual.encode_patches(batch.pixels, kept),
+        let Batch { pixels, tokens, kept, labels } = batch;
+        let images = match kept {
+            None => replica.visual.encode(pixels),
+            Some(kept) => replica.visual.encode_patches(pixels, kept),
         };
         let images = unit(images);
-        let texts = unit(replica.text.encode(&batch.tokens, device));
-        Ok(Part { replica, images, texts })
+        let texts = unit(replica.text.encode(&tokens, device));
+        Ok(Part { replica, images, texts, labels })
     })?;
     let leaf = |features: fn(&Part) -> &Tensor<2>| {
         let detached = encoded.iter().map(|part| features(part).clone().detach()).collect();
@@ -58,7 +65,9 @@ pub(crate) fn contrast(
     let (images, texts) = (leaf(|part| &part.images), leaf(|part| &part.texts));
     let scale = model.logit_scale.val().clamp_max(LARGEST_SCALE.ln()).exp();
     let logits = images.clone().matmul(texts.clone().transpose()) * scale.unsqueeze();
-    let loss = symmetric_cross_entropy(&logits, device);
+    let of_parts: Option<Vec<&Vec<u32>>> = encoded.iter().map(|part| part.labels.as_ref()).collect();
+    let labels: Option<Vec<u32>> = of_parts.map(|parts| parts.into_iter().flatten().copied().collect());
+    let loss = symmetric_cross_entropy(&logits, labels.as_deref(), device);
     let mut gradients = loss.backward();
     let [toward_images, toward_texts] = [images, texts].map(|features| features.grad_remove(&mut gradients));
     let mut sum = GradientsAccumulator::new();
@@ -81,7 +90,7 @@ pub(crate) fn contrast(
             sum.accumulate(model, gradients);
         }
     }
-    Ok(Contrast { loss, logits, gradients: sum.grads() })
+    Ok(Contrast { loss, logits, gradients: sum.grads(), labels })
 }
 
 /// Does the pieces on a thread each; results in the order of the pieces.
@@ -97,11 +106,40 @@ fn side_by_side<P: Send, T: Send>(pieces: Vec<P>, work: impl Fn(P) -> Result<T> 
     })
 }
 
-fn symmetric_cross_entropy(logits: &Tensor<2>, device: &Device) -> Tensor<1> {
+/// Images of one class belong to all texts of the class alike (arXiv 2204.03610); without classes each belongs to its own text alone.
+fn symmetric_cross_entropy(logits: &Tensor<2>, labels: Option<&[u32]>, device: &Device) -> Tensor<1> {
     let [count, _] = logits.dims();
-    let pairs: Tensor<2> = Tensor::eye(count, device);
+    let pairs: Tensor<2> = match labels {
+        None => Tensor::eye(count, device),
+        Some(labels) => Tensor::from_data(TensorData::new(shares(labels), [count, count]), device),
+    };
     let toward = |axis: usize| (activation::log_softmax(logits.clone(), axis) * pairs.clone()).sum();
     (toward(0) + toward(1)).mul_scalar(-0.5 / count as f64)
+}
+
+/// Of each image, the share of each text of its class: rows, and as well columns, add up to one.
+fn shares(labels: &[u32]) -> Vec<f32> {
+    let mut shares = Vec::with_capacity(labels.len() * labels.len());
+    for own in labels {
+        let alike = labels.iter().filter(|label| *label == own).count() as f32;
+        shares.extend(labels.iter().map(|label| if label == own { 1.0 / alike } else { 0.0 }));
+    }
+    shares
+}
+
+/// Share of images whose nearest text is their own, or of their own class.
+pub(crate) fn accuracy(logits: Tensor<2>, labels: Option<&[u32]>) -> Result<f32> {
+    let [count, _] = logits.dims();
+    let what = "the similarities";
+    let values: Vec<f32> =
+        logits.into_data().try_into_vec().map_err(|error| TrainError::Device { what, source: error.into() })?;
+    let is_own = |row: usize, column: usize| labels.map_or(row == column, |labels| labels[row] == labels[column]);
+    let is_right = |(row, values): &(usize, &[f32])| {
+        let largest = values.iter().fold(f32::NEG_INFINITY, |most, value| most.max(*value));
+        values.iter().enumerate().any(|(column, value)| *value == largest && is_own(*row, column))
+    };
+    let right = values.chunks_exact(count).enumerate().filter(is_right).count();
+    Ok(right as f32 / count as f32)
 }
 
 /// Rows of length one.
@@ -158,6 +196,24 @@ mod tests {
         let contrast = contrast(model, parts, render, &device)?;
         let gradient = contrast.gradients.get::<4>(model.visual.conv1.id).ok_or("no gradient")?;
         Ok(gradient.into_data().try_into_vec::<f32>().map_err(|error| format!("{error:?}"))?)
+    }
+
+    #[test]
+    fn images_share_the_texts_of_their_class() {
+        assert_eq!(shares(&[7, 3, 7]), [0.5, 0.0, 0.5, 0.0, 1.0, 0.0, 0.5, 0.0, 0.5]);
+        assert_eq!(shares(&[1, 2]), [1.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn the_text_of_another_image_of_the_class_is_right() -> std::result::Result<(), Box<dyn std::error::Error>> {
+        let device = Device::flex();
+        let logits = || {
+            Tensor::from_data(TensorData::new(vec![0.0_f32, 1.0, 2.0, 1.0, 0.0, 0.0, 0.0, 5.0, 1.0], [3, 3]), &device)
+        };
+        assert!((accuracy(logits(), None)? - 0.0).abs() < 1e-6);
+        // The first image's nearest text is the third's, of its own class.
+        assert!((accuracy(logits(), Some(&[7, 3, 7]))? - 1.0 / 3.0).abs() < 1e-6);
+        Ok(())
     }
 
     /// Float32 sums of 8 rows in two orders: 1e-5 of the largest value leaves two digits to spare.

@@ -4,6 +4,8 @@ use headspan_model::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig};
 use headspan_scenes::World;
 use serde::{Deserialize, Serialize};
 
+use crate::optimizer::Schedule;
+
 /// Everything that fixes a training: the same recipe on the same device gives the same weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,12 +77,6 @@ pub struct Architecture {
 }
 
 impl Recipe {
-    /// Of an image's `patches` those that a step leaves in, if it leaves some out: at least one.
-    pub(crate) fn patches_kept(&self, patches: usize) -> Option<usize> {
-        let kept = (f64::from(1.0 - self.patch_dropout) * patches as f64).round().max(1.0);
-        (self.patch_dropout > 0.0).then_some(kept as usize)
-    }
-
     /// The model's configuration with a tokenizer of so many tokens.
     pub fn config(&self, vocab_size: usize) -> ClipConfig {
         let model = &self.model;
@@ -119,11 +115,7 @@ impl Recipe {
 
     /// Learning rate of a step, counted from 0: linear warm-up, then half a cosine down to zero.
     pub fn learning_rate(&self, step: u64) -> f64 {
-        if step < self.warmup_steps {
-            return self.learning_rate * (step + 1) as f64 / self.warmup_steps as f64;
-        }
-        let progress = (step - self.warmup_steps) as f64 / (self.steps - self.warmup_steps) as f64;
-        self.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
+        Schedule { peak: self.learning_rate, warmup: self.warmup_steps, steps: self.steps }.rate(step)
     }
 }
 

@@ -5,9 +5,8 @@ use std::{
 };
 
 use burn::{
-    grad_clipping::GradientClippingConfig,
     module::Module,
-    optim::{AdamWConfig, ModuleOptimizer},
+    optim::ModuleOptimizer,
     tensor::{Device, Tensor, TensorData},
 };
 use headspan_artifacts::write_atomic;
@@ -20,13 +19,14 @@ use crate::{
     error::{Result, TrainError},
     finished::finite,
     first_model::same_architecture,
-    loss::contrast,
+    loss::{accuracy, contrast},
+    optimizer::optimizer,
     recipe::Recipe,
     vocabulary::tokenizer_json,
 };
 
 /// Steps between two points of the curve.
-const CURVE_STEPS: u64 = 10;
+pub(crate) const CURVE_STEPS: u64 = 10;
 
 /// A training that goes on step by step and continues from its last checkpoint.
 pub struct Trainer {
@@ -79,12 +79,7 @@ impl Trainer {
             let trained = Checkpoint::open(&folder.join("open_clip_model.safetensors"))?;
             model = model.load_record(trained.load(&config, &device)?.into_record());
         }
-        let mut optimizer = AdamWConfig::new()
-            .with_beta_2(recipe.beta_2)
-            .with_epsilon(1e-6)
-            .with_weight_decay(recipe.weight_decay)
-            .with_grad_clipping(Some(GradientClippingConfig::Norm(recipe.clip_norm)))
-            .init();
+        let mut optimizer = optimizer(recipe.beta_2, recipe.weight_decay, recipe.clip_norm);
         let (mut step, mut curve) = (0, Vec::new());
         if let Some(saved) = saved {
             model = model.load_record(saved.model);
@@ -158,10 +153,11 @@ impl Trainer {
                 step,
                 scenes: first + count as u64,
                 loss,
-                accuracy: accuracy(contrast.logits)?,
+                accuracy: accuracy(contrast.logits, None)?,
                 learning_rate,
                 scale: scalar(self.model.logit_scale.val().exp(), "the scale")?,
                 seconds: self.before + self.started.elapsed().as_secs_f64(),
+                held_out: None,
             };
             self.curve.push(point);
             shown = Some(point);
@@ -245,22 +241,8 @@ fn vocabulary_size(json: &str, path: &Path) -> Result<usize> {
         .map_err(|source| TrainError::Checkpoint { path: path.to_owned(), source })
 }
 
-fn scalar(tensor: Tensor<1>, what: &'static str) -> Result<f32> {
+pub(crate) fn scalar(tensor: Tensor<1>, what: &'static str) -> Result<f32> {
     let values: Vec<f32> =
         tensor.into_data().try_into_vec().map_err(|error| TrainError::Device { what, source: error.into() })?;
     values.first().copied().ok_or_else(|| TrainError::Device { what, source: "it returned no value".into() })
-}
-
-/// Share of rows whose largest value stands on the diagonal.
-fn accuracy(logits: Tensor<2>) -> Result<f32> {
-    let [count, _] = logits.dims();
-    let what = "the similarities";
-    let values: Vec<f32> =
-        logits.into_data().try_into_vec().map_err(|error| TrainError::Device { what, source: error.into() })?;
-    let right = values
-        .chunks_exact(count)
-        .enumerate()
-        .filter(|(row, values)| values.iter().all(|value| *value <= values[*row]))
-        .count();
-    Ok(right as f32 / count as f32)
 }

@@ -6,7 +6,9 @@ use clap::{Args, ValueEnum};
 use headspan_model::DeviceChoice;
 use headspan_scenes::{Combinations, DatasetFormat};
 
-use super::{IgnoredDevice, PipelineArgs, PlaceArgs, local_folder};
+use headspan_train::TrainedBlocks;
+
+use super::{CheckpointArgs, IgnoredDevice, ImagesArgs, PipelineArgs, PlaceArgs, local_folder};
 
 /// Flags of `scenes`.
 #[derive(Debug, Args)]
@@ -98,11 +100,62 @@ impl From<ScenePairs> for Combinations {
     }
 }
 
+/// After the help of `train`.
+pub(crate) const TRAIN_HELP: &str = "\
+Without --images a small CLIP is trained on rendered scenes. With --images and --checkpoint a trained CLIP is trained further on those images,
+whose captions are made of the names of their classes (a folder for each class, a class column, or --classes).
+
+Examples:
+  headspan train --out models/scenes-6
+  headspan train --checkpoint my-clip --images photos --out my-clip-photos --epochs 3
+  headspan train --checkpoint my-clip --images train.csv --test-images test.csv --blocks last:4 --interpolate 0.5 --out tuned
+
+The same command continues a training that was interrupted.";
+
+/// How a model is trained further.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct FineTuneArgs {
+    #[command(flatten)]
+    pub(crate) checkpoint: CheckpointArgs,
+    #[command(flatten)]
+    pub(crate) images: ImagesArgs,
+    /// Images to measure accuracy on; default: a share of the images, which is held out
+    #[arg(long, value_name = "PATH", help_heading = "Model and data")]
+    pub(crate) test_images: Option<PathBuf>,
+    /// A setting of the images by its key, such as `data.class_column=label`; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Model and data")]
+    pub(crate) set: Vec<String>,
+    /// How often each image is seen [recipe: epochs; default: 1]
+    #[arg(long, value_name = "N", help_heading = "Fine-tuning")]
+    pub(crate) epochs: Option<f64>,
+    /// Images of one step [recipe: `batch_size`; default: 64]
+    #[arg(long, value_name = "N", help_heading = "Fine-tuning")]
+    pub(crate) batch_size: Option<usize>,
+    /// Highest learning rate [recipe: `learning_rate`; default: 1e-5]
+    #[arg(long, value_name = "RATE", help_heading = "Fine-tuning")]
+    pub(crate) learning_rate: Option<f64>,
+    /// Captions, one a line, with `{}` for the name of the class [recipe: templates]
+    #[arg(long, value_name = "FILE", help_heading = "Fine-tuning")]
+    pub(crate) templates: Option<PathBuf>,
+    /// What of the image tower is trained: all, last:N or none [recipe: blocks; default: all]
+    #[arg(long, value_name = "BLOCKS", help_heading = "Fine-tuning")]
+    pub(crate) blocks: Option<TrainedBlocks>,
+    /// Leave the text tower as it is [recipe: `text_tower`]
+    #[arg(long, help_heading = "Fine-tuning")]
+    pub(crate) freeze_texts: bool,
+    /// Share of the trained weights in the model that is written, the rest being the weights before (WiSE-FT) [recipe: interpolate; default: 1]
+    #[arg(long, value_name = "SHARE", help_heading = "Fine-tuning")]
+    pub(crate) interpolate: Option<f64>,
+}
+
 /// Flags of `train`.
 #[derive(Debug, Args)]
 pub(crate) struct TrainArgs {
-    /// Recipe (configs/train/); default: the recipe of the demo model
+    /// Recipe (configs/train/); default: the recipe of the demo model, or with --images the default of fine-tuning
     pub(crate) recipe: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) fine: FineTuneArgs,
 
     /// Folder of the checkpoint and of the finished model
     #[arg(long, value_name = "DIR", value_parser = local_folder)]

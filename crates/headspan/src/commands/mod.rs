@@ -11,6 +11,7 @@ mod evaluate_segmentation;
 mod explore;
 mod export;
 mod fetch;
+mod fine_tune;
 mod models;
 mod place;
 mod plan;

@@ -7,7 +7,7 @@ use headspan_train::{CurvePoint, Recipe, Trainer};
 
 use crate::{
     cli::TrainArgs,
-    commands::{UsageError, curve::curve_plot},
+    commands::{UsageError, curve::curve_plot, fine_tune::fine_tune},
     console::Console,
     progress::Reporter,
 };
@@ -17,6 +17,12 @@ const DEMO: &str = include_str!("../../../../configs/train/scenes-6.toml");
 
 /// Trains a model from a recipe, or continues where its folder's checkpoint left off.
 pub(crate) fn train(arguments: &TrainArgs, console: &Console<'_>) -> Result<()> {
+    if arguments.fine.images.images.is_some() {
+        return fine_tune(arguments, console);
+    }
+    if arguments.fine.checkpoint.checkpoint.is_some() {
+        return Err(UsageError::hinted("there are no images to train the checkpoint on", "give --images PATH"));
+    }
     let mut recipe = read(arguments.recipe.as_deref())?;
     if let Some(steps) = arguments.steps {
         recipe.steps = steps;
