@@ -120,6 +120,20 @@ pub(super) enum Kernel<'a, B> {
     },
 }
 
+/// Names of all kernels.
+pub(super) const NAMES: [&str; 10] = [
+    "normalise",
+    "softmax",
+    "activate",
+    "convert",
+    "gather",
+    "patches",
+    "repeat",
+    "first_query",
+    "mean_of_heads",
+    "values_of_heads",
+];
+
 /// An argument of a kernel, by its type in the source.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Argument<'a, B> {
