@@ -10,6 +10,7 @@ use cudarc::{
 };
 
 use super::{compile::compile, device::Device, engine::NAMES, error::CudaProblem, libraries};
+use crate::{error::ClipError, precision::Precision};
 
 /// A card that was opened.
 pub(crate) struct Card {
@@ -17,6 +18,8 @@ pub(crate) struct Card {
     kernels: HashMap<&'static str, CudaFunction>,
     /// Bytes that cuBLASLt may use beside a product's matrices, as NVIDIA advises: 32 MiB from Hopper on, else 4.
     pub(super) workspace: usize,
+    /// Compute capability, major and minor.
+    capability: (i32, i32),
 }
 
 /// Names of the cards, from number 0 on; nothing where CUDA cannot be used.
@@ -53,7 +56,8 @@ impl Card {
         let module = context.load_module(Ptx::from_binary(code)).map_err(failed)?;
         let kernel = |name: &'static str| Ok((name, module.load_function(name).map_err(failed)?));
         let kernels = NAMES.into_iter().map(kernel).collect::<Result<_, CudaProblem>>()?;
-        let card = Arc::new(Self { context, kernels, workspace: if major >= 9 { 32 << 20 } else { 4 << 20 } });
+        let workspace = if major >= 9 { 32 << 20 } else { 4 << 20 };
+        let card = Arc::new(Self { context, kernels, workspace, capability: (major, minor) });
         card.prove()?;
         Ok(card)
     }
@@ -61,6 +65,14 @@ impl Card {
     /// Bytes that are free.
     pub(crate) fn free_memory(&self) -> Option<u64> {
         Some(self.context.mem_get_info().ok()?.0 as u64)
+    }
+
+    /// An error if it cannot multiply numbers of a precision: cards before Ampere have no bfloat16.
+    pub(crate) fn check(&self, precision: Precision) -> Result<(), ClipError> {
+        if precision == Precision::Bfloat16 && self.capability < (8, 0) {
+            return Err(ClipError::Precision { precision, why: "this card cannot compute with it" });
+        }
+        Ok(())
     }
 
     pub(super) fn kernel(&self, name: &'static str) -> Option<&CudaFunction> {

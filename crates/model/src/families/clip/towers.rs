@@ -167,6 +167,7 @@ impl VisionTower for CardVision {
     }
 
     fn for_passes(&self, precision: Precision) -> Result<Box<dyn VisionTower>> {
+        self.card.check(precision)?;
         let (tower, card) = (self.tower.clone(), Arc::clone(&self.card));
         let pass = if precision == self.precision { Some(self.pass()?) } else { None };
         Ok(Box::new(Self {
