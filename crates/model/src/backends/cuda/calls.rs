@@ -125,11 +125,12 @@ impl Prepared {
                 descriptors.set_bias(on.bias)?;
             }
             let preference = Preference(result::create_matmul_pref()?);
-            preference.set(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, on.workspace_bytes as u64)?;
-            preference.set(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, a)?;
-            preference.set(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, b)?;
-            preference.set(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, c)?;
-            preference.set(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, c)?;
+            preference
+                .set(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &(on.workspace_bytes as u64))?;
+            preference.set(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &a)?;
+            preference.set(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &b)?;
+            preference.set(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &c)?;
+            preference.set(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &c)?;
             let Descriptors { product, a, b, c } = descriptors;
             // SAFETY: all of them are alive.
             let found = unsafe { result::get_matmul_algo_heuristic(handle, product, a, b, c, c, preference.0) }?;
@@ -158,23 +159,23 @@ impl Descriptors {
         made.b = layout(&call.b, factors)?;
         made.c = layout(&call.c, single)?;
         if call.transposes_a {
-            made.set(DescAttribute::CUBLASLT_MATMUL_DESC_TRANSA, TRANSPOSED)?;
+            made.set(DescAttribute::CUBLASLT_MATMUL_DESC_TRANSA, &TRANSPOSED)?;
         }
         if call.has_bias {
-            made.set(DescAttribute::CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS as u32)?;
+            made.set(DescAttribute::CUBLASLT_MATMUL_DESC_EPILOGUE, &(CUBLASLT_EPILOGUE_BIAS as u32))?;
         }
         Ok(made)
     }
 
-    fn set<T>(&self, attribute: DescAttribute, value: T) -> Result<(), CublasError> {
+    fn set<T>(&self, attribute: DescAttribute, value: &T) -> Result<(), CublasError> {
         // SAFETY: the value is alive, and has the size that is told.
         unsafe {
-            result::set_matmul_desc_attribute(self.product, attribute, (&raw const value).cast(), size_of_val(&value))
+            result::set_matmul_desc_attribute(self.product, attribute, std::ptr::from_ref(value).cast(), size_of::<T>())
         }
     }
 
     fn set_bias(&self, address: u64) -> Result<(), CublasError> {
-        self.set(DescAttribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER, address)
+        self.set(DescAttribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &address)
     }
 }
 
@@ -216,9 +217,11 @@ fn layout(layout: &Layout, values: cudaDataType) -> Result<sys::cublasLtMatrixLa
 struct Preference(sys::cublasLtMatmulPreference_t);
 
 impl Preference {
-    fn set<T>(&self, attribute: PreferenceAttribute, value: T) -> Result<(), CublasError> {
+    fn set<T>(&self, attribute: PreferenceAttribute, value: &T) -> Result<(), CublasError> {
         // SAFETY: the value is alive, and has the size that is told.
-        unsafe { result::set_matmul_pref_attribute(self.0, attribute, (&raw const value).cast(), size_of_val(&value)) }
+        unsafe {
+            result::set_matmul_pref_attribute(self.0, attribute, std::ptr::from_ref(value).cast(), size_of::<T>())
+        }
     }
 }
 

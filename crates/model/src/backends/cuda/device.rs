@@ -227,14 +227,12 @@ fn page_locked<'a>(
         // The old one goes first, so that both need not fit.
         *memory = None;
     }
-    match memory {
-        Some(memory) => Ok(memory),
-        None => {
-            // SAFETY: any bits are a number.
-            let made = unsafe { context.alloc_pinned_with_flags(values.max(1), flags) };
-            Ok(memory.insert(made.map_err(failed("allocating page-locked memory"))?))
-        }
+    if let Some(memory) = memory {
+        return Ok(memory);
     }
+    // SAFETY: any bits are a number.
+    let made = unsafe { context.alloc_pinned_with_flags(values.max(1), flags) };
+    Ok(memory.insert(made.map_err(failed("allocating page-locked memory"))?))
 }
 
 impl Engine for Device {

@@ -180,7 +180,7 @@ mod tests {
         for folder in &expected {
             fs_err::create_dir_all(folder)?;
         }
-        assert_eq!(packages_of(environment.path()), [packages.clone()]);
+        assert_eq!(packages_of(environment.path()), std::slice::from_ref(&packages));
         let found: Vec<PathBuf> = libraries_in(&packages).into_iter().filter(|folder| folder.is_dir()).collect();
         assert_eq!(found, expected);
         Ok(())

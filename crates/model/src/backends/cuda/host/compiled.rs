@@ -51,7 +51,7 @@ impl Compiled {
 
     /// Runs a kernel. Memory is read and written where it is.
     pub(super) fn launch(&self, kernel: &Kernel<'_, Memory>) {
-        let mut arguments: Vec<Stored> = kernel.arguments().into_iter().map(Stored::of).collect();
+        let mut arguments: Vec<Stored> = kernel.arguments().iter().map(Stored::of).collect();
         let mut pointers: Vec<*mut c_void> = arguments.iter_mut().map(Stored::address).collect();
         let name = CString::new(kernel.name()).expect("a name");
         // SAFETY: `launch` has this type in `host_calls.h`, and the kernels take what `Kernel::arguments` lists.
@@ -72,15 +72,15 @@ enum Stored {
 }
 
 impl Stored {
-    fn of(argument: Argument<'_, Memory>) -> Self {
+    fn of(argument: &Argument<'_, Memory>) -> Self {
         match argument {
             Argument::Buffer(buffer) => Self::Pointer(match &mut *buffer.borrow_mut() {
                 Values::Single(values) => values.as_mut_ptr().cast(),
                 Values::Half(_, values) => values.as_mut_ptr().cast(),
             }),
-            Argument::Count(number) => Self::Count(number),
-            Argument::Int(number) => Self::Int(number),
-            Argument::Float(number) => Self::Float(number),
+            Argument::Count(number) => Self::Count(*number),
+            Argument::Int(number) => Self::Int(*number),
+            Argument::Float(number) => Self::Float(*number),
         }
     }
 

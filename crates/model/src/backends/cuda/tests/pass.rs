@@ -77,6 +77,7 @@ fn the_sequence_gives_what_the_cpu_gives() -> Outcome {
         let tower = tower(quick_gelu)?;
         let found = found(&mut Host { kernels: None }, &tower, Precision::Float32)?;
         let difference = difference(&found, &expected(&tower)?);
+        eprintln!("off by {difference:.1e}");
         assert!(difference <= 1e-5, "off by {difference:.1e}");
     }
     Ok(())
@@ -96,6 +97,7 @@ fn the_kernels_give_what_the_cpu_gives() -> Outcome {
         let found = found(&mut Host { kernels: kernels.clone() }, &tower, precision)?;
         differences.push(difference(&found, &expected));
         let off = differences.last().copied().unwrap_or_default();
+        eprintln!("{precision}: off by {off:.1e}");
         assert!(off <= tolerance, "{precision}: off by {off:.1e}");
     }
     // Less would mean that nothing was rounded.
