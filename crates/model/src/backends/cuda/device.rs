@@ -101,6 +101,7 @@ impl Device {
     fn send(&mut self, values: &[f32], to: &Memory) -> Result<(), CudaProblem> {
         to.check(values.len(), Precision::Float32)?;
         let failed = failed("sending pixels");
+        self.card.context.bind_to_thread().map_err(failed)?;
         let locked = page_locked(&self.card.context, &mut self.outward, values.len(), CU_MEMHOSTALLOC_WRITECOMBINED)?;
         let from = &mut locked.as_mut_slice().map_err(failed)?[..values.len()];
         from.copy_from_slice(values);
