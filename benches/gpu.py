@@ -25,9 +25,9 @@ import time
 
 import measure
 
-MODELS = ("ViT-B-32", "ViT-L-14")
+MODELS = ("ViT-B-32", "ViT-B-16", "ViT-L-14")
 # Most images of one timed pass, and images per batch. A slow pass gets fewer whole batches: as many as fit into `PASS_SECONDS`.
-IMAGES = {"ViT-B-32": 2048, "ViT-L-14": 512}
+IMAGES = {"ViT-B-32": 2048, "ViT-B-16": 1024, "ViT-L-14": 512}
 BATCH = 256
 CPU_BATCH = 32
 PASS_SECONDS = 3.0
@@ -312,7 +312,7 @@ def extract(bench, checkpoint, photos, kind, precision, limit):
 
 def passes_told(bench):
     return (
-        f"Passes over pixels in main memory, {BATCH} images per batch ({CPU_BATCH} on the CPU), at most {' and '.join(map(str, IMAGES.values()))} images per pass and "
+        f"Passes over pixels in main memory, {BATCH} images per batch ({CPU_BATCH} on the CPU), at most {', '.join(map(str, IMAGES.values()))} images per pass and "
         f"fewer whole batches where a pass would take over {PASS_SECONDS:.0f} s; results are read back. Rounds in alternation: {bench.size(5, 1)}, or as many as the time allowed. PyTorch's pixels are pinned, and it returns "
         "the features alone; ours returns the heads of the last four layers too. Differences are those of the heads' dense contributions, relative to the largest value. The first pass "
         "compiles and tunes kernels (those of torch.compile at the same time)."

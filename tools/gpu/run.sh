@@ -55,6 +55,8 @@ run() {
         step 7-rates-l "Rates of ViT-L/14" 150 100 card_part rates ViT-L-14
         step 8-stage-b "The whole stage, ViT-B/32" 90 30 card_part stage ViT-B-32
         step 8-stage-l "The whole stage, ViT-L/14" 90 2 card_part stage ViT-L-14
+        # Last, if time is left: between the other two, and measured by no other step.
+        step 7-rates-b16 "Rates of ViT-B/16" 110 0 card_part rates ViT-B-16
     fi
     say "took $((SECONDS - deadline + total)) s; \`check.sh adopt $out/gpu.md\` makes it the card's file in benches/results"
 }
@@ -384,7 +386,7 @@ start_inputs() {
 }
 
 make_inputs() {
-    local model models="ViT-B-32 ViT-L-14" jpegs=$((jpegs_per_core * $(nproc)))
+    local model models="ViT-B-32 ViT-L-14 ViT-B-16" jpegs=$((jpegs_per_core * $(nproc)))
     if [ -n "$quick" ]; then models="ViT-B-32" jpegs=16; fi
     [ -n "$python" ] || return 0
     for model in $models; do

@@ -47,7 +47,7 @@ pub fn embed_texts(
     // same in every run.
     let mut order: Vec<usize> = (0..tokens.len()).collect();
     order.sort_by_key(|index| tokens[*index].len());
-    let threads = if model.on_cpu() { rayon::current_num_threads() } else { 1 };
+    let threads = if model.texts_on_cpu() { rayon::current_num_threads() } else { 1 };
     let size = if settings.batch_size == 0 { BATCH * threads } else { settings.batch_size };
     let mut embedded = vec![Vec::new(); tokens.len()];
     let mut done = 0;

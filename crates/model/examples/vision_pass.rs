@@ -19,7 +19,8 @@ use std::{
 use burn::tensor::{Device, Tensor, TensorData};
 use headspan_headspace::HeadVector;
 use headspan_model::{
-    Checkpoint, ClipConfig, CpuVision, HostTrace, InstructionSet, Precision, ReadoutFolder, TraceRequest,
+    Checkpoint, ClipConfig, CpuVision, DeviceChoice, HostTrace, InstructionSet, LoadedModel, Precision, ReadoutFolder,
+    TraceRequest, VisionPass,
     burn::{BurnVisionTower, Clip},
     open_device,
 };
@@ -32,6 +33,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 enum Pass {
     Own(Box<CpuVision>),
+    Cuda(Box<VisionPass>),
     Burn { tower: Box<BurnVisionTower>, device: Device },
 }
 
@@ -77,7 +79,11 @@ impl Side {
         let named = if keeps_tokens { "float32" } else { precision.trim_end_matches("-vectors") };
         let by_burn = precision == "burn-tokens" || opened.choice().is_gpu();
         let precision: Precision = serde_json::from_value(named.into())?;
-        let pass = if by_burn {
+        let pass = if let DeviceChoice::Cuda(_) = opened.choice() {
+            let weights = folder.join("open_clip_model.safetensors");
+            let model = LoadedModel::for_queries(&Checkpoint::open(&weights)?, &config.clone().into(), opened)?;
+            Pass::Cuda(Box::new(model.vision_pass(precision)?))
+        } else if by_burn {
             Pass::Burn { tower: Box::new(tower.in_precision(precision)?), device }
         } else {
             Pass::Own(Box::new(CpuVision::with_instructions(&tower, precision, instructions)?))
@@ -111,6 +117,7 @@ impl Side {
         }
         match &self.pass {
             Pass::Own(vision) => Ok(vision.trace(pixels, &request)?),
+            Pass::Cuda(pass) => Ok(pass.trace(std::mem::take(pixels), &request)?),
             Pass::Burn { tower, device } => {
                 let side = self.config.vision.image_size;
                 let shape = [pixels.len() / self.length(), 3, side, side];

@@ -1,22 +1,26 @@
-use std::{fmt, panic, str::FromStr};
+use std::{fmt, panic, str::FromStr, sync::Arc};
 
 use burn::tensor::{Device, DeviceKind, DeviceType, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{ClipError, DeviceProblem, Result};
+use crate::{
+    backends::cuda::{Card, CudaProblem, cards},
+    device_memory::free_device_memory,
+    error::{ClipError, DeviceProblem, Result},
+};
 
 /// Where the model runs: `auto`, `cpu`, `wgpu`, `cuda`, or with the number of one of several GPUs, `wgpu:1`, `cuda:3`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum DeviceChoice {
-    /// CUDA if it is built in and there, else a GPU through wgpu, else the CPU.
+    /// A GPU through wgpu, else the CPU. Not CUDA: that pass has never met a card (docs/compatibility.md).
     #[default]
     Auto,
-    /// Burn's flex backend.
+    /// Our own passes, and Burn's flex backend.
     Cpu,
     /// A GPU through wgpu (Vulkan, Metal or DirectX), from 0 in the order of `headspan doctor`.
     Wgpu(usize),
-    /// An NVIDIA GPU through CUDA (needs the feature `cuda`), from 0.
+    /// An NVIDIA GPU through our own pass for CUDA, from 0. Texts are encoded on the CPU.
     Cuda(usize),
 }
 
@@ -86,12 +90,16 @@ pub struct DeviceDescription {
 
 /// Every device that this build can reach here.
 pub fn available_devices() -> Vec<DeviceDescription> {
-    let mut devices = Vec::new();
-    #[cfg(feature = "cuda")]
-    devices.extend(listed(DeviceChoice::Cuda, || Device::enumerate(DeviceType::Cuda).into_vec()));
+    let described = |(number, name)| DeviceDescription { kind: DeviceChoice::Cuda(number), name };
+    let mut devices: Vec<_> = cards().unwrap_or_default().into_iter().enumerate().map(described).collect();
     devices.extend(listed(DeviceChoice::Wgpu, graphics_devices));
     devices.push(DeviceDescription { kind: DeviceChoice::Cpu, name: "flex".to_owned() });
     devices
+}
+
+/// Why CUDA cannot be used here: which of NVIDIA's libraries is missing, and where it was looked for. None where it can be.
+pub fn cuda_problem() -> Option<CudaProblem> {
+    cards().err()
 }
 
 fn listed(
@@ -121,31 +129,19 @@ fn graphics_devices() -> Vec<Device> {
     devices
 }
 
-/// Whether Burn multiplies float32 on a device by fewer bits: on CUDA, where its fastest kernels take TF32.
-pub(crate) fn rounds_factors(device: &Device) -> bool {
-    #[cfg(feature = "cuda")]
-    {
-        // Devices with automatic differentiation train, where rounding does no harm, and are equal to none of these.
-        Device::enumerate(DeviceType::Cuda).into_vec().contains(device)
-    }
-    #[cfg(not(feature = "cuda"))]
-    {
-        let _ = device;
-        false
-    }
-}
-
 /// A device that was opened. Models are loaded on one.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct OpenDevice {
     choice: DeviceChoice,
     device: Device,
+    /// The card, where it is by CUDA. Burn's device is the CPU then.
+    card: Option<Arc<Card>>,
 }
 
 impl OpenDevice {
     /// The CPU, which is always there.
     pub fn cpu() -> Self {
-        Self { choice: DeviceChoice::Cpu, device: Device::flex() }
+        Self { choice: DeviceChoice::Cpu, device: Device::flex(), card: None }
     }
 
     /// What was opened, never `Auto`.
@@ -153,36 +149,40 @@ impl OpenDevice {
         self.choice
     }
 
-    /// Burn's handle, for training.
+    /// Burn's handle: what Burn computes on. That is the CPU beside a card by CUDA.
     pub fn burn(&self) -> &Device {
         &self.device
     }
+
+    pub(crate) fn card(&self) -> Option<&Arc<Card>> {
+        self.card.as_ref()
+    }
+
+    /// Bytes that are free on its card, where the driver tells.
+    pub(crate) fn free_memory(&self) -> Option<u64> {
+        self.card.as_ref().map_or_else(|| free_device_memory(&self.device), |card| card.free_memory())
+    }
 }
 
-/// Opens a device and proves with one addition that it computes, since a GPU that is not there shows only then.
+/// Opens a device and proves with a small computation that it computes, since a GPU that is not there shows only then.
 pub fn open_device(choice: DeviceChoice) -> Result<OpenDevice> {
     match choice {
         DeviceChoice::Cpu => Ok(OpenDevice::cpu()),
         DeviceChoice::Wgpu(number) => open_listed(choice, number, graphics_devices),
         DeviceChoice::Cuda(number) => open_cuda(number),
-        DeviceChoice::Auto => Ok(open_cuda(0)
-            .or_else(|_no_cuda| {
-                open_listed(DeviceChoice::Wgpu(0), 0, || {
-                    graphics_devices().into_iter().filter(|device| !is_software(device)).collect()
-                })
-            })
-            .unwrap_or_else(|_no_gpu| OpenDevice::cpu())),
+        DeviceChoice::Auto => Ok(open_listed(DeviceChoice::Wgpu(0), 0, || {
+            graphics_devices().into_iter().filter(|device| !is_software(device)).collect()
+        })
+        .unwrap_or_else(|_no_gpu| OpenDevice::cpu())),
     }
 }
 
-#[cfg(feature = "cuda")]
 fn open_cuda(number: usize) -> Result<OpenDevice> {
-    open_listed(DeviceChoice::Cuda(number), number, || Device::enumerate(DeviceType::Cuda).into_vec())
-}
-
-#[cfg(not(feature = "cuda"))]
-fn open_cuda(number: usize) -> Result<OpenDevice> {
-    Err(ClipError::NoDevice { wanted: DeviceChoice::Cuda(number).to_string(), source: DeviceProblem::NotBuiltIn })
+    let choice = DeviceChoice::Cuda(number);
+    match Card::open(number) {
+        Ok(card) => Ok(OpenDevice { choice, device: Device::flex(), card: Some(card) }),
+        Err(problem) => Err(ClipError::NoDevice { wanted: choice.to_string(), source: problem.into() }),
+    }
 }
 
 fn open_listed(
@@ -198,7 +198,7 @@ fn open_listed(
         (two == [2.0]).then_some(device)
     });
     match opened {
-        Ok(Some(device)) => Ok(OpenDevice { choice, device }),
+        Ok(Some(device)) => Ok(OpenDevice { choice, device, card: None }),
         Ok(None) => Err(missing(DeviceProblem::NotFound)),
         Err(_panic) => Err(missing(DeviceProblem::DriverFailed)),
     }

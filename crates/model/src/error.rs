@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use crate::precision::Precision;
+use crate::{backends::cuda::CudaProblem, precision::Precision};
 
 /// What can go wrong between a checkpoint's files and a model on a device.
 #[derive(Debug, thiserror::Error)]
@@ -257,14 +257,20 @@ pub enum ClipError {
         /// Why.
         source: DeviceProblem,
     },
-    /// A device failed while reading results back.
+    /// A device failed.
     #[error("the device failed while {doing}")]
     Device {
         /// What was under way.
         doing: &'static str,
-        /// What Burn said.
+        /// What Burn or CUDA said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl From<CudaProblem> for ClipError {
+    fn from(problem: CudaProblem) -> Self {
+        Self::Device { doing: "computing by CUDA", source: problem.into() }
+    }
 }
 
 fn listed(names: &[String]) -> String {
@@ -325,12 +331,12 @@ pub enum ForeignFile {
 }
 
 /// Why a device is not available.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceProblem {
-    /// The program was built without the backend.
-    #[error("this headspan was built without it")]
-    NotBuiltIn,
+    /// CUDA cannot be used.
+    #[error(transparent)]
+    Cuda(#[from] CudaProblem),
     /// The driver does not list it.
     #[error("no such device was found")]
     NotFound,

@@ -3,7 +3,7 @@
 //! - [`ModelConfig::read`] reads a configuration by one of [`FAMILIES`]; a family's towers stand behind [`VisionTower`] and
 //!   [`TextTower`]. CLIP is the only one ([`ClipConfig`]: `open_clip_config.json`, or the `config.json` of transformers).
 //! - [`LoadedModel`] is a model on a device: from a [`Checkpoint`] (safetensors or PyTorch, every tensor checked), with the forward
-//!   pass in head space (design section 1) as a [`HostTrace`], by Burn or by our own pass on the CPU ([`CpuVision`]).
+//!   pass in head space (design section 1) as a [`HostTrace`], by Burn or by passes of our own, on the CPU ([`CpuVision`]) and by CUDA.
 //! - [`ReadoutFolder`] folds `W_O`, `ln_post` and the output projection into one readout per head, so that the contribution
 //!   of a head is `c = B u`.
 //! - [`Tokenizer`] turns texts into what OpenCLIP would feed the model.
@@ -25,9 +25,12 @@ mod text_encoder;
 mod tokenizer;
 mod trace;
 
-pub use backends::cpu::{Calibration, CpuVision, InstructionSet};
+pub use backends::{
+    cpu::{Calibration, CpuVision, InstructionSet},
+    cuda::CudaProblem,
+};
 pub use checkpoint::{Checkpoint, CheckpointFiles, CheckpointLayout, FoundFiles, Notice, SavedPrecision};
-pub use device::{DeviceChoice, DeviceDescription, OpenDevice, available_devices, open_device};
+pub use device::{DeviceChoice, DeviceDescription, OpenDevice, available_devices, cuda_problem, open_device};
 pub use error::{ClipError, DeviceProblem, ForeignFile, Result};
 pub use families::{
     Activation, FAMILIES, Family, ModelConfig, ModelOptions, TextLimits, TextTower, VisionGeometry, VisionTower,

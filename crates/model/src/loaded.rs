@@ -4,7 +4,6 @@ use crate::{
     backends::{burn::Clip, cpu::CpuVision},
     checkpoint::Checkpoint,
     device::{DeviceChoice, OpenDevice},
-    device_memory::free_device_memory,
     error::Result,
     families::{ModelConfig, TextTower, Towers, VisionTower, clip::ClipConfig},
     precision::Precision,
@@ -68,6 +67,11 @@ impl LoadedModel {
         self.device.choice()
     }
 
+    /// Whether texts are encoded on the CPU.
+    pub fn texts_on_cpu(&self) -> bool {
+        !matches!(self.device(), DeviceChoice::Wgpu(_))
+    }
+
     /// Whether it is on the CPU.
     pub fn on_cpu(&self) -> bool {
         self.device() == DeviceChoice::Cpu
@@ -75,10 +79,10 @@ impl LoadedModel {
 
     /// Bytes that are free on its card, where the driver tells; none for a CPU.
     pub fn free_memory(&self) -> Option<u64> {
-        free_device_memory(self.device.burn())
+        self.device.free_memory()
     }
 
-    /// The image tower: its sizes, and a pass on the device in single precision. It is Burn's, but for queries on a CPU ours.
+    /// The image tower: its sizes, and a pass on the device in single precision. It is Burn's, but by CUDA and for queries on a CPU ours.
     pub fn vision(&self) -> &dyn VisionTower {
         &*self.vision
     }
@@ -88,7 +92,7 @@ impl LoadedModel {
         self.vision.readout_folder()
     }
 
-    /// The fastest pass of the image tower on the device: ours on a CPU, Burn's on a GPU. An error if it cannot compute with the
+    /// The fastest pass of the image tower on the device: ours on a CPU and by CUDA, else Burn's. An error if it cannot compute with the
     /// precision.
     pub fn vision_pass(&self, precision: Precision) -> Result<VisionPass> {
         VisionPass::of(&*self.vision, self.on_cpu(), precision)
@@ -106,7 +110,7 @@ impl LoadedModel {
         self.reference.as_deref().or_else(itself)
     }
 
-    /// Text features, not normalised, `[texts, d]`. On a CPU threads of the current rayon pool share the texts. An error where rows of a
+    /// Text features, not normalised, `[texts, d]`. On a CPU, where they are computed for CUDA too, threads of the current rayon pool share the texts. An error where rows of a
     /// token embedding that was left in its file cannot be read, or where the device fails.
     pub fn encode_texts(&self, tokens: &TokenBatch) -> Result<Vec<f32>> {
         self.text.encode(tokens)
@@ -119,8 +123,8 @@ pub struct VisionPass(Pass);
 enum Pass {
     /// Our own, on the thread pool that it is called in.
     Own { vision: Arc<CpuVision>, images: usize },
-    /// Burn's, on the device of its tower.
-    Burn(Box<dyn VisionTower>),
+    /// That of a tower, on its device.
+    Tower(Box<dyn VisionTower>),
 }
 
 impl VisionPass {
@@ -129,18 +133,18 @@ impl VisionPass {
             let images = vision.default_images();
             return Ok(Self(Pass::Own { vision, images }));
         }
-        Ok(Self(Pass::Burn(tower.for_passes(precision)?)))
+        Ok(Self(Pass::Tower(tower.for_passes(precision)?)))
     }
 
     /// Our own pass on the CPU, if this is it.
     pub fn own(&self) -> Option<&CpuVision> {
         match &self.0 {
             Pass::Own { vision, .. } => Some(vision),
-            Pass::Burn(_) => None,
+            Pass::Tower(_) => None,
         }
     }
 
-    /// The pass with so many images going through the model together on each thread. Burn's takes all that it is given.
+    /// The pass with so many images going through the model together on each thread. On a GPU it takes all that it is given.
     #[must_use]
     pub fn with_images_per_pass(mut self, number: usize) -> Self {
         if let Pass::Own { images, .. } = &mut self.0 {
@@ -153,7 +157,7 @@ impl VisionPass {
     pub fn trace(&self, pixels: Vec<f32>, request: &TraceRequest) -> Result<HostTrace> {
         match &self.0 {
             Pass::Own { vision, images } => vision.trace_by(*images, &pixels, request),
-            Pass::Burn(tower) => tower.trace(pixels, request),
+            Pass::Tower(tower) => tower.trace(pixels, request),
         }
     }
 }

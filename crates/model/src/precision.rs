@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{ClipError, Result};
 
 /// What the products of a pass multiply; they are always added up in single precision.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// Single precision.

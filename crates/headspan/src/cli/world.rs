@@ -161,7 +161,7 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "DIR", value_parser = local_folder)]
     pub(crate) out: PathBuf,
 
-    /// cpu, wgpu, cuda or auto
+    /// cpu, wgpu or auto
     #[arg(long)]
     pub(crate) device: Option<DeviceChoice>,
 

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use headspan_model::available_devices;
+use headspan_model::{available_devices, cuda_problem};
 use headspan_pipeline::{cached_files, hub_settings};
 use indicatif::DecimalBytes;
 use sysinfo::System;
@@ -27,6 +27,9 @@ pub(crate) fn doctor(configs: &Path, console: &Console<'_>) -> Result<()> {
     ];
     for device in available_devices() {
         lines.push(format!("device     {} ({})", device.kind, device.name));
+    }
+    if let Some(problem) = cuda_problem() {
+        lines.push(format!("no cuda    {problem}"));
     }
     for model in registry(configs)?.models() {
         let state = if cached_files(model).is_ok() { "fetched" } else { "not fetched" };

@@ -29,6 +29,9 @@ pub(crate) fn train(arguments: &TrainArgs, console: &Console<'_>) -> Result<()> 
         recipe.warmup_steps = recipe.warmup_steps.min(steps / 10);
         recipe.easy_steps = recipe.easy_steps.min(steps / 2);
     }
+    if let Some(DeviceChoice::Cuda(_)) = arguments.device {
+        return Err(UsageError("--device cuda: training runs on wgpu or cpu".to_owned()).into());
+    }
     let device = open_device(arguments.device.unwrap_or(DeviceChoice::Auto))?;
     let mut trainer = Trainer::open(recipe, &arguments.out, &device)?;
     let (begun, total) = (trainer.steps_done(), trainer.recipe().steps);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use headspan_images::DatasetError;
-use headspan_model::{ClipError, DeviceProblem, ForeignFile, Precision, architectures};
+use headspan_model::{ClipError, CudaProblem, DeviceProblem, ForeignFile, Precision, architectures};
 
 use super::store::store;
 
@@ -108,7 +108,9 @@ pub(super) fn clip(error: &ClipError) -> Option<String> {
             return Some(format!("known are {}; each may end with `-quickgelu`", known.join(", ")));
         }
         ClipError::NoShard { .. } | ClipError::NotInShard { .. } => "fetch all files of the weights again",
-        ClipError::NoDevice { source: DeviceProblem::NotBuiltIn, .. } => "build headspan with `--features cuda`",
+        ClipError::NoDevice { source: DeviceProblem::Cuda(CudaProblem::NoLibrary { .. }), .. } => {
+            "`headspan doctor` says what CUDA lacks; PyTorch's packages have cuBLASLt and NVRTC, if its environment is active; `--device cpu` works everywhere"
+        }
         ClipError::NoDevice { .. } => "`headspan doctor` lists the devices; `--device cpu` works everywhere",
         ClipError::Precision { precision: Precision::Float16, .. } => {
             "set `images.precision` to `float32`, or to `bfloat16` if the device has it"

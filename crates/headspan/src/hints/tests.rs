@@ -58,10 +58,10 @@ fn hints_are_found_below_contexts_and_in_errors_that_stand_for_others() {
     assert_eq!(told(PipelineError::Extract(missing())), merge);
     assert_eq!(told(PipelineError::OfModel { model: "m".to_owned(), source: Box::new(missing()) }), merge);
     let wanted = "cuda".to_owned();
-    let device = ExtractError::from(ClipError::NoDevice { wanted, source: DeviceProblem::NotBuiltIn });
+    let device = ExtractError::from(ClipError::NoDevice { wanted, source: DeviceProblem::NotFound });
     let source = Box::new(PipelineError::from(device));
     let error = anyhow::Error::from(PipelineError::RunImage { image: "i".to_owned(), source }).context("asking");
-    assert_eq!(hint(&error).as_deref(), Some("build headspan with `--features cuda`"));
+    assert_eq!(hint(&error).as_deref(), Some("`headspan doctor` lists the devices; `--device cpu` works everywhere"));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What runs a model: Burn on every device, and products of our own on CPUs.
+//! What runs a model: Burn on every device but NVIDIA's, and passes of our own on CPUs and on NVIDIA's cards.
 
 pub(crate) mod burn;
 pub(crate) mod cpu;
+pub(crate) mod cuda;

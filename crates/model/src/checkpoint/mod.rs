@@ -32,7 +32,6 @@ use crate::families::clip::{expected, huggingface};
 
 use crate::{
     backends::burn::{BurnVisionTower, Clip},
-    device::rounds_factors,
     error::{ClipError, Result},
     families::clip::ClipConfig,
     text_encoder::TextEncoder,
@@ -186,8 +185,7 @@ impl Checkpoint {
 
     /// Makes Burn's modules of `config` and fills them, as float32, for training ([`LoadedModel`](crate::LoadedModel) is for everything
     /// else). A tensor that is missing, extra or misshapen is an error:
-    /// nothing is ever drawn at random in its place. On a device whose matrix units round what they multiply, products are split
-    /// ([`Clip::with_split_products`]).
+    /// nothing is ever drawn at random in its place.
     pub fn load(&self, config: &ClipConfig, device: &Device) -> Result<Clip> {
         self.fill(config, device, None)
     }
@@ -227,7 +225,7 @@ impl Checkpoint {
         if !problems.is_empty() {
             return Err(self.misfit(problems));
         }
-        Ok(if rounds_factors(device) { model.with_split_products() } else { model })
+        Ok(model)
     }
 
     /// Why tensors do not fit, one line each.

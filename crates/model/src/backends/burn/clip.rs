@@ -19,18 +19,6 @@ pub struct Clip {
     pub logit_scale: Param<Tensor<1>>,
 }
 
-impl Clip {
-    /// The model with its products in halves: as exact as float32 where a device's matrix units round what they multiply to fewer
-    /// bits, for three products instead of one.
-    #[must_use]
-    pub fn with_split_products(mut self) -> Self {
-        (self.visual.split, self.text.split) = (true, true);
-        self.visual.transformer.split_products();
-        self.text.transformer.split_products();
-        self
-    }
-}
-
 impl ClipConfig {
     /// Makes the modules. Parameters are drawn lazily at first use, so loading a checkpoint over them costs no draw.
     pub fn init(&self, device: &Device) -> Clip {

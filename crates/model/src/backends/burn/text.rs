@@ -5,7 +5,7 @@ use burn::{
 };
 
 use crate::{
-    backends::burn::{Transformer, TransformerConfig, product::product},
+    backends::burn::{Transformer, TransformerConfig},
     families::clip::TextConfig,
     tokenizer::TokenBatch,
 };
@@ -25,7 +25,6 @@ pub struct BurnTextTower {
     pub text_projection: Param<Tensor<2>>,
     /// Epsilon of the norms.
     pub norm_epsilon: f64,
-    pub(super) split: bool,
 }
 
 impl BurnTextTower {
@@ -47,7 +46,6 @@ impl BurnTextTower {
             ln_final: LayerNormConfig::new(width).with_epsilon(config.norm_epsilon).init(device),
             text_projection: normal((width as f64).powf(-0.5)).init([width, embed_dim], device),
             norm_epsilon: config.norm_epsilon,
-            split: false,
         }
     }
 
@@ -74,7 +72,7 @@ impl BurnTextTower {
         let rows: Vec<i32> = tokens.ends().iter().enumerate().map(|(text, end)| (text * length + end) as i32).collect();
         let rows: Tensor<1, Int> = Tensor::from_data(TensorData::new(rows, [texts]), device);
         let ends = residual.reshape([texts * length, width]).select(0, rows);
-        product(self.ln_final.forward(ends), self.text_projection.val(), self.split)
+        self.ln_final.forward(ends).matmul(self.text_projection.val())
     }
 }
 

@@ -4,7 +4,7 @@ use burn::{
     tensor::{Bool, Device, Tensor, activation},
 };
 
-use super::product::{self, product};
+use super::product;
 
 /// Geometry of a stack of pre-norm blocks.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,15 +37,6 @@ pub struct Transformer {
     pub resblocks: Vec<ResidualBlock>,
 }
 
-impl Transformer {
-    pub(super) fn split_products(&mut self) {
-        for block in &mut self.resblocks {
-            block.attn.split = true;
-            block.mlp.split = true;
-        }
-    }
-}
-
 /// One pre-norm block: `x + attention(ln_1(x))`, then `x + mlp(ln_2(x))`.
 #[derive(Module, Debug)]
 pub struct ResidualBlock {
@@ -69,14 +60,12 @@ impl ResidualBlock {
                 out_proj: LinearConfig::new(config.width, config.width).init(device),
                 heads: config.heads,
                 head_dim: config.width / config.heads,
-                split: false,
             },
             ln_2: norm.init(device),
             mlp: Mlp {
                 c_fc: LinearConfig::new(config.width, config.mlp_width).init(device),
                 c_proj: LinearConfig::new(config.mlp_width, config.width).init(device),
                 quick_gelu: config.quick_gelu,
-                split: false,
             },
         }
     }
@@ -120,7 +109,6 @@ pub struct Attention {
     pub heads: usize,
     /// Width of one head.
     pub head_dim: usize,
-    pub(super) split: bool,
 }
 
 impl Attention {
@@ -133,7 +121,7 @@ impl Attention {
         };
         let (query, key, value) = match queries {
             Queries::All => {
-                let [query, key, value] = thirds(linear(&self.in_proj, input, self.split), width);
+                let [query, key, value] = thirds(linear(&self.in_proj, input), width);
                 (split(query, tokens), split(key, tokens), split(value, tokens))
             }
             Queries::ClassToken => {
@@ -147,30 +135,30 @@ impl Attention {
         };
         // Scaling the query instead of the scores is the same product with fewer multiplications.
         let query = query.div_scalar((self.head_dim as f64).sqrt());
-        let mut scores = product(query, key.swap_dims(2, 3), self.split);
+        let mut scores = query.matmul(key.swap_dims(2, 3));
         if let Some(mask) = mask {
             scores = scores.mask_fill(mask.clone(), f32::NEG_INFINITY);
         }
         let attention = activation::softmax(scores, 3);
-        HeadOutputs { z: product(attention.clone(), value.clone(), self.split), attention, values: value }
+        HeadOutputs { z: attention.clone().matmul(value.clone()), attention, values: value }
     }
 
     /// Output projection of `z` `[batch, heads, queries, head_dim]`: `[batch, queries, width]`.
     pub(crate) fn output(&self, z: Tensor<4>) -> Tensor<3> {
         let [batch, heads, queries, head_dim] = z.dims();
-        linear(&self.out_proj, z.swap_dims(1, 2).reshape([batch, queries, heads * head_dim]), self.split)
+        linear(&self.out_proj, z.swap_dims(1, 2).reshape([batch, queries, heads * head_dim]))
     }
 
     /// Some columns of the fused input projection.
     fn project(&self, input: Tensor<3>, from: usize, count: usize) -> Tensor<3> {
         let weight = self.in_proj.weight.val().narrow(1, from, count);
         let bias = self.in_proj.bias.as_ref().map(|bias| bias.val().narrow(0, from, count));
-        product::linear(input, weight, bias, self.split)
+        product::linear(input, weight, bias)
     }
 }
 
-fn linear(layer: &Linear, input: Tensor<3>, split: bool) -> Tensor<3> {
-    product::linear(input, layer.weight.val(), layer.bias.as_ref().map(|bias| bias.val()), split)
+fn linear(layer: &Linear, input: Tensor<3>) -> Tensor<3> {
+    product::linear(input, layer.weight.val(), layer.bias.as_ref().map(|bias| bias.val()))
 }
 
 fn thirds(fused: Tensor<3>, width: usize) -> [Tensor<3>; 3] {
@@ -186,18 +174,17 @@ pub struct Mlp {
     pub c_proj: Linear,
     /// QuickGELU instead of exact GELU.
     pub quick_gelu: bool,
-    pub(super) split: bool,
 }
 
 impl Mlp {
     /// `[batch, tokens, width]` to the same shape.
     pub fn forward(&self, input: Tensor<3>) -> Tensor<3> {
-        let hidden = linear(&self.c_fc, input, self.split);
+        let hidden = linear(&self.c_fc, input);
         let active = if self.quick_gelu {
             hidden.clone() * activation::sigmoid(hidden.mul_scalar(1.702))
         } else {
             activation::gelu(hidden)
         };
-        linear(&self.c_proj, active, self.split)
+        linear(&self.c_proj, active)
     }
 }

@@ -7,7 +7,6 @@ use burn::{
 use crate::{
     backends::burn::{
         Transformer, TransformerConfig,
-        product::product,
         trace::{HeadTrace, TokenTrace},
         transformer::Queries,
     },
@@ -36,7 +35,6 @@ pub struct BurnVisionTower {
     pub proj: Param<Tensor<2>>,
     /// Epsilon of the norms, for the scalars of the decomposition.
     pub norm_epsilon: f64,
-    pub(super) split: bool,
 }
 
 impl BurnVisionTower {
@@ -64,7 +62,6 @@ impl BurnVisionTower {
             ln_post: norm.init(device),
             proj: normal(scale).init([width, embed_dim], device),
             norm_epsilon: config.norm_epsilon,
-            split: false,
         }
     }
 
@@ -147,7 +144,7 @@ impl BurnVisionTower {
             residual = residual + update;
         }
         let residual = class_token(residual);
-        let representation = product(self.ln_post.forward(residual.clone()), self.proj.val(), self.split);
+        let representation = self.ln_post.forward(residual.clone()).matmul(self.proj.val());
         HeadTrace {
             z: trace.z,
             residual,
@@ -171,7 +168,7 @@ impl BurnVisionTower {
             .permute([0, 2, 4, 1, 3, 5])
             .reshape([batch, grid * grid, channels * patch * patch]);
         let weight: Tensor<2> = weight.reshape([width, channels * patch * patch]);
-        let tokens = product(patches, weight.transpose().unsqueeze(), self.split);
+        let tokens = patches.matmul(weight.transpose().unsqueeze());
         let class: Tensor<3> = self.class_embedding.val().reshape([1, 1, width]).expand([batch, 1, width]);
         Tensor::cat(vec![class, tokens], 1) + self.positional_embedding.val().unsqueeze()
     }

@@ -1,6 +1,6 @@
 //! CLIP's towers as the rest of the workspace sees them, on Burn's modules.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use headspan_images::Preprocess;
@@ -9,6 +9,7 @@ use crate::{
     backends::{
         burn::{BurnVisionTower, Clip},
         cpu::{CpuText, CpuVision},
+        cuda::{Card, CudaVision},
     },
     checkpoint::{Checkpoint, Notice},
     device::{DeviceChoice, OpenDevice},
@@ -42,6 +43,17 @@ struct ClipText {
 /// Our own pass of the image tower on the CPU, without Burn's.
 struct OwnVision {
     pass: Arc<CpuVision>,
+    geometry: VisionGeometry,
+    preprocess: Preprocess,
+}
+
+/// The image tower on a card by CUDA, with the weights in main memory too.
+struct CardVision {
+    tower: BurnVisionTower,
+    precision: Precision,
+    card: Arc<Card>,
+    /// The weights on the card, from the first pass on: a tower that only makes others needs none.
+    pass: Mutex<Option<Arc<CudaVision>>>,
     geometry: VisionGeometry,
     preprocess: Preprocess,
 }
@@ -127,6 +139,53 @@ impl VisionTower for OwnVision {
     }
 }
 
+impl CardVision {
+    fn pass(&self) -> Result<Arc<CudaVision>> {
+        let mut pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pass) = &*pass {
+            return Ok(Arc::clone(pass));
+        }
+        let uploaded = Arc::new(CudaVision::new(&self.tower, self.precision, &self.card)?);
+        Ok(Arc::clone(pass.insert(uploaded)))
+    }
+}
+
+impl VisionTower for CardVision {
+    fn geometry(&self) -> &VisionGeometry {
+        &self.geometry
+    }
+
+    fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    fn trace(&self, pixels: Vec<f32>, request: &TraceRequest) -> Result<HostTrace> {
+        self.pass()?.trace(&pixels, request)
+    }
+
+    fn readout_folder(&self) -> Result<ReadoutFolder> {
+        ReadoutFolder::new(&self.tower)
+    }
+
+    fn for_passes(&self, precision: Precision) -> Result<Box<dyn VisionTower>> {
+        self.card.check(precision)?;
+        let (tower, card) = (self.tower.clone(), Arc::clone(&self.card));
+        let pass = if precision == self.precision { Some(self.pass()?) } else { None };
+        Ok(Box::new(Self {
+            tower,
+            precision,
+            card,
+            pass: Mutex::new(pass),
+            geometry: self.geometry,
+            preprocess: self.preprocess,
+        }))
+    }
+
+    fn cpu_pass(&self, precision: Precision) -> Result<Option<Arc<CpuVision>>> {
+        Ok(Some(Arc::new(CpuVision::new(&self.tower, precision)?)))
+    }
+}
+
 impl TextTower for CpuText {
     fn encode(&self, tokens: &TokenBatch) -> Result<Vec<f32>> {
         CpuText::encode(self, tokens)
@@ -147,6 +206,16 @@ impl TextTower for ClipText {
 
 impl ClipConfig {
     fn vision_of(&self, tower: BurnVisionTower, device: &OpenDevice) -> Box<dyn VisionTower> {
+        if let Some(card) = device.card() {
+            return Box::new(CardVision {
+                tower,
+                precision: Precision::Float32,
+                card: Arc::clone(card),
+                pass: Mutex::new(None),
+                geometry: self.geometry(),
+                preprocess: self.preprocessing(),
+            });
+        }
         Box::new(ClipVision {
             tower,
             device: device.burn().clone(),
@@ -199,9 +268,9 @@ impl ClipConfig {
     }
 }
 
-/// The text tower for inference: ours on a CPU, Burn's on a GPU.
+/// The text tower for inference: ours on a CPU, which also encodes the texts of a card by CUDA; Burn's on other GPUs.
 fn text_of(text: TextEncoder, device: &OpenDevice) -> Result<Box<dyn TextTower>> {
-    if device.choice() != DeviceChoice::Cpu {
+    if let DeviceChoice::Wgpu(_) = device.choice() {
         return Ok(burn_text(text, device));
     }
     let (tower, rows) = text.into_parts();
