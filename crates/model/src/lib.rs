@@ -29,8 +29,8 @@ pub use checkpoint::{Checkpoint, CheckpointFiles, CheckpointLayout, FoundFiles, 
 pub use device::{DeviceChoice, DeviceDescription, OpenDevice, available_devices, open_device};
 pub use error::{ClipError, DeviceProblem, ForeignFile, Result};
 pub use families::{
-    Activation, FAMILIES, Family, ModelConfig, ModelOptions, TextLimits, TextTower, VisionGeometry, VisionTower,
-    architectures,
+    Activation, FAMILIES, Family, ModelConfig, ModelOptions, Pooling, TextLimits, TextStyle, TextTower, TokenStyle,
+    VisionGeometry, VisionShape, VisionTower, architectures,
     clip::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig},
 };
 pub use loaded::{LoadedModel, VisionPass};

@@ -8,7 +8,10 @@ use std::{
 use serde::Deserialize;
 
 use self::words::Words;
-use crate::error::{ClipError, Result};
+use crate::{
+    error::{ClipError, Result},
+    families::{TextLimits, TokenStyle},
+};
 
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
@@ -137,6 +140,18 @@ pub fn is_tokenized_anew(text: &str) -> bool {
 }
 
 impl Tokenizer {
+    /// Reads the tokenizer of a model by what its configuration says of texts. An error for a way that headspan does not know.
+    pub fn of(path: &Path, text: &TextLimits) -> Result<Self> {
+        match text.tokens {
+            TokenStyle::Clip => Self::read(path, text.context_length, text.vocab_size),
+            TokenStyle::Siglip | TokenStyle::Unknown => Err(ClipError::Unsupported {
+                path: path.to_owned(),
+                what: "the tokenizer".to_owned(),
+                why: "texts are read with CLIP's tokenizer",
+            }),
+        }
+    }
+
     /// Reads `tokenizer.json`. `context_length` and `vocab_size` are the model's.
     pub fn read(path: &Path, context_length: usize, vocab_size: usize) -> Result<Self> {
         let failed = |source| ClipError::Tokenizer { path: path.to_owned(), source };

@@ -24,8 +24,8 @@ impl Clip {
     /// bits, for three products instead of one.
     #[must_use]
     pub fn with_split_products(mut self) -> Self {
-        (self.visual.split, self.text.split) = (true, true);
-        self.visual.transformer.split_products();
+        self.visual = self.visual.with_split_products();
+        self.text.split = true;
         self.text.transformer.split_products();
         self
     }

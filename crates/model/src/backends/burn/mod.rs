@@ -2,6 +2,7 @@
 //! most of them.
 
 mod clip;
+mod pooling;
 mod product;
 mod text;
 mod trace;

@@ -42,6 +42,7 @@ impl BurnTextTower {
                 mlp_width: config.mlp_width,
                 norm_epsilon: config.norm_epsilon,
                 quick_gelu,
+                gelu_tanh: false,
             }
             .init(device),
             ln_final: LayerNormConfig::new(width).with_epsilon(config.norm_epsilon).init(device),

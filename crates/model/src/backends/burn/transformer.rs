@@ -1,3 +1,5 @@
+use std::f64::consts::PI;
+
 use burn::{
     module::Module,
     nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig},
@@ -21,6 +23,8 @@ pub struct TransformerConfig {
     pub norm_epsilon: f64,
     /// QuickGELU instead of exact GELU.
     pub quick_gelu: bool,
+    /// GELU approximated by `tanh`.
+    pub gelu_tanh: bool,
 }
 
 impl TransformerConfig {
@@ -76,6 +80,7 @@ impl ResidualBlock {
                 c_fc: LinearConfig::new(config.width, config.mlp_width).init(device),
                 c_proj: LinearConfig::new(config.mlp_width, config.width).init(device),
                 quick_gelu: config.quick_gelu,
+                gelu_tanh: config.gelu_tanh,
                 split: false,
             },
         }
@@ -186,6 +191,8 @@ pub struct Mlp {
     pub c_proj: Linear,
     /// QuickGELU instead of exact GELU.
     pub quick_gelu: bool,
+    /// GELU approximated by `tanh`.
+    pub gelu_tanh: bool,
     pub(super) split: bool,
 }
 
@@ -195,6 +202,11 @@ impl Mlp {
         let hidden = linear(&self.c_fc, input, self.split);
         let active = if self.quick_gelu {
             hidden.clone() * activation::sigmoid(hidden.mul_scalar(1.702))
+        } else if self.gelu_tanh {
+            // (1 + tanh y)/2 is the sigmoid of 2y.
+            let cubed = hidden.clone() * hidden.clone() * hidden.clone();
+            let inner = (hidden.clone() + cubed.mul_scalar(0.044_715)).mul_scalar((8.0 / PI).sqrt());
+            hidden * activation::sigmoid(inner)
         } else {
             activation::gelu(hidden)
         };

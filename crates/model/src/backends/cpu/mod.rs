@@ -12,6 +12,7 @@ mod blocks;
 mod calibration;
 mod functions;
 mod instructions;
+mod pooling;
 mod product;
 mod rows;
 mod scratch;
@@ -149,11 +150,17 @@ impl CpuVision {
         for part in parts {
             all.residual.extend(part.residual);
             all.representation.extend(part.representation);
+            all.scales.extend(part.scales);
             all.kept.append(part.kept);
         }
         let images = all.residual.chunks_exact(width).zip(all.representation.chunks_exact(d));
-        let scalars: Vec<Scalars<f64>> =
-            images.map(|(residual, r)| Scalars::of(residual, r, self.norm_epsilon)).collect();
+        let scalars: Vec<Scalars<f64>> = images
+            .enumerate()
+            .map(|(image, (residual, r))| match all.scales.get(image) {
+                Some(scales) => Scalars::of_scales(*scales, r),
+                None => Scalars::of(residual, r, self.norm_epsilon),
+            })
+            .collect();
         let heads = self.tower.blocks.heads;
         let shape = [scalars.len(), heads, width / heads];
         HostTrace {

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::{
     Precision,
     bfloat16::{self, pair_columns},
-    functions::{gelu, quick_gelu},
+    functions::{gelu, gelu_tanh, quick_gelu},
 };
 
 /// Rows of a tile. With four vectors a row, six rows are 24 running sums, which leaves registers for the panel's row.
@@ -25,6 +25,7 @@ const LINE: usize = 64;
 pub(super) enum Activation {
     Identity,
     Gelu,
+    GeluTanh,
     QuickGelu,
 }
 
@@ -356,6 +357,7 @@ impl Finish<'_> {
         match self.activation {
             Activation::Identity => sum,
             Activation::Gelu => gelu(simd, sum),
+            Activation::GeluTanh => gelu_tanh(simd, sum),
             Activation::QuickGelu => quick_gelu(simd, sum),
         }
     }

@@ -23,17 +23,20 @@ pub(super) fn read_tower(tower: BurnVisionTower, packing: Packing) -> Result<Tow
     let depth = 3 * patch * patch;
     let [_, d] = tower.proj.val().dims();
     let mut positions = read(tower.positional_embedding.val())?;
-    let class = read(tower.class_embedding.val())?;
-    positions.iter_mut().zip(&class).for_each(|(position, class)| *position += class);
-    let patches = positions.len() / width - 1;
+    if let Some(class) = &tower.class_embedding {
+        let class = read(class.val())?;
+        positions.iter_mut().zip(&class).for_each(|(position, class)| *position += class);
+    }
     let epsilon = tower.norm_epsilon as f32;
     let exact = packing.exact();
     Ok(Tower {
-        side: patches.isqrt() * patch,
+        side: tower.image_size,
         patch,
+        prefix: tower.prefix,
+        pooling: tower.pooling,
         patches: exact.columns(&read(tower.conv1.val())?, depth, depth, width),
         positions,
-        ln_pre: norm(&tower.ln_pre, epsilon)?,
+        ln_pre: tower.ln_pre.as_ref().map(|ln_pre| norm(ln_pre, epsilon)).transpose()?,
         ln_post: norm(&tower.ln_post, epsilon)?,
         projection: exact.rows(&read(tower.proj.val())?, d, width, d),
         blocks: read_blocks(tower.transformer, false, epsilon, packing)?,
@@ -54,12 +57,17 @@ pub(super) fn read_text_tower(tower: BurnTextTower, packing: Packing) -> Result<
 
 fn read_blocks(blocks: Transformer, is_causal: bool, epsilon: f32, packing: Packing) -> Result<Stack> {
     let first = &blocks.resblocks[0];
-    let (heads, quick_gelu) = (first.attn.heads, first.mlp.quick_gelu);
+    let heads = first.attn.heads;
+    let activation = match (first.mlp.quick_gelu, first.mlp.gelu_tanh) {
+        (true, _) => Activation::QuickGelu,
+        (false, true) => Activation::GeluTanh,
+        (false, false) => Activation::Gelu,
+    };
     let read = |block| read_block(block, epsilon, packing);
     Ok(Stack {
         arch: packing.arch,
         heads,
-        activation: if quick_gelu { Activation::QuickGelu } else { Activation::Gelu },
+        activation,
         is_causal,
         blocks: blocks.resblocks.into_par_iter().map(read).collect::<Result<_>>()?,
     })

@@ -6,7 +6,10 @@ use super::preprocessor::preprocess;
 use crate::checkpoint::weights::Weights;
 use crate::{
     error::{ClipError, Result},
-    families::clip::{ClipConfig, TextConfig, VisionConfig},
+    families::{
+        TextStyle, VisionShape,
+        clip::{ClipConfig, TextConfig, VisionConfig},
+    },
     tokenizer::ids_above_end,
 };
 
@@ -40,7 +43,6 @@ const PARTS: [(&str, &str); 5] = [
 /// Renames, transposes the projections and fuses queries, keys and values, all lazily.
 pub(crate) fn to_open_clip(path: &Path, stored: BTreeMap<String, Weights>) -> Result<BTreeMap<String, Weights>> {
     let mut renamed = BTreeMap::new();
-    let mut split: BTreeMap<String, BTreeMap<usize, Weights>> = BTreeMap::new();
     for (name, tensor) in stored {
         let mut open_clip = name.clone();
         if let Some((from, to)) = PREFIXES.iter().find(|(from, _)| name.starts_with(from)) {
@@ -49,18 +51,29 @@ pub(crate) fn to_open_clip(path: &Path, stored: BTreeMap<String, Weights>) -> Re
         for (from, to) in PARTS {
             open_clip = open_clip.replace(from, to);
         }
-        if let Some((third, fused)) = third_of(&open_clip) {
-            split.entry(fused).or_default().insert(third, tensor);
-        } else if open_clip == "visual.proj" || open_clip == "text_projection" {
+        if open_clip == "visual.proj" || open_clip == "text_projection" {
             renamed.insert(open_clip, tensor.transposed());
         } else {
             renamed.insert(open_clip, tensor);
         }
     }
-    for (name, thirds) in split {
-        renamed.insert(name.clone(), fused(path, &name, &thirds)?);
+    fused_parts(path, renamed)
+}
+
+/// Fuses queries, keys and values, whose layers are called as in `CLIPModel`.
+pub(crate) fn fused_parts(path: &Path, tensors: BTreeMap<String, Weights>) -> Result<BTreeMap<String, Weights>> {
+    let mut whole = BTreeMap::new();
+    let mut split: BTreeMap<String, BTreeMap<usize, Weights>> = BTreeMap::new();
+    for (name, tensor) in tensors {
+        match third_of(&name) {
+            Some((third, fused)) => _ = split.entry(fused).or_default().insert(third, tensor),
+            None => _ = whole.insert(name, tensor),
+        }
     }
-    Ok(renamed)
+    for (name, thirds) in split {
+        whole.insert(name.clone(), fused(path, &name, &thirds)?);
+    }
+    Ok(whole)
 }
 
 /// `…self_attn.k_proj.weight` is third 1 of `…attn.in_proj_weight`.
@@ -155,6 +168,7 @@ pub(crate) fn config(path: &Path, value: serde_json::Value) -> Result<ClipConfig
             head_width: check_heads(path, "vision_config", vision_width, vision_heads)?,
             mlp_width: vision.intermediate_size.unwrap_or(3072),
             norm_epsilon: vision.layer_norm_eps.unwrap_or(1e-5),
+            shape: VisionShape::default(),
         },
         text: TextConfig {
             context_length: text.max_position_embeddings.unwrap_or(77),
@@ -164,6 +178,7 @@ pub(crate) fn config(path: &Path, value: serde_json::Value) -> Result<ClipConfig
             layers: text.num_hidden_layers.unwrap_or(12),
             mlp_width: text.intermediate_size.unwrap_or(2048),
             norm_epsilon: text.layer_norm_eps.unwrap_or(1e-5),
+            style: TextStyle::default(),
         },
         quick_gelu,
         activation_is_stated: vision.hidden_act.is_some() || text.hidden_act.is_some(),

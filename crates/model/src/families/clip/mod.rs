@@ -4,6 +4,7 @@ pub(crate) mod architectures;
 mod config;
 pub(crate) mod expected;
 pub(crate) mod huggingface;
+mod open_clip;
 mod preprocessor;
 mod towers;
 
@@ -25,5 +26,5 @@ pub(crate) const FAMILY: Family = Family {
     name: "CLIP",
     recognises: |value| value.get("model_cfg").is_some() || value.get("vision_config").is_some(),
     read: |path, value| Ok(ClipConfig::from_json(path, value)?.into()),
-    refuses: config::REFUSED,
+    refuses: open_clip::REFUSED,
 };
