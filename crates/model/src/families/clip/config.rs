@@ -178,7 +178,7 @@ impl ClipConfig {
     fn check(&self, path: &Path) -> Result<()> {
         let wrong = |what: String| Err(ClipError::Inconsistent { path: path.to_owned(), what });
         let vision = &self.vision;
-        if vision.patch_size == 0 || vision.image_size < vision.patch_size {
+        if vision.patch_size == 0 || (1..vision.patch_size).contains(&vision.image_size) {
             return wrong(format!("image_size {} is less than patch_size {}", vision.image_size, vision.patch_size));
         }
         if vision.head_width == 0 || !vision.width.is_multiple_of(vision.head_width) {

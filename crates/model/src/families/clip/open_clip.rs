@@ -85,7 +85,19 @@ const VISION_KEYS: [&str; 13] = [
     "act_kwargs",
     "norm_kwargs",
 ];
-const TIMM_KEYS: [&str; 5] = ["image_size", "timm_model_name", "timm_pool", "timm_proj", "timm_proj_bias"];
+/// The same beside `timm_model_name`, which says the sizes of the tower.
+const TIMM_KEYS: [&str; 10] = [
+    "image_size",
+    "timm_model_name",
+    "timm_pool",
+    "timm_proj",
+    "timm_proj_bias",
+    "layers",
+    "width",
+    "patch_size",
+    "head_width",
+    "mlp_ratio",
+];
 const TEXT_KEYS: [&str; 14] = [
     "context_length",
     "vocab_size",
@@ -253,8 +265,8 @@ fn of_timm(path: &Path, name: &Value, keys: &Map<String, Value>) -> Result<Tower
         what: format!("vision_cfg.{key} = {}", keys.get(key).unwrap_or(&Value::Null)),
         why,
     };
-    refuse_unknown(path, "vision_cfg", keys, &TIMM_KEYS)?;
     let known = name.as_str().and_then(timm::tower).ok_or_else(|| unsupported("timm_model_name", timm::KNOWN))?;
+    refuse_unknown(path, "vision_cfg", keys, &TIMM_KEYS)?;
     let TimmTower { mut vision, quick_gelu } = known;
     if let Some(size) = keys.get("image_size") {
         vision.image_size = square(path, size)?;
