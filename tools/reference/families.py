@@ -254,8 +254,8 @@ def siglip_tower(vision: torch.nn.Module) -> Tower:
     return Tower(vision.embeddings, blocks, vision.post_layernorm, "attention", 0, None, pool)
 
 
-def pictures(count: int = 2) -> torch.Tensor:
-    return torch.randn(count, 3, IMAGE, IMAGE, generator=torch.Generator().manual_seed(7))
+def pictures(count: int = 2, side: int = IMAGE) -> torch.Tensor:
+    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(7))
 
 
 TEXT = dict(context_length=12, vocab_size=64, width=WIDTH, heads=HEADS, layers=2)
@@ -345,9 +345,10 @@ def open_clip_timm(seed: int, architecture: str, pool: str, projection: str, tex
     weights = {key: value for key, value in model.state_dict().items() if not key.endswith("attn_mask")}
     tower = timm_tower(trunk, head.proj.weight.T if projection == "linear" else None)
     encode = lambda images: head(trunk.forward_head(trunk.forward_features(images), pre_logits=True))
-    config = {"model_cfg": {"embed_dim": embed_dim, "custom_text": True,
+    # Without a projection the configuration must say the width of the tower that it names.
+    config = {"model_cfg": {"embed_dim": embed_dim if projection == "linear" else 768, "custom_text": True,
                             "vision_cfg": {"timm_model_name": architecture, "timm_model_pretrained": False, "timm_pool": pool,
-                                           "timm_proj": projection, "image_size": IMAGE},
+                                           "timm_proj": projection, "image_size": 224},
                             "text_cfg": text},
               "preprocess_cfg": {"mean": MEAN, "std": STD}, "sizes": sizes}
     return tower, encode, "open_clip_config.json", config, weights, (tokens, model.text)
@@ -382,6 +383,38 @@ def siglip_case(seed: int):
     return siglip_tower(model.vision_model), encode, "config.json", json.loads(config.to_json_string()), model.state_dict(), texts
 
 
+def siglip_vision_case(seed: int):
+    """The image tower of `SiglipModel` by itself."""
+    import transformers
+
+    config = transformers.SiglipVisionConfig(hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=HEADS, intermediate_size=MLP,
+                                             image_size=IMAGE + 5, patch_size=PATCH, hidden_act="gelu")
+    model = transformers.SiglipVisionModel(config).eval()
+    randomise(model, seed)
+    encode = lambda images: model(pixel_values=images).pooler_output
+    return siglip_tower(model), encode, "config.json", json.loads(config.to_json_string()), model.state_dict(), None
+
+
+def tokenizer_cases(out: Path) -> None:
+    """A small vocabulary with SigLIP's special tokens, and what OpenCLIP's `HFTokenizer` does with it."""
+    from open_clip.tokenizer import get_clean_fn
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["<pad>", "</s>", "<unk>", *"a the dog dogs cat toy red very long text of one two three four été".split()]
+    inner = Tokenizer(models.WordLevel({word: at for at, word in enumerate(words)}, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    inner.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="</s>", eos_token="</s>", unk_token="<unk>")
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer.save_pretrained(out)
+    texts = ["a dog", "The DOG's_toy, red!", "", "&lt;a&gt; cat &amp;amp; dog", "a zebra", "\u201cétÉ\u201d\n\n two",
+             "a very long text of one two three four dogs"]
+    clean = get_clean_fn("canonicalize")
+    rows = tokenizer([clean(text) for text in texts], max_length=8, padding="max_length", truncation=True).input_ids
+    (out / "cases.json").write_text(json.dumps({"context_length": 8, "texts": list(zip(texts, rows))}, indent=1) + "\n")
+
+
 SIGLIP_TEXT = {**TEXT, "no_causal_mask": True, "proj_bias": True, "pool_type": "last", "norm_kwargs": {"eps": 1e-6},
                "act_kwargs": {"approximate": "tanh"}, "hf_tokenizer_name": "none", "tokenizer_kwargs": {"clean": "canonicalize"}}
 
@@ -401,6 +434,7 @@ CASES = {
     "transformers-registers": lambda: transformers_case(13, "dinov2_with_registers", num_register_tokens=3, mlp_ratio=4),
     "transformers-vit": lambda: transformers_case(14, "vit"),
     "transformers-siglip": lambda: siglip_case(15),
+    "transformers-siglip-vision": lambda: siglip_vision_case(18),
     "openclip-timm": lambda: open_clip_timm(16, "vit_small_patch16_224", "avg", "linear", TEXT, 12, clip_tokens()),
     "openclip-siglip": lambda: open_clip_timm(17, "vit_base_patch32_siglip_256", "map", "none", SIGLIP_TEXT, WIDTH, padded_tokens()),
 }
@@ -408,9 +442,10 @@ CASES = {
 
 def main() -> None:
     out, names = Path(sys.argv[1]), sys.argv[2:] or list(CASES)
+    tokenizer_cases(out.parent / "siglip-tokenizer")
     for name in names:
         tower, encode, file, config, weights, texts = CASES[name]()
-        images = pictures()
+        images = pictures(side=IMAGE + 5 if name == "transformers-siglip-vision" else IMAGE)
         case = {"images": images, **decompose(tower, images)}
         with torch.inference_mode():
             off = (case["repr"] - encode(images)).abs().max() / case["repr"].abs().max()

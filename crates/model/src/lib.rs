@@ -43,8 +43,8 @@ pub use trace::{HostTokens, HostTrace, TraceRequest};
 pub mod burn {
     pub use crate::{
         backends::burn::{
-            Attention, BurnTextTower, BurnVisionTower, Clip, HeadTrace, Mlp, ResidualBlock, TokenTrace, Transformer,
-            TransformerConfig,
+            Attention, AttentionPool, BurnTextTower, BurnVisionTower, Clip, HeadTrace, Mlp, ResidualBlock, TokenTrace,
+            Transformer, TransformerConfig,
         },
         text_encoder::TextEncoder,
     };

@@ -8,7 +8,8 @@ use std::{
 
 use headspan_headspace::{HeadVector, Scalars};
 use headspan_model::{
-    Checkpoint, ClipConfig, HostTrace, LoadedModel, ModelConfig, OpenDevice, Precision, TokenBatch, TraceRequest,
+    Checkpoint, ClipConfig, HostTrace, LoadedModel, ModelConfig, OpenDevice, Precision, TextLimits, TokenBatch,
+    TokenStyle, Tokenizer, TraceRequest,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -45,7 +46,7 @@ fn folders() -> Outcome<Vec<PathBuf>> {
     let place = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/families");
     let mut folders: Vec<PathBuf> = fs_err::read_dir(place)?.map(|entry| Ok(entry?.path())).collect::<Outcome<_>>()?;
     folders.sort();
-    assert!(folders.len() >= 14, "{folders:?}");
+    assert!(folders.len() >= 18, "{folders:?}");
     Ok(folders)
 }
 
@@ -61,8 +62,12 @@ fn config(folder: &Path) -> Outcome<ModelConfig> {
         let size = |key: &str| sizes[key].as_u64().unwrap_or_default() as usize;
         let vision = &mut config.vision;
         (vision.patch_size, vision.layers, vision.width) = (size("patch_size"), size("depth"), size("embed_dim"));
+        vision.image_size = size("img_size");
         vision.head_width = vision.width / size("num_heads");
         vision.mlp_width = 4 * vision.width;
+        if !vision.shape.projection {
+            config.embed_dim = vision.width;
+        }
         if let headspan_model::Pooling::Attention { mlp_width } = &mut vision.shape.pooling {
             *mlp_width = vision.mlp_width;
         }
@@ -204,7 +209,11 @@ fn texts_agree_with_pytorch_or_are_refused() -> Outcome {
             assert!(message.starts_with("this tower has no texts: "), "{}: {message}", case.name);
             continue;
         };
-        let found = case.model.encode_texts(&TokenBatch::new(&rows))?;
+        let batch = match case.config.texts()?.tokens {
+            TokenStyle::Siglip => TokenBatch::padded(&rows),
+            _ => TokenBatch::new(&rows),
+        };
+        let found = case.model.encode_texts(&batch)?;
         assert_close(&format!("{}: texts", case.name), &found, &case.expected.values("text_features")?);
     }
     Ok(())
@@ -234,5 +243,32 @@ fn a_model_for_queries_gives_the_same() -> Outcome {
         let off = own.representation.iter().zip(&rounded.representation).map(|(x, y)| (x - y).abs());
         assert!(off.fold(0.0, f32::max) < 0.05 * largest, "{}", folder.display());
     }
+    Ok(())
+}
+
+/// Texts and their tokens.
+#[derive(serde::Deserialize)]
+struct TokenCases {
+    context_length: usize,
+    texts: Vec<(String, Vec<u32>)>,
+}
+
+#[test]
+fn texts_of_siglip_become_the_tokens_of_open_clip() -> Outcome {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/siglip-tokenizer");
+    let cases: TokenCases = serde_json::from_str(&fs_err::read_to_string(folder.join("cases.json"))?)?;
+    let limits = TextLimits { context_length: cases.context_length, vocab_size: 64, tokens: TokenStyle::Siglip };
+    let tokenizer = Tokenizer::of(&folder.join("tokenizer.json"), &limits)?;
+    for (text, expected) in cases.texts {
+        let found = tokenizer.encode(&text)?;
+        assert_eq!(found.ids, expected, "{text:?}");
+        assert_eq!(found.is_cut, text.starts_with("a very long"), "{text:?}");
+        assert_eq!(found.has_unknown, text.contains("zebra"), "{text:?}");
+    }
+    assert!(
+        Tokenizer::of(&folder.join("tokenizer.json"), &TextLimits { vocab_size: 4, ..limits })?.encode("dog").is_err()
+    );
+    let unknown = Tokenizer::of(&folder.join("tokenizer.json"), &TextLimits { tokens: TokenStyle::Unknown, ..limits });
+    assert!(unknown.is_err_and(|error| error.to_string().contains("tokenizer")));
     Ok(())
 }

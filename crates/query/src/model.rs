@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use headspan_headspace::{HeadId, HeadVector, Scalars, unit_feature};
 use headspan_images::{Preprocess, RgbImage8};
-use headspan_model::{ClipError, HostTokens, LoadedModel, Pooling, TokenBatch, Tokenizer, TraceRequest};
+use headspan_model::{ClipError, HostTokens, LoadedModel, Pooling, Tokenizer, TraceRequest};
 
 use crate::error::{ExploreError, Result};
 
@@ -56,7 +56,7 @@ impl ExploreModel {
         let tokenizer = self.tokenizer.as_ref().ok_or(ClipError::NoTexts)?;
         let encoded = texts.iter().map(|text| tokenizer.encode(text)).collect::<Result<Vec<_>, _>>()?;
         let (ids, cut): (Vec<Vec<u32>>, Vec<bool>) = encoded.into_iter().map(|text| (text.ids, text.is_cut)).unzip();
-        let values = self.model.encode_texts(&TokenBatch::new(&ids))?;
+        let values = self.model.encode_texts(&tokenizer.batch(&ids))?;
         let d = values.len() / texts.len();
         let unit = |(row, (text, cut)): (&[f32], (&&str, bool))| {
             let none = || ExploreError::NoFeature { what: format!("the text {text:?}") };

@@ -12,6 +12,7 @@ type Tensors = BTreeMap<String, Weights>;
 pub(super) fn folded(mut tensors: Tensors, parts: &Parts<'_>) -> Tensors {
     scale_updates(&mut tensors);
     let vision = parts.vision;
+    fold_probe(&mut tensors, vision.head_width);
     if !vision.shape.is_plain() {
         fold_embeddings(&mut tensors, vision);
         if !vision.shape.projection {
@@ -72,6 +73,35 @@ fn fold_embeddings(tensors: &mut Tensors, vision: &VisionConfig) {
         Ok(values)
     });
     tensors.insert(POSITIONS.to_owned(), folded);
+}
+
+/// The probe of attention pooling into its queries, `(W_q probe + b_q)/√head_dim`, which no image changes.
+fn fold_probe(tensors: &mut Tensors, head_width: usize) {
+    let name = |part: &str| format!("visual.attn_pool.{part}");
+    let (Some(probe), Some(weight), Some(bias)) = (
+        tensors.remove(&name("probe")),
+        tensors.remove(&name("attn.in_proj_weight")),
+        tensors.remove(&name("attn.in_proj_bias")),
+    ) else {
+        return;
+    };
+    let width = probe.elements();
+    for (part, weights) in [("attn.in_proj_weight", weight.clone()), ("attn.in_proj_bias", bias.clone())] {
+        let mut shape = weights.shape.clone();
+        shape[0] = 2 * width;
+        let skipped = weights.elements() / 3;
+        let behind = Weights::computed(shape, move || Ok(weights.values()?.split_off(skipped)));
+        tensors.insert(name(part), behind);
+    }
+    let query = Weights::computed(vec![width], move || {
+        let (probe, weight, bias) = (probe.values()?, weight.values()?, bias.values()?);
+        let of_row = |(row, bias): (&[f32], &f32)| {
+            let sum: f64 = row.iter().zip(&probe).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum();
+            ((sum + f64::from(*bias)) / (head_width as f64).sqrt()) as f32
+        };
+        Ok(weight.chunks_exact(width).zip(&bias).take(width).map(of_row).collect())
+    });
+    tensors.insert(name("query"), query);
 }
 
 /// `[width, width]`.

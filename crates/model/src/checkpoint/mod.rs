@@ -62,6 +62,8 @@ pub enum CheckpointLayout {
     Timm,
     /// `ViTModel` and `Dinov2Model` of Hugging Face transformers.
     Vit,
+    /// The image tower of `CLIPModel` or `SiglipModel` by itself.
+    VisionModel,
 }
 
 /// Something about a checkpoint that its user may not expect.
@@ -100,9 +102,13 @@ impl Checkpoint {
             return Err(ClipError::NoTower { path: path.to_owned(), count, first });
         };
         let tensors = match layout {
-            CheckpointLayout::OpenClip => tensors,
+            CheckpointLayout::OpenClip => open_clip_text(tensors),
             CheckpointLayout::HuggingFace => huggingface::to_open_clip(path, tensors)?,
-            CheckpointLayout::Timm => timm_names::of_timm(tensors),
+            CheckpointLayout::Timm => timm_names::of_timm(open_clip_text(tensors)),
+            CheckpointLayout::VisionModel => {
+                let whole = tensors.into_iter().map(|(name, tensor)| (format!("vision_model.{name}"), tensor));
+                huggingface::to_open_clip(path, whole.collect())?
+            }
             CheckpointLayout::Vit => huggingface::fused_parts(path, timm_names::of_vit(tensors))?,
         };
         let (tensors, beside): (BTreeMap<String, Weights>, BTreeMap<String, Weights>) =
@@ -321,6 +327,17 @@ impl Checkpoint {
         }
         ClipError::Tensors { path: self.path.clone(), problems }
     }
+}
+
+/// OpenCLIP stores a projection with a bias as a linear layer, and without one as its transpose.
+fn open_clip_text(mut tensors: BTreeMap<String, Weights>) -> BTreeMap<String, Weights> {
+    if let Some(weights) = tensors.remove("text_projection.weight") {
+        tensors.insert("text_projection".to_owned(), weights.transposed());
+    }
+    if let Some(bias) = tensors.remove("text_projection.bias") {
+        tensors.insert("text_projection_bias".to_owned(), bias);
+    }
+    tensors
 }
 
 /// The tensors of one file under its own names, and what its user may not expect.

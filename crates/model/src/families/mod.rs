@@ -9,7 +9,7 @@ mod shape;
 pub(crate) mod timm;
 pub(crate) mod timm_names;
 mod towers;
-mod vit;
+pub(crate) mod vit;
 
 use std::path::Path;
 

@@ -10,7 +10,7 @@ type Tensors = BTreeMap<String, Weights>;
 const TRUNK: &str = "visual.trunk.";
 
 /// Beginnings of timm's names and what they become; the first that fits counts.
-const TIMM: [(&str, &str); 10] = [
+const TIMM: [(&str, &str); 12] = [
     ("cls_token", "class_embedding"),
     ("reg_token", "registers"),
     // As Meta's own files call them.
@@ -22,6 +22,8 @@ const TIMM: [(&str, &str); 10] = [
     ("fc_norm.", "ln_post."),
     ("blocks.", "transformer.resblocks."),
     ("attn_pool.latent", "attn_pool.probe"),
+    ("attn_pool.proj.", "attn_pool.attn.out_proj."),
+    ("attn_pool.norm.", "attn_pool.ln_2."),
 ];
 
 /// Parts of timm's names behind the beginning.
@@ -86,7 +88,20 @@ pub(crate) fn of_timm(tensors: Tensors) -> Tensors {
         };
         renamed.insert(name, weights);
     }
+    fuse_probe(&mut renamed);
     renamed
+}
+
+/// The probe's queries have a layer of their own, keys and values another.
+fn fuse_probe(tensors: &mut Tensors) {
+    for kind in ["weight", "bias"] {
+        let [query, rest] = ["q", "kv"].map(|part| format!("visual.attn_pool.{part}.{kind}"));
+        if let (Some(first), Some(second)) = (tensors.get(&query).cloned(), tensors.get(&rest).cloned()) {
+            tensors.remove(&query);
+            tensors.remove(&rest);
+            tensors.insert(format!("visual.attn_pool.attn.in_proj_{kind}"), Weights::below(first, second));
+        }
+    }
 }
 
 /// From the names of `ViTModel` and `Dinov2Model` to OpenCLIP's; queries, keys and values are still apart.

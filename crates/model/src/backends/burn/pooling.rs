@@ -35,6 +35,9 @@ struct Shares {
 impl BurnVisionTower {
     /// Pools the tokens after the last block, `[batch, queries, width]`, and in the same way everything that their sum is made of.
     pub(super) fn pool(&self, residual: Tensor<3>, kept: BlockOutputs) -> HeadTrace {
+        if let Some(pool) = &self.attn_pool {
+            return self.pool_by_attention(pool, residual, kept);
+        }
         let Pooling::Mean { norm_first, .. } = self.pooling else {
             return self.of_class_token(residual, kept);
         };
@@ -64,6 +67,7 @@ impl BurnVisionTower {
             mean_attention,
             norm_epsilon: self.norm_epsilon,
             scales,
+            are_contributions: false,
         }
     }
 
@@ -84,6 +88,7 @@ impl BurnVisionTower {
             mean_attention: kept.mean_attention,
             norm_epsilon: self.norm_epsilon,
             scales: None,
+            are_contributions: false,
         }
     }
 
@@ -110,7 +115,7 @@ impl BurnVisionTower {
     }
 
     /// Mean and `1/σ` of each token, each `[batch, tokens, 1]`.
-    fn moments(&self, residual: &Tensor<3>) -> (Tensor<3>, Tensor<3>) {
+    pub(super) fn moments(&self, residual: &Tensor<3>) -> (Tensor<3>, Tensor<3>) {
         let means = residual.clone().mean_dim(2);
         let deviations = residual.clone() - means.clone();
         let variance = (deviations.clone() * deviations).mean_dim(2);

@@ -25,6 +25,8 @@ pub struct HeadTrace {
     pub(crate) norm_epsilon: f64,
     /// What stands for `1/σ` and `m/σ`, `[batch, 2]`, where it is not the residual's own.
     pub(crate) scales: Option<Tensor<2>>,
+    /// Whether `z` and the components are contributions, `[batch, heads, d]` and `[batch, d]`, times `|r|`.
+    pub(crate) are_contributions: bool,
 }
 
 /// Where the heads of one layer looked, and what stood there.
@@ -52,6 +54,7 @@ impl HeadTrace {
         for (_, z) in self.z {
             transaction = transaction.register(z);
         }
+        let are_contributions = self.are_contributions;
         let has_scales = self.scales.is_some();
         if let Some(scales) = self.scales {
             transaction = transaction.register(scales);
@@ -83,7 +86,8 @@ impl HeadTrace {
                 }
             })
             .collect();
-        let heads = z.iter().zip(shapes).flat_map(|(z, shape)| split_heads(z, shape, &scalars)).collect();
+        let heads =
+            z.iter().zip(shapes).flat_map(|(z, shape)| split_heads(z, shape, &scalars, are_contributions)).collect();
         let residual_components = (0..components).map(|_component| next()).collect::<Result<_>>()?;
         Ok(HostTrace {
             scalars: scalars.iter().map(|scalars| scalars.stored()).collect(),

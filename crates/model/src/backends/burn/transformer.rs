@@ -167,7 +167,7 @@ impl Attention {
     }
 
     /// Some columns of the fused input projection.
-    fn project(&self, input: Tensor<3>, from: usize, count: usize) -> Tensor<3> {
+    pub(super) fn project(&self, input: Tensor<3>, from: usize, count: usize) -> Tensor<3> {
         let weight = self.in_proj.weight.val().narrow(1, from, count);
         let bias = self.in_proj.bias.as_ref().map(|bias| bias.val().narrow(0, from, count));
         product::linear(input, weight, bias, self.split)

@@ -6,7 +6,8 @@ use burn::{
 
 use crate::{
     backends::burn::{
-        Transformer, TransformerConfig, pooling::BlockOutputs, product::product, trace::HeadTrace, transformer::Queries,
+        AttentionPool, Transformer, TransformerConfig, pooling::BlockOutputs, product::product, trace::HeadTrace,
+        transformer::Queries,
     },
     error::{ClipError, Result},
     families::{Pooling, clip::VisionConfig},
@@ -31,6 +32,8 @@ pub struct BurnVisionTower {
     pub transformer: Transformer,
     /// Norm of the class token, or of what is pooled, after the last block.
     pub ln_post: LayerNorm,
+    /// Attention pooling behind it, where the tower has it.
+    pub attn_pool: Option<AttentionPool>,
     /// Output projection `P`, `[width, d]`.
     pub proj: Param<Tensor<2>>,
     /// Epsilon of the norms, for the scalars of the decomposition.
@@ -51,23 +54,28 @@ impl BurnVisionTower {
         let normal = |std: f64| Initializer::Normal { mean: 0.0, std };
         let norm = LayerNormConfig::new(width).with_epsilon(config.norm_epsilon);
         let patch_inputs = 3 * config.patch_size * config.patch_size;
+        let blocks = TransformerConfig {
+            width,
+            layers: config.layers,
+            heads: config.heads(),
+            mlp_width: config.mlp_width,
+            norm_epsilon: config.norm_epsilon,
+            quick_gelu,
+            gelu_tanh: config.shape.gelu_tanh,
+        };
+        let attn_pool = match config.shape.pooling {
+            Pooling::Attention { mlp_width } => Some(AttentionPool::new(&blocks, mlp_width, device)),
+            Pooling::ClassToken | Pooling::Mean { .. } => None,
+        };
         Self {
             conv1: normal((patch_inputs as f64).powf(-0.5))
                 .init([width, 3, config.patch_size, config.patch_size], device),
             class_embedding: config.shape.is_plain().then(|| normal(scale).init([width], device)),
             positional_embedding: normal(scale).init([config.tokens(), width], device),
             ln_pre: config.shape.norm_first.then(|| norm.init(device)),
-            transformer: TransformerConfig {
-                width,
-                layers: config.layers,
-                heads: config.heads(),
-                mlp_width: config.mlp_width,
-                norm_epsilon: config.norm_epsilon,
-                quick_gelu,
-                gelu_tanh: config.shape.gelu_tanh,
-            }
-            .init(device),
+            transformer: blocks.init(device),
             ln_post: norm.init(device),
+            attn_pool,
             proj: normal(scale).init([width, embed_dim], device),
             norm_epsilon: config.norm_epsilon,
             image_size: config.image_size,
@@ -95,6 +103,9 @@ impl BurnVisionTower {
     pub(crate) fn with_split_products(mut self) -> Self {
         self.split = true;
         self.transformer.split_products();
+        if let Some(pool) = &mut self.attn_pool {
+            pool.split_products();
+        }
         self
     }
 
@@ -126,6 +137,9 @@ impl BurnVisionTower {
     /// The forward pass with the outputs of the heads asked for (design section 1): pixels `[batch, 3, side, side]`.
     pub fn trace(&self, pixels: Tensor<4>, request: &TraceRequest) -> Result<HeadTrace> {
         let last = self.layers() - 1;
+        if self.attn_pool.is_some() && !request.token_layers.is_empty() {
+            return Err(ClipError::NoTokenParts);
+        }
         match request.layers.iter().chain(&request.token_layers).find(|layer| **layer > last) {
             Some(&layer) => Err(ClipError::NoLayer { layer, last }),
             None => Ok(self.run(self.embed(pixels), request)),

@@ -7,6 +7,7 @@
 )]
 
 mod attention;
+mod attention_pool;
 mod bfloat16;
 mod blocks;
 mod calibration;
@@ -101,6 +102,7 @@ impl CpuVision {
             norm_bias: ln_post.bias.clone(),
             projection: projection.to_rows()?,
             output: blocks.blocks.iter().map(output).collect::<Option<_>>()?,
+            pooled_by_attention: self.tower.attention_pool.is_some(),
         }))
     }
 
@@ -136,6 +138,9 @@ impl CpuVision {
         if let Some(&layer) = request.layers.iter().chain(&request.token_layers).find(|layer| **layer > last) {
             return Err(ClipError::NoLayer { layer, last });
         }
+        if self.tower.attention_pool.is_some() && !request.token_layers.is_empty() {
+            return Err(ClipError::NoTokenParts);
+        }
         let image = self.tower.image_length();
         if !pixels.len().is_multiple_of(image) {
             return Err(ClipError::Pixels { values: pixels.len(), image });
@@ -162,10 +167,12 @@ impl CpuVision {
             })
             .collect();
         let heads = self.tower.blocks.heads;
-        let shape = [scalars.len(), heads, width / heads];
+        // A contribution of a head has d numbers.
+        let are_contributions = self.tower.attention_pool.is_some();
+        let shape = [scalars.len(), heads, if are_contributions { d } else { width / heads }];
         HostTrace {
             scalars: scalars.iter().map(|scalars| scalars.stored()).collect(),
-            heads: all.kept.z.iter().flat_map(|z| split_heads(z, shape, &scalars)).collect(),
+            heads: all.kept.z.iter().flat_map(|z| split_heads(z, shape, &scalars, are_contributions)).collect(),
             residual_components: all.kept.components,
             residual: all.residual,
             representation: all.representation,

@@ -1,6 +1,7 @@
 //! The image tower over a few images.
 
 use super::{
+    attention_pool::AttentionPool,
     blocks::{Kept, Stack},
     product::{Packed, Product, Rows},
     rows::{Norm, Normalise},
@@ -17,6 +18,7 @@ pub(super) struct Tower {
     /// Tokens before the patches.
     pub(super) prefix: usize,
     pub(super) pooling: Pooling,
+    pub(super) attention_pool: Option<AttentionPool>,
     /// Patch embedding, `[3·patch², width]`.
     pub(super) patches: Packed,
     /// Position embeddings, those of tokens without a patch with their own embeddings, `[tokens, width]`.
@@ -64,6 +66,9 @@ impl Tower {
         self.embed(pixels, scratch);
         let kept = self.blocks.run(&sequences, request, scratch);
         let residual = scratch.residual.clone();
+        if let Some(pool) = &self.attention_pool {
+            return self.pool_by_attention(pool, &residual, kept, request);
+        }
         if let Pooling::Mean { norm_first, .. } = self.pooling {
             return self.pool_means(&residual, kept, norm_first);
         }

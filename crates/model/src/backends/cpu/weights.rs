@@ -4,6 +4,7 @@ use burn::nn::{LayerNorm, Linear as BurnLinear};
 use rayon::prelude::*;
 
 use super::{
+    attention_pool::{AttentionPool, linear as apply},
     blocks::{Block, Linear, Stack},
     product::{Activation, Packing},
     rows::Norm,
@@ -11,7 +12,9 @@ use super::{
     tower::Tower,
 };
 use crate::{
-    backends::burn::{BurnTextTower, BurnVisionTower, ResidualBlock, Transformer},
+    backends::burn::{
+        AttentionPool as BurnAttentionPool, BurnTextTower, BurnVisionTower, Mlp, ResidualBlock, Transformer,
+    },
     error::Result,
     readout::read,
 };
@@ -19,6 +22,7 @@ use crate::{
 /// Products of the blocks are in the precision asked for; patch embedding and output projection, a few hundredths of the work,
 /// stay exact. Each block of the tower is let go once it was read.
 pub(super) fn read_tower(tower: BurnVisionTower, packing: Packing) -> Result<Tower> {
+    let attention_pool = tower.attn_pool.as_ref().map(|pool| read_pool(pool, &tower, packing.exact())).transpose()?;
     let [width, _, patch, _] = tower.conv1.val().dims();
     let depth = 3 * patch * patch;
     let [_, d] = tower.proj.val().dims();
@@ -34,6 +38,7 @@ pub(super) fn read_tower(tower: BurnVisionTower, packing: Packing) -> Result<Tow
         patch,
         prefix: tower.prefix,
         pooling: tower.pooling,
+        attention_pool,
         patches: exact.columns(&read(tower.conv1.val())?, depth, depth, width),
         positions,
         ln_pre: tower.ln_pre.as_ref().map(|ln_pre| norm(ln_pre, epsilon)).transpose()?,
@@ -51,18 +56,14 @@ pub(super) fn read_text_tower(tower: BurnTextTower, packing: Packing) -> Result<
         positions: read(tower.positional_embedding.val())?,
         ln_final: norm(&tower.ln_final, epsilon)?,
         projection: packing.exact().rows(&read(tower.text_projection.val())?, d, width, d),
-        blocks: read_blocks(tower.transformer, true, epsilon, packing)?,
+        bias: tower.text_projection_bias.as_ref().map(|bias| read(bias.val())).transpose()?,
+        blocks: read_blocks(tower.transformer, tower.causal, epsilon, packing)?,
     })
 }
 
 fn read_blocks(blocks: Transformer, is_causal: bool, epsilon: f32, packing: Packing) -> Result<Stack> {
     let first = &blocks.resblocks[0];
-    let heads = first.attn.heads;
-    let activation = match (first.mlp.quick_gelu, first.mlp.gelu_tanh) {
-        (true, _) => Activation::QuickGelu,
-        (false, true) => Activation::GeluTanh,
-        (false, false) => Activation::Gelu,
-    };
+    let (heads, activation) = (first.attn.heads, activation(&first.mlp));
     let read = |block| read_block(block, epsilon, packing);
     Ok(Stack {
         arch: packing.arch,
@@ -70,6 +71,45 @@ fn read_blocks(blocks: Transformer, is_causal: bool, epsilon: f32, packing: Pack
         activation,
         is_causal,
         blocks: blocks.resblocks.into_par_iter().map(read).collect::<Result<_>>()?,
+    })
+}
+
+fn activation(mlp: &Mlp) -> Activation {
+    match (mlp.quick_gelu, mlp.gelu_tanh) {
+        (true, _) => Activation::QuickGelu,
+        (false, true) => Activation::GeluTanh,
+        (false, false) => Activation::Gelu,
+    }
+}
+
+/// Attention pooling, in single precision, with each block's output projection head by head.
+fn read_pool(pool: &BurnAttentionPool, tower: &BurnVisionTower, packing: Packing) -> Result<AttentionPool> {
+    let (heads, head_dim, epsilon) = (pool.attn.heads, pool.attn.head_dim, tower.norm_epsilon as f32);
+    let width = heads * head_dim;
+    let (fused, key_value) = (read(pool.attn.in_proj.weight.val())?, linear(&pool.attn.in_proj, packing)?);
+    let values = (0..heads).map(|head| packing.rows(&fused[width + head * head_dim..], 2 * width, width, head_dim));
+    let output = linear(&pool.attn.out_proj, packing)?;
+    // Weights of attention sum to one, so that the norm's bias goes through as it is.
+    let value = apply(&norm(&tower.ln_post, epsilon)?.bias, &key_value, Activation::Identity).split_off(width);
+    let constant = apply(&value, &output, Activation::Identity);
+    let heads_of = |block: &ResidualBlock| -> Result<_> {
+        let attn = &block.attn;
+        let weight = read(attn.out_proj.weight.val())?;
+        let rows = weight.chunks_exact(attn.head_dim * width);
+        Ok((rows.map(|rows| packing.rows(rows, width, attn.head_dim, width)).collect(), read_bias(&attn.out_proj)?))
+    };
+    Ok(AttentionPool {
+        heads,
+        query: read(pool.query.val())?,
+        values: values.collect(),
+        key_value,
+        output,
+        norm: norm(&pool.ln_2, epsilon)?,
+        expand: linear(&pool.mlp.c_fc, packing)?,
+        contract: linear(&pool.mlp.c_proj, packing)?,
+        activation: activation(&pool.mlp),
+        constant,
+        blocks: tower.transformer.resblocks.iter().map(heads_of).collect::<Result<_>>()?,
     })
 }
 

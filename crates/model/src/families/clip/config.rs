@@ -9,7 +9,7 @@ use crate::{
     error::{ClipError, Result},
     families::{
         ModelOptions, Parts, TextStyle, VisionShape,
-        clip::{huggingface::config as huggingface_config, open_clip},
+        clip::{huggingface::config as huggingface_config, open_clip, siglip},
     },
 };
 
@@ -138,7 +138,17 @@ impl ClipConfig {
         let config = if value.get("model_cfg").is_some() {
             open_clip::config(path, value)?
         } else {
-            huggingface_config(path, value)?
+            match value.get("model_type").and_then(serde_json::Value::as_str) {
+                Some("siglip") => siglip::config(path, &value)?,
+                Some("siglip2") => {
+                    return Err(ClipError::Unsupported {
+                        path: path.to_owned(),
+                        what: "model_type = `siglip2`".to_owned(),
+                        why: "its images have any number of patches (NaFlex); SigLIP 2 of a fixed resolution is a `siglip`",
+                    });
+                }
+                _ => huggingface_config(path, value)?,
+            }
         };
         config.check(path)?;
         Ok(config)

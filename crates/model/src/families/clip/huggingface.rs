@@ -13,8 +13,11 @@ use crate::{
     tokenizer::ids_above_end,
 };
 
+/// The probe of SigLIP's pooling, which transformers stores as a batch of one token.
+const PROBE: &str = "visual.attn_pool.probe";
+
 /// Prefixes of transformers' names and what OpenCLIP calls them; the first that fits counts.
-const PREFIXES: [(&str, &str); 14] = [
+const PREFIXES: [(&str, &str); 21] = [
     ("vision_model.embeddings.class_embedding", "visual.class_embedding"),
     ("vision_model.embeddings.patch_embedding.", "visual.conv1."),
     ("vision_model.embeddings.position_embedding.weight", "visual.positional_embedding"),
@@ -27,6 +30,13 @@ const PREFIXES: [(&str, &str); 14] = [
     ("text_model.embeddings.position_ids", "position_ids"),
     ("text_model.encoder.layers.", "transformer.resblocks."),
     ("text_model.final_layer_norm.", "ln_final."),
+    ("text_model.head.weight", "text_projection"),
+    ("text_model.head.bias", "text_projection_bias"),
+    ("vision_model.head.probe", PROBE),
+    ("vision_model.head.attention.in_proj_", "visual.attn_pool.attn.in_proj_"),
+    ("vision_model.head.attention.out_proj.", "visual.attn_pool.attn.out_proj."),
+    ("vision_model.head.layernorm.", "visual.attn_pool.ln_2."),
+    ("vision_model.head.mlp.", "visual.attn_pool.mlp."),
     ("visual_projection.weight", "visual.proj"),
     ("text_projection.weight", "text_projection"),
 ];
@@ -53,6 +63,9 @@ pub(crate) fn to_open_clip(path: &Path, stored: BTreeMap<String, Weights>) -> Re
         }
         if open_clip == "visual.proj" || open_clip == "text_projection" {
             renamed.insert(open_clip, tensor.transposed());
+        } else if open_clip == PROBE {
+            let elements = tensor.elements();
+            renamed.insert(open_clip, tensor.of_shape(vec![elements]));
         } else {
             renamed.insert(open_clip, tensor);
         }

@@ -6,6 +6,7 @@ pub(crate) mod expected;
 pub(crate) mod huggingface;
 mod open_clip;
 mod preprocessor;
+pub(crate) mod siglip;
 mod towers;
 
 use crate::{

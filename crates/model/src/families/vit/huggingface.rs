@@ -15,7 +15,7 @@ use crate::{
     error::{ClipError, Result},
     families::{
         VisionShape,
-        clip::{PreprocessConfig, VisionConfig, check_std},
+        clip::{PreprocessConfig, VisionConfig, check_std, siglip},
     },
 };
 
@@ -25,6 +25,7 @@ pub(super) enum ModelType {
     Dinov2,
     Dinov2WithRegisters,
     Vit,
+    SiglipVision,
 }
 
 /// Which of the models a configuration is of; none for any other.
@@ -33,6 +34,7 @@ pub(super) fn model_type(value: &Value) -> Option<ModelType> {
         "dinov2" => Some(ModelType::Dinov2),
         "dinov2_with_registers" => Some(ModelType::Dinov2WithRegisters),
         "vit" => Some(ModelType::Vit),
+        "siglip_vision_model" => Some(ModelType::SiglipVision),
         _ => None,
     }
 }
@@ -56,6 +58,10 @@ struct RawConfig {
 
 /// Reads the content of the file; absent keys have transformers' defaults.
 pub(super) fn config(path: &Path, value: &Value, kind: ModelType) -> Result<VitConfig> {
+    if kind == ModelType::SiglipVision {
+        let (vision, preprocess) = siglip::image_tower(path, value)?;
+        return Ok(VitConfig { vision, quick_gelu: false, preprocess, resample: Resample::Plain, interpolated: false });
+    }
     let raw: RawConfig =
         serde_json::from_value(value.clone()).map_err(|source| ClipError::Config { path: path.to_owned(), source })?;
     raw.check(path)?;
@@ -68,7 +74,7 @@ pub(super) fn config(path: &Path, value: &Value, kind: ModelType) -> Result<VitC
     };
     let registers = match kind {
         ModelType::Dinov2WithRegisters => raw.num_register_tokens.unwrap_or(4),
-        ModelType::Dinov2 | ModelType::Vit => 0,
+        ModelType::Dinov2 | ModelType::Vit | ModelType::SiglipVision => 0,
     };
     let shape = VisionShape {
         registers,
@@ -89,7 +95,8 @@ pub(super) fn config(path: &Path, value: &Value, kind: ModelType) -> Result<VitC
         shape,
     };
     let quick_gelu = raw.hidden_act.as_deref() == Some("quick_gelu");
-    let (preprocess, crop) = preprocess(path, vision.image_size)?;
+    let standard = PreprocessConfig { mean: IMAGENET_MEAN, std: IMAGENET_STD, resize: Resize::Shortest };
+    let (preprocess, crop) = preprocess(path, vision.image_size, standard)?;
     let mut config = VitConfig { vision, quick_gelu, preprocess, resample: Resample::Plain, interpolated: false };
     // DINOv2 was trained with positions for 518 pixels and is run on 224: transformers interpolates at every pass.
     if crop != config.vision.image_size {
@@ -136,10 +143,13 @@ const BICUBIC: u32 = 3;
 const RESCALE_TOLERANCE: f64 = 1e-6;
 
 /// How images become pixels by `preprocessor_config.json` beside the configuration, and the side of the square. Without the file
-/// images are resized to the configuration's size and normalised by the moments of `ImageNet`.
-fn preprocess(config: &Path, image_size: usize) -> Result<(PreprocessConfig, usize)> {
+/// they are resized to the configuration's size as `standard` says.
+pub(crate) fn preprocess(
+    config: &Path,
+    image_size: usize,
+    standard: PreprocessConfig,
+) -> Result<(PreprocessConfig, usize)> {
     let path = config.with_file_name("preprocessor_config.json");
-    let standard = PreprocessConfig { mean: IMAGENET_MEAN, std: IMAGENET_STD, resize: Resize::Shortest };
     if !path.is_file() {
         return Ok((standard, image_size));
     }
@@ -176,7 +186,7 @@ fn preprocess(config: &Path, image_size: usize) -> Result<(PreprocessConfig, usi
         },
         _ => return Err(refused(format!("size = {:?}", raw.size), "the image must become a square")),
     };
-    let std = raw.image_std.unwrap_or(IMAGENET_STD);
+    let std = raw.image_std.unwrap_or(standard.std);
     check_std(&path, "image_std", std)?;
-    Ok((PreprocessConfig { mean: raw.image_mean.unwrap_or(IMAGENET_MEAN), std, resize }, size))
+    Ok((PreprocessConfig { mean: raw.image_mean.unwrap_or(standard.mean), std, resize }, size))
 }

@@ -1,5 +1,5 @@
-//! Image towers without texts: timm's Vision Transformers, and `Dinov2Model`, `Dinov2WithRegistersModel` and `ViTModel` of Hugging Face
-//! transformers.
+//! Image towers without texts: timm's Vision Transformers, and `Dinov2Model`, `Dinov2WithRegistersModel`, `ViTModel` and
+//! `SiglipVisionModel` of Hugging Face transformers.
 
 mod config;
 mod huggingface;
@@ -9,6 +9,7 @@ mod towers;
 use crate::families::Family;
 
 pub(crate) use config::VitConfig;
+pub(crate) use huggingface::preprocess;
 
 /// The family's entry in the table.
 pub(crate) const FAMILY: Family = Family {
