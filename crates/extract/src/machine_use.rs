@@ -78,6 +78,8 @@ fn image_bytes(vision: &VisionGeometry) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use headspan_model::Pooling;
+
     use super::*;
 
     fn large() -> VisionGeometry {
@@ -90,6 +92,8 @@ mod tests {
             d: 768,
             image_size: 224,
             grid: 16,
+            prefix: 1,
+            pooling: Pooling::ClassToken,
         }
     }
 

@@ -1,6 +1,6 @@
 use headspan_artifacts::TextRow;
 use headspan_headspace::unit_feature;
-use headspan_model::{LoadedModel, TextTokens, TokenBatch, Tokenizer};
+use headspan_model::{LoadedModel, TextTokens, Tokenizer};
 
 use crate::{
     engine::{Progress, report},
@@ -53,7 +53,7 @@ pub fn embed_texts(
     let mut done = 0;
     for batch in order.chunks(size) {
         let ids: Vec<Vec<u32>> = batch.iter().map(|index| tokens[*index].clone()).collect();
-        let values = model.encode_texts(&TokenBatch::new(&ids))?;
+        let values = model.encode_texts(&tokenizer.batch(&ids))?;
         let d = values.len() / batch.len();
         for (index, row) in batch.iter().zip(values.chunks_exact(d)) {
             let text = || ExtractError::NoFeature { text: pool.entries[*index].text.clone() };

@@ -49,6 +49,12 @@ impl Scalars<f64> {
         Self { inv_scale: 1.0 / (sigma * norm), mean_scale: mean / (sigma * norm), inv_norm: 1.0 / norm }
     }
 
+    /// From what stands for `1/σ` and `m/σ` of an image whose tokens are normalised one by one, and the representation `r` `[d]`.
+    pub fn of_scales([inv_sigma, mean]: [f64; 2], representation: &[f32]) -> Self {
+        let norm = representation.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+        Self { inv_scale: inv_sigma / norm, mean_scale: mean / norm, inv_norm: 1.0 / norm }
+    }
+
     /// As they are stored, rounded to `f32`.
     pub fn stored(self) -> Scalars {
         self.to_array().map(|scalar| scalar as f32).into()

@@ -12,7 +12,7 @@
 //! A [`DatasetError`] ends a run before it starts. A [`ReadError`] or an [`ImageError`] concerns one image, which is skipped.
 //!
 //! ```
-//! use headspan_images::{Dataset, DatasetSettings, DecodeLimits, Preprocess, decode_rgb};
+//! use headspan_images::{Dataset, DatasetSettings, DecodeLimits, Preprocess, Resize, decode_rgb};
 //!
 //! let folder = tempfile::tempdir()?;
 //! fs_err::create_dir(folder.path().join("cats"))?;
@@ -24,7 +24,7 @@
 //!
 //! let image = decode_rgb(&dataset.read(0)?, &DecodeLimits::default())?;
 //! let mut pixels = vec![0.0; 3 * 224 * 224];
-//! Preprocess { size: 224, mean: [0.5; 3], std: [0.25; 3] }.apply(&image, &mut pixels);
+//! Preprocess { size: 224, resize: Resize::Shortest, mean: [0.5; 3], std: [0.25; 3] }.apply(&image, &mut pixels);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -34,5 +34,7 @@ mod decoding;
 mod sources;
 
 pub use dataset::{ClassList, Dataset, DatasetError, DatasetSettings, Item, ReadError, Sample};
-pub use decoding::{DecodeLimits, ImageError, Preprocess, RgbImage8, bicubic_taps, decode_rgb, probe_dimensions};
+pub use decoding::{
+    DecodeLimits, ImageError, Preprocess, Resize, RgbImage8, bicubic_taps, decode_rgb, probe_dimensions,
+};
 pub use sources::{DatasetKind, HandedImages, hand_over, is_local, is_pattern, take_back};

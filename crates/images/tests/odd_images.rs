@@ -3,7 +3,7 @@
 
 use std::{error::Error, path::PathBuf};
 
-use headspan_images::{DecodeLimits, ImageError, Preprocess, RgbImage8, decode_rgb, probe_dimensions};
+use headspan_images::{DecodeLimits, ImageError, Preprocess, Resize, RgbImage8, decode_rgb, probe_dimensions};
 use sha2::{Digest, Sha256};
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -140,7 +140,7 @@ fn cut_files_are_whole_or_refused() -> Outcome {
 /// Real photographs, decoded and through OpenCLIP's transform: Pillow's pixels to the bit.
 #[test]
 fn photos_have_pillows_pixels() -> Outcome {
-    const PREPROCESS: Preprocess = Preprocess { size: 224, mean: [0.5; 3], std: [0.5; 3] };
+    const PREPROCESS: Preprocess = Preprocess { size: 224, resize: Resize::Shortest, mean: [0.5; 3], std: [0.5; 3] };
     let Some(shared) = std::env::var_os("HEADSPAN_SHARED") else {
         eprintln!("skipped: HEADSPAN_SHARED is not set, so there are no photos");
         return Ok(());

@@ -4,11 +4,11 @@
 
 use std::{error::Error, io::Write, path::PathBuf};
 
-use headspan_images::{DecodeLimits, ImageError, Preprocess, decode_rgb};
+use headspan_images::{DecodeLimits, ImageError, Preprocess, Resize, decode_rgb};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
-const PREPROCESS: Preprocess = Preprocess { size: 32, mean: [0.5; 3], std: [0.5; 3] };
+const PREPROCESS: Preprocess = Preprocess { size: 32, resize: Resize::Shortest, mean: [0.5; 3], std: [0.5; 3] };
 
 fn data() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/preprocess")

@@ -140,6 +140,12 @@ pub enum ClipError {
         /// The file.
         path: PathBuf,
     },
+    /// Something needs texts of an image tower alone.
+    #[error("this tower has no texts: it was trained on images alone, or its text tower is not part of the model")]
+    NoTexts,
+    /// Parts of single tokens were asked of a tower that has none.
+    #[error("a head's contribution has no parts of single patches in this model: its tokens are pooled by attention")]
+    NoTokenParts,
     /// Position embeddings for another number of patches.
     #[error("the position embeddings of `{path}` are for images of {stored} pixels, the configuration says {expected}")]
     Resolution {

@@ -33,8 +33,8 @@ pub use checkpoint::{Checkpoint, CheckpointFiles, CheckpointLayout, FoundFiles, 
 pub use device::{DeviceChoice, DeviceDescription, OpenDevice, available_devices, cuda_problem, open_device};
 pub use error::{ClipError, DeviceProblem, ForeignFile, Result};
 pub use families::{
-    Activation, FAMILIES, Family, ModelConfig, ModelOptions, TextLimits, TextTower, VisionGeometry, VisionTower,
-    architectures,
+    Activation, FAMILIES, Family, ModelConfig, ModelOptions, Pooling, TextLimits, TextStyle, TextTower, TokenStyle,
+    VisionGeometry, VisionShape, VisionTower, architectures,
     clip::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig},
 };
 pub use loaded::{LoadedModel, VisionPass};
@@ -48,8 +48,8 @@ pub use trace::{HostTokens, HostTrace, TraceRequest};
 pub mod burn {
     pub use crate::{
         backends::burn::{
-            Attention, BurnTextTower, BurnVisionTower, Clip, HeadTrace, Mlp, ResidualBlock, TokenTrace, Transformer,
-            TransformerConfig,
+            Attention, AttentionPool, BurnTextTower, BurnVisionTower, Clip, HeadTrace, Mlp, ResidualBlock, TokenTrace,
+            Transformer, TransformerConfig,
         },
         text_encoder::TextEncoder,
     };

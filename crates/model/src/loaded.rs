@@ -4,7 +4,7 @@ use crate::{
     backends::{burn::Clip, cpu::CpuVision},
     checkpoint::Checkpoint,
     device::{DeviceChoice, OpenDevice},
-    error::Result,
+    error::{ClipError, Result},
     families::{ModelConfig, TextTower, Towers, VisionTower, clip::ClipConfig},
     precision::Precision,
     rates::{PassRate, pass_rates},
@@ -16,7 +16,7 @@ use crate::{
 /// The towers of a model on a device.
 pub struct LoadedModel {
     vision: Box<dyn VisionTower>,
-    text: Box<dyn TextTower>,
+    text: Option<Box<dyn TextTower>>,
     /// Burn's image tower on the CPU beside the one on a GPU.
     reference: Option<Box<dyn VisionTower>>,
     is_for_queries: bool,
@@ -111,9 +111,9 @@ impl LoadedModel {
     }
 
     /// Text features, not normalised, `[texts, d]`. On a CPU, where they are computed for CUDA too, threads of the current rayon pool share the texts. An error where rows of a
-    /// token embedding that was left in its file cannot be read, or where the device fails.
+    /// token embedding that was left in its file cannot be read, where the device fails, or where the model is an image tower alone.
     pub fn encode_texts(&self, tokens: &TokenBatch) -> Result<Vec<f32>> {
-        self.text.encode(tokens)
+        self.text.as_ref().ok_or(ClipError::NoTexts)?.encode(tokens)
     }
 }
 

@@ -23,6 +23,8 @@ pub struct ReadoutFolder {
     bias_readout: Vec<f64>,
     /// Per layer `W_O` as Burn stores it, `[heads·head_dim, width]`, and its bias `[width]`.
     output: Vec<(Vec<f32>, Vec<f32>)>,
+    /// Whether traces give contributions, so that a readout is the identity.
+    are_contributions: bool,
 }
 
 /// The weights of an image tower that make its readouts.
@@ -36,6 +38,8 @@ pub(crate) struct ReadoutWeights {
     pub(crate) projection: Vec<f32>,
     /// Per layer `W_O`, `[heads·head_dim, width]`, and its bias `[width]`.
     pub(crate) output: Vec<(Vec<f32>, Vec<f32>)>,
+    /// Whether tokens are pooled by attention.
+    pub(crate) pooled_by_attention: bool,
 }
 
 impl ReadoutWeights {
@@ -53,6 +57,7 @@ impl ReadoutWeights {
             norm_bias: bias_of(tower.ln_post.beta.as_ref().map(|bias| bias.val()))?,
             projection: read(tower.proj.val())?,
             output: blocks.iter().map(|block| output(&block.attn.out_proj)).collect::<Result<_>>()?,
+            pooled_by_attention: tower.attn_pool.is_some(),
         })
     }
 }
@@ -64,7 +69,7 @@ impl ReadoutFolder {
     }
 
     pub(crate) fn of_weights(weights: ReadoutWeights) -> Self {
-        let ReadoutWeights { heads, norm_weight, norm_bias, projection, output } = weights;
+        let ReadoutWeights { heads, norm_weight, norm_bias, projection, output, pooled_by_attention } = weights;
         let width = norm_weight.len();
         let d = projection.len() / width;
         let weighted_projection: Vec<f64> = projection
@@ -83,6 +88,7 @@ impl ReadoutFolder {
             bias_readout: row_product(&norm_bias, &unweighted, d),
             weighted_projection,
             output,
+            are_contributions: pooled_by_attention,
         }
     }
 
@@ -106,6 +112,9 @@ impl ReadoutFolder {
     }
 
     fn readout(&self, id: HeadId) -> Readout {
+        if self.are_contributions {
+            return identity(id, self.d);
+        }
         let (layer, head) = (id.layer as usize, id.head as usize);
         let (weight, bias) = &self.output[layer];
         let columns = vector_length(self.head_dim);
@@ -134,6 +143,10 @@ impl ReadoutFolder {
     /// `1/(σ|r|)`, `[heads·head_dim]`. The sum of its heads' contributions, by another way.
     pub fn attention_contribution(&self, layer: usize, z: &[f32], scalars: Scalars<f64>) -> Result<Vec<f64>> {
         let (weight, bias) = self.output.get(layer).ok_or(ClipError::NoLayer { layer, last: self.layers - 1 })?;
+        if self.are_contributions {
+            let sum = |at: usize| z.iter().skip(at).step_by(self.d).map(|c| f64::from(*c)).sum();
+            return Ok((0..self.d).map(sum).collect());
+        }
         let mut output = vec![0.0_f64; self.width];
         for (z, row) in z.iter().zip(weight.chunks_exact(self.width)) {
             for (sum, w) in output.iter_mut().zip(row) {
@@ -149,6 +162,9 @@ impl ReadoutFolder {
     /// Contribution of an MLP-side component of one image to `r/|r|`, `[d]`: `component` is the class token of the first
     /// block's input or of an MLP's output, `[width]`.
     pub fn component_contribution(&self, component: &[f32], scalars: Scalars<f64>) -> Vec<f64> {
+        if self.are_contributions {
+            return component.iter().map(|own| f64::from(*own) * scalars.inv_norm).collect();
+        }
         let share = self.share() * self.heads as f64;
         row_product(component, &self.weighted_projection, self.d)
             .into_iter()
@@ -158,6 +174,16 @@ impl ReadoutFolder {
             })
             .collect()
     }
+}
+
+/// A readout of what is a contribution already, with zeros for the scalars, `[d, d + 3]`.
+fn identity(head: HeadId, d: usize) -> Readout {
+    let columns = vector_length(d);
+    let mut matrix = vec![0.0; d * columns];
+    for row in 0..d {
+        matrix[row * columns + row] = 1.0;
+    }
+    Readout { head, d, head_dim: d, matrix }
 }
 
 /// `rowᵀ M` in double precision; `row` is `[n]`, `matrix` `[n, columns]` row-major.

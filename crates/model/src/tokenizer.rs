@@ -1,3 +1,4 @@
+mod siglip;
 mod words;
 
 use std::{
@@ -7,28 +8,36 @@ use std::{
 
 use serde::Deserialize;
 
-use self::words::Words;
-use crate::error::{ClipError, Result};
+use self::{siglip::Siglip, words::Words};
+use crate::{
+    error::{ClipError, Result},
+    families::{TextLimits, TokenStyle},
+};
 
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 
-/// CLIP's tokenizer from a model's `tokenizer.json`. Texts are cleaned as OpenCLIP cleans them. With CLIP's own vocabulary the ids are
+/// A model's tokenizer, from its `tokenizer.json`: CLIP's or SigLIP's. CLIP's: Texts are cleaned as OpenCLIP cleans them. With CLIP's own vocabulary the ids are
 /// those of OpenCLIP's `SimpleTokenizer`, whatever else the file says; with another one, its rules count.
 #[derive(Debug)]
 pub struct Tokenizer {
     path: PathBuf,
-    words: Words,
-    start: u32,
-    end: u32,
+    rules: Rules,
     context_length: usize,
     vocab_size: usize,
+}
+
+/// How a text becomes ids.
+#[derive(Debug)]
+enum Rules {
+    Clip { words: Words, start: u32, end: u32 },
+    Siglip(Siglip),
 }
 
 /// The tokens of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextTokens {
-    /// Start token, the text's tokens, end token.
+    /// Start token, the text's tokens, end token; of SigLIP the text's tokens, end token, padding.
     pub ids: Vec<u32>,
     /// Whether the text is longer than the context, so that its end was cut off.
     pub is_cut: bool,
@@ -56,6 +65,17 @@ impl TokenBatch {
         assert!(length > 0, "a batch of texts must not be empty");
         let ids = rows.iter().flat_map(|row| (0..length).map(move |i| row.get(i).map_or(0, |id| *id as i32))).collect();
         Self { ids, ends, length }
+    }
+
+    /// Rows of equally many ids that all count, the padding too: a text's feature is taken at the last.
+    ///
+    /// # Panics
+    /// If there is no row, or if rows differ in length.
+    pub fn padded(rows: &[Vec<u32>]) -> Self {
+        let length = rows.first().map_or(0, Vec::len);
+        assert!(length > 0 && rows.iter().all(|row| row.len() == length), "rows must be equally long, and not empty");
+        let ids = rows.iter().flatten().map(|id| *id as i32).collect();
+        Self { ids, ends: vec![length - 1; rows.len()], length }
     }
 
     /// Ids, `[texts, length]` row-major, zero after a text's end.
@@ -137,6 +157,24 @@ pub fn is_tokenized_anew(text: &str) -> bool {
 }
 
 impl Tokenizer {
+    /// Reads the tokenizer of a model by what its configuration says of texts. An error for a way that headspan does not know.
+    pub fn of(path: &Path, text: &TextLimits) -> Result<Self> {
+        match text.tokens {
+            TokenStyle::Clip => Self::read(path, text.context_length, text.vocab_size),
+            TokenStyle::Siglip => Ok(Self {
+                path: path.to_owned(),
+                rules: Rules::Siglip(Siglip::read(path, text.context_length)?),
+                context_length: text.context_length,
+                vocab_size: text.vocab_size,
+            }),
+            TokenStyle::Unknown => Err(ClipError::Unsupported {
+                path: path.to_owned(),
+                what: "the tokenizer".to_owned(),
+                why: "texts become tokens as CLIP's or SigLIP's",
+            }),
+        }
+    }
+
     /// Reads `tokenizer.json`. `context_length` and `vocab_size` are the model's.
     pub fn read(path: &Path, context_length: usize, vocab_size: usize) -> Result<Self> {
         let failed = |source| ClipError::Tokenizer { path: path.to_owned(), source };
@@ -148,23 +186,42 @@ impl Tokenizer {
             inner.token_to_id(token).ok_or_else(|| ClipError::NoSpecialToken { path: path.to_owned(), token })
         };
         let (start, end) = (special(START)?, special(END)?);
-        Ok(Self { path: path.to_owned(), words: Words::new(inner, start, end), start, end, context_length, vocab_size })
+        let rules = Rules::Clip { words: Words::new(inner, start, end), start, end };
+        Ok(Self { path: path.to_owned(), rules, context_length, vocab_size })
     }
 
-    /// Start token, the text's tokens, end token; truncated to the context length with the end token kept.
+    /// Ids of a text. CLIP's are start token, the text's tokens and end token, truncated to the context length with the end token kept;
+    /// SigLIP's are as many as the context has.
     pub fn encode(&self, text: &str) -> Result<TextTokens> {
-        let (own, has_unknown) =
-            self.words.ids(text).map_err(|source| ClipError::Tokenizer { path: self.path.clone(), source })?;
-        let kept = own.len().min(self.context_length - 2);
-        let mut ids = Vec::with_capacity(kept + 2);
-        ids.push(self.start);
-        ids.extend_from_slice(&own[..kept]);
-        ids.push(self.end);
-        match ids.iter().find(|id| **id as usize >= self.vocab_size) {
+        let failed = |source| ClipError::Tokenizer { path: self.path.clone(), source };
+        let tokens = match &self.rules {
+            Rules::Siglip(siglip) => siglip.encode(text).map_err(failed)?,
+            Rules::Clip { words, start, end } => {
+                let (own, has_unknown) = words.ids(text).map_err(failed)?;
+                let kept = own.len().min(self.context_length - 2);
+                let mut ids = Vec::with_capacity(kept + 2);
+                ids.push(*start);
+                ids.extend_from_slice(&own[..kept]);
+                ids.push(*end);
+                TextTokens { ids, is_cut: kept < own.len(), has_unknown }
+            }
+        };
+        match tokens.ids.iter().find(|id| **id as usize >= self.vocab_size) {
             Some(&id) => {
                 Err(ClipError::TokenOutOfVocabulary { text: text.to_owned(), id, vocabulary: self.vocab_size })
             }
-            None => Ok(TextTokens { ids, is_cut: kept < own.len(), has_unknown }),
+            None => Ok(tokens),
+        }
+    }
+
+    /// A batch of what [`Tokenizer::encode`] gave.
+    ///
+    /// # Panics
+    /// If there is no row.
+    pub fn batch(&self, rows: &[Vec<u32>]) -> TokenBatch {
+        match self.rules {
+            Rules::Clip { .. } => TokenBatch::new(rows),
+            Rules::Siglip(_) => TokenBatch::padded(rows),
         }
     }
 }

@@ -20,11 +20,13 @@ pub struct HostTrace {
     pub scalars: Vec<Scalars>,
     /// Representation `r`, not normalised, `[batch, d]`.
     pub representation: Vec<f32>,
-    /// `z/(σ|r|)` of each head, layer by layer and head by head, each `[batch, head_dim]`.
+    /// `z/(σ|r|)` of each head, layer by layer and head by head, each `[batch, head_dim]`; of a tower that pools by attention its
+    /// contribution, `[batch, d]`.
     pub heads: Vec<Vec<f32>>,
-    /// Residual components as asked for, each `[batch, width]`, not scaled.
+    /// Residual components as asked for, each `[batch, width]`, not scaled; of a tower that pools by attention their contributions,
+    /// times `|r|`, and last that of the pooling's MLP, each `[batch, d]`.
     pub residual_components: Vec<Vec<f32>>,
-    /// Final class-token residual, `[batch, width]`.
+    /// Final class-token residual, or what is pooled, `[batch, width]`.
     pub residual: Vec<f32>,
     /// Attention and values of the token layers asked for, in layer order.
     pub tokens: Vec<HostTokens>,
@@ -48,14 +50,21 @@ pub struct HostTokens {
     pub values: Vec<f32>,
 }
 
-/// `[batch, heads, head_dim]` to one `[batch, head_dim]` per head, each row scaled by its image's `1/(σ|r|)`.
-pub(crate) fn split_heads(z: &[f32], [batch, heads, head_dim]: [usize; 3], scalars: &[Scalars<f64>]) -> Vec<Vec<f32>> {
+/// `[batch, heads, head_dim]` to one `[batch, head_dim]` per head, each row scaled by its image's `1/(σ|r|)`, or by `1/|r|`
+/// where it is a contribution already.
+pub(crate) fn split_heads(
+    z: &[f32],
+    [batch, heads, head_dim]: [usize; 3],
+    scalars: &[Scalars<f64>],
+    are_contributions: bool,
+) -> Vec<Vec<f32>> {
     (0..heads)
         .map(|head| {
             let mut column = Vec::with_capacity(batch * head_dim);
             for (image, scalar) in scalars.iter().enumerate() {
                 let row = &z[(image * heads + head) * head_dim..][..head_dim];
-                column.extend(row.iter().map(|z| (f64::from(*z) * scalar.inv_scale) as f32));
+                let scale = if are_contributions { scalar.inv_norm } else { scalar.inv_scale };
+                column.extend(row.iter().map(|z| (f64::from(*z) * scale) as f32));
             }
             column
         })

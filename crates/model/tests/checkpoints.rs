@@ -378,7 +378,7 @@ fn architectures_that_are_not_supported_are_named() -> Outcome {
             r#""attentional_pool": true, "layers": 2, "width": 64, "image_size": 32, "patch_size": 8"#,
             "attentional_pool",
         ),
-        (r#""layers": 2, "width": 64, "image_size": 33, "patch_size": 8"#, "not a multiple of patch_size"),
+        (r#""layers": 2, "width": 64, "image_size": 7, "patch_size": 8"#, "less than patch_size"),
     ] {
         let text =
             format!(r#"{{"model_cfg": {{"embed_dim": 8, "vision_cfg": {{{vision}}}, "text_cfg": {{"heads": 8}}}}}}"#);

@@ -308,7 +308,7 @@ fn an_architecture_by_name_stands_for_a_configuration() -> Outcome {
         )
     };
     let plain = named("ViT-B-32", None)?;
-    assert_eq!((plain.vision.layers, plain.vision.heads, plain.text.vocab_size), (12, 12, 49_408));
+    assert_eq!((plain.vision.layers, plain.vision.heads, plain.texts()?.vocab_size), (12, 12, 49_408));
     assert!(!plain.activation().quick_gelu && !plain.activation().is_stated);
     assert!(named("ViT-B-32", Some(true))?.activation().quick_gelu);
     assert!(named("ViT-B-32", Some(false))?.activation().is_stated);

@@ -29,7 +29,7 @@ fn pixels(vision: &dyn VisionTower, images: usize) -> Vec<f32> {
 #[test]
 fn a_configuration_is_read_by_its_family() -> Outcome {
     let (config, own) = (config()?, ClipConfig::read(&data().join("open_clip_config.json"))?);
-    let (vision, text) = (&config.vision, &config.text);
+    let (vision, text) = (&config.vision, config.texts()?);
     assert_eq!((vision.layers, vision.width, vision.d), (own.vision.layers, own.vision.width, own.embed_dim));
     assert_eq!((vision.heads, vision.head_dim), (own.vision.heads(), own.vision.head_width));
     assert_eq!((vision.grid, vision.tokens()), (own.vision.grid(), own.vision.tokens()));
@@ -112,7 +112,7 @@ fn a_model_for_queries_gives_the_same_by_our_passes_alone() -> Outcome {
     let checkpoint = Checkpoint::open(&data().join("open_clip_model.safetensors"))?;
     let queries = LoadedModel::for_queries(&checkpoint, &config, OpenDevice::cpu())?;
     assert!(queries.reference_pass().is_none(), "there is no pass of Burn's");
-    let last = config.text.vocab_size as u32 - 1;
+    let last = config.texts()?.vocab_size as u32 - 1;
     let tokens = TokenBatch::new(&[vec![last - 1, 3, 0, 7, last], vec![last - 1, 5, last]]);
     let features = model.encode_texts(&tokens)?;
     assert_eq!(features.len(), 2 * config.vision.d);

@@ -5,8 +5,8 @@ use std::{
 
 use headspan_artifacts::{Fingerprint, hash_file};
 use headspan_model::{
-    Checkpoint, CheckpointFiles, DeviceChoice, FoundFiles, LoadedModel, ModelConfig, ModelOptions, Tokenizer,
-    open_device,
+    Checkpoint, CheckpointFiles, ClipError, DeviceChoice, FoundFiles, LoadedModel, ModelConfig, ModelOptions,
+    TokenStyle, Tokenizer, open_device,
 };
 
 use crate::{
@@ -21,15 +21,15 @@ use crate::{
 pub struct ModelFiles {
     /// Where weights and configuration are.
     pub files: FoundFiles,
-    /// The tokenizer's file: beside the weights, or CLIP's.
-    pub tokenizer: PathBuf,
+    /// The tokenizer's file: beside the weights, or CLIP's; none for an image tower alone.
+    pub tokenizer: Option<PathBuf>,
     /// What the configuration says, with what the user says.
     pub config: ModelConfig,
     /// The checkpoint folder, absolute, where they are in one of the user's.
     pub folder: Option<PathBuf>,
     /// Hash of weights and configuration.
     pub checkpoint_hash: String,
-    /// Hash of the tokenizer.
+    /// Hash of the tokenizer, empty without one.
     pub tokenizer_hash: String,
 }
 
@@ -51,12 +51,19 @@ impl ModelFiles {
         let config = ModelConfig::with_options(files.config.as_deref(), options)?;
         let checkpoint_hash = checkpoint_hash(&files, options, &written, &config)?;
         let tokenizer = tokenizer(&files, &config)?;
-        let tokenizer_hash = hash_file(&tokenizer)?;
+        let tokenizer_hash = tokenizer.as_deref().map(hash_file).transpose()?.unwrap_or_default();
         let folder = match &choice.source {
             ModelSource::Folder(folder) => Some(std::path::absolute(folder)?),
             ModelSource::Hub(_) => None,
         };
         Ok(Self { files, tokenizer, config, folder, checkpoint_hash, tokenizer_hash })
+    }
+
+    /// The tokenizer. An error for an image tower alone, and for a tokenizer that headspan does not know.
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
+        let text = self.config.texts()?;
+        let path = self.tokenizer.as_deref().ok_or(ClipError::NoTexts)?;
+        Ok(Tokenizer::of(path, text)?)
     }
 }
 
@@ -70,24 +77,25 @@ fn found(place: &Path, options: &ModelOptions) -> Result<FoundFiles> {
     let found = FoundFiles::find(place);
     // A folder that has neither is hardly a checkpoint: the configuration is what is missed first.
     match found {
-        Ok(FoundFiles { config: None, .. }) | Err(headspan_model::ClipError::MissingFile { .. }) => {
+        Ok(FoundFiles { config: None, .. }) | Err(ClipError::MissingFile { .. }) => {
             Err(CheckpointFiles::find(place).err().unwrap_or_else(|| CheckpointFiles::no_config(place)).into())
         }
         found => Ok(found?),
     }
 }
 
-fn tokenizer(files: &FoundFiles, config: &ModelConfig) -> Result<PathBuf> {
+fn tokenizer(files: &FoundFiles, config: &ModelConfig) -> Result<Option<PathBuf>> {
     /// Tokens of CLIP's vocabulary.
     const CLIP: usize = 49_408;
+    let Some(text) = config.text else { return Ok(None) };
     if let Some(tokenizer) = &files.tokenizer {
-        return Ok(tokenizer.clone());
+        return Ok(Some(tokenizer.clone()));
     }
     let folder = files.weights.parent().unwrap_or(Path::new(".")).to_owned();
-    if config.text.vocab_size != CLIP {
+    if text.vocab_size != CLIP || text.tokens != TokenStyle::Clip {
         return Err(CheckpointFiles::no_tokenizer(&folder).into());
     }
-    cached_tokenizer().ok_or(PipelineError::NoTokenizer { folder })
+    cached_tokenizer().map(Some).ok_or(PipelineError::NoTokenizer { folder })
 }
 
 /// Hash of the weights and of what makes a model of them. What the user says goes in only where it says something else than the
@@ -159,7 +167,6 @@ impl RunModel {
     }
 
     pub(crate) fn tokenizer(&self) -> Result<Tokenizer> {
-        let text = &self.files.config.text;
-        Ok(Tokenizer::read(&self.files.tokenizer, text.context_length, text.vocab_size)?)
+        self.files.tokenizer()
     }
 }

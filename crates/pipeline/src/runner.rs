@@ -17,7 +17,7 @@ use crate::{
     scope::{Parts, Scope, Sources},
     settings::Settings,
     stage::{Estimate, Stage, StageJob, StageOutcome, stage},
-    stages::{LABEL, STAGES, open_dataset, parts_done, work_of},
+    stages::{LABEL, STAGES, TEXTS, open_dataset, parts_done, work_of},
 };
 
 /// What is asked of the pipeline.
@@ -114,6 +114,10 @@ impl<'a> Pipeline<'a> {
         }
         let model = RunModel::open(choice, self.settings.device, &self.settings.model)?;
         self.settings.images.layers.resolve(model.files().config.vision.layers)?;
+        if all {
+            // Half a run would end at the first stage that needs them.
+            model.files().config.texts()?;
+        }
         let run = RunDirectory::create(&self.settings.runs, &id)?;
         let _lock = take(&run, parts)?;
         let scope = Scope::of_run(self.settings, &run, self.progress).with(self.sources(&model)?).of_parts(parts);
@@ -122,6 +126,9 @@ impl<'a> Pipeline<'a> {
         for stage in STAGES.iter().copied().filter(|stage| all || stage.needs_model()) {
             // Texts are no part of a shard: whoever joins the parts embeds them.
             if matches!(parts, Parts::Shard(_)) && !stage.writes_parts() {
+                continue;
+            }
+            if stage.name() == TEXTS && model.files().config.text.is_none() {
                 continue;
             }
             stages.push(bring_up_to_date(stage, &scope)?);

@@ -7,7 +7,7 @@ use std::{
 
 use headspan_artifacts::{RunDirectory, RunFacts, StageRecord, with_causes};
 use headspan_images::{Dataset, DatasetKind, DatasetSettings, DecodeLimits, RgbImage8, decode_rgb, is_local};
-use headspan_model::{Checkpoint, LoadedModel, ModelOptions, Tokenizer, open_device};
+use headspan_model::{Checkpoint, LoadedModel, ModelOptions, open_device};
 use headspan_query::{AccessError, ColumnStore, ExploreModel, ExploreRun, ImageTrace, RunAccess, StoreBounds};
 
 use crate::{
@@ -90,8 +90,8 @@ impl Session {
         tracing::debug!("loading `{}` on {}", files.files.weights.display(), device.choice());
         let checkpoint = Checkpoint::open(&files.files.weights)?;
         let weights = checkpoint.towers_bytes();
-        let text = &files.config.text;
-        let tokenizer = Tokenizer::read(&files.tokenizer, text.context_length, text.vocab_size)?;
+        // An image tower alone answers what needs no text.
+        let tokenizer = files.config.text.map(|_| files.tokenizer()).transpose()?;
         self.store.make_room(weights);
         let model = LoadedModel::for_queries(&checkpoint, &files.config, device)
             .inspect_err(|_| self.store.give_back(weights))?;

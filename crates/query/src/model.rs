@@ -2,14 +2,14 @@ use std::collections::BTreeMap;
 
 use headspan_headspace::{HeadId, HeadVector, Scalars, unit_feature};
 use headspan_images::{Preprocess, RgbImage8};
-use headspan_model::{HostTokens, LoadedModel, TokenBatch, Tokenizer, TraceRequest};
+use headspan_model::{ClipError, HostTokens, LoadedModel, Pooling, Tokenizer, TraceRequest};
 
 use crate::error::{ExploreError, Result};
 
 /// A model that makes queries of new images and texts.
 pub struct ExploreModel {
     model: LoadedModel,
-    tokenizer: Tokenizer,
+    tokenizer: Option<Tokenizer>,
 }
 
 /// What the extracted layers made of one image.
@@ -17,6 +17,8 @@ pub struct ExploreModel {
 pub struct ImageTrace {
     /// Patches along one side.
     pub(crate) grid: usize,
+    /// Tokens before the patches.
+    pub(crate) prefix: usize,
     pub(crate) scalars: Scalars,
     /// `z/(σ|r|)` of each head.
     pub(crate) heads: BTreeMap<HeadId, Vec<f32>>,
@@ -30,9 +32,13 @@ pub struct ImageTrace {
 }
 
 impl ExploreModel {
-    /// A model with its tokenizer; [`LoadedModel::for_queries`] loads all that it needs.
-    pub fn new(model: LoadedModel, tokenizer: Tokenizer) -> Self {
-        Self { model, tokenizer }
+    /// A model with its tokenizer, none for an image tower alone; [`LoadedModel::for_queries`] loads all that it needs.
+    pub fn new(model: LoadedModel, tokenizer: impl Into<Option<Tokenizer>>) -> Self {
+        Self { model, tokenizer: tokenizer.into() }
+    }
+
+    pub(crate) fn pooling(&self) -> Pooling {
+        self.model.vision().geometry().pooling
     }
 
     fn preprocess(&self) -> &Preprocess {
@@ -45,11 +51,12 @@ impl ExploreModel {
         RgbImage8 { width: side, height: side, data: self.preprocess().pixels(image) }
     }
 
-    /// Features of texts, to unit norm, each `[d]`, and whether a text's end was cut off.
+    /// Features of texts, to unit norm, each `[d]`, and whether a text's end was cut off. An error for an image tower alone.
     pub fn embed(&self, texts: &[&str]) -> Result<Vec<(Vec<f32>, bool)>> {
-        let encoded = texts.iter().map(|text| self.tokenizer.encode(text)).collect::<Result<Vec<_>, _>>()?;
+        let tokenizer = self.tokenizer.as_ref().ok_or(ClipError::NoTexts)?;
+        let encoded = texts.iter().map(|text| tokenizer.encode(text)).collect::<Result<Vec<_>, _>>()?;
         let (ids, cut): (Vec<Vec<u32>>, Vec<bool>) = encoded.into_iter().map(|text| (text.ids, text.is_cut)).unzip();
-        let values = self.model.encode_texts(&TokenBatch::new(&ids))?;
+        let values = self.model.encode_texts(&tokenizer.batch(&ids))?;
         let d = values.len() / texts.len();
         let unit = |(row, (text, cut)): (&[f32], (&&str, bool))| {
             let none = || ExploreError::NoFeature { what: format!("the text {text:?}") };
@@ -88,14 +95,15 @@ impl ExploreModel {
         layers.sort_unstable();
         layers.dedup();
         let heads = HeadId::of_layers(&layers, vision.geometry().heads).collect::<Vec<_>>();
-        let request =
-            TraceRequest { layers: layers.clone(), token_layers: layers, residual_components: false, mean_attention };
+        let token_layers = if vision.geometry().has_token_parts() { layers.clone() } else { Vec::new() };
+        let request = TraceRequest { layers: layers.clone(), token_layers, residual_components: false, mean_attention };
         let host = vision.trace(pixels, &request)?;
         if host.representation.iter().any(|value| !value.is_finite()) {
             return Err(ExploreError::NoFeature { what: "the image".to_owned() });
         }
         Ok(ImageTrace {
             grid: vision.geometry().grid,
+            prefix: vision.geometry().prefix,
             scalars: host.scalars[0],
             heads: heads.into_iter().zip(host.heads).collect(),
             tokens: host.tokens.into_iter().map(|layer| (layer.layer as u32, layer)).collect(),
@@ -130,6 +138,9 @@ impl ImageTrace {
     }
 
     pub(crate) fn layer(&self, layer: u32) -> Result<&HostTokens> {
+        if self.tokens.is_empty() && !self.heads.is_empty() {
+            return Err(ClipError::NoTokenParts.into());
+        }
         self.tokens.get(&layer).ok_or_else(|| ExploreError::Invalid {
             what: "the image was traced without layer",
             found: layer.to_string(),

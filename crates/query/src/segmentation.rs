@@ -18,7 +18,7 @@ pub struct TokenScores {
     pub grid: usize,
     /// Score of each patch, `[grid, grid]`, rows from the top.
     pub patches: Vec<f32>,
-    /// Score of the class token, which stands nowhere in the picture.
+    /// Score of the tokens that stand nowhere in the picture: class token and registers.
     pub class_token: f32,
 }
 
@@ -55,7 +55,7 @@ pub fn segment(run: &ExploreRun, trace: &ImageTrace, heads: &HeadSelection, dire
     Ok(TokenScores { heads, grid: trace.grid, patches, class_token })
 }
 
-/// Scores of the patches and of the class token for a direction `[d]` through heads, each with its readout.
+/// Scores of the patches, and of the other tokens together, for a direction `[d]` through heads, each with its readout.
 pub(crate) fn token_scores(
     heads: &[HeadId],
     readouts: &[&Readout],
@@ -63,7 +63,7 @@ pub(crate) fn token_scores(
     direction: &[f32],
 ) -> Result<(Vec<f32>, f32)> {
     let direction: Vec<f64> = direction.iter().map(|value| f64::from(*value)).collect();
-    let mut scores = vec![0.0_f64; trace.grid * trace.grid + 1];
+    let mut scores = vec![0.0_f64; trace.grid * trace.grid + trace.prefix];
     for (head, readout) in heads.iter().zip(readouts) {
         let into_head = into_head(readout, &direction, 1.0);
         let (weights, constants) = into_head.split_at(readout.head_dim);
@@ -78,8 +78,8 @@ pub(crate) fn token_scores(
             *score += f64::from(attention * trace.scalars.inv_scale * dot(value, weights)) + share;
         }
     }
-    let patches = scores[1..].iter().map(|score| *score as f32).collect();
-    Ok((patches, scores[0] as f32))
+    let (elsewhere, patches) = scores.split_at(trace.prefix);
+    Ok((patches.iter().map(|score| *score as f32).collect(), elsewhere.iter().sum::<f64>() as f32))
 }
 
 /// Contrastive segmentation: a map for each direction, and where it is ahead of all the others.

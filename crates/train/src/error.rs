@@ -19,6 +19,11 @@ pub enum TrainError {
     /// A file of a run could not be hashed or written.
     #[error(transparent)]
     Artifact(#[from] headspan_artifacts::ArtifactError),
+    /// A model whose layout headspan does not write.
+    #[error(
+        "only CLIP as OpenAI built it can be trained further: class token, a norm before the blocks, causal texts, no LayerScale"
+    )]
+    Family,
     /// An image that captions cannot be made for.
     #[error("`{image}` has no class, so it has no caption")]
     NoClass {

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use headspan_model::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig};
+use headspan_model::{ClipConfig, PreprocessConfig, TextConfig, TextStyle, VisionConfig, VisionShape};
 use headspan_scenes::World;
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +90,7 @@ impl Recipe {
                 head_width: model.head_width,
                 mlp_width: 4 * model.width,
                 norm_epsilon: 1e-5,
+                shape: VisionShape::default(),
             },
             text: TextConfig {
                 context_length: model.context_length,
@@ -99,11 +100,12 @@ impl Recipe {
                 layers: model.text_layers,
                 mlp_width: 4 * model.text_width,
                 norm_epsilon: 1e-5,
+                style: TextStyle::default(),
             },
             quick_gelu: model.quick_gelu,
             activation_is_stated: true,
             interpolated: false,
-            preprocess: PreprocessConfig { mean: [0.5; 3], std: [0.5; 3] },
+            preprocess: PreprocessConfig { mean: [0.5; 3], std: [0.5; 3], ..PreprocessConfig::default() },
         }
     }
 

@@ -43,7 +43,7 @@ pub(super) struct Opened {
 pub(super) fn opened(checkpoint: &Path, device: Option<DeviceChoice>) -> Result<Opened> {
     let files = CheckpointFiles::find(checkpoint)?;
     let config = ModelConfig::read(&files.config)?;
-    let tokenizer = Tokenizer::read(&files.tokenizer, config.text.context_length, config.text.vocab_size)?;
+    let tokenizer = Tokenizer::of(&files.tokenizer, config.texts()?)?;
     let device = open_device(device.unwrap_or(DeviceChoice::Auto))?;
     let model = LoadedModel::for_queries(&Checkpoint::open(&files.weights)?, &config, device)?;
     Ok(Opened { tokenizer, model })

@@ -95,6 +95,7 @@ pub(super) fn clip(error: &ClipError) -> Option<String> {
         ClipError::NoTower { .. } => {
             "CLIP ViTs of OpenCLIP, OpenAI and transformers (`CLIPModel`) are supported; ResNets, timm towers, SigLIP and DINO are not"
         }
+        ClipError::NoTexts => "run `headspan extract`, and ask by images",
         ClipError::NoTextTower { .. } => "give a checkpoint of the whole model",
         ClipError::MissingFile { what: "configuration", .. } => {
             "for weights without a configuration, name the architecture: `--architecture ViT-B-32`, and `--quick-gelu` for OpenAI's weights"

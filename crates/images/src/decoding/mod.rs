@@ -14,5 +14,5 @@ mod webp;
 
 pub use decode::{DecodeLimits, RgbImage8, decode_rgb, probe_dimensions};
 pub use error::ImageError;
-pub use preprocess::Preprocess;
+pub use preprocess::{Preprocess, Resize};
 pub use resample::bicubic_taps;

@@ -1,6 +1,7 @@
 //! From the files of a checkpoint to modules with weights.
 
 mod files;
+mod fold;
 mod kind;
 mod names;
 mod positions;
@@ -23,17 +24,21 @@ use burn_store::{ModuleSnapshot, burn_pack::Tensor as StoredTensor};
 pub use files::{CheckpointFiles, FoundFiles};
 use kind::Kind;
 use names::Found;
+pub(crate) use positions::Resample;
+use positions::Stored;
 pub use save::SavedPrecision;
 use shards::Split;
 pub(crate) use stored_rows::StoredRows;
 use weights::Weights;
 
-use crate::families::clip::{expected, huggingface};
-
 use crate::{
     backends::burn::{BurnVisionTower, Clip},
     error::{ClipError, Result},
-    families::clip::ClipConfig,
+    families::{
+        Parts,
+        clip::{ClipConfig, expected, huggingface},
+        timm_names,
+    },
     text_encoder::TextEncoder,
 };
 
@@ -50,8 +55,14 @@ const TEMPERATURE: &str = "logit_scale";
 pub enum CheckpointLayout {
     /// OpenCLIP's and OpenAI's names, fused `in_proj`.
     OpenClip,
-    /// `CLIPModel` of Hugging Face transformers, split q, k and v.
+    /// `CLIPModel` and `SiglipModel` of Hugging Face transformers, split q, k and v.
     HuggingFace,
+    /// timm's `VisionTransformer`, alone or as the image tower of an OpenCLIP model.
+    Timm,
+    /// `ViTModel` and `Dinov2Model` of Hugging Face transformers.
+    Vit,
+    /// The image tower of `CLIPModel` or `SiglipModel` by itself.
+    VisionModel,
 }
 
 /// Something about a checkpoint that its user may not expect.
@@ -90,8 +101,14 @@ impl Checkpoint {
             return Err(ClipError::NoTower { path: path.to_owned(), count, first });
         };
         let tensors = match layout {
-            CheckpointLayout::OpenClip => tensors,
+            CheckpointLayout::OpenClip => open_clip_text(tensors),
             CheckpointLayout::HuggingFace => huggingface::to_open_clip(path, tensors)?,
+            CheckpointLayout::Timm => timm_names::of_timm(open_clip_text(tensors)),
+            CheckpointLayout::VisionModel => {
+                let whole = tensors.into_iter().map(|(name, tensor)| (format!("vision_model.{name}"), tensor));
+                huggingface::to_open_clip(path, whole.collect())?
+            }
+            CheckpointLayout::Vit => huggingface::fused_parts(path, timm_names::of_vit(tensors))?,
         };
         let (tensors, beside): (BTreeMap<String, Weights>, BTreeMap<String, Weights>) =
             tensors.into_iter().partition(|(name, _)| expected::is_of_model(name));
@@ -113,13 +130,17 @@ impl Checkpoint {
 
     /// What its user may not expect of the model that `config` makes of it.
     pub fn notices(&self, config: &ClipConfig) -> Vec<Notice> {
+        self.notices_of(&config.parts())
+    }
+
+    pub(crate) fn notices_of(&self, parts: &Parts<'_>) -> Vec<Notice> {
         let mut notices = self.notices.clone();
-        if !self.tensors.contains_key(TEMPERATURE) {
+        if parts.text.is_some() && !self.tensors.contains_key(TEMPERATURE) {
             let text = format!("`{}` has no `{TEMPERATURE}`; no result of headspan depends on it", self.path.display());
             notices.push(Notice { text, is_warning: false });
         }
-        if let Some((from, to)) = self.grids(config).filter(|_| config.interpolated) {
-            let size = |side: usize| side * config.vision.patch_size;
+        if let Some((from, to)) = self.grids(parts).filter(|_| parts.resample.is_some()) {
+            let size = |side: usize| side * parts.vision.patch_size;
             let text = format!(
                 "position embeddings of `{}` are interpolated from {from} × {from} patches (image_size {}) to {to} × {to} \
                  (image_size {})",
@@ -132,28 +153,48 @@ impl Checkpoint {
         notices
     }
 
-    /// The grid that the stored position embeddings are for and the configuration's, where they differ.
-    fn grids(&self, config: &ClipConfig) -> Option<(usize, usize)> {
-        let from = match self.tensors.get(POSITIONS)?.shape[..] {
-            [tokens, width] if width == config.vision.width => positions::side(tokens)?,
+    /// The stored position embeddings, if the tower can have them.
+    fn positions(&self, parts: &Parts<'_>) -> Option<Stored> {
+        let vision = parts.vision;
+        let rows = match self.tensors.get(POSITIONS)?.shape[..] {
+            [rows, width] if width == vision.width => rows,
             _ => return None,
         };
+        // Registers have positions in some towers of timm; in others no token without a patch has.
+        let befores = match (vision.shape.prefix(), usize::from(vision.shape.class_token)) {
+            (1, 1) if vision.shape.is_plain() => vec![1],
+            (prefix, class) => vec![prefix, class, 0],
+        };
+        Stored::of(rows, &befores, vision.grid())
+    }
+
+    /// The grid that the stored position embeddings are for and the configuration's, where they differ.
+    fn grids(&self, parts: &Parts<'_>) -> Option<(usize, usize)> {
+        let from = self.positions(parts)?.side;
         // With other patches it is another architecture, not another resolution.
-        if self.tensors.get("visual.conv1.weight")?.shape.last() != Some(&config.vision.patch_size) {
+        if self.tensors.get("visual.conv1.weight")?.shape.last() != Some(&parts.vision.patch_size) {
             return None;
         }
-        let to = config.vision.grid();
+        let to = parts.vision.grid();
         (from != to).then_some((from, to))
     }
 
     /// A tensor as the configuration wants it.
-    fn tensor(&self, name: &str, config: &ClipConfig) -> Option<Weights> {
+    fn tensor(&self, name: &str, parts: &Parts<'_>) -> Option<Weights> {
         let stored = self.tensors.get(name)?.clone();
         if name == POSITIONS
-            && config.interpolated
-            && let Some((from, to)) = self.grids(config)
+            && let Some(own) = self.positions(parts)
         {
-            return Some(positions::interpolated(stored, from, to));
+            let (prefix, to) = (parts.vision.shape.prefix(), parts.vision.grid());
+            let is_whole = own.side == to && own.before == prefix;
+            return match parts.resample {
+                _ if is_whole => Some(stored),
+                None if own.side != to => Some(stored),
+                resample => {
+                    let resample = resample.unwrap_or(Resample::Antialiased);
+                    Some(positions::of_tokens(stored, own, prefix, to, resample))
+                }
+            };
         }
         if name == TEMPERATURE && stored.elements() == 1 {
             return Some(stored.of_shape(Vec::new()));
@@ -179,7 +220,7 @@ impl Checkpoint {
             let Clip { visual, text, .. } = self.load(config, device)?;
             return Ok((visual, text.into()));
         };
-        let Clip { visual, text, .. } = self.fill(config, device, Some(TOKEN_EMBEDDING))?;
+        let Clip { visual, text, .. } = self.fill_model(config, device, Some(TOKEN_EMBEDDING))?;
         Ok((visual, TextEncoder::with_rows(text, rows?)))
     }
 
@@ -187,52 +228,70 @@ impl Checkpoint {
     /// else). A tensor that is missing, extra or misshapen is an error:
     /// nothing is ever drawn at random in its place.
     pub fn load(&self, config: &ClipConfig, device: &Device) -> Result<Clip> {
-        self.fill(config, device, None)
+        self.fill_model(config, device, None)
     }
 
-    /// Fills the modules but for one tensor, which is checked all the same. What is not filled must not be used: Burn would draw it at
-    /// its first use.
-    fn fill(&self, config: &ClipConfig, device: &Device, left_out: Option<&str>) -> Result<Clip> {
-        if let Some((from, to)) = self.grids(config).filter(|_| !config.interpolated) {
-            let size = |side: usize| side * config.vision.patch_size;
-            return Err(ClipError::Resolution { path: self.path.clone(), stored: size(from), expected: size(to) });
-        }
-        let expected = expected::tensors(config);
-        if !self
-            .tensors
-            .keys()
-            .any(|name| expected.contains_key(name) && !name.starts_with("visual.") && name != TEMPERATURE)
-        {
-            return Err(ClipError::NoTextTower { path: self.path.clone() });
-        }
-        let problems = self.problems(config, &expected);
-        if !problems.is_empty() {
-            return Err(self.misfit(problems));
-        }
-        let tensors = expected
-            .keys()
-            .filter(|name| Some(name.as_str()) != left_out)
-            .filter_map(|name| Some(module_tensor(name, self.tensor(name, config)?)))
-            .collect();
+    /// As [`Checkpoint::load`], of an image tower that has no texts.
+    pub(crate) fn load_vision(&self, parts: &Parts<'_>, device: &Device) -> Result<BurnVisionTower> {
+        let mut tower = BurnVisionTower::new(parts.vision, parts.embed_dim, parts.quick_gelu, device);
+        self.fill(&mut tower, "visual.", parts, None)?;
+        Ok(tower)
+    }
+
+    fn fill_model(&self, config: &ClipConfig, device: &Device, left_out: Option<&str>) -> Result<Clip> {
         let mut model = config.init(device);
-        let result = model.apply(tensors, None, None, false);
+        self.fill(&mut model, "", &config.parts(), left_out)?;
+        Ok(model)
+    }
+
+    /// Fills a module, whose names are those of the whole model without `prefix`, but for one tensor, which is checked all the same.
+    /// What is not filled must not be used: Burn would draw it at its first use.
+    fn fill<M: ModuleSnapshot>(
+        &self,
+        module: &mut M,
+        prefix: &str,
+        parts: &Parts<'_>,
+        left_out: Option<&str>,
+    ) -> Result<()> {
+        let tensors = self.checked(parts)?.into_iter().filter(|(name, _)| Some(name.as_str()) != left_out);
+        let tensors = fold::folded(tensors.collect(), parts)
+            .into_iter()
+            .map(|(name, weights)| module_tensor(&name, prefix, weights))
+            .collect();
+        let result = module.apply(tensors, None, None, false);
         // The shapes were checked above, so what remains are unreadable bytes and a module that drifted from the table.
         let mut problems: Vec<String> = result.errors.iter().map(|error| format!("  {error}")).collect();
         let meant = |name: &str| name == TEMPERATURE || left_out.is_some_and(|left| name == format!("text.{left}"));
         let missing = result.missing.iter().filter(|(name, _)| !meant(name));
         problems.extend(missing.map(|(name, _)| format!("  `{name}` was not filled")));
         problems.extend(result.unused.iter().map(|name| format!("  `{name}` found no module")));
+        if problems.is_empty() { Ok(()) } else { Err(self.misfit(problems)) }
+    }
+
+    /// All tensors of the configuration, each of its shape.
+    fn checked(&self, parts: &Parts<'_>) -> Result<BTreeMap<String, Weights>> {
+        if let Some((from, to)) = self.grids(parts).filter(|_| parts.resample.is_none()) {
+            let size = |side: usize| side * parts.vision.patch_size;
+            return Err(ClipError::Resolution { path: self.path.clone(), stored: size(from), expected: size(to) });
+        }
+        let expected = expected::tensors(parts);
+        let of_text = |name: &&String| !name.starts_with("visual.") && name.as_str() != TEMPERATURE;
+        if parts.text.is_some() && !self.tensors.keys().filter(of_text).any(|name| expected.contains_key(name)) {
+            return Err(ClipError::NoTextTower { path: self.path.clone() });
+        }
+        let problems = self.problems(parts, &expected);
         if !problems.is_empty() {
             return Err(self.misfit(problems));
         }
-        Ok(model)
+        let own = |name: &String| Some((name.clone(), self.tensor(name, parts)?));
+        Ok(expected.keys().filter_map(own).collect())
     }
 
     /// Why tensors do not fit, one line each.
-    fn problems(&self, config: &ClipConfig, expected: &BTreeMap<String, Vec<usize>>) -> Vec<String> {
+    fn problems(&self, parts: &Parts<'_>, expected: &BTreeMap<String, Vec<usize>>) -> Vec<String> {
         let mut problems = Vec::new();
         for (name, shape) in expected {
-            match self.tensor(name, config) {
+            match self.tensor(name, parts) {
                 None if name == TEMPERATURE => {}
                 None => problems.push(format!("  `{name}` is missing, the configuration expects {shape:?}")),
                 Some(tensor) if tensor.shape != *shape => problems
@@ -243,7 +302,12 @@ impl Checkpoint {
                 Some(_) => {}
             }
         }
-        let extra = self.tensors.iter().filter(|(name, _)| !expected.contains_key(*name) && !expected::is_buffer(name));
+        // An image tower alone may come with a text tower, which nothing asks for.
+        let is_asked_for = |name: &str| parts.text.is_some() || name.starts_with("visual.");
+        let extra = self
+            .tensors
+            .iter()
+            .filter(|(name, _)| !expected.contains_key(*name) && !expected::is_buffer(name) && is_asked_for(name));
         problems.extend(
             extra.map(|(name, tensor)| {
                 format!("  `{name}` of shape {:?} has no place in this architecture", tensor.shape)
@@ -261,6 +325,17 @@ impl Checkpoint {
         }
         ClipError::Tensors { path: self.path.clone(), problems }
     }
+}
+
+/// OpenCLIP stores a projection with a bias as a linear layer, and without one as its transpose.
+fn open_clip_text(mut tensors: BTreeMap<String, Weights>) -> BTreeMap<String, Weights> {
+    if let Some(weights) = tensors.remove("text_projection.weight") {
+        tensors.insert("text_projection".to_owned(), weights.transposed());
+    }
+    if let Some(bias) = tensors.remove("text_projection.bias") {
+        tensors.insert("text_projection_bias".to_owned(), bias);
+    }
+    tensors
 }
 
 /// The tensors of one file under its own names, and what its user may not expect.
@@ -337,7 +412,7 @@ const LINEAR_WEIGHTS: [&str; 4] =
 
 /// OpenCLIP's name and layout to our module's: Burn calls a norm's weight and bias gamma and beta, and has a linear layer's weight
 /// transposed. The rest is the same by choice.
-fn module_tensor(name: &str, weights: Weights) -> StoredTensor {
+fn module_tensor(name: &str, prefix: &str, weights: Weights) -> StoredTensor {
     let mut renamed = name
         .replace("attn.in_proj_weight", "attn.in_proj.weight")
         .replace("attn.in_proj_bias", "attn.in_proj.bias")
@@ -347,6 +422,7 @@ fn module_tensor(name: &str, weights: Weights) -> StoredTensor {
     }
     let top_level = renamed.starts_with("visual.") || renamed == "logit_scale";
     let renamed = if top_level { renamed } else { format!("text.{renamed}") };
+    let renamed = renamed.strip_prefix(prefix).map(str::to_owned).unwrap_or(renamed);
     if LINEAR_WEIGHTS.iter().any(|weight| renamed.ends_with(weight)) {
         return weights.into_transposed_tensor(renamed);
     }

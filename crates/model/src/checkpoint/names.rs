@@ -7,10 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::CheckpointLayout;
 
-/// The tensor that every image tower has, by layout.
-const ANCHORS: [(CheckpointLayout, &str); 2] = [
+/// The tensor that every image tower has, by layout; the first that fits counts.
+const ANCHORS: [(CheckpointLayout, &str); 6] = [
     (CheckpointLayout::OpenClip, "visual.conv1.weight"),
     (CheckpointLayout::HuggingFace, "vision_model.embeddings.patch_embedding.weight"),
+    (CheckpointLayout::Timm, "visual.trunk.patch_embed.proj.weight"),
+    (CheckpointLayout::Timm, "patch_embed.proj.weight"),
+    (CheckpointLayout::Vit, "embeddings.patch_embeddings.projection.weight"),
+    // `SiglipVisionModel` by itself.
+    (CheckpointLayout::VisionModel, "embeddings.patch_embedding.weight"),
 ];
 
 /// Modules that wrap another one without a name of their own, wherever they stand: data-parallel training, `torch.compile`, shards
@@ -38,7 +43,7 @@ pub(super) fn model<T>(stored: BTreeMap<String, T>) -> Option<Found<T>> {
     let stored = without_wrappers(stored);
     let mut places: Vec<(CheckpointLayout, String)> = stored
         .keys()
-        .flat_map(|name| ANCHORS.iter().filter_map(move |(layout, anchor)| Some((*layout, prefix(name, anchor)?))))
+        .filter_map(|name| ANCHORS.iter().find_map(|(layout, anchor)| Some((*layout, prefix(name, anchor)?))))
         .collect();
     places
         .sort_by_cached_key(|(_, prefix)| (!has_text(&stored, prefix), is_copy(prefix), prefix.len(), prefix.clone()));

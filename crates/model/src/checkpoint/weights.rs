@@ -137,6 +137,15 @@ impl Weights {
         Ok(values)
     }
 
+    /// One below the other, of any numbers of rows.
+    pub(crate) fn below(first: Self, second: Self) -> Self {
+        let mut shape = first.shape.clone();
+        if let (Some(rows), Some(more)) = (shape.first_mut(), second.shape.first()) {
+            *rows += more;
+        }
+        Self::computed(shape, move || Ok([first.values()?, second.values()?].concat()))
+    }
+
     /// One below the other; all of one shape.
     pub(crate) fn stacked(parts: [Self; 3]) -> Self {
         let [first, ..] = &parts;

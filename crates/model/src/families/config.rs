@@ -7,7 +7,7 @@ use crate::{
     checkpoint::{Checkpoint, Notice},
     device::OpenDevice,
     error::{ClipError, Result},
-    families::{FAMILIES, Towers, VisionTower, clip},
+    families::{FAMILIES, Pooling, TokenStyle, Towers, VisionTower, clip},
 };
 
 /// What a configuration says of a model, whatever its family.
@@ -15,8 +15,8 @@ use crate::{
 pub struct ModelConfig {
     /// Image tower.
     pub vision: VisionGeometry,
-    /// Texts.
-    pub text: TextLimits,
+    /// Texts; none for an image tower alone ([`ModelConfig::texts`]).
+    pub text: Option<TextLimits>,
     /// How images become pixels.
     pub preprocess: Preprocess,
     towers: Arc<dyn FamilyTowers>,
@@ -50,14 +50,15 @@ pub struct Activation {
     pub is_stated: bool,
 }
 
-/// Sizes of an image tower. Token 0 is the class token; token `1 + row · grid + column` is a patch, rows from the top.
+/// Sizes of an image tower. The first `prefix` tokens have no place in the image: the class token, where there is one, is token 0, and
+/// registers follow. Token `prefix + row · grid + column` is a patch, rows from the top.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VisionGeometry {
     /// Number of blocks `L`.
     pub layers: usize,
     /// Heads `H` of a block.
     pub heads: usize,
-    /// Width of a head.
+    /// Numbers that a trace gives of a head: its width, or `d` where the tokens are pooled by attention.
     pub head_dim: usize,
     /// Width of the residual stream.
     pub width: usize,
@@ -69,12 +70,21 @@ pub struct VisionGeometry {
     pub image_size: usize,
     /// Patches along one side.
     pub grid: usize,
+    /// Tokens before the patches.
+    pub prefix: usize,
+    /// How the tokens become one representation.
+    pub pooling: Pooling,
 }
 
 impl VisionGeometry {
-    /// Number of tokens `N`, the class token included.
+    /// Whether a trace can tell which tokens a head's contribution comes from.
+    pub fn has_token_parts(&self) -> bool {
+        !matches!(self.pooling, Pooling::Attention { .. })
+    }
+
+    /// Number of tokens `N`, those before the patches included.
     pub fn tokens(&self) -> usize {
-        self.grid * self.grid + 1
+        self.grid * self.grid + self.prefix
     }
 }
 
@@ -85,6 +95,8 @@ pub struct TextLimits {
     pub context_length: usize,
     /// Number of token ids.
     pub vocab_size: usize,
+    /// How texts become tokens.
+    pub tokens: TokenStyle,
 }
 
 /// What makes the towers of a family: its own configuration.
@@ -117,7 +129,7 @@ pub(crate) trait FamilyTowers: fmt::Debug + Send + Sync {
 impl ModelConfig {
     pub(crate) fn new(
         vision: VisionGeometry,
-        text: TextLimits,
+        text: Option<TextLimits>,
         preprocess: Preprocess,
         towers: Arc<dyn FamilyTowers>,
     ) -> Self {
@@ -141,6 +153,11 @@ impl ModelConfig {
             (None, Some(path)) => Self::read(path)?.towers.with(options),
             (None, None) => Err(ClipError::NoConfiguration),
         }
+    }
+
+    /// What a text may be. An error for an image tower alone.
+    pub fn texts(&self) -> Result<&TextLimits> {
+        self.text.as_ref().ok_or(ClipError::NoTexts)
     }
 
     /// The activation of the MLPs, and whether it is assumed.

@@ -1,9 +1,16 @@
 //! Model families: what a configuration may describe, and towers behind one pair of traits. A new family is a folder here and its line
 //! in [`FAMILIES`].
 
+mod card_tower;
 pub(crate) mod clip;
 mod config;
+pub(crate) mod image_towers;
+mod parts;
+mod shape;
+pub(crate) mod timm;
+pub(crate) mod timm_names;
 mod towers;
+pub(crate) mod vit;
 
 use std::path::Path;
 
@@ -13,6 +20,8 @@ use crate::error::Result;
 
 pub(crate) use config::FamilyTowers;
 pub use config::{Activation, ModelConfig, ModelOptions, TextLimits, VisionGeometry};
+pub(crate) use parts::Parts;
+pub use shape::{Pooling, TextStyle, TokenStyle, VisionShape};
 pub(crate) use towers::Towers;
 pub use towers::{TextTower, VisionTower};
 
@@ -35,4 +44,4 @@ pub fn architectures() -> impl Iterator<Item = &'static str> {
 }
 
 /// All families. A configuration is read by the first that recognises it.
-pub static FAMILIES: &[Family] = &[clip::FAMILY];
+pub static FAMILIES: &[Family] = &[clip::FAMILY, vit::FAMILY];

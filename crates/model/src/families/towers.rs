@@ -53,5 +53,6 @@ pub trait TextTower: Send + Sync {
 /// Both towers of a model.
 pub(crate) struct Towers {
     pub(crate) vision: Box<dyn VisionTower>,
-    pub(crate) text: Box<dyn TextTower>,
+    /// None for an image tower alone.
+    pub(crate) text: Option<Box<dyn TextTower>>,
 }

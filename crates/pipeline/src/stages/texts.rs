@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     error::Result,
+    model::ModelFiles,
     scope::{Scope, Sources},
     settings::TextsSection,
     stage::{Estimate, Stage, StageJob, StageOutcome, StageResult},
@@ -83,13 +84,13 @@ impl Stage for Texts {
         let categories = embed(&pools.categories)?;
         job.write_as(Table::Categories, &categories.rows)?;
         job.write(&descriptions.rows)?;
-        warn_of_unknown(&descriptions, &model.files().tokenizer);
+        warn_of_unknown(&descriptions, model.files());
         let mut notes = Vec::new();
         if let Some(first) = descriptions.truncated.first() {
             notes.push(format!(
                 "{} descriptions are longer than the context of {} tokens and were cut off, the first: {:?}",
                 descriptions.truncated.len(),
-                model.files().config.text.context_length,
+                model.files().config.texts()?.context_length,
                 descriptions.rows[*first as usize].text
             ));
         }
@@ -106,7 +107,7 @@ impl Stage for Texts {
 }
 
 /// Names texts whose tokens stand for other texts, as their vocabulary lacks a part of them.
-fn warn_of_unknown(descriptions: &EmbeddedTexts, tokenizer: &Path) {
+fn warn_of_unknown(descriptions: &EmbeddedTexts, files: &ModelFiles) {
     const SHOWN: usize = 5;
     if descriptions.unknown.is_empty() {
         return;
@@ -120,7 +121,7 @@ fn warn_of_unknown(descriptions: &EmbeddedTexts, tokenizer: &Path) {
         "{} of {} descriptions have words that `{}` does not know; their embeddings are those of other texts:{}",
         descriptions.unknown.len(),
         descriptions.rows.len(),
-        tokenizer.display(),
+        files.tokenizer.as_deref().unwrap_or(Path::new("tokenizer.json")).display(),
         shown.collect::<String>()
     );
 }

@@ -4,6 +4,7 @@ mod scores;
 
 use headspan_headspace::{HeadId, Readout};
 use headspan_images::RgbImage8;
+use headspan_model::Pooling;
 use serde::Serialize;
 
 use crate::{
@@ -76,6 +77,11 @@ impl<'a> SegmentationTrial<'a> {
     /// foreground. Returns the predicted class.
     pub fn add(&mut self, image: &RgbImage8, mask: &RgbImage8) -> Result<usize> {
         same_size(image, mask)?;
+        let pooling = self.model.pooling();
+        if pooling != Pooling::ClassToken {
+            let (found, expected) = (format!("{pooling:?}"), "the class token".to_owned());
+            return Err(ExploreError::Invalid { what: "what the representation is read from", found, expected });
+        }
         let trace = self.model.trace_with_attention(image, &self.layers)?;
         let class = self.predicted(&trace);
         self.score(&trace, class, mask)?;
@@ -92,6 +98,11 @@ impl<'a> SegmentationTrial<'a> {
                 let expected = format!("below {}", self.classes.len());
                 return Err(ExploreError::Invalid { what: "the class", found: class.to_string(), expected });
             }
+        }
+        let pooling = self.model.pooling();
+        if pooling != Pooling::ClassToken {
+            let (found, expected) = (format!("{pooling:?}"), "the class token".to_owned());
+            return Err(ExploreError::Invalid { what: "what the representation is read from", found, expected });
         }
         let trace = self.model.trace_with_attention(image, &self.layers)?;
         for (class, mask) in asked {
@@ -150,7 +161,7 @@ fn same_size(image: &RgbImage8, mask: &RgbImage8) -> Result<()> {
 
 /// Raw class-token attention of the last layer and attention rollout, of the patches.
 fn attention_maps(trace: &ImageTrace) -> (Vec<f32>, Vec<f32>) {
-    let tokens = trace.grid * trace.grid + 1;
+    let tokens = trace.grid * trace.grid + trace.prefix;
     let Some((last, before)) = trace.mean_attention.split_last() else { return (Vec::new(), Vec::new()) };
     // The last layer's row is the class token's. Row 0 of the product needs no other row of it: a vector goes through.
     let mut row: Vec<f32> = last.iter().map(|attention| 0.5 * attention).collect();
@@ -162,7 +173,7 @@ fn attention_maps(trace: &ImageTrace) -> (Vec<f32>, Vec<f32>) {
         }
         row = next;
     }
-    (last[1..].to_vec(), row[1..].to_vec())
+    (last[trace.prefix..].to_vec(), row[trace.prefix..].to_vec())
 }
 
 /// Bilinear between the centres of patches.
@@ -200,6 +211,7 @@ mod tests {
         let last = vec![0.6, 0.3, 0.1];
         let trace = ImageTrace {
             grid: 1,
+            prefix: 1,
             scalars: [1.0; Scalars::COUNT].into(),
             heads: BTreeMap::new(),
             tokens: BTreeMap::new(),

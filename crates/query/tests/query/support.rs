@@ -54,7 +54,7 @@ impl Case {
         )?;
         let layers = LAYERS.map(|layer| layer as usize);
         let readouts = loaded.readout_folder()?.readouts(&layers)?;
-        let text = &config.text;
+        let text = config.texts()?;
         let tokenizer = Tokenizer::read(&demo().join("tokenizer.json"), text.context_length, text.vocab_size)?;
         let model = ExploreModel::new(loaded, tokenizer);
 

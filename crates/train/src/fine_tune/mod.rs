@@ -13,7 +13,9 @@ use std::{
 
 use burn::{module::Module, optim::ModuleOptimizer, tensor::Device};
 use headspan_artifacts::{hash_file, write_atomic};
-use headspan_model::{Checkpoint, ClipConfig, LoadedModel, OpenDevice, SavedPrecision, Tokenizer, burn::Clip};
+use headspan_model::{
+    Checkpoint, ClipConfig, LoadedModel, OpenDevice, SavedPrecision, TextStyle, Tokenizer, VisionShape, burn::Clip,
+};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -95,6 +97,9 @@ impl FineTuner {
     ) -> Result<Self> {
         settings.check()?;
         let Beginning { weights, config, tokenizer: tokenizer_path } = beginning;
+        if config.vision.shape != VisionShape::default() || config.text.style != TextStyle::default() {
+            return Err(TrainError::Family);
+        }
         fs_err::create_dir_all(folder)?;
         let images = labelled.dataset().fingerprint();
         let recorded = Recorded { settings, images, weights: hash_of(weights)? };

@@ -23,8 +23,12 @@ pub struct BurnTextTower {
     pub ln_final: LayerNorm,
     /// Output projection, `[width, d]`.
     pub text_projection: Param<Tensor<2>>,
+    /// Bias of the output projection, `[d]`, where it has one.
+    pub text_projection_bias: Option<Param<Tensor<1>>>,
     /// Epsilon of the norms.
     pub norm_epsilon: f64,
+    /// Whether a token sees only those up to itself.
+    pub causal: bool,
 }
 
 impl BurnTextTower {
@@ -41,11 +45,14 @@ impl BurnTextTower {
                 mlp_width: config.mlp_width,
                 norm_epsilon: config.norm_epsilon,
                 quick_gelu,
+                gelu_tanh: config.style.gelu_tanh,
             }
             .init(device),
             ln_final: LayerNormConfig::new(width).with_epsilon(config.norm_epsilon).init(device),
             text_projection: normal((width as f64).powf(-0.5)).init([width, embed_dim], device),
+            text_projection_bias: config.style.projection_bias.then(|| Initializer::Zeros.init([embed_dim], device)),
             norm_epsilon: config.norm_epsilon,
+            causal: config.style.causal,
         }
     }
 
@@ -64,15 +71,19 @@ impl BurnTextTower {
         let device = &embedded.device();
         let positions: Tensor<2> = self.positional_embedding.val().narrow(0, 0, length);
         let mut residual = embedded + positions.unsqueeze();
-        let mask = causal_mask(length, device);
+        let mask = self.causal.then(|| causal_mask(length, device));
         for block in &self.transformer.resblocks {
-            residual = block.forward(residual, Some(&mask));
+            residual = block.forward(residual, mask.as_ref());
         }
         let [_, _, width] = residual.dims();
         let rows: Vec<i32> = tokens.ends().iter().enumerate().map(|(text, end)| (text * length + end) as i32).collect();
         let rows: Tensor<1, Int> = Tensor::from_data(TensorData::new(rows, [texts]), device);
         let ends = residual.reshape([texts * length, width]).select(0, rows);
-        self.ln_final.forward(ends).matmul(self.text_projection.val())
+        let features = self.ln_final.forward(ends).matmul(self.text_projection.val());
+        match &self.text_projection_bias {
+            Some(bias) => features + bias.val().unsqueeze(),
+            None => features,
+        }
     }
 }
 

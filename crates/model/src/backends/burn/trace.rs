@@ -9,7 +9,7 @@ use crate::{
 /// Result of a traced forward pass, on the device.
 #[derive(Debug)]
 pub struct HeadTrace {
-    /// Layer and `z` of its heads for the class token, `[batch, heads, head_dim]`, in layer order.
+    /// Layer and `z` of its heads for the class token, or what is pooled, `[batch, heads, head_dim]`, in layer order.
     pub z: Vec<(usize, Tensor<3>)>,
     /// Final class-token residual, before `ln_post`, `[batch, width]`.
     pub residual: Tensor<2>,
@@ -23,6 +23,10 @@ pub struct HeadTrace {
     /// the class token's, `[batch, 1, tokens]`.
     pub mean_attention: Vec<Tensor<3>>,
     pub(crate) norm_epsilon: f64,
+    /// What stands for `1/σ` and `m/σ`, `[batch, 2]`, where it is not the residual's own.
+    pub(crate) scales: Option<Tensor<2>>,
+    /// Whether `z` and the components are contributions, `[batch, heads, d]` and `[batch, d]`, times `|r|`.
+    pub(crate) are_contributions: bool,
 }
 
 /// Where the heads of one layer looked, and what stood there.
@@ -50,6 +54,11 @@ impl HeadTrace {
         for (_, z) in self.z {
             transaction = transaction.register(z);
         }
+        let are_contributions = self.are_contributions;
+        let has_scales = self.scales.is_some();
+        if let Some(scales) = self.scales {
+            transaction = transaction.register(scales);
+        }
         let components = self.residual_components.len();
         for component in self.residual_components {
             transaction = transaction.register(component);
@@ -66,13 +75,19 @@ impl HeadTrace {
         };
         let residual = next()?;
         let representation = next()?;
+        let z: Vec<Vec<f32>> = shapes.iter().map(|_shape| next()).collect::<Result<_>>()?;
+        let scales = if has_scales { Some(next()?) } else { None };
         let scalars: Vec<Scalars<f64>> = (0..batch)
-            .map(|i| Scalars::of(&residual[i * width..][..width], &representation[i * d..][..d], norm_epsilon))
+            .map(|i| {
+                let r = &representation[i * d..][..d];
+                match &scales {
+                    Some(scales) => Scalars::of_scales([scales[2 * i], scales[2 * i + 1]].map(f64::from), r),
+                    None => Scalars::of(&residual[i * width..][..width], r, norm_epsilon),
+                }
+            })
             .collect();
-        let mut heads = Vec::new();
-        for shape in shapes {
-            heads.extend(split_heads(&next()?, shape, &scalars));
-        }
+        let heads =
+            z.iter().zip(shapes).flat_map(|(z, shape)| split_heads(z, shape, &scalars, are_contributions)).collect();
         let residual_components = (0..components).map(|_component| next()).collect::<Result<_>>()?;
         Ok(HostTrace {
             scalars: scalars.iter().map(|scalars| scalars.stored()).collect(),

@@ -1,3 +1,5 @@
+use std::f64::consts::PI;
+
 use burn::{
     module::Module,
     nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig},
@@ -21,6 +23,8 @@ pub struct TransformerConfig {
     pub norm_epsilon: f64,
     /// QuickGELU instead of exact GELU.
     pub quick_gelu: bool,
+    /// GELU approximated by `tanh`.
+    pub gelu_tanh: bool,
 }
 
 impl TransformerConfig {
@@ -66,6 +70,7 @@ impl ResidualBlock {
                 c_fc: LinearConfig::new(config.width, config.mlp_width).init(device),
                 c_proj: LinearConfig::new(config.mlp_width, config.width).init(device),
                 quick_gelu: config.quick_gelu,
+                gelu_tanh: config.gelu_tanh,
             },
         }
     }
@@ -150,7 +155,7 @@ impl Attention {
     }
 
     /// Some columns of the fused input projection.
-    fn project(&self, input: Tensor<3>, from: usize, count: usize) -> Tensor<3> {
+    pub(super) fn project(&self, input: Tensor<3>, from: usize, count: usize) -> Tensor<3> {
         let weight = self.in_proj.weight.val().narrow(1, from, count);
         let bias = self.in_proj.bias.as_ref().map(|bias| bias.val().narrow(0, from, count));
         product::linear(input, weight, bias)
@@ -174,6 +179,8 @@ pub struct Mlp {
     pub c_proj: Linear,
     /// QuickGELU instead of exact GELU.
     pub quick_gelu: bool,
+    /// GELU approximated by `tanh`.
+    pub gelu_tanh: bool,
 }
 
 impl Mlp {
@@ -182,6 +189,11 @@ impl Mlp {
         let hidden = linear(&self.c_fc, input);
         let active = if self.quick_gelu {
             hidden.clone() * activation::sigmoid(hidden.mul_scalar(1.702))
+        } else if self.gelu_tanh {
+            // (1 + tanh y)/2 is the sigmoid of 2y.
+            let cubed = hidden.clone() * hidden.clone() * hidden.clone();
+            let inner = (hidden.clone() + cubed.mul_scalar(0.044_715)).mul_scalar((8.0 / PI).sqrt());
+            hidden * activation::sigmoid(inner)
         } else {
             activation::gelu(hidden)
         };

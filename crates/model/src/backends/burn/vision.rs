@@ -6,35 +6,43 @@ use burn::{
 
 use crate::{
     backends::burn::{
-        Transformer, TransformerConfig,
-        trace::{HeadTrace, TokenTrace},
-        transformer::Queries,
+        AttentionPool, Transformer, TransformerConfig, pooling::BlockOutputs, trace::HeadTrace, transformer::Queries,
     },
     error::{ClipError, Result},
-    families::clip::VisionConfig,
+    families::{Pooling, clip::VisionConfig},
     precision::Precision,
     trace::TraceRequest,
 };
 
-/// Image tower of CLIP. Field names are OpenCLIP's (`visual.*`).
+/// Image tower of any family. Field names are OpenCLIP's (`visual.*`). Of a tower that is not built as OpenAI's, the embeddings of the
+/// tokens before the patches and the bias of the patch embedding are in the position embedding, LayerScale is in the blocks' last layers,
+/// and an output projection that it lacks is the identity: no pass needs to know them.
 #[derive(Module, Debug)]
 pub struct BurnVisionTower {
     /// Patch embedding as convolution weight, `[width, 3, patch, patch]`.
     pub conv1: Param<Tensor<4>>,
-    /// Class token, `[width]`.
-    pub class_embedding: Param<Tensor<1>>,
-    /// Position embedding, `[tokens, width]`, the class token first.
+    /// Class token, `[width]`; none where it is in the position embedding.
+    pub class_embedding: Option<Param<Tensor<1>>>,
+    /// Position embedding, `[tokens, width]`, the tokens without a patch first.
     pub positional_embedding: Param<Tensor<2>>,
     /// Norm before the first block.
-    pub ln_pre: LayerNorm,
+    pub ln_pre: Option<LayerNorm>,
     /// The blocks.
     pub transformer: Transformer,
-    /// Norm of the class token after the last block.
+    /// Norm of the class token, or of what is pooled, after the last block.
     pub ln_post: LayerNorm,
+    /// Attention pooling behind it, where the tower has it.
+    pub attn_pool: Option<AttentionPool>,
     /// Output projection `P`, `[width, d]`.
     pub proj: Param<Tensor<2>>,
     /// Epsilon of the norms, for the scalars of the decomposition.
     pub norm_epsilon: f64,
+    /// Side of the square input in pixels.
+    pub image_size: usize,
+    /// Tokens before the patches: class token and registers.
+    pub prefix: usize,
+    #[module(skip)]
+    pub(crate) pooling: Pooling,
 }
 
 impl BurnVisionTower {
@@ -44,24 +52,33 @@ impl BurnVisionTower {
         let normal = |std: f64| Initializer::Normal { mean: 0.0, std };
         let norm = LayerNormConfig::new(width).with_epsilon(config.norm_epsilon);
         let patch_inputs = 3 * config.patch_size * config.patch_size;
+        let blocks = TransformerConfig {
+            width,
+            layers: config.layers,
+            heads: config.heads(),
+            mlp_width: config.mlp_width,
+            norm_epsilon: config.norm_epsilon,
+            quick_gelu,
+            gelu_tanh: config.shape.gelu_tanh,
+        };
+        let attn_pool = match config.shape.pooling {
+            Pooling::Attention { mlp_width } => Some(AttentionPool::new(&blocks, mlp_width, device)),
+            Pooling::ClassToken | Pooling::Mean { .. } => None,
+        };
         Self {
             conv1: normal((patch_inputs as f64).powf(-0.5))
                 .init([width, 3, config.patch_size, config.patch_size], device),
-            class_embedding: normal(scale).init([width], device),
+            class_embedding: config.shape.is_plain().then(|| normal(scale).init([width], device)),
             positional_embedding: normal(scale).init([config.tokens(), width], device),
-            ln_pre: norm.init(device),
-            transformer: TransformerConfig {
-                width,
-                layers: config.layers,
-                heads: config.heads(),
-                mlp_width: config.mlp_width,
-                norm_epsilon: config.norm_epsilon,
-                quick_gelu,
-            }
-            .init(device),
+            ln_pre: config.shape.norm_first.then(|| norm.init(device)),
+            transformer: blocks.init(device),
             ln_post: norm.init(device),
+            attn_pool,
             proj: normal(scale).init([width, embed_dim], device),
             norm_epsilon: config.norm_epsilon,
+            image_size: config.image_size,
+            prefix: config.shape.prefix(),
+            pooling: config.shape.pooling,
         }
     }
 
@@ -106,6 +123,9 @@ impl BurnVisionTower {
     /// The forward pass with the outputs of the heads asked for (design section 1): pixels `[batch, 3, side, side]`.
     pub fn trace(&self, pixels: Tensor<4>, request: &TraceRequest) -> Result<HeadTrace> {
         let last = self.layers() - 1;
+        if self.attn_pool.is_some() && !request.token_layers.is_empty() {
+            return Err(ClipError::NoTokenParts);
+        }
         match request.layers.iter().chain(&request.token_layers).find(|layer| **layer > last) {
             Some(&layer) => Err(ClipError::NoLayer { layer, last }),
             None => Ok(self.run(self.embed(pixels), request)),
@@ -114,46 +134,45 @@ impl BurnVisionTower {
 
     /// Through the blocks: patches, class token and positions `[batch, tokens, width]`.
     fn run(&self, embedded: Tensor<3>, request: &TraceRequest) -> HeadTrace {
-        let mut residual = self.ln_pre.forward(embedded);
-        let mut trace = HeadTraceBuilder::default();
+        let mut residual = match &self.ln_pre {
+            Some(norm) => norm.forward(embedded),
+            None => embedded,
+        };
+        let mut kept = BlockOutputs::default();
         let last = self.layers() - 1;
+        let all_asked = self.pooling != Pooling::ClassToken;
         if request.residual_components {
-            trace.residual_components.push(class_token(residual.clone()));
+            kept.components.push(self.asked(residual.clone(), 1));
         }
         for (layer, block) in self.transformer.resblocks.iter().enumerate() {
-            // Nothing after the last attention is needed for any token but the class token.
-            let queries = if layer == last { Queries::ClassToken } else { Queries::All };
+            // Nothing after the last attention is needed for any token that is not pooled.
+            let queries = if layer == last && !all_asked { Queries::ClassToken } else { Queries::All };
             let heads = block.attn.attend(block.ln_1.forward(residual.clone()), queries, None);
             if request.layers.contains(&layer) {
-                trace.z.push((layer, class_query(heads.z.clone())));
+                kept.z.push((layer, self.asked(heads.z.clone(), 2)));
             }
             if request.mean_attention {
-                trace.mean_attention.push(heads.attention.clone().mean_dim(1).squeeze_dim(1));
+                kept.mean_attention.push(heads.attention.clone().mean_dim(1).squeeze_dim(1));
             }
             if request.token_layers.contains(&layer) {
-                trace.tokens.push(TokenTrace { layer, attention: class_query(heads.attention), values: heads.values });
+                kept.tokens.push((layer, self.asked(heads.attention, 2), heads.values));
             }
             if layer == last {
-                residual = residual.narrow(1, 0, 1);
+                residual = self.asked(residual, 1);
             }
             residual = residual + block.attn.output(heads.z);
             let update = block.mlp.forward(block.ln_2.forward(residual.clone()));
             if request.residual_components {
-                trace.residual_components.push(class_token(update.clone()));
+                kept.components.push(self.asked(update.clone(), 1));
             }
             residual = residual + update;
         }
-        let residual = class_token(residual);
-        let representation = self.ln_post.forward(residual.clone()).matmul(self.proj.val());
-        HeadTrace {
-            z: trace.z,
-            residual,
-            representation,
-            residual_components: trace.residual_components,
-            tokens: trace.tokens,
-            mean_attention: trace.mean_attention,
-            norm_epsilon: self.norm_epsilon,
-        }
+        self.pool(residual, kept)
+    }
+
+    /// The rows of the tokens that are pooled, along a dimension: of the class token alone, where it is the representation.
+    fn asked<const D: usize>(&self, values: Tensor<D>, dimension: usize) -> Tensor<D> {
+        if self.pooling == Pooling::ClassToken { values.narrow(dimension, 0, 1) } else { values }
     }
 
     /// Patches, class token and positions: `[batch, tokens, width]`. The patch embedding is a reshape and a product, not a
@@ -163,33 +182,28 @@ impl BurnVisionTower {
         let weight = self.conv1.val();
         let [width, _, patch, _] = weight.dims();
         let grid = side / patch;
+        // As a convolution does, what fills no whole patch is left out.
+        let whole = grid * patch;
+        let pixels = if whole == side { pixels } else { pixels.narrow(2, 0, whole).narrow(3, 0, whole) };
         let patches = pixels
             .reshape([batch, channels, grid, patch, grid, patch])
             .permute([0, 2, 4, 1, 3, 5])
             .reshape([batch, grid * grid, channels * patch * patch]);
         let weight: Tensor<2> = weight.reshape([width, channels * patch * patch]);
         let tokens = patches.matmul(weight.transpose().unsqueeze());
-        let class: Tensor<3> = self.class_embedding.val().reshape([1, 1, width]).expand([batch, 1, width]);
-        Tensor::cat(vec![class, tokens], 1) + self.positional_embedding.val().unsqueeze()
+        let tokens = match (&self.class_embedding, self.prefix) {
+            (_, 0) => tokens,
+            (Some(class), _) => {
+                let class: Tensor<3> = class.val().reshape([1, 1, width]).expand([batch, 1, width]);
+                Tensor::cat(vec![class, tokens], 1)
+            }
+            (None, prefix) => {
+                let prefix = Tensor::<3>::zeros([batch, prefix, width], &tokens.device());
+                Tensor::cat(vec![prefix, tokens], 1)
+            }
+        };
+        tokens + self.positional_embedding.val().unsqueeze()
     }
-}
-
-#[derive(Default)]
-struct HeadTraceBuilder {
-    z: Vec<(usize, Tensor<3>)>,
-    residual_components: Vec<Tensor<2>>,
-    tokens: Vec<TokenTrace>,
-    mean_attention: Vec<Tensor<3>>,
-}
-
-/// Row 0 of `[batch, tokens, width]`.
-fn class_token(residual: Tensor<3>) -> Tensor<2> {
-    residual.narrow(1, 0, 1).squeeze_dim(1)
-}
-
-/// Query 0 of `[batch, heads, queries, n]`.
-fn class_query(outputs: Tensor<4>) -> Tensor<3> {
-    outputs.narrow(2, 0, 1).squeeze_dim(2)
 }
 
 #[cfg(test)]
@@ -197,6 +211,7 @@ mod tests {
     use burn::tensor::{Distribution, TensorData};
 
     use super::*;
+    use crate::families::VisionShape;
 
     /// Patches carry their positions along: in any order they are the same image. Sums in another order differ by rounding, a
     /// patch less by far more than that.
@@ -211,6 +226,7 @@ mod tests {
             head_width: 8,
             mlp_width: 32,
             norm_epsilon: 1e-5,
+            shape: VisionShape::default(),
         };
         let tower = BurnVisionTower::new(&config, 8, false, &device);
         let pixels = Tensor::<4>::random([2, 3, 32, 32], Distribution::Normal(0.0, 1.0), &device);

@@ -29,7 +29,7 @@ impl AttentionScratch {
 /// What to keep of where the heads of a block looked.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct LooksAsked {
-    /// Attention of the first query, and all values.
+    /// Attention of the first query, or of all where all tokens are chosen, and all values.
     pub(super) tokens: bool,
     /// Attention averaged over the heads.
     pub(super) mean: bool,
@@ -38,7 +38,7 @@ pub(super) struct LooksAsked {
 /// Where the heads of a block looked. Sequences are equally long where anything is asked for.
 #[derive(Debug, Default)]
 pub(super) struct Looks {
-    /// Attention of the first query, `[sequences, heads, tokens]`, and values, `[sequences, heads, tokens, head_dim]`.
+    /// Attention of the queries asked for, `[sequences, heads, queries, tokens]`, and values, `[sequences, heads, tokens, head_dim]`.
     pub(super) tokens: Option<(Vec<f32>, Vec<f32>)>,
     /// Attention averaged over the heads, `[sequences, queries, tokens]`.
     pub(super) mean: Option<Vec<f32>>,
@@ -131,7 +131,8 @@ impl Attend<'_> {
         }
         let tokens = found.scores.len() / queries;
         if let Some((attention, values)) = &mut looks.tokens {
-            attention.extend_from_slice(&found.scores[..tokens]);
+            let asked = if self.sequences.all_chosen() { queries } else { 1 };
+            attention.extend_from_slice(&found.scores[..asked * tokens]);
             let of_tokens = self.projected.chunks_exact(3 * self.width);
             for row in of_tokens.skip(self.sequences.range(sequence).start).take(tokens) {
                 values.extend_from_slice(&row[2 * self.width + head * head_dim..][..head_dim]);

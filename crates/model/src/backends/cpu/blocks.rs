@@ -46,11 +46,12 @@ pub(super) struct Stack {
 /// What is kept of a pass through the blocks. A sequence's chosen token is the one that its result is read from.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    /// `z` of the chosen tokens for every layer asked for, each `[sequences, width]`.
+    /// `z` of the chosen tokens (`rows`) for every layer asked for, each `[rows, width]`.
     pub(super) z: Vec<Vec<f32>>,
-    /// Chosen tokens of the first block's input and of every MLP's output, each `[sequences, width]`, if asked for.
+    /// Chosen tokens of the first block's input and of every MLP's output, each `[rows, width]`, if asked for.
     pub(super) components: Vec<Vec<f32>>,
-    /// As [`HostTrace::tokens`](crate::HostTrace::tokens).
+    /// As [`HostTrace::tokens`](crate::HostTrace::tokens); where every token is chosen, the attention is that of all,
+    /// `[sequences, heads, queries, tokens]`.
     pub(super) tokens: Vec<HostTokens>,
     /// As [`HostTrace::mean_attention`](crate::HostTrace::mean_attention).
     pub(super) mean_attention: Vec<Vec<f32>>,
@@ -68,7 +69,7 @@ impl Stack {
     }
 
     /// Takes `scratch.residual` from the first block's input, `[tokens, width]`, to the last block's output of the chosen tokens alone,
-    /// `[sequences, width]`.
+    /// `[rows, width]`.
     pub(super) fn run(&self, sequences: &Sequences, request: &TraceRequest, scratch: &mut Scratch) -> Kept {
         let mut kept = Kept::default();
         let width = self.width();
@@ -78,7 +79,7 @@ impl Stack {
         }
         for (layer, block) in self.blocks.iter().enumerate() {
             // Nothing after the last attention is needed for any other token.
-            let is_last = layer + 1 == self.blocks.len();
+            let is_last = layer + 1 == self.blocks.len() && !sequences.all_chosen();
             let asked = LooksAsked { tokens: request.token_layers.contains(&layer), mean: request.mean_attention };
             let looks = self.attend(block, sequences, is_last, asked, scratch);
             kept.take_looks(layer, sequences, looks);
@@ -162,7 +163,8 @@ impl Kept {
     fn take_looks(&mut self, layer: usize, sequences: &Sequences, looks: Looks) {
         if let Some((attention, values)) = looks.tokens {
             let tokens = sequences.length_of_first();
-            let head_dim = values.len() / attention.len().max(1);
+            let queries = if sequences.all_chosen() { tokens } else { 1 };
+            let head_dim = queries * values.len() / attention.len().max(1);
             self.tokens.push(HostTokens { layer, tokens, head_dim, attention, values });
         }
         self.mean_attention.extend(looks.mean);

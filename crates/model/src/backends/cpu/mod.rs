@@ -7,11 +7,13 @@
 )]
 
 mod attention;
+mod attention_pool;
 mod bfloat16;
 mod blocks;
 mod calibration;
 mod functions;
 mod instructions;
+mod pooling;
 mod product;
 mod rows;
 mod scratch;
@@ -100,6 +102,7 @@ impl CpuVision {
             norm_bias: ln_post.bias.clone(),
             projection: projection.to_rows()?,
             output: blocks.blocks.iter().map(output).collect::<Option<_>>()?,
+            pooled_by_attention: self.tower.attention_pool.is_some(),
         }))
     }
 
@@ -135,6 +138,9 @@ impl CpuVision {
         if let Some(&layer) = request.layers.iter().chain(&request.token_layers).find(|layer| **layer > last) {
             return Err(ClipError::NoLayer { layer, last });
         }
+        if self.tower.attention_pool.is_some() && !request.token_layers.is_empty() {
+            return Err(ClipError::NoTokenParts);
+        }
         let image = self.tower.image_length();
         if !pixels.len().is_multiple_of(image) {
             return Err(ClipError::Pixels { values: pixels.len(), image });
@@ -149,16 +155,24 @@ impl CpuVision {
         for part in parts {
             all.residual.extend(part.residual);
             all.representation.extend(part.representation);
+            all.scales.extend(part.scales);
             all.kept.append(part.kept);
         }
         let images = all.residual.chunks_exact(width).zip(all.representation.chunks_exact(d));
-        let scalars: Vec<Scalars<f64>> =
-            images.map(|(residual, r)| Scalars::of(residual, r, self.norm_epsilon)).collect();
+        let scalars: Vec<Scalars<f64>> = images
+            .enumerate()
+            .map(|(image, (residual, r))| match all.scales.get(image) {
+                Some(scales) => Scalars::of_scales(*scales, r),
+                None => Scalars::of(residual, r, self.norm_epsilon),
+            })
+            .collect();
         let heads = self.tower.blocks.heads;
-        let shape = [scalars.len(), heads, width / heads];
+        // A contribution of a head has d numbers.
+        let are_contributions = self.tower.attention_pool.is_some();
+        let shape = [scalars.len(), heads, if are_contributions { d } else { width / heads }];
         HostTrace {
             scalars: scalars.iter().map(|scalars| scalars.stored()).collect(),
-            heads: all.kept.z.iter().flat_map(|z| split_heads(z, shape, &scalars)).collect(),
+            heads: all.kept.z.iter().flat_map(|z| split_heads(z, shape, &scalars, are_contributions)).collect(),
             residual_components: all.kept.components,
             residual: all.residual,
             representation: all.representation,

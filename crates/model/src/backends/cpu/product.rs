@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::{
     Precision,
     bfloat16::{self, pair_columns},
-    functions::{gelu, quick_gelu},
+    functions::{gelu, gelu_tanh, quick_gelu},
     tiles,
 };
 
@@ -26,6 +26,7 @@ const LINE: usize = 64;
 pub(super) enum Activation {
     Identity,
     Gelu,
+    GeluTanh,
     QuickGelu,
 }
 
@@ -401,6 +402,7 @@ impl Finish<'_> {
         match self.activation {
             Activation::Identity => sum,
             Activation::Gelu => gelu(simd, sum),
+            Activation::GeluTanh => gelu_tanh(simd, sum),
             Activation::QuickGelu => quick_gelu(simd, sum),
         }
     }

@@ -10,13 +10,15 @@ pub(super) struct Sequences {
     chosen: Chosen,
 }
 
-/// The token of a sequence that its result is read from.
+/// The token of a sequence that its result is read from, or the tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Chosen {
     /// The class token of an image.
     First,
     /// The end token of a text.
     Last,
+    /// Every token: the result is pooled from them.
+    All,
 }
 
 impl Sequences {
@@ -50,11 +52,17 @@ impl Sequences {
         if self.count() == 0 { 0 } else { self.range(0).len() }
     }
 
-    /// Row of each sequence's chosen token.
+    /// Whether every token is chosen.
+    pub(super) fn all_chosen(&self) -> bool {
+        self.chosen == Chosen::All
+    }
+
+    /// Row of each sequence's chosen token, or all of its rows.
     pub(super) fn chosen(&self) -> impl Iterator<Item = usize> {
-        (0..self.count()).map(|sequence| match self.chosen {
-            Chosen::First => self.starts[sequence],
-            Chosen::Last => self.starts[sequence + 1] - 1,
+        (0..self.count()).flat_map(|sequence| match self.chosen {
+            Chosen::First => self.starts[sequence]..self.starts[sequence] + 1,
+            Chosen::Last => self.starts[sequence + 1] - 1..self.starts[sequence + 1],
+            Chosen::All => self.range(sequence),
         })
     }
 }
@@ -70,6 +78,7 @@ mod tests {
         assert_eq!(texts.chosen().collect::<Vec<_>>(), [2, 3, 7]);
         let images = Sequences::new([5; 3], Chosen::First);
         assert_eq!(images.chosen().collect::<Vec<_>>(), [0, 5, 10]);
+        assert_eq!(Sequences::new([2, 1], Chosen::All).chosen().collect::<Vec<_>>(), [0, 1, 2]);
         assert_eq!(Sequences::new([], Chosen::First).rows(), 0);
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct TextWeights {
     pub(super) ln_final: Norm,
     /// Output projection, `[width, d]`.
     pub(super) projection: Packed,
+    /// Its bias, `[d]`.
+    pub(super) bias: Option<Vec<f32>>,
 }
 
 /// The text tower for passes on the CPU, in single precision, with its own copy of the weights.
@@ -72,7 +74,7 @@ impl CpuText {
     }
 
     fn pass(&self, tokens: &TokenBatch, texts: std::ops::Range<usize>, scratch: &mut Scratch) -> Result<Vec<f32>> {
-        let TextWeights { positions, blocks, ln_final, projection } = &self.weights;
+        let TextWeights { positions, blocks, ln_final, projection, bias } = &self.weights;
         let width = blocks.width();
         let sequences = Sequences::new(tokens.ends()[texts.clone()].iter().map(|end| end + 1), Chosen::Last);
         let ids: Vec<u32> = texts.flat_map(|text| tokens.text(text)).map(|id| id.unsigned_abs()).collect();
@@ -84,7 +86,13 @@ impl CpuText {
             text.iter_mut().zip(positions).for_each(|(value, position)| *value += position);
         }
         blocks.run(&sequences, &TraceRequest::default(), scratch);
-        Ok(project(&scratch.residual, ln_final, projection))
+        let mut features = project(&scratch.residual, ln_final, projection);
+        if let Some(bias) = bias {
+            for row in features.chunks_exact_mut(bias.len()) {
+                row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
+            }
+        }
+        Ok(features)
     }
 }
 

@@ -1,24 +1,29 @@
 //! The image tower over a few images.
 
 use super::{
+    attention_pool::AttentionPool,
     blocks::{Kept, Stack},
     product::{Packed, Product, Rows},
     rows::{Norm, Normalise},
     scratch::Scratch,
     sequences::{Chosen, Sequences},
 };
-use crate::trace::TraceRequest;
+use crate::{families::Pooling, trace::TraceRequest};
 
 /// Weights and geometry of the tower.
 #[derive(Debug)]
 pub(super) struct Tower {
     pub(super) side: usize,
     pub(super) patch: usize,
+    /// Tokens before the patches.
+    pub(super) prefix: usize,
+    pub(super) pooling: Pooling,
+    pub(super) attention_pool: Option<AttentionPool>,
     /// Patch embedding, `[3·patch², width]`.
     pub(super) patches: Packed,
-    /// Position embeddings, the class token's with the class embedding, `[tokens, width]`.
+    /// Position embeddings, those of tokens without a patch with their own embeddings, `[tokens, width]`.
     pub(super) positions: Vec<f32>,
-    pub(super) ln_pre: Norm,
+    pub(super) ln_pre: Option<Norm>,
     pub(super) blocks: Stack,
     pub(super) ln_post: Norm,
     /// Output projection, `[width, d]`.
@@ -33,11 +38,13 @@ pub(super) struct Passed {
     pub(super) residual: Vec<f32>,
     /// `[images, d]`.
     pub(super) representation: Vec<f32>,
+    /// What stands for `1/σ` and `m/σ` of each image; empty where they are the residual's own.
+    pub(super) scales: Vec<[f64; 2]>,
 }
 
 impl Tower {
     pub(super) fn width(&self) -> usize {
-        self.ln_pre.weight.len()
+        self.ln_post.weight.len()
     }
 
     pub(super) fn tokens(&self) -> usize {
@@ -59,8 +66,14 @@ impl Tower {
         self.embed(pixels, scratch);
         let kept = self.blocks.run(&sequences, request, scratch);
         let residual = scratch.residual.clone();
+        if let Some(pool) = &self.attention_pool {
+            return self.pool_by_attention(pool, &residual, kept, request);
+        }
+        if let Pooling::Mean { norm_first, .. } = self.pooling {
+            return self.pool_means(&residual, kept, norm_first);
+        }
         let representation = project(&residual, &self.ln_post, &self.projection);
-        Passed { kept, residual, representation }
+        Passed { kept, residual, representation, scales: Vec::new() }
     }
 
     /// The first block over some images, whatever stands in `scratch`: the work of a pass without its result, to time it.
@@ -69,7 +82,8 @@ impl Tower {
     }
 
     fn sequences(&self, images: usize) -> Sequences {
-        Sequences::new(std::iter::repeat_n(self.tokens(), images), Chosen::First)
+        let chosen = if self.pooling == Pooling::ClassToken { Chosen::First } else { Chosen::All };
+        Sequences::new(std::iter::repeat_n(self.tokens(), images), chosen)
     }
 
     /// Patches, class token, positions and `ln_pre` into `scratch.residual`.
@@ -79,26 +93,30 @@ impl Tower {
         let depth = 3 * self.patch * self.patch;
         scratch.resize(rows, width, self.blocks.widest().max(depth));
         self.unfold(pixels, depth, &mut scratch.wide);
-        for image in scratch.narrow.chunks_exact_mut(self.positions.len()) {
+        let start = if self.ln_pre.is_some() { &mut scratch.narrow } else { &mut scratch.residual };
+        for image in start.chunks_exact_mut(self.positions.len()) {
             image.copy_from_slice(&self.positions);
         }
-        // The class token has no patch: its row of `wide` is zero.
+        // Class token and registers have no patch: their rows of `wide` are zero.
         let unfolded = Rows { values: scratch.wide.as_slice(), stride: depth };
-        let embedded = Rows { values: scratch.narrow.as_mut_slice(), stride: width };
+        let target = if self.ln_pre.is_some() { &mut scratch.narrow } else { &mut scratch.residual };
+        let embedded = Rows { values: target.as_mut_slice(), stride: width };
         let product = Product::new(rows, unfolded, &self.patches, embedded);
         product.accumulate().run(&mut scratch.pairs, scratch.threads);
-        Normalise { input: &scratch.narrow, output: &mut scratch.residual, norm: &self.ln_pre }
-            .run(self.blocks.arch, scratch.threads);
+        if let Some(norm) = &self.ln_pre {
+            Normalise { input: &scratch.narrow, output: &mut scratch.residual, norm }
+                .run(self.blocks.arch, scratch.threads);
+        }
     }
 
-    /// One row `[3, patch, patch]` for every token, that of the class token zero.
+    /// One row `[3, patch, patch]` for every token, zero where it has no patch.
     fn unfold(&self, pixels: &[f32], depth: usize, out: &mut [f32]) {
         let (side, patch) = (self.side, self.patch);
         let grid = side / patch;
         let images = pixels.chunks_exact(self.image_length()).zip(out.chunks_exact_mut(self.tokens() * depth));
         for (image, rows) in images {
-            let (class, rows) = rows.split_at_mut(depth);
-            class.fill(0.0);
+            let (prefix, rows) = rows.split_at_mut(self.prefix * depth);
+            prefix.fill(0.0);
             for (token, row) in rows.chunks_exact_mut(depth).enumerate() {
                 let corner = token / grid * patch * side + token % grid * patch;
                 for (line, row) in row.chunks_exact_mut(patch).enumerate() {
@@ -112,12 +130,17 @@ impl Tower {
 
 /// Norm and projection of some rows, `[rows, width]` to `[rows, d]`.
 pub(super) fn project(rows: &[f32], norm: &Norm, projection: &Packed) -> Vec<f32> {
-    let (width, d) = (norm.weight.len(), projection.columns());
     let mut normed = vec![0.0; rows.len()];
-    let mut projected = vec![0.0; rows.len() / width * d];
     Normalise { input: rows, output: &mut normed, norm }.run(projection.arch(), 1);
-    let target = Rows { values: projected.as_mut_slice(), stride: d };
-    let normed = Rows { values: normed.as_slice(), stride: width };
-    Product::new(rows.len() / width, normed, projection, target).run(&mut Vec::new(), 1);
-    projected
+    matrix_product(&normed, projection)
+}
+
+/// `[rows, depth]` times `[depth, columns]`.
+pub(super) fn matrix_product(rows: &[f32], matrix: &Packed) -> Vec<f32> {
+    let (depth, columns) = (matrix.depth(), matrix.columns());
+    let count = rows.len() / depth;
+    let mut result = vec![0.0; count * columns];
+    let target = Rows { values: result.as_mut_slice(), stride: columns };
+    Product::new(count, Rows { values: rows, stride: depth }, matrix, target).run(&mut Vec::new(), 1);
+    result
 }

@@ -4,6 +4,7 @@ use burn::nn::{LayerNorm, Linear as BurnLinear};
 use rayon::prelude::*;
 
 use super::{
+    attention_pool::{AttentionPool, linear as apply},
     blocks::{Block, Linear, Stack},
     product::{Activation, Packing},
     rows::Norm,
@@ -11,7 +12,9 @@ use super::{
     tower::Tower,
 };
 use crate::{
-    backends::burn::{BurnTextTower, BurnVisionTower, ResidualBlock, Transformer},
+    backends::burn::{
+        AttentionPool as BurnAttentionPool, BurnTextTower, BurnVisionTower, Mlp, ResidualBlock, Transformer,
+    },
     error::Result,
     readout::read,
 };
@@ -19,21 +22,26 @@ use crate::{
 /// Products of the blocks are in the precision asked for; patch embedding and output projection, a few hundredths of the work,
 /// stay exact. Each block of the tower is let go once it was read.
 pub(super) fn read_tower(tower: BurnVisionTower, packing: Packing) -> Result<Tower> {
+    let attention_pool = tower.attn_pool.as_ref().map(|pool| read_pool(pool, &tower, packing.exact())).transpose()?;
     let [width, _, patch, _] = tower.conv1.val().dims();
     let depth = 3 * patch * patch;
     let [_, d] = tower.proj.val().dims();
     let mut positions = read(tower.positional_embedding.val())?;
-    let class = read(tower.class_embedding.val())?;
-    positions.iter_mut().zip(&class).for_each(|(position, class)| *position += class);
-    let patches = positions.len() / width - 1;
+    if let Some(class) = &tower.class_embedding {
+        let class = read(class.val())?;
+        positions.iter_mut().zip(&class).for_each(|(position, class)| *position += class);
+    }
     let epsilon = tower.norm_epsilon as f32;
     let exact = packing.exact();
     Ok(Tower {
-        side: patches.isqrt() * patch,
+        side: tower.image_size,
         patch,
+        prefix: tower.prefix,
+        pooling: tower.pooling,
+        attention_pool,
         patches: exact.columns(&read(tower.conv1.val())?, depth, depth, width),
         positions,
-        ln_pre: norm(&tower.ln_pre, epsilon)?,
+        ln_pre: tower.ln_pre.as_ref().map(|ln_pre| norm(ln_pre, epsilon)).transpose()?,
         ln_post: norm(&tower.ln_post, epsilon)?,
         projection: exact.rows(&read(tower.proj.val())?, d, width, d),
         blocks: read_blocks(tower.transformer, false, epsilon, packing)?,
@@ -48,20 +56,60 @@ pub(super) fn read_text_tower(tower: BurnTextTower, packing: Packing) -> Result<
         positions: read(tower.positional_embedding.val())?,
         ln_final: norm(&tower.ln_final, epsilon)?,
         projection: packing.exact().rows(&read(tower.text_projection.val())?, d, width, d),
-        blocks: read_blocks(tower.transformer, true, epsilon, packing)?,
+        bias: tower.text_projection_bias.as_ref().map(|bias| read(bias.val())).transpose()?,
+        blocks: read_blocks(tower.transformer, tower.causal, epsilon, packing)?,
     })
 }
 
 fn read_blocks(blocks: Transformer, is_causal: bool, epsilon: f32, packing: Packing) -> Result<Stack> {
     let first = &blocks.resblocks[0];
-    let (heads, quick_gelu) = (first.attn.heads, first.mlp.quick_gelu);
+    let (heads, activation) = (first.attn.heads, activation(&first.mlp));
     let read = |block| read_block(block, epsilon, packing);
     Ok(Stack {
         arch: packing.arch,
         heads,
-        activation: if quick_gelu { Activation::QuickGelu } else { Activation::Gelu },
+        activation,
         is_causal,
         blocks: blocks.resblocks.into_par_iter().map(read).collect::<Result<_>>()?,
+    })
+}
+
+fn activation(mlp: &Mlp) -> Activation {
+    match (mlp.quick_gelu, mlp.gelu_tanh) {
+        (true, _) => Activation::QuickGelu,
+        (false, true) => Activation::GeluTanh,
+        (false, false) => Activation::Gelu,
+    }
+}
+
+/// Attention pooling, in single precision, with each block's output projection head by head.
+fn read_pool(pool: &BurnAttentionPool, tower: &BurnVisionTower, packing: Packing) -> Result<AttentionPool> {
+    let (heads, head_dim, epsilon) = (pool.attn.heads, pool.attn.head_dim, tower.norm_epsilon as f32);
+    let width = heads * head_dim;
+    let (fused, key_value) = (read(pool.attn.in_proj.weight.val())?, linear(&pool.attn.in_proj, packing)?);
+    let values = (0..heads).map(|head| packing.rows(&fused[width + head * head_dim..], 2 * width, width, head_dim));
+    let output = linear(&pool.attn.out_proj, packing)?;
+    // Weights of attention sum to one, so that the norm's bias goes through as it is.
+    let value = apply(&norm(&tower.ln_post, epsilon)?.bias, &key_value, Activation::Identity).split_off(width);
+    let constant = apply(&value, &output, Activation::Identity);
+    let heads_of = |block: &ResidualBlock| -> Result<_> {
+        let attn = &block.attn;
+        let weight = read(attn.out_proj.weight.val())?;
+        let rows = weight.chunks_exact(attn.head_dim * width);
+        Ok((rows.map(|rows| packing.rows(rows, width, attn.head_dim, width)).collect(), read_bias(&attn.out_proj)?))
+    };
+    Ok(AttentionPool {
+        heads,
+        query: read(pool.query.val())?,
+        values: values.collect(),
+        key_value,
+        output,
+        norm: norm(&pool.ln_2, epsilon)?,
+        expand: linear(&pool.mlp.c_fc, packing)?,
+        contract: linear(&pool.mlp.c_proj, packing)?,
+        activation: activation(&pool.mlp),
+        constant,
+        blocks: tower.transformer.resblocks.iter().map(heads_of).collect::<Result<_>>()?,
     })
 }
 

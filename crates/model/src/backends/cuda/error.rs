@@ -56,6 +56,12 @@ pub enum CudaProblem {
         /// Its log.
         said: String,
     },
+    /// A tower that the pass does not compute.
+    #[error("our CUDA pass does not compute {what}")]
+    Tower {
+        /// What the tower has, or has not.
+        what: &'static str,
+    },
     /// A product or a kernel gave a wrong result.
     #[error("the card computes wrongly: {found:?} instead of {expected:?}")]
     Wrong {

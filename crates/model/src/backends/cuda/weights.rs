@@ -1,11 +1,16 @@
 //! From Burn's modules to a card's memory, once.
 
-use burn::nn::{LayerNorm, Linear as BurnLinear};
+use burn::{
+    module::Param,
+    nn::{LayerNorm, Linear as BurnLinear},
+    tensor::Tensor,
+};
 
-use super::engine::Engine;
+use super::{engine::Engine, error::CudaProblem};
 use crate::{
     backends::burn::{BurnVisionTower, ResidualBlock},
     error::Result,
+    families::Pooling,
     precision::Precision,
     readout::read,
 };
@@ -76,8 +81,9 @@ impl<B> Tower<B> {
 pub(super) fn upload<E: Engine>(tower: &BurnVisionTower, precision: Precision, engine: &E) -> Result<Tower<E::Buffer>> {
     let [width, _, patch, _] = tower.conv1.val().dims();
     let [_, d] = tower.proj.val().dims();
+    let (class_embedding, ln_pre) = covered(tower)?;
     let mut positions = read(tower.positional_embedding.val())?;
-    let class = read(tower.class_embedding.val())?;
+    let class = read(class_embedding.val())?;
     positions.iter_mut().zip(&class).for_each(|(position, class)| *position += class);
     let tokens = positions.len() / width;
     let first = &tower.transformer.resblocks[0];
@@ -98,11 +104,33 @@ pub(super) fn upload<E: Engine>(tower: &BurnVisionTower, precision: Precision, e
         precision,
         patches: exact(read(tower.conv1.val())?)?,
         positions: exact(positions)?,
-        ln_pre: norm(&tower.ln_pre)?,
+        ln_pre: norm(ln_pre)?,
         blocks: tower.transformer.resblocks.iter().map(block).collect::<Result<_>>()?,
         ln_post: norm(&tower.ln_post)?,
         projection: exact(read(tower.proj.val())?)?,
     })
+}
+
+/// Class embedding and first norm of a tower that the pass computes: OpenAI's, whose representation is the class token.
+fn covered(tower: &BurnVisionTower) -> Result<(&Param<Tensor<1>>, &LayerNorm), CudaProblem> {
+    let no = |what| Err(CudaProblem::Tower { what });
+    if tower.pooling != Pooling::ClassToken {
+        return no("towers that pool other tokens than the class token");
+    }
+    if tower.prefix != 1 {
+        return no("towers with register tokens");
+    }
+    let [_, _, patch, _] = tower.conv1.val().dims();
+    if !tower.image_size.is_multiple_of(patch) {
+        return no("images that no whole number of patches fills");
+    }
+    if tower.transformer.resblocks.iter().any(|block| block.mlp.gelu_tanh) {
+        return no("GELU approximated by `tanh`");
+    }
+    match (&tower.class_embedding, &tower.ln_pre) {
+        (Some(class), Some(ln_pre)) => Ok((class, ln_pre)),
+        _ => no("towers without a norm before the first block"),
+    }
 }
 
 struct Uploader<'a, E> {

@@ -2,7 +2,10 @@
 
 use crate::{
     error::{ClipError, Result},
-    families::clip::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig},
+    families::{
+        TextStyle, VisionShape,
+        clip::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig},
+    },
 };
 
 /// What an OpenCLIP name ends with where the model has QuickGELU.
@@ -73,7 +76,16 @@ pub(super) fn config(name: &str) -> Result<ClipConfig> {
     let [text_layers, text_width, heads] = found.text;
     Ok(ClipConfig {
         embed_dim: found.embed_dim,
-        vision: VisionConfig { image_size, patch_size, layers, width, head_width, mlp_width, norm_epsilon: 1e-5 },
+        vision: VisionConfig {
+            image_size,
+            patch_size,
+            layers,
+            width,
+            head_width,
+            mlp_width,
+            norm_epsilon: 1e-5,
+            shape: VisionShape::default(),
+        },
         text: TextConfig {
             context_length: 77,
             vocab_size: 49_408,
@@ -82,6 +94,7 @@ pub(super) fn config(name: &str) -> Result<ClipConfig> {
             layers: text_layers,
             mlp_width: 4 * text_width,
             norm_epsilon: 1e-5,
+            style: TextStyle::default(),
         },
         quick_gelu: plain != lower,
         activation_is_stated: plain != lower,

@@ -1,14 +1,15 @@
 use std::path::Path;
 
 use fs_err as fs;
-use headspan_images::Preprocess;
-use serde::{Deserialize, Serialize};
+use headspan_images::{Preprocess, Resize};
+use serde::Serialize;
 
 use crate::{
+    checkpoint::Resample,
     error::{ClipError, Result},
     families::{
-        ModelOptions,
-        clip::{architectures, huggingface::config as huggingface_config},
+        ModelOptions, Parts, TextStyle, VisionShape,
+        clip::{architectures, huggingface::config as huggingface_config, open_clip, siglip},
     },
 };
 
@@ -37,7 +38,7 @@ pub struct ClipConfig {
     pub preprocess: PreprocessConfig,
 }
 
-/// Image tower: a `ViT` with a class token, `ln_pre`, `ln_post` and a projection without bias.
+/// Image tower: a `ViT`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct VisionConfig {
     /// Side of the square input in pixels.
@@ -54,6 +55,9 @@ pub struct VisionConfig {
     pub mlp_width: usize,
     /// Epsilon of the LayerNorms.
     pub norm_epsilon: f64,
+    /// How it is built; that of OpenAI's CLIP by default.
+    #[serde(skip)]
+    pub shape: VisionShape,
 }
 
 impl VisionConfig {
@@ -67,9 +71,9 @@ impl VisionConfig {
         self.image_size / self.patch_size
     }
 
-    /// Number of tokens `N`, the class token included.
+    /// Number of tokens `N`, those without a patch included.
     pub fn tokens(&self) -> usize {
-        self.grid() * self.grid() + 1
+        self.grid() * self.grid() + self.shape.prefix()
     }
 }
 
@@ -90,136 +94,34 @@ pub struct TextConfig {
     pub mlp_width: usize,
     /// Epsilon of the LayerNorms.
     pub norm_epsilon: f64,
+    /// How it is built; that of OpenAI's CLIP by default.
+    #[serde(skip)]
+    pub style: TextStyle,
 }
 
-/// Normalisation of pixels; the resize is always OpenCLIP's (shortest side, bicubic, centre crop).
+/// How images become pixels: resize (Pillow's bicubic), centre crop, normalisation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct PreprocessConfig {
     /// Mean of each channel, of values in 0..1.
     pub mean: [f32; 3],
     /// Standard deviation of each channel.
     pub std: [f32; 3],
+    /// How an image is resized.
+    #[serde(skip)]
+    pub resize: Resize,
+}
+
+impl PreprocessConfig {
+    /// For a square of so many pixels.
+    pub(crate) fn of_size(&self, size: usize) -> Preprocess {
+        Preprocess { size, resize: self.resize, mean: self.mean, std: self.std }
+    }
 }
 
 impl Default for PreprocessConfig {
     fn default() -> Self {
-        Self { mean: OPENAI_MEAN, std: OPENAI_STD }
+        Self { mean: OPENAI_MEAN, std: OPENAI_STD, resize: Resize::default() }
     }
-}
-
-/// `open_clip_config.json` as it is stored. Unknown keys of a tower change the architecture in ways that we cannot know,
-/// so they are refused; those that matter only in training are named and read over.
-#[derive(Deserialize)]
-struct RawFile {
-    model_cfg: RawModel,
-    #[serde(default)]
-    preprocess_cfg: RawPreprocess,
-}
-
-#[derive(Deserialize)]
-struct RawModel {
-    embed_dim: usize,
-    vision_cfg: serde_json::Map<String, serde_json::Value>,
-    text_cfg: serde_json::Map<String, serde_json::Value>,
-    quick_gelu: Option<bool>,
-    #[serde(flatten)]
-    other: serde_json::Map<String, serde_json::Value>,
-}
-
-#[derive(Deserialize, Default)]
-struct RawPreprocess {
-    mean: Option<[f32; 3]>,
-    std: Option<[f32; 3]>,
-    interpolation: Option<String>,
-    resize_mode: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct RawVision {
-    image_size: serde_json::Value,
-    layers: usize,
-    width: usize,
-    patch_size: usize,
-    head_width: Option<usize>,
-    mlp_ratio: Option<f64>,
-}
-
-#[derive(Deserialize)]
-struct RawText {
-    context_length: Option<usize>,
-    vocab_size: Option<usize>,
-    width: Option<usize>,
-    heads: Option<usize>,
-    layers: Option<usize>,
-    mlp_ratio: Option<f64>,
-}
-
-/// Keys of a tower that headspan reads.
-const VISION_KEYS: [&str; 6] = ["image_size", "layers", "width", "patch_size", "head_width", "mlp_ratio"];
-const TEXT_KEYS: [&str; 6] = ["context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"];
-
-/// Keys that do not change the forward pass as long as they hold the value given here (null: whatever the value).
-const HARMLESS: [(&str, Option<&str>); 36] = [
-    ("patch_dropout", None),
-    ("output_tokens", None),
-    ("global_average_pool", Some("false")),
-    ("attentional_pool", Some("false")),
-    ("pool_type", Some("\"tok\"")),
-    ("pool_type", Some("\"argmax\"")),
-    ("final_ln_after_pool", Some("false")),
-    ("no_ln_pre", Some("false")),
-    ("input_patchnorm", Some("false")),
-    ("pos_embed_type", Some("\"learnable\"")),
-    ("act_kwargs", Some("null")),
-    ("norm_kwargs", Some("null")),
-    ("ls_init_value", Some("null")),
-    ("timm_model_name", Some("null")),
-    ("hf_model_name", Some("null")),
-    ("embed_cls", Some("false")),
-    ("no_causal_mask", Some("false")),
-    ("proj_bias", Some("false")),
-    ("proj_type", Some("\"linear\"")),
-    ("pad_id", None),
-    ("bos_id", None),
-    ("eos_id", None),
-    ("attn_pooler_queries", None),
-    ("attn_pooler_heads", Some("8")),
-    ("block_type", Some("null")),
-    ("block_type", Some("\"default\"")),
-    ("qk_norm", Some("false")),
-    ("scaled_cosine_attn", Some("false")),
-    ("scale_heads", Some("false")),
-    ("scale_attn_inner", Some("false")),
-    ("scale_attn", Some("false")),
-    ("scale_fc", Some("false")),
-    ("hf_tokenizer_name", Some("null")),
-    ("tokenizer_mode", Some("null")),
-    ("tokenizer_kwargs", Some("null")),
-    ("timm_model_pretrained", Some("false")),
-];
-
-/// Keys of `model_cfg` that matter only in training, or that the weights themselves say.
-const MODEL_KEYS: [&str; 6] =
-    ["custom_text", "init_logit_scale", "init_logit_bias", "nonscalar_logit_scale", "cast_dtype", "output_dict"];
-
-const NO_CLASS_TOKEN: &str = "the decomposition needs a class token as representation (CLIP, not CoCa or SigLIP)";
-
-/// Keys that are often met and refused, and why.
-pub(super) const REFUSED: &[(&str, &str)] = &[
-    ("timm_model_name", "timm image towers are built differently; use an OpenCLIP ViT of section 4 of the design"),
-    ("hf_model_name", "text towers of Hugging Face transformers other than CLIP's have no class of their own here"),
-    ("attentional_pool", NO_CLASS_TOKEN),
-    ("attn_pooler_heads", NO_CLASS_TOKEN),
-    ("pool_type", NO_CLASS_TOKEN),
-    ("global_average_pool", NO_CLASS_TOKEN),
-];
-
-/// Why a key is refused.
-fn reason(key: &str) -> &'static str {
-    REFUSED.iter().find(|(refused, _)| *refused == key).map_or(
-        "it changes the forward pass and headspan does not know how; OpenAI's and LAION's ViTs do not use it",
-        |(_, why)| why,
-    )
 }
 
 impl ClipConfig {
@@ -243,9 +145,19 @@ impl ClipConfig {
     /// As [`ClipConfig::read`], of the file's content.
     pub(super) fn from_json(path: &Path, value: serde_json::Value) -> Result<Self> {
         let config = if value.get("model_cfg").is_some() {
-            Self::from_open_clip(path, value)?
+            open_clip::config(path, value)?
         } else {
-            huggingface_config(path, value)?
+            match value.get("model_type").and_then(serde_json::Value::as_str) {
+                Some("siglip") => siglip::config(path, &value)?,
+                Some("siglip2") => {
+                    return Err(ClipError::Unsupported {
+                        path: path.to_owned(),
+                        what: "model_type = `siglip2`".to_owned(),
+                        why: "its images have any number of patches (NaFlex); SigLIP 2 of a fixed resolution is a `siglip`",
+                    });
+                }
+                _ => huggingface_config(path, value)?,
+            }
         };
         config.check(path)?;
         Ok(config)
@@ -253,7 +165,7 @@ impl ClipConfig {
 
     /// How images become pixels.
     pub fn preprocessing(&self) -> Preprocess {
-        Preprocess { size: self.vision.image_size, mean: self.preprocess.mean, std: self.preprocess.std }
+        self.preprocess.of_size(self.vision.image_size)
     }
 
     /// With what the user says of the model.
@@ -271,78 +183,22 @@ impl ClipConfig {
         Ok(self)
     }
 
-    fn from_open_clip(path: &Path, value: serde_json::Value) -> Result<Self> {
-        let config = |source| ClipError::Config { path: path.to_owned(), source };
-        let raw: RawFile = serde_json::from_value(value).map_err(config)?;
-        let model = raw.model_cfg;
-        if let Some(layers) = model.vision_cfg.get("layers")
-            && layers.is_array()
-        {
-            return Err(ClipError::Unsupported {
-                path: path.to_owned(),
-                what: format!("vision_cfg.layers = {layers} (a ResNet)"),
-                why: "only ViT image towers have attention heads in every block",
-            });
+    /// What says which tensors a checkpoint has.
+    pub(crate) fn parts(&self) -> Parts<'_> {
+        Parts {
+            vision: &self.vision,
+            embed_dim: self.embed_dim,
+            text: Some(&self.text),
+            quick_gelu: self.quick_gelu,
+            resample: self.interpolated.then_some(Resample::Antialiased),
         }
-        refuse_unknown(path, "model_cfg", &model.other, &MODEL_KEYS)?;
-        refuse_unknown(path, "vision_cfg", &model.vision_cfg, &VISION_KEYS)?;
-        refuse_unknown(path, "text_cfg", &model.text_cfg, &TEXT_KEYS)?;
-        let vision: RawVision = serde_json::from_value(model.vision_cfg.into()).map_err(config)?;
-        let text: RawText = serde_json::from_value(model.text_cfg.into()).map_err(config)?;
-        let text_width = text.width.unwrap_or(512);
-        if let Some(mode) = raw.preprocess_cfg.resize_mode.as_deref().filter(|mode| *mode != "shortest") {
-            return Err(ClipError::Unsupported {
-                path: path.to_owned(),
-                what: format!("preprocess_cfg.resize_mode = `{mode}`"),
-                why: "the supported mode is `shortest` (shortest side, then centre crop)",
-            });
-        }
-        if let Some(filter) = raw.preprocess_cfg.interpolation.as_deref().filter(|filter| *filter != "bicubic") {
-            return Err(ClipError::Unsupported {
-                path: path.to_owned(),
-                what: format!("preprocess_cfg.interpolation = `{filter}`"),
-                why: "the supported interpolation is `bicubic`",
-            });
-        }
-        let standard = PreprocessConfig::default();
-        let std = raw.preprocess_cfg.std.unwrap_or(standard.std);
-        check_std(path, "preprocess_cfg.std", std)?;
-        Ok(Self {
-            embed_dim: model.embed_dim,
-            vision: VisionConfig {
-                image_size: square(path, &vision.image_size)?,
-                patch_size: vision.patch_size,
-                layers: vision.layers,
-                width: vision.width,
-                head_width: vision.head_width.unwrap_or(64),
-                mlp_width: scaled(vision.width, vision.mlp_ratio),
-                norm_epsilon: 1e-5,
-            },
-            text: TextConfig {
-                context_length: text.context_length.unwrap_or(77),
-                vocab_size: text.vocab_size.unwrap_or(49_408),
-                width: text_width,
-                heads: text.heads.unwrap_or(8),
-                layers: text.layers.unwrap_or(12),
-                mlp_width: scaled(text_width, text.mlp_ratio),
-                norm_epsilon: 1e-5,
-            },
-            // OpenCLIP's default is GELU.
-            quick_gelu: model.quick_gelu.unwrap_or_default(),
-            activation_is_stated: model.quick_gelu.is_some(),
-            interpolated: false,
-            preprocess: PreprocessConfig { mean: raw.preprocess_cfg.mean.unwrap_or(standard.mean), std },
-        })
     }
 
     fn check(&self, path: &Path) -> Result<()> {
         let wrong = |what: String| Err(ClipError::Inconsistent { path: path.to_owned(), what });
         let vision = &self.vision;
-        if vision.patch_size == 0 || !vision.image_size.is_multiple_of(vision.patch_size) {
-            return wrong(format!(
-                "image_size {} is not a multiple of patch_size {}",
-                vision.image_size, vision.patch_size
-            ));
+        if vision.patch_size == 0 || (1..vision.patch_size).contains(&vision.image_size) {
+            return wrong(format!("image_size {} is less than patch_size {}", vision.image_size, vision.patch_size));
         }
         if vision.head_width == 0 || !vision.width.is_multiple_of(vision.head_width) {
             return wrong(format!(
@@ -361,28 +217,8 @@ impl ClipConfig {
     }
 }
 
-fn refuse_unknown(
-    path: &Path,
-    section: &str,
-    keys: &serde_json::Map<String, serde_json::Value>,
-    known: &[&str],
-) -> Result<()> {
-    for (key, value) in keys {
-        let harmless =
-            HARMLESS.iter().any(|(name, only)| name == key && only.is_none_or(|only| *value.to_string() == *only));
-        if !known.contains(&key.as_str()) && !harmless {
-            return Err(ClipError::Unsupported {
-                path: path.to_owned(),
-                what: format!("{section}.{key} = {value}"),
-                why: reason(key),
-            });
-        }
-    }
-    Ok(())
-}
-
 /// `image_size` is a number or a pair of equal numbers.
-fn square(path: &Path, value: &serde_json::Value) -> Result<usize> {
+pub(super) fn square(path: &Path, value: &serde_json::Value) -> Result<usize> {
     let side = match value {
         serde_json::Value::Array(sides) => match &sides[..] {
             [height, width] if height == width => height.as_u64(),
@@ -403,9 +239,4 @@ pub(crate) fn check_std(path: &Path, key: &str, std: [f32; 3]) -> Result<()> {
         return Ok(());
     }
     Err(ClipError::Inconsistent { path: path.to_owned(), what: format!("{key} {std:?} must be above 0") })
-}
-
-fn scaled(width: usize, ratio: Option<f64>) -> usize {
-    // Truncation is what OpenCLIP does: `int(width * mlp_ratio)`.
-    (width as f64 * ratio.unwrap_or(4.0)) as usize
 }

@@ -1,42 +1,82 @@
 use std::collections::BTreeMap;
 
-use crate::families::clip::ClipConfig;
+use crate::families::{Parts, Pooling, clip::TextConfig};
 
-/// Every tensor of a model under OpenCLIP's name with PyTorch's shape: the table that a checkpoint is held against.
-pub(crate) fn tensors(config: &ClipConfig) -> BTreeMap<String, Vec<usize>> {
-    let (vision, text, d) = (&config.vision, &config.text, config.embed_dim);
+type Table = BTreeMap<String, Vec<usize>>;
+
+/// Every tensor of a model under OpenCLIP's name with PyTorch's shape: the table that a checkpoint is held against. What OpenCLIP's own
+/// towers do not have is named in its manner.
+pub(crate) fn tensors(parts: &Parts<'_>) -> Table {
     let mut table = BTreeMap::new();
-    let mut add = |name: &str, shape: &[usize]| {
-        table.insert(name.to_owned(), shape.to_vec());
-    };
-    add("visual.conv1.weight", &[vision.width, 3, vision.patch_size, vision.patch_size]);
-    add("visual.class_embedding", &[vision.width]);
-    add("visual.positional_embedding", &[vision.tokens(), vision.width]);
-    add("visual.proj", &[vision.width, d]);
-    add("token_embedding.weight", &[text.vocab_size, text.width]);
-    add("positional_embedding", &[text.context_length, text.width]);
-    add("text_projection", &[text.width, d]);
-    add("logit_scale", &[]);
-    for (name, width) in [("visual.ln_pre", vision.width), ("visual.ln_post", vision.width), ("ln_final", text.width)] {
-        add(&format!("{name}.weight"), &[width]);
-        add(&format!("{name}.bias"), &[width]);
-    }
-    let towers = [
-        ("visual.transformer", vision.layers, vision.width, vision.mlp_width),
-        ("transformer", text.layers, text.width, text.mlp_width),
-    ];
-    for (tower, layers, width, mlp_width) in towers {
-        for layer in 0..layers {
-            for (name, shape) in block(width, mlp_width) {
-                add(&format!("{tower}.resblocks.{layer}.{name}"), &shape);
-            }
-        }
+    vision(parts, &mut table);
+    if let Some(config) = parts.text {
+        text(config, parts.embed_dim, &mut table);
     }
     table
 }
 
-fn block(width: usize, mlp_width: usize) -> [(&'static str, Vec<usize>); 12] {
-    [
+fn vision(parts: &Parts<'_>, table: &mut Table) {
+    let (vision, shape) = (parts.vision, &parts.vision.shape);
+    let width = vision.width;
+    let mut add = |name: &str, shape: &[usize]| {
+        table.insert(format!("visual.{name}"), shape.to_vec());
+    };
+    add("conv1.weight", &[width, 3, vision.patch_size, vision.patch_size]);
+    add("positional_embedding", &[vision.tokens(), width]);
+    if shape.patch_bias {
+        add("conv1.bias", &[width]);
+    }
+    if shape.class_token {
+        add("class_embedding", &[width]);
+    }
+    if shape.registers > 0 {
+        add("registers", &[shape.registers, width]);
+    }
+    if shape.projection {
+        add("proj", &[width, parts.embed_dim]);
+    }
+    let mut norms = vec!["ln_post"];
+    norms.extend(shape.norm_first.then_some("ln_pre"));
+    for norm in norms {
+        add(&format!("{norm}.weight"), &[width]);
+        add(&format!("{norm}.bias"), &[width]);
+    }
+    if let Pooling::Attention { mlp_width } = shape.pooling {
+        add("attn_pool.probe", &[width]);
+        for (name, shape) in attention_pool(width, mlp_width) {
+            add(&format!("attn_pool.{name}"), &shape);
+        }
+    }
+    for layer in 0..vision.layers {
+        for (name, shape) in block(width, vision.mlp_width, shape.layer_scale) {
+            add(&format!("transformer.resblocks.{layer}.{name}"), &shape);
+        }
+    }
+}
+
+fn text(text: &TextConfig, embed_dim: usize, table: &mut Table) {
+    let width = text.width;
+    let mut add = |name: &str, shape: &[usize]| {
+        table.insert(name.to_owned(), shape.to_vec());
+    };
+    add("token_embedding.weight", &[text.vocab_size, width]);
+    add("positional_embedding", &[text.context_length, width]);
+    add("text_projection", &[width, embed_dim]);
+    if text.style.projection_bias {
+        add("text_projection_bias", &[embed_dim]);
+    }
+    add("logit_scale", &[]);
+    add("ln_final.weight", &[width]);
+    add("ln_final.bias", &[width]);
+    for layer in 0..text.layers {
+        for (name, shape) in block(width, text.mlp_width, text.style.layer_scale) {
+            add(&format!("transformer.resblocks.{layer}.{name}"), &shape);
+        }
+    }
+}
+
+fn block(width: usize, mlp_width: usize, layer_scale: bool) -> Vec<(&'static str, Vec<usize>)> {
+    let mut tensors = vec![
         ("ln_1.weight", vec![width]),
         ("ln_1.bias", vec![width]),
         ("attn.in_proj_weight", vec![3 * width, width]),
@@ -49,7 +89,17 @@ fn block(width: usize, mlp_width: usize) -> [(&'static str, Vec<usize>); 12] {
         ("mlp.c_fc.bias", vec![mlp_width]),
         ("mlp.c_proj.weight", vec![width, mlp_width]),
         ("mlp.c_proj.bias", vec![width]),
-    ]
+    ];
+    if layer_scale {
+        tensors.extend([("ls_1.gamma", vec![width]), ("ls_2.gamma", vec![width])]);
+    }
+    tensors
+}
+
+/// A block's tensors but for its first norm.
+fn attention_pool(width: usize, mlp_width: usize) -> Vec<(&'static str, Vec<usize>)> {
+    let tensors = block(width, mlp_width, false).into_iter();
+    tensors.filter(|(name, _)| !name.starts_with("ln_1")).collect()
 }
 
 /// Tensors that some files carry and that hold nothing learned: the causal mask, counters, and OpenAI's architecture

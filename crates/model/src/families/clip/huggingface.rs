@@ -6,12 +6,18 @@ use super::preprocessor::preprocess;
 use crate::checkpoint::weights::Weights;
 use crate::{
     error::{ClipError, Result},
-    families::clip::{ClipConfig, TextConfig, VisionConfig},
+    families::{
+        TextStyle, VisionShape,
+        clip::{ClipConfig, TextConfig, VisionConfig},
+    },
     tokenizer::ids_above_end,
 };
 
+/// The probe of SigLIP's pooling, which transformers stores as a batch of one token.
+const PROBE: &str = "visual.attn_pool.probe";
+
 /// Prefixes of transformers' names and what OpenCLIP calls them; the first that fits counts.
-const PREFIXES: [(&str, &str); 14] = [
+const PREFIXES: [(&str, &str); 21] = [
     ("vision_model.embeddings.class_embedding", "visual.class_embedding"),
     ("vision_model.embeddings.patch_embedding.", "visual.conv1."),
     ("vision_model.embeddings.position_embedding.weight", "visual.positional_embedding"),
@@ -24,6 +30,13 @@ const PREFIXES: [(&str, &str); 14] = [
     ("text_model.embeddings.position_ids", "position_ids"),
     ("text_model.encoder.layers.", "transformer.resblocks."),
     ("text_model.final_layer_norm.", "ln_final."),
+    ("text_model.head.weight", "text_projection"),
+    ("text_model.head.bias", "text_projection_bias"),
+    ("vision_model.head.probe", PROBE),
+    ("vision_model.head.attention.in_proj_", "visual.attn_pool.attn.in_proj_"),
+    ("vision_model.head.attention.out_proj.", "visual.attn_pool.attn.out_proj."),
+    ("vision_model.head.layernorm.", "visual.attn_pool.ln_2."),
+    ("vision_model.head.mlp.", "visual.attn_pool.mlp."),
     ("visual_projection.weight", "visual.proj"),
     ("text_projection.weight", "text_projection"),
 ];
@@ -40,7 +53,6 @@ const PARTS: [(&str, &str); 5] = [
 /// Renames, transposes the projections and fuses queries, keys and values, all lazily.
 pub(crate) fn to_open_clip(path: &Path, stored: BTreeMap<String, Weights>) -> Result<BTreeMap<String, Weights>> {
     let mut renamed = BTreeMap::new();
-    let mut split: BTreeMap<String, BTreeMap<usize, Weights>> = BTreeMap::new();
     for (name, tensor) in stored {
         let mut open_clip = name.clone();
         if let Some((from, to)) = PREFIXES.iter().find(|(from, _)| name.starts_with(from)) {
@@ -49,18 +61,32 @@ pub(crate) fn to_open_clip(path: &Path, stored: BTreeMap<String, Weights>) -> Re
         for (from, to) in PARTS {
             open_clip = open_clip.replace(from, to);
         }
-        if let Some((third, fused)) = third_of(&open_clip) {
-            split.entry(fused).or_default().insert(third, tensor);
-        } else if open_clip == "visual.proj" || open_clip == "text_projection" {
+        if open_clip == "visual.proj" || open_clip == "text_projection" {
             renamed.insert(open_clip, tensor.transposed());
+        } else if open_clip == PROBE {
+            let elements = tensor.elements();
+            renamed.insert(open_clip, tensor.of_shape(vec![elements]));
         } else {
             renamed.insert(open_clip, tensor);
         }
     }
-    for (name, thirds) in split {
-        renamed.insert(name.clone(), fused(path, &name, &thirds)?);
+    fused_parts(path, renamed)
+}
+
+/// Fuses queries, keys and values, whose layers are called as in `CLIPModel`.
+pub(crate) fn fused_parts(path: &Path, tensors: BTreeMap<String, Weights>) -> Result<BTreeMap<String, Weights>> {
+    let mut whole = BTreeMap::new();
+    let mut split: BTreeMap<String, BTreeMap<usize, Weights>> = BTreeMap::new();
+    for (name, tensor) in tensors {
+        match third_of(&name) {
+            Some((third, fused)) => _ = split.entry(fused).or_default().insert(third, tensor),
+            None => _ = whole.insert(name, tensor),
+        }
     }
-    Ok(renamed)
+    for (name, thirds) in split {
+        whole.insert(name.clone(), fused(path, &name, &thirds)?);
+    }
+    Ok(whole)
 }
 
 /// `…self_attn.k_proj.weight` is third 1 of `…attn.in_proj_weight`.
@@ -155,6 +181,7 @@ pub(crate) fn config(path: &Path, value: serde_json::Value) -> Result<ClipConfig
             head_width: check_heads(path, "vision_config", vision_width, vision_heads)?,
             mlp_width: vision.intermediate_size.unwrap_or(3072),
             norm_epsilon: vision.layer_norm_eps.unwrap_or(1e-5),
+            shape: VisionShape::default(),
         },
         text: TextConfig {
             context_length: text.max_position_embeddings.unwrap_or(77),
@@ -164,6 +191,7 @@ pub(crate) fn config(path: &Path, value: serde_json::Value) -> Result<ClipConfig
             layers: text.num_hidden_layers.unwrap_or(12),
             mlp_width: text.intermediate_size.unwrap_or(2048),
             norm_epsilon: text.layer_norm_eps.unwrap_or(1e-5),
+            style: TextStyle::default(),
         },
         quick_gelu,
         activation_is_stated: vision.hidden_act.is_some() || text.hidden_act.is_some(),

@@ -4,7 +4,9 @@ pub(crate) mod architectures;
 mod config;
 pub(crate) mod expected;
 pub(crate) mod huggingface;
+mod open_clip;
 mod preprocessor;
+pub(crate) mod siglip;
 mod towers;
 
 use crate::{
@@ -25,5 +27,5 @@ pub(crate) const FAMILY: Family = Family {
     name: "CLIP",
     recognises: |value| value.get("model_cfg").is_some() || value.get("vision_config").is_some(),
     read: |path, value| Ok(ClipConfig::from_json(path, value)?.into()),
-    refuses: config::REFUSED,
+    refuses: open_clip::REFUSED,
 };

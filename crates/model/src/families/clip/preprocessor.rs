@@ -49,7 +49,7 @@ pub(crate) fn preprocess(config: &Path, image_size: usize) -> Result<PreprocessC
     }
     let std = raw.image_std.unwrap_or(standard.std);
     check_std(&path, "image_std", std)?;
-    Ok(PreprocessConfig { mean: raw.image_mean.unwrap_or(standard.mean), std })
+    Ok(PreprocessConfig { mean: raw.image_mean.unwrap_or(standard.mean), std, ..standard })
 }
 
 impl RawPreprocessor {

@@ -1,189 +1,29 @@
 //! CLIP's towers as the rest of the workspace sees them, on Burn's modules.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor, TensorData};
-use headspan_images::Preprocess;
+use burn::tensor::Device;
 
 use crate::{
     backends::{
         burn::{BurnVisionTower, Clip},
-        cpu::{CpuText, CpuVision},
-        cuda::{Card, CudaVision},
+        cpu::CpuText,
     },
     checkpoint::{Checkpoint, Notice},
     device::{DeviceChoice, OpenDevice},
     error::{ClipError, Result},
     families::{
-        Activation, FamilyTowers, ModelConfig, ModelOptions, TextLimits, TextTower, Towers, VisionGeometry,
-        VisionTower,
-        clip::{ClipConfig, VisionConfig},
+        Activation, FamilyTowers, ModelConfig, ModelOptions, TextLimits, TextTower, Towers, VisionTower,
+        clip::{ClipConfig, TextConfig, VisionConfig},
+        image_towers,
     },
-    precision::Precision,
-    readout::ReadoutFolder,
     text_encoder::TextEncoder,
     tokenizer::TokenBatch,
-    trace::{HostTrace, TraceRequest},
 };
-
-struct ClipVision {
-    tower: BurnVisionTower,
-    device: Device,
-    geometry: VisionGeometry,
-    preprocess: Preprocess,
-    /// Whether pixels go through memory that the device can copy from by itself, where it has such: worth it for many.
-    staged: bool,
-}
 
 struct ClipText {
     encoder: TextEncoder,
     device: Device,
-}
-
-/// Our own pass of the image tower on the CPU, without Burn's.
-struct OwnVision {
-    pass: Arc<CpuVision>,
-    geometry: VisionGeometry,
-    preprocess: Preprocess,
-}
-
-/// The image tower on a card by CUDA, with the weights in main memory too.
-struct CardVision {
-    tower: BurnVisionTower,
-    precision: Precision,
-    card: Arc<Card>,
-    /// The weights on the card, from the first pass on: a tower that only makes others needs none.
-    pass: Mutex<Option<Arc<CudaVision>>>,
-    geometry: VisionGeometry,
-    preprocess: Preprocess,
-}
-
-impl VisionTower for ClipVision {
-    fn geometry(&self) -> &VisionGeometry {
-        &self.geometry
-    }
-
-    fn preprocess(&self) -> &Preprocess {
-        &self.preprocess
-    }
-
-    fn trace(&self, pixels: Vec<f32>, request: &TraceRequest) -> Result<HostTrace> {
-        let side = self.geometry.image_size;
-        let (values, image) = (pixels.len(), 3 * side * side);
-        if !values.is_multiple_of(image) {
-            return Err(ClipError::Pixels { values, image });
-        }
-        let mut pixels = TensorData::new(pixels, [values / image, 3, side, side]);
-        if self.staged {
-            self.device.staging(std::iter::once(&mut pixels));
-        }
-        self.tower.trace(Tensor::from_data(pixels, &self.device), request)?.into_host()
-    }
-
-    fn readout_folder(&self) -> Result<ReadoutFolder> {
-        ReadoutFolder::new(&self.tower)
-    }
-
-    fn for_passes(&self, precision: Precision) -> Result<Box<dyn VisionTower>> {
-        Ok(Box::new(Self {
-            tower: self.tower.clone().in_precision(precision)?,
-            device: self.device.clone(),
-            geometry: self.geometry,
-            preprocess: self.preprocess,
-            staged: true,
-        }))
-    }
-
-    fn cpu_pass(&self, precision: Precision) -> Result<Option<Arc<CpuVision>>> {
-        Ok(Some(Arc::new(CpuVision::new(&self.tower, precision)?)))
-    }
-}
-
-impl OwnVision {
-    /// Its weights are there in single precision alone.
-    fn check(precision: Precision) -> Result<()> {
-        match precision {
-            Precision::Float32 => Ok(()),
-            _ => Err(ClipError::Precision { precision, why: "the model was loaded for single images" }),
-        }
-    }
-}
-
-impl VisionTower for OwnVision {
-    fn geometry(&self) -> &VisionGeometry {
-        &self.geometry
-    }
-
-    fn preprocess(&self) -> &Preprocess {
-        &self.preprocess
-    }
-
-    fn trace(&self, pixels: Vec<f32>, request: &TraceRequest) -> Result<HostTrace> {
-        self.pass.trace(&pixels, request)
-    }
-
-    fn readout_folder(&self) -> Result<ReadoutFolder> {
-        let rounded = || ClipError::Precision { precision: Precision::Bfloat16, why: "readouts need exact weights" };
-        self.pass.readout_folder().ok_or_else(rounded)
-    }
-
-    fn for_passes(&self, precision: Precision) -> Result<Box<dyn VisionTower>> {
-        Self::check(precision)?;
-        let pass = Arc::clone(&self.pass);
-        Ok(Box::new(Self { pass, geometry: self.geometry, preprocess: self.preprocess }))
-    }
-
-    fn cpu_pass(&self, precision: Precision) -> Result<Option<Arc<CpuVision>>> {
-        Self::check(precision)?;
-        Ok(Some(Arc::clone(&self.pass)))
-    }
-}
-
-impl CardVision {
-    fn pass(&self) -> Result<Arc<CudaVision>> {
-        let mut pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pass) = &*pass {
-            return Ok(Arc::clone(pass));
-        }
-        let uploaded = Arc::new(CudaVision::new(&self.tower, self.precision, &self.card)?);
-        Ok(Arc::clone(pass.insert(uploaded)))
-    }
-}
-
-impl VisionTower for CardVision {
-    fn geometry(&self) -> &VisionGeometry {
-        &self.geometry
-    }
-
-    fn preprocess(&self) -> &Preprocess {
-        &self.preprocess
-    }
-
-    fn trace(&self, pixels: Vec<f32>, request: &TraceRequest) -> Result<HostTrace> {
-        self.pass()?.trace(&pixels, request)
-    }
-
-    fn readout_folder(&self) -> Result<ReadoutFolder> {
-        ReadoutFolder::new(&self.tower)
-    }
-
-    fn for_passes(&self, precision: Precision) -> Result<Box<dyn VisionTower>> {
-        self.card.check(precision)?;
-        let (tower, card) = (self.tower.clone(), Arc::clone(&self.card));
-        let pass = if precision == self.precision { Some(self.pass()?) } else { None };
-        Ok(Box::new(Self {
-            tower,
-            precision,
-            card,
-            pass: Mutex::new(pass),
-            geometry: self.geometry,
-            preprocess: self.preprocess,
-        }))
-    }
-
-    fn cpu_pass(&self, precision: Precision) -> Result<Option<Arc<CpuVision>>> {
-        Ok(Some(Arc::new(CpuVision::new(&self.tower, precision)?)))
-    }
 }
 
 impl TextTower for CpuText {
@@ -206,27 +46,11 @@ impl TextTower for ClipText {
 
 impl ClipConfig {
     fn vision_of(&self, tower: BurnVisionTower, device: &OpenDevice) -> Box<dyn VisionTower> {
-        if let Some(card) = device.card() {
-            return Box::new(CardVision {
-                tower,
-                precision: Precision::Float32,
-                card: Arc::clone(card),
-                pass: Mutex::new(None),
-                geometry: self.geometry(),
-                preprocess: self.preprocessing(),
-            });
-        }
-        Box::new(ClipVision {
-            tower,
-            device: device.burn().clone(),
-            geometry: self.geometry(),
-            preprocess: self.preprocessing(),
-            staged: false,
-        })
+        image_towers::on_device(tower, device, self.parts().geometry(), self.preprocessing())
     }
 
     fn towers_of(&self, (vision, text): (BurnVisionTower, TextEncoder), device: &OpenDevice) -> Towers {
-        Towers { vision: self.vision_of(vision, device), text: burn_text(text, device) }
+        Towers { vision: self.vision_of(vision, device), text: Some(burn_text(text, device)) }
     }
 
     /// On a CPU our own passes alone.
@@ -235,36 +59,13 @@ impl ClipConfig {
         (vision, text): (BurnVisionTower, TextEncoder),
         device: &OpenDevice,
     ) -> Result<Towers> {
-        let vision = match device.choice() {
-            DeviceChoice::Cpu => self.own_vision(vision)?,
-            _ => self.vision_of(vision, device),
-        };
-        Ok(Towers { vision, text: text_of(text, device)? })
-    }
-
-    /// Our own pass of an image tower, which is let go.
-    fn own_vision(&self, tower: BurnVisionTower) -> Result<Box<dyn VisionTower>> {
-        let pass = Arc::new(CpuVision::of_tower(tower, Precision::Float32)?);
-        Ok(Box::new(OwnVision { pass, geometry: self.geometry(), preprocess: self.preprocessing() }))
+        let vision = image_towers::for_queries(vision, device, self.parts().geometry(), self.preprocessing())?;
+        Ok(Towers { vision, text: Some(text_of(text, device)?) })
     }
 
     /// The towers of a model that is in memory, which is on `device`.
     pub(crate) fn towers_in(&self, Clip { visual, text, .. }: Clip, device: &OpenDevice) -> Towers {
         self.towers_of((visual, text.into()), device)
-    }
-
-    fn geometry(&self) -> VisionGeometry {
-        let vision = &self.vision;
-        VisionGeometry {
-            layers: vision.layers,
-            heads: vision.heads(),
-            head_dim: vision.head_width,
-            width: vision.width,
-            mlp_width: vision.mlp_width,
-            d: self.embed_dim,
-            image_size: vision.image_size,
-            grid: vision.grid(),
-        }
     }
 }
 
@@ -287,7 +88,9 @@ impl FamilyTowers for ClipConfig {
     }
 
     fn activation(&self) -> Activation {
-        Activation { quick_gelu: self.quick_gelu, is_stated: self.activation_is_stated }
+        // GELU's approximation is never assumed.
+        let is_stated = self.activation_is_stated || self.vision.shape.gelu_tanh;
+        Activation { quick_gelu: self.quick_gelu, is_stated }
     }
 
     fn notices(&self, checkpoint: &Checkpoint) -> Vec<Notice> {
@@ -296,7 +99,7 @@ impl FamilyTowers for ClipConfig {
 
     fn load(&self, checkpoint: &Checkpoint, device: &OpenDevice) -> Result<Towers> {
         let Clip { visual, text, .. } = checkpoint.load(self, device.burn())?;
-        Ok(Towers { vision: self.vision_of(visual, device), text: text_of(text.into(), device)? })
+        Ok(Towers { vision: self.vision_of(visual, device), text: Some(text_of(text.into(), device)?) })
     }
 
     fn load_for_queries(&self, checkpoint: &Checkpoint, device: &OpenDevice) -> Result<Towers> {
@@ -321,7 +124,8 @@ impl FamilyTowers for ClipConfig {
 
 impl From<ClipConfig> for ModelConfig {
     fn from(config: ClipConfig) -> Self {
-        let text = TextLimits { context_length: config.text.context_length, vocab_size: config.text.vocab_size };
-        Self::new(config.geometry(), text, config.preprocessing(), Arc::new(config))
+        let TextConfig { context_length, vocab_size, ref style, .. } = config.text;
+        let text = TextLimits { context_length, vocab_size, tokens: style.tokens };
+        Self::new(config.parts().geometry(), Some(text), config.preprocessing(), Arc::new(config))
     }
 }

@@ -1,0 +1,160 @@
+//! Attention pooling by a learned probe (SigLIP), and the contributions to what it gives (`docs/mathematics.md`).
+
+use burn::{
+    module::{Initializer, Module, Param},
+    nn::{LayerNorm, LayerNormConfig, LinearConfig},
+    tensor::{DType, Device, Tensor, activation},
+};
+
+use super::{Attention, BurnVisionTower, Mlp, pooling::BlockOutputs, trace::HeadTrace, transformer::TransformerConfig};
+
+/// A probe that attends to all tokens, and an MLP behind it.
+#[derive(Module, Debug)]
+pub struct AttentionPool {
+    /// The probe's queries, which no image changes, divided by `√head_dim`, `[width]`.
+    pub query: Param<Tensor<1>>,
+    /// Keys and values in one product, `[width, 2·width]`, and the output projection.
+    pub attn: Attention,
+    /// Norm before the MLP.
+    pub ln_2: LayerNorm,
+    /// The MLP.
+    pub mlp: Mlp,
+}
+
+/// The part of each token in the tokens that the probe's heads see.
+struct Weights {
+    /// Attention over `σ`, `[batch, probe heads, tokens]`.
+    weights: Tensor<3>,
+    /// Their sums, `[batch, probe heads, 1]`.
+    sums: Tensor<3>,
+    /// The same of the tokens' means, `[batch, probe heads, 1]`.
+    centres: Tensor<3>,
+}
+
+impl AttentionPool {
+    /// `mlp_width` is that of the pooling's own MLP; the rest is the blocks'.
+    pub(super) fn new(config: &TransformerConfig, mlp_width: usize, device: &Device) -> Self {
+        let width = config.width;
+        Self {
+            query: Initializer::Normal { mean: 0.0, std: (width as f64).powf(-0.5) }.init([width], device),
+            attn: Attention {
+                in_proj: LinearConfig::new(width, 2 * width).init(device),
+                out_proj: LinearConfig::new(width, width).init(device),
+                heads: config.heads,
+                head_dim: width / config.heads,
+            },
+            ln_2: LayerNormConfig::new(width).with_epsilon(config.norm_epsilon).init(device),
+            mlp: Mlp {
+                c_fc: LinearConfig::new(width, mlp_width).init(device),
+                c_proj: LinearConfig::new(mlp_width, width).init(device),
+                quick_gelu: config.quick_gelu,
+                gelu_tanh: config.gelu_tanh,
+            },
+        }
+    }
+
+    /// Attention of the probe `[batch, heads, 1, tokens]` and what it gives `[batch, width]`, of normalised tokens.
+    fn attend(&self, normed: Tensor<3>) -> (Tensor<4>, Tensor<2>) {
+        let attn = &self.attn;
+        let [batch, tokens, width] = normed.dims();
+        let per_head =
+            |rows: Tensor<3>| -> Tensor<4> { rows.reshape([batch, tokens, attn.heads, attn.head_dim]).swap_dims(1, 2) };
+        let key = per_head(attn.project(normed.clone(), 0, width));
+        let value = per_head(attn.project(normed, width, width));
+        let query: Tensor<4> = self.query.val().reshape([1, attn.heads, 1, attn.head_dim]);
+        let query = query.expand([batch, attn.heads, 1, attn.head_dim]);
+        let attention = activation::softmax(query.matmul(key.swap_dims(2, 3)), 3);
+        let output = attn.output(attention.clone().matmul(value));
+        (attention, output.squeeze_dim(1))
+    }
+
+    /// What of rows that each of the probe's heads sees, `[rows, heads, width]`, comes out, without biases: `[rows, width]`.
+    fn through(&self, rows: Tensor<3>, norm: &LayerNorm) -> Tensor<2> {
+        let attn = &self.attn;
+        let [count, heads, width] = rows.dims();
+        let scaled = rows * norm.gamma.val().reshape([1, 1, width]);
+        let values: Tensor<3> =
+            attn.in_proj.weight.val().narrow(1, width, width).reshape([width, heads, attn.head_dim]);
+        let moved = scaled.swap_dims(0, 1).matmul(values.swap_dims(0, 1));
+        moved.swap_dims(0, 1).reshape([count, width]).matmul(attn.out_proj.weight.val())
+    }
+
+    /// What comes out whatever the image: of the norm's bias and of the biases behind it, `[1, width]`.
+    fn constant(&self, norm: &LayerNorm) -> Tensor<2> {
+        let attn = &self.attn;
+        let width = attn.heads * attn.head_dim;
+        let bias = norm.beta.as_ref().map_or_else(|| norm.gamma.val().zeros_like(), |beta| beta.val());
+        let value = attn.project(bias.reshape([1, 1, width]), width, width);
+        let value: Tensor<4> = value.reshape([1, 1, attn.heads, attn.head_dim]).swap_dims(1, 2);
+        attn.output(value).squeeze_dim(1)
+    }
+}
+
+impl BurnVisionTower {
+    /// Pools the tokens after the last block, `[batch, tokens, width]`, by the probe. The trace has the contributions of heads and
+    /// components themselves, times `|r|`.
+    pub(super) fn pool_by_attention(&self, pool: &AttentionPool, residual: Tensor<3>, kept: BlockOutputs) -> HeadTrace {
+        let (attention, pooled) = pool.attend(self.ln_post.forward(residual.clone()));
+        let mlp: Tensor<2> = {
+            let row: Tensor<3> = pooled.clone().unsqueeze_dim(1);
+            pool.mlp.forward(pool.ln_2.forward(row)).squeeze_dim(1)
+        };
+        let project = |rows: Tensor<2>| rows.matmul(self.proj.val());
+        let attention: Tensor<3> = attention.squeeze_dim(2);
+        let (means, inverse) = self.moments(&residual);
+        let weights = attention.clone() * inverse.swap_dims(1, 2);
+        let seen = Weights { sums: weights.clone().sum_dim(2), centres: weights.clone().matmul(means), weights };
+        let share = 1.0 / (2 * self.layers() + 1) as f64;
+        let constant = pool.constant(&self.ln_post).mul_scalar(share);
+        let component = |rows: Tensor<3>| {
+            let seen_rows = seen.weights.clone().matmul(rows) - seen.centres.clone().mul_scalar(share);
+            project(pool.through(seen_rows, &self.ln_post) + constant.clone())
+        };
+        let mut residual_components: Vec<Tensor<2>> = kept.components.into_iter().map(component).collect();
+        if !residual_components.is_empty() {
+            residual_components.push(project(mlp.clone()));
+        }
+        let mut mean_attention = kept.mean_attention;
+        if let Some(last) = mean_attention.pop() {
+            mean_attention.push(attention.mean_dim(1).matmul(last));
+        }
+        let head = |(layer, z): (usize, Tensor<4>)| {
+            let block = &self.transformer.resblocks[layer].attn;
+            let rows = of_heads(block, z, &seen, share);
+            let [batch, heads, probes, width] = rows.dims();
+            let through = pool.through(rows.reshape([batch * heads, probes, width]), &self.ln_post);
+            let whole = project(through + constant.clone().div_scalar(heads as f64));
+            let d = whole.dims()[1];
+            (layer, whole.reshape([batch, heads, d]))
+        };
+        HeadTrace {
+            z: kept.z.into_iter().map(head).collect(),
+            representation: project(pooled.clone() + mlp),
+            residual: pooled,
+            residual_components,
+            tokens: Vec::new(),
+            mean_attention,
+            norm_epsilon: self.norm_epsilon,
+            scales: Some(Tensor::cat(vec![seen.sums, seen.centres], 2).mean_dim(1).squeeze_dim(1)),
+            are_contributions: true,
+        }
+    }
+}
+
+/// What each of the probe's heads sees of each head of a block, with its share of bias and mean: `[batch, heads, probe heads, width]`
+/// of `z` `[batch, heads, tokens, head_dim]`.
+fn of_heads(block: &Attention, z: Tensor<4>, seen: &Weights, share: f64) -> Tensor<4> {
+    let [batch, heads, tokens, head_dim] = z.dims();
+    let width = heads * head_dim;
+    let [_, probes, _] = seen.weights.dims();
+    let weights = seen.weights.clone().unsqueeze_dim::<4>(1).expand([batch, heads, probes, tokens]);
+    // The weights of the blocks may be rounded for passes; what is added up here is not.
+    let output: Tensor<4> = block.out_proj.weight.val().cast(DType::F32).reshape([1, heads, head_dim, width]);
+    let rows = weights.matmul(z).matmul(output.expand([batch, heads, head_dim, width]));
+    let part = |of: &Tensor<3>| of.clone().div_scalar(heads as f64).unsqueeze_dim::<4>(1);
+    let rows = rows - part(&seen.centres).mul_scalar(share);
+    match &block.out_proj.bias {
+        Some(bias) => rows + part(&seen.sums) * bias.val().reshape([1, 1, 1, width]),
+        None => rows,
+    }
+}

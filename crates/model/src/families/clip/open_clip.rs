@@ -1,0 +1,430 @@
+//! `open_clip_config.json`.
+
+use std::path::Path;
+
+use headspan_images::Resize;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::config::{check_std, square};
+use crate::{
+    error::{ClipError, Result},
+    families::{
+        Pooling, TextStyle, TokenStyle, VisionShape,
+        clip::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig},
+        timm::{self, TimmTower},
+    },
+};
+
+/// The file as it is stored. Unknown keys of a tower change the architecture in ways that we cannot know, so they are refused; those
+/// that matter only in training are named and read over.
+#[derive(Deserialize)]
+struct RawFile {
+    model_cfg: RawModel,
+    #[serde(default)]
+    preprocess_cfg: RawPreprocess,
+}
+
+#[derive(Deserialize)]
+struct RawModel {
+    embed_dim: usize,
+    vision_cfg: Map<String, Value>,
+    text_cfg: Map<String, Value>,
+    quick_gelu: Option<bool>,
+    #[serde(flatten)]
+    other: Map<String, Value>,
+}
+
+#[derive(Deserialize, Default)]
+struct RawPreprocess {
+    mean: Option<[f32; 3]>,
+    std: Option<[f32; 3]>,
+    interpolation: Option<String>,
+    resize_mode: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawVision {
+    image_size: Value,
+    layers: usize,
+    width: usize,
+    patch_size: usize,
+    head_width: Option<usize>,
+    mlp_ratio: Option<f64>,
+    no_ln_pre: Option<bool>,
+    ls_init_value: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct RawText {
+    context_length: Option<usize>,
+    vocab_size: Option<usize>,
+    width: Option<usize>,
+    heads: Option<usize>,
+    layers: Option<usize>,
+    mlp_ratio: Option<f64>,
+    ls_init_value: Option<f64>,
+    no_causal_mask: Option<bool>,
+    proj_bias: Option<bool>,
+    hf_tokenizer_name: Option<String>,
+}
+
+/// Keys of a tower that headspan reads.
+const VISION_KEYS: [&str; 13] = [
+    "image_size",
+    "layers",
+    "width",
+    "patch_size",
+    "head_width",
+    "mlp_ratio",
+    "no_ln_pre",
+    "ls_init_value",
+    "pool_type",
+    "global_average_pool",
+    "final_ln_after_pool",
+    "act_kwargs",
+    "norm_kwargs",
+];
+/// The same beside `timm_model_name`, which says the sizes of the tower.
+const TIMM_KEYS: [&str; 10] = [
+    "image_size",
+    "timm_model_name",
+    "timm_pool",
+    "timm_proj",
+    "timm_proj_bias",
+    "layers",
+    "width",
+    "patch_size",
+    "head_width",
+    "mlp_ratio",
+];
+const TEXT_KEYS: [&str; 14] = [
+    "context_length",
+    "vocab_size",
+    "width",
+    "heads",
+    "layers",
+    "mlp_ratio",
+    "ls_init_value",
+    "no_causal_mask",
+    "proj_bias",
+    "pool_type",
+    "act_kwargs",
+    "norm_kwargs",
+    "hf_tokenizer_name",
+    "tokenizer_kwargs",
+];
+
+/// Keys that do not change the forward pass as long as they hold the value given here (null: whatever the value).
+const HARMLESS: [(&str, Option<&str>); 30] = [
+    ("patch_dropout", None),
+    ("timm_drop", None),
+    ("timm_drop_path", None),
+    ("pos_embed_type", Some("\"sin_cos_2d\"")),
+    ("output_tokens", None),
+    ("attentional_pool", Some("false")),
+    ("input_patchnorm", Some("false")),
+    ("pos_embed_type", Some("\"learnable\"")),
+    ("timm_model_name", Some("null")),
+    ("hf_model_name", Some("null")),
+    ("embed_cls", Some("false")),
+    ("proj_type", Some("\"linear\"")),
+    ("pad_id", None),
+    ("bos_id", None),
+    ("eos_id", None),
+    ("attn_pooler_queries", None),
+    ("attn_pooler_heads", Some("8")),
+    ("block_type", Some("null")),
+    ("block_type", Some("\"default\"")),
+    ("qk_norm", Some("false")),
+    ("scaled_cosine_attn", Some("false")),
+    ("scale_heads", Some("false")),
+    ("scale_attn_inner", Some("false")),
+    ("scale_attn", Some("false")),
+    ("scale_fc", Some("false")),
+    ("tokenizer_mode", Some("null")),
+    ("timm_model_pretrained", None),
+    ("timm_pool", None),
+    ("timm_proj", None),
+    ("timm_proj_bias", None),
+];
+
+/// Keys of `model_cfg` that matter only in training, or that the weights themselves say.
+const MODEL_KEYS: [&str; 6] =
+    ["custom_text", "init_logit_scale", "init_logit_bias", "nonscalar_logit_scale", "cast_dtype", "output_dict"];
+
+const NO_ATTENTION_POOL: &str =
+    "CoCa pools with several queries and normalises afterwards, which the decomposition does not cover";
+
+const NO_POOL: &str = "the representation is the class token (`tok`) or the mean of tokens (`avg`)";
+
+/// Keys that are often met and refused, and why.
+pub(super) const REFUSED: &[(&str, &str)] = &[
+    ("timm_model_name", timm::KNOWN),
+    ("hf_model_name", "text towers of Hugging Face transformers other than CLIP's have no class of their own here"),
+    ("attentional_pool", NO_ATTENTION_POOL),
+    ("attn_pooler_heads", NO_ATTENTION_POOL),
+    ("pool_type", NO_POOL),
+    ("global_average_pool", NO_POOL),
+];
+
+/// Why a key is refused.
+fn reason(key: &str) -> &'static str {
+    REFUSED.iter().find(|(refused, _)| *refused == key).map_or(
+        "it changes the forward pass and headspan does not know how; OpenAI's and LAION's ViTs do not use it",
+        |(_, why)| why,
+    )
+}
+
+/// Reads the content of the file.
+pub(super) fn config(path: &Path, value: Value) -> Result<ClipConfig> {
+    let wrong = |source| ClipError::Config { path: path.to_owned(), source };
+    let raw: RawFile = serde_json::from_value(value).map_err(wrong)?;
+    let model = raw.model_cfg;
+    refuse_unknown(path, "model_cfg", &model.other, &MODEL_KEYS)?;
+    let quick_gelu = model.quick_gelu.unwrap_or_default();
+    let Tower { vision, width, quick_gelu: own_quick_gelu } = match model.vision_cfg.get("timm_model_name") {
+        None | Some(Value::Null) => native(path, model.vision_cfg, quick_gelu)?,
+        Some(name) => of_timm(path, name, &model.vision_cfg)?,
+    };
+    let embed_dim = model.embed_dim;
+    if !vision.shape.projection && width != embed_dim {
+        let what = format!("embed_dim {embed_dim} is not the tower's width {width}, and there is no projection");
+        return Err(ClipError::Inconsistent { path: path.to_owned(), what });
+    }
+    if own_quick_gelu != quick_gelu {
+        let what = "the towers have different activations".to_owned();
+        return Err(ClipError::Inconsistent { path: path.to_owned(), what });
+    }
+    Ok(ClipConfig {
+        embed_dim,
+        vision,
+        text: text(path, model.text_cfg)?,
+        // OpenCLIP's default is GELU.
+        quick_gelu,
+        activation_is_stated: model.quick_gelu.is_some(),
+        interpolated: false,
+        preprocess: preprocess(path, &raw.preprocess_cfg)?,
+    })
+}
+
+/// An image tower with its width before any projection.
+struct Tower {
+    vision: VisionConfig,
+    width: usize,
+    quick_gelu: bool,
+}
+
+/// OpenCLIP's own `VisionTransformer`.
+fn native(path: &Path, keys: Map<String, Value>, quick_gelu: bool) -> Result<Tower> {
+    if let Some(layers) = keys.get("layers").filter(|layers| layers.is_array()) {
+        return Err(ClipError::Unsupported {
+            path: path.to_owned(),
+            what: format!("vision_cfg.layers = {layers} (a ResNet)"),
+            why: "only ViT image towers have attention heads in every block",
+        });
+    }
+    refuse_unknown(path, "vision_cfg", &keys, &VISION_KEYS)?;
+    let pooling = pooling(path, &keys)?;
+    let gelu_tanh = is_tanh(path, "vision_cfg", &keys)?;
+    let norm_epsilon = epsilon(path, "vision_cfg", &keys)?;
+    let vision: RawVision =
+        serde_json::from_value(keys.into()).map_err(|source| ClipError::Config { path: path.to_owned(), source })?;
+    let shape = VisionShape {
+        norm_first: !vision.no_ln_pre.unwrap_or_default(),
+        layer_scale: vision.ls_init_value.is_some(),
+        pooling,
+        gelu_tanh,
+        ..VisionShape::default()
+    };
+    let vision = VisionConfig {
+        image_size: square(path, &vision.image_size)?,
+        patch_size: vision.patch_size,
+        layers: vision.layers,
+        width: vision.width,
+        head_width: head_width(vision.width, vision.head_width.unwrap_or(64)),
+        mlp_width: scaled(vision.width, vision.mlp_ratio),
+        norm_epsilon,
+        shape,
+    };
+    Ok(Tower { width: vision.width, vision, quick_gelu })
+}
+
+/// OpenCLIP makes `width // head_width` heads, which then share the width.
+fn head_width(width: usize, wanted: usize) -> usize {
+    match width.checked_div(wanted) {
+        Some(heads) if heads > 0 && width.is_multiple_of(heads) => width / heads,
+        _ => wanted,
+    }
+}
+
+/// `timm_model_name` and what goes with it.
+fn of_timm(path: &Path, name: &Value, keys: &Map<String, Value>) -> Result<Tower> {
+    let unsupported = |key: &str, why| ClipError::Unsupported {
+        path: path.to_owned(),
+        what: format!("vision_cfg.{key} = {}", keys.get(key).unwrap_or(&Value::Null)),
+        why,
+    };
+    let known = name.as_str().and_then(timm::tower).ok_or_else(|| unsupported("timm_model_name", timm::KNOWN))?;
+    refuse_unknown(path, "vision_cfg", keys, &TIMM_KEYS)?;
+    let TimmTower { mut vision, quick_gelu } = known;
+    if let Some(size) = keys.get("image_size") {
+        vision.image_size = square(path, size)?;
+    }
+    let projection = keys.get("timm_proj").and_then(Value::as_str).unwrap_or("linear");
+    let has_bias = keys.get("timm_proj_bias").and_then(Value::as_bool).unwrap_or_default();
+    match projection {
+        "none" => {}
+        "linear" if !has_bias => vision.shape.projection = true,
+        _ => return Err(unsupported("timm_proj", "the projection is `linear` without a bias, or `none`")),
+    }
+    let pool = keys.get("timm_pool").and_then(Value::as_str).unwrap_or("avg");
+    // With a projection OpenCLIP takes the trunk's own norm; without one timm moves it behind a mean.
+    let after = !vision.shape.projection;
+    vision.shape.pooling = timm::pooling(&vision, pool, after)
+        .ok_or_else(|| unsupported("timm_pool", "the representation is pooled by `token`, `avg` or `map`"))?;
+    Ok(Tower { width: vision.width, vision, quick_gelu })
+}
+
+/// `pool_type`, or what older versions of OpenCLIP called `global_average_pool`: the mean of all tokens, then the norm.
+fn pooling(path: &Path, keys: &Map<String, Value>) -> Result<Pooling> {
+    let refused = |key: &str, value: &Value| ClipError::Unsupported {
+        path: path.to_owned(),
+        what: format!("vision_cfg.{key} = {value}"),
+        why: NO_POOL,
+    };
+    match keys.get("global_average_pool") {
+        None | Some(Value::Null | Value::Bool(false)) => {}
+        Some(Value::Bool(true)) => return Ok(Pooling::Mean { prefix: true, norm_first: false }),
+        Some(other) => return Err(refused("global_average_pool", other)),
+    }
+    let after = keys.get("final_ln_after_pool").and_then(Value::as_bool).unwrap_or_default();
+    match keys.get("pool_type") {
+        None => Ok(Pooling::ClassToken),
+        Some(Value::String(kind)) if kind == "tok" => Ok(Pooling::ClassToken),
+        Some(Value::String(kind)) if kind == "avg" => Ok(Pooling::Mean { prefix: false, norm_first: !after }),
+        Some(other) => Err(refused("pool_type", other)),
+    }
+}
+
+fn text(path: &Path, keys: Map<String, Value>) -> Result<TextConfig> {
+    refuse_unknown(path, "text_cfg", &keys, &TEXT_KEYS)?;
+    let refused = |key: &str, why| ClipError::Unsupported {
+        path: path.to_owned(),
+        what: format!("text_cfg.{key} = {}", keys.get(key).unwrap_or(&Value::Null)),
+        why,
+    };
+    let padded = match keys.get("pool_type").map(|kind| kind.as_str().unwrap_or_default()) {
+        None | Some("argmax") => false,
+        Some("last") => true,
+        Some(_) => {
+            return Err(refused("pool_type", "a text's feature is taken at its highest id or at the last token"));
+        }
+    };
+    let gelu_tanh = is_tanh(path, "text_cfg", &keys)?;
+    let norm_epsilon = epsilon(path, "text_cfg", &keys)?;
+    let canonical = keys.get("tokenizer_kwargs").and_then(|kwargs| kwargs.get("clean")) == Some(&"canonicalize".into());
+    let raw: RawText = serde_json::from_value(keys.clone().into())
+        .map_err(|source| ClipError::Config { path: path.to_owned(), source })?;
+    let tokens = match &raw.hf_tokenizer_name {
+        None => TokenStyle::Clip,
+        Some(_) if canonical && padded => TokenStyle::Siglip,
+        Some(_) => TokenStyle::Unknown,
+    };
+    let causal = !raw.no_causal_mask.unwrap_or_default();
+    if !causal && !padded {
+        return Err(refused("no_causal_mask", "tokens behind the end token would count, and headspan leaves them out"));
+    }
+    let width = raw.width.unwrap_or(512);
+    Ok(TextConfig {
+        context_length: raw.context_length.unwrap_or(77),
+        vocab_size: raw.vocab_size.unwrap_or(49_408),
+        width,
+        heads: raw.heads.unwrap_or(8),
+        layers: raw.layers.unwrap_or(12),
+        mlp_width: scaled(width, raw.mlp_ratio),
+        norm_epsilon,
+        style: TextStyle {
+            causal,
+            padded,
+            projection_bias: raw.proj_bias.unwrap_or_default(),
+            layer_scale: raw.ls_init_value.is_some(),
+            gelu_tanh,
+            tokens,
+        },
+    })
+}
+
+fn preprocess(path: &Path, raw: &RawPreprocess) -> Result<PreprocessConfig> {
+    let refused = |key: &str, value: &str, why| ClipError::Unsupported {
+        path: path.to_owned(),
+        what: format!("preprocess_cfg.{key} = `{value}`"),
+        why,
+    };
+    let resize = match raw.resize_mode.as_deref() {
+        None | Some("shortest") => Resize::Shortest,
+        Some("squash") => Resize::Squash,
+        Some(mode) => {
+            return Err(refused(
+                "resize_mode",
+                mode,
+                "the supported modes are `shortest` (shortest side, then centre crop) and `squash`",
+            ));
+        }
+    };
+    if let Some(filter) = raw.interpolation.as_deref().filter(|filter| *filter != "bicubic") {
+        return Err(refused("interpolation", filter, "the supported interpolation is `bicubic`"));
+    }
+    let standard = PreprocessConfig::default();
+    let std = raw.std.unwrap_or(standard.std);
+    check_std(path, "preprocess_cfg.std", std)?;
+    Ok(PreprocessConfig { mean: raw.mean.unwrap_or(standard.mean), std, resize })
+}
+
+/// Whether `act_kwargs` asks for GELU's approximation by `tanh`.
+fn is_tanh(path: &Path, section: &str, keys: &Map<String, Value>) -> Result<bool> {
+    let Some(kwargs) = keys.get("act_kwargs").filter(|kwargs| !kwargs.is_null()) else { return Ok(false) };
+    match kwargs.as_object().map(|kwargs| (kwargs.len(), kwargs.get("approximate").and_then(Value::as_str))) {
+        Some((0, _) | (1, Some("none"))) => Ok(false),
+        Some((1, Some("tanh"))) => Ok(true),
+        _ => Err(ClipError::Unsupported {
+            path: path.to_owned(),
+            what: format!("{section}.act_kwargs = {kwargs}"),
+            why: "the supported argument is `approximate`: `none` or `tanh`",
+        }),
+    }
+}
+
+/// The LayerNorms' epsilon, PyTorch's default unless `norm_kwargs` says another.
+fn epsilon(path: &Path, section: &str, keys: &Map<String, Value>) -> Result<f64> {
+    let Some(kwargs) = keys.get("norm_kwargs").filter(|kwargs| !kwargs.is_null()) else { return Ok(1e-5) };
+    match kwargs.as_object().map(|kwargs| (kwargs.len(), kwargs.get("eps").and_then(Value::as_f64))) {
+        Some((0, _)) => Ok(1e-5),
+        Some((1, Some(epsilon))) => Ok(epsilon),
+        _ => Err(ClipError::Unsupported {
+            path: path.to_owned(),
+            what: format!("{section}.norm_kwargs = {kwargs}"),
+            why: "the supported argument is `eps`",
+        }),
+    }
+}
+
+fn refuse_unknown(path: &Path, section: &str, keys: &Map<String, Value>, known: &[&str]) -> Result<()> {
+    for (key, value) in keys {
+        let harmless =
+            HARMLESS.iter().any(|(name, only)| name == key && only.is_none_or(|only| *value.to_string() == *only));
+        if !known.contains(&key.as_str()) && !harmless {
+            return Err(ClipError::Unsupported {
+                path: path.to_owned(),
+                what: format!("{section}.{key} = {value}"),
+                why: reason(key),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn scaled(width: usize, ratio: Option<f64>) -> usize {
+    // Truncation is what OpenCLIP does: `int(width * mlp_ratio)`.
+    (width as f64 * ratio.unwrap_or(4.0)) as usize
+}

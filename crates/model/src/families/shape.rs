@@ -1,0 +1,117 @@
+/// How an image tower is built, beyond its sizes. The default is the tower of OpenAI's CLIP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VisionShape {
+    /// Whether a class token stands before the patches.
+    pub class_token: bool,
+    /// Register tokens between class token and patches (arXiv 2309.16588): like the class token they have no place on the grid.
+    pub registers: usize,
+    /// Whether the patch embedding has a bias.
+    pub patch_bias: bool,
+    /// Whether tokens are normalised before the first block (`ln_pre`).
+    pub norm_first: bool,
+    /// Whether every block scales what it adds, channel by channel (LayerScale, arXiv 2103.17239).
+    pub layer_scale: bool,
+    /// How the tokens after the last block become one representation.
+    pub pooling: Pooling,
+    /// Whether an output projection follows. Without one, `d` is the width.
+    pub projection: bool,
+    /// Whether GELU is the approximation by `tanh`.
+    pub gelu_tanh: bool,
+}
+
+impl Default for VisionShape {
+    fn default() -> Self {
+        Self {
+            class_token: true,
+            registers: 0,
+            patch_bias: false,
+            norm_first: true,
+            layer_scale: false,
+            pooling: Pooling::ClassToken,
+            projection: true,
+            gelu_tanh: false,
+        }
+    }
+}
+
+impl VisionShape {
+    /// Tokens before the patches.
+    pub fn prefix(&self) -> usize {
+        usize::from(self.class_token) + self.registers
+    }
+
+    /// Whether it is that of OpenAI's CLIP, whose tensors are loaded as they are.
+    pub(crate) fn is_plain(&self) -> bool {
+        *self == Self { gelu_tanh: self.gelu_tanh, ..Self::default() }
+    }
+}
+
+/// How the tokens after the last block become one representation (`docs/mathematics.md`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooling {
+    /// The class token, normalised.
+    ClassToken,
+    /// The mean of tokens.
+    Mean {
+        /// Whether class token and registers count too.
+        prefix: bool,
+        /// Whether each token is normalised before the mean (`ln_post`), rather than the mean.
+        norm_first: bool,
+    },
+    /// Attention by a learned probe over normalised tokens, and an MLP (SigLIP).
+    Attention {
+        /// Width of the hidden layer of the pooling's own MLP.
+        mlp_width: usize,
+    },
+}
+
+impl Pooling {
+    /// Tokens before those that are pooled, of so many that stand before the patches.
+    pub(crate) fn skipped(self, before: usize) -> usize {
+        match self {
+            Self::ClassToken | Self::Attention { .. } | Self::Mean { prefix: true, .. } => 0,
+            Self::Mean { prefix: false, .. } => before,
+        }
+    }
+}
+
+/// How a text tower is built, beyond its sizes. The default is that of OpenAI's CLIP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextStyle {
+    /// Whether a token sees only those up to itself.
+    pub causal: bool,
+    /// Whether a text is padded to the whole context and its feature taken at the last token, rather than at the end token.
+    pub padded: bool,
+    /// Whether the output projection has a bias.
+    pub projection_bias: bool,
+    /// Whether every block scales what it adds (LayerScale).
+    pub layer_scale: bool,
+    /// Whether GELU is the approximation by `tanh`.
+    pub gelu_tanh: bool,
+    /// How texts become tokens.
+    pub tokens: TokenStyle,
+}
+
+/// How texts become tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenStyle {
+    /// OpenCLIP's way for CLIP: start token, end token.
+    Clip,
+    /// SigLIP's: canonical spelling, end token, padding.
+    Siglip,
+    /// Another way, which headspan does not know.
+    Unknown,
+}
+
+impl Default for TextStyle {
+    fn default() -> Self {
+        Self {
+            causal: true,
+            padded: false,
+            projection_bias: false,
+            layer_scale: false,
+            gelu_tanh: false,
+            tokens: TokenStyle::Clip,
+        }
+    }
+}
