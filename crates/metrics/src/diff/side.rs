@@ -21,7 +21,9 @@ pub(super) struct Side {
     moments: BTreeMap<HeadId, Moments>,
     texts: Vec<TextspanRow>,
     labels: Vec<LabelRow>,
-    /// Ids of all images in their order: what both runs must agree on.
+    /// Fingerprint of the data set, as the extraction recorded it.
+    dataset: Option<String>,
+    /// Ids of the images in their order, as far as the run keeps them.
     image_ids: Vec<String>,
     parts: Vec<PartReader>,
 }
@@ -46,6 +48,7 @@ impl Side {
             moments: moments.into_iter().map(|row| (row.head_id(), row.into())).collect(),
             texts: if_there(&run, Table::Textspan)?,
             labels: if_there(&run, Table::Labels)?,
+            dataset: run.record("images")?.and_then(|record| record.inputs.get("dataset").cloned()),
             image_ids: images.into_iter().map(|row| row.image_id).collect(),
             parts,
             run,
@@ -134,7 +137,9 @@ fn if_there<R: Row>(run: &RunDirectory, table: Table) -> Result<Vec<R>, DiffErro
 /// Images whose activations both runs have, by their places in both. Errors if the runs are over different images.
 pub(super) fn shared_images(sides: &[Side; 2]) -> Result<Vec<Places>, DiffError> {
     let [before, after] = sides;
-    if before.image_ids != after.image_ids {
+    // A run of sums alone keeps no ids; the same images in another format have another fingerprint.
+    let same_set = before.dataset.is_some() && before.dataset == after.dataset;
+    if !same_set && (before.image_ids.is_empty() || before.image_ids != after.image_ids) {
         return Err(DiffError::OtherImages {
             before: before.run.path().to_owned(),
             after: after.run.path().to_owned(),
