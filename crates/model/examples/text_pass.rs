@@ -30,7 +30,7 @@ fn main() -> Outcome<()> {
     let config = ModelConfig::read(&folder.join("open_clip_config.json"))?;
     let checkpoint = Checkpoint::open(&folder.join("open_clip_model.safetensors"))?;
     let model = LoadedModel::for_queries(&checkpoint, &config, OpenDevice::cpu())?;
-    let limits = &config.text;
+    let limits = config.text.as_ref().ok_or("the model has no texts")?;
     let tokenizer = Tokenizer::read(&folder.join("tokenizer.json"), limits.context_length, limits.vocab_size)?;
     for line in std::io::stdin().lock().lines() {
         let line = line?;

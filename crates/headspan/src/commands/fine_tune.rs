@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use headspan_images::{Dataset, DatasetSettings};
 use headspan_model::{ClipConfig, DeviceChoice, open_device};
 use headspan_pipeline::{ModelChoice, ModelFiles, ModelSource, figures::duration};
-use headspan_train::{Beginning, CurvePoint, FineTuner, FineTuning, HeldOut, Labelled};
+use headspan_train::{Beginning, CurvePoint, FineTuner, FineTuning, HeldOut, Labelled, TrainError};
 
 use crate::{
     cli::{DEFAULT_CONFIGS, PipelineArgs, PlaceArgs, TrainArgs},
@@ -26,10 +26,11 @@ pub(crate) fn fine_tune(arguments: &TrainArgs, console: &Console<'_>) -> Result<
     let choice = ModelChoice { id: "checkpoint".to_owned(), source: ModelSource::Folder(place) };
     let files = ModelFiles::open(&choice, &own.model)?;
     let config = ClipConfig::with_options(files.files.config.as_deref(), &own.model)?;
+    let tokenizer = files.tokenizer.as_deref().ok_or(TrainError::Family)?;
     let labelled = labelled(&own.data)?;
     let test = |path: &Path| DatasetSettings { path: path.to_owned(), limit: None, sample: None, ..own.data.clone() };
     let tested = fine.test_images.as_deref().map(|path| self::labelled(&test(path))).transpose()?;
-    let beginning = Beginning { weights: &files.files.weights, config, tokenizer: &files.tokenizer };
+    let beginning = Beginning { weights: &files.files.weights, config, tokenizer };
     let mut tuner = FineTuner::open(how, beginning, labelled, tested, &arguments.out, device)?;
     let (begun, total, (learned, measured)) = (tuner.steps_done(), tuner.steps(), tuner.images());
     tracing::info!("{learned} images to learn from, {measured} to measure on; step {begun} of {total}");

@@ -193,7 +193,7 @@ impl Tower {
     }
 
     fn exact(&self) -> Packing {
-        Packing { arch: self.blocks.arch, precision: Precision::Float32 }
+        Packing { arch: self.blocks.arch, precision: Precision::Float32, tiles: false }
     }
 }
 

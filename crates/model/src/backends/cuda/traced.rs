@@ -79,7 +79,7 @@ impl<'a, B> Reading<'a, B> {
         let scalars: Vec<Scalars<f64>> =
             rows.map(|(residual, r)| Scalars::of(residual, r, tower.norm_epsilon)).collect();
         let shape = [*images, tower.heads, tower.head_dim()];
-        let heads = read.by_ref().take(kept.z.len()).flat_map(|z| split_heads(&z, shape, &scalars)).collect();
+        let heads = read.by_ref().take(kept.z.len()).flat_map(|z| split_heads(&z, shape, &scalars, false)).collect();
         let residual_components = read.by_ref().take(kept.components.len()).collect();
         let layers = (0..tower.blocks.len()).filter(|layer| request.token_layers.contains(layer));
         let (tokens, head_dim) = (tower.tokens, tower.head_dim());
