@@ -202,7 +202,7 @@ pub(super) fn config(path: &Path, value: Value) -> Result<ClipConfig> {
     Ok(ClipConfig {
         embed_dim,
         vision,
-        text: text(path, model.text_cfg)?,
+        text: text(path, &model.text_cfg)?,
         // OpenCLIP's default is GELU.
         quick_gelu,
         activation_is_stated: model.quick_gelu.is_some(),
@@ -310,8 +310,8 @@ fn pooling(path: &Path, keys: &Map<String, Value>) -> Result<Pooling> {
     }
 }
 
-fn text(path: &Path, keys: Map<String, Value>) -> Result<TextConfig> {
-    refuse_unknown(path, "text_cfg", &keys, &TEXT_KEYS)?;
+fn text(path: &Path, keys: &Map<String, Value>) -> Result<TextConfig> {
+    refuse_unknown(path, "text_cfg", keys, &TEXT_KEYS)?;
     let refused = |key: &str, why| ClipError::Unsupported {
         path: path.to_owned(),
         what: format!("text_cfg.{key} = {}", keys.get(key).unwrap_or(&Value::Null)),
@@ -324,8 +324,8 @@ fn text(path: &Path, keys: Map<String, Value>) -> Result<TextConfig> {
             return Err(refused("pool_type", "a text's feature is taken at its highest id or at the last token"));
         }
     };
-    let gelu_tanh = is_tanh(path, "text_cfg", &keys)?;
-    let norm_epsilon = epsilon(path, "text_cfg", &keys)?;
+    let gelu_tanh = is_tanh(path, "text_cfg", keys)?;
+    let norm_epsilon = epsilon(path, "text_cfg", keys)?;
     let canonical = keys.get("tokenizer_kwargs").and_then(|kwargs| kwargs.get("clean")) == Some(&"canonicalize".into());
     let raw: RawText = serde_json::from_value(keys.clone().into())
         .map_err(|source| ClipError::Config { path: path.to_owned(), source })?;
