@@ -415,6 +415,24 @@ def tokenizer_cases(out: Path) -> None:
     (out / "cases.json").write_text(json.dumps({"context_length": 8, "texts": list(zip(texts, rows))}, indent=1) + "\n")
 
 
+def plain_positions(out: Path) -> None:
+    """Position embeddings that `Dinov2Model` interpolates: bicubic without antialiasing."""
+    from transformers import Dinov2Config, Dinov2Model
+
+    rows = []
+    for side, size in [(3, 5), (5, 2), (7, 12), (9, 4), (1, 3)]:
+        config = Dinov2Config(hidden_size=3, num_hidden_layers=1, num_attention_heads=1, image_size=PATCH * side, patch_size=PATCH)
+        embeddings = Dinov2Model(config).embeddings
+        torch.manual_seed(side)
+        embeddings.position_embeddings.data.copy_(torch.randn(1, 1 + side * side, 3))
+        with torch.inference_mode():
+            tokens = torch.zeros(1, 1 + size * size, 3)
+            expected = embeddings.interpolate_pos_encoding(tokens, PATCH * size, PATCH * size)
+        stored = embeddings.position_embeddings.detach()
+        rows.append({"from": side, "to": size, "stored": stored.flatten().tolist(), "expected": expected.flatten().tolist()})
+    out.write_text(json.dumps(rows) + "\n")
+
+
 SIGLIP_TEXT = {**TEXT, "no_causal_mask": True, "proj_bias": True, "pool_type": "last", "norm_kwargs": {"eps": 1e-6},
                "act_kwargs": {"approximate": "tanh"}, "hf_tokenizer_name": "none", "tokenizer_kwargs": {"clean": "canonicalize"}}
 
@@ -443,6 +461,7 @@ CASES = {
 def main() -> None:
     out, names = Path(sys.argv[1]), sys.argv[2:] or list(CASES)
     tokenizer_cases(out.parent / "siglip-tokenizer")
+    plain_positions(out.parent / "positions-plain.json")
     for name in names:
         tower, encode, file, config, weights, texts = CASES[name]()
         images = pictures(side=IMAGE + 5 if name == "transformers-siglip-vision" else IMAGE)

@@ -1,6 +1,6 @@
 """Image files of every kind that headspan reads, and what OpenCLIP's transform makes of them with Pillow.
 
-Usage: preprocess_reference.py OUT   (writes OUT/<case>.<ending> and OUT/<case>.expected.png, 32 × 32)
+Usage: preprocess_reference.py OUT   (writes OUT/<case>.<ending> and OUT/<case>.expected.png, 32 × 32, and three files to OUT/../resize)
 """
 
 import sys
@@ -37,8 +37,24 @@ def picture(width: int, height: int, channels: int, seed: int) -> np.ndarray:
     return np.clip(np.stack(waves, -1) + noise, 0, 255).astype(np.uint8)
 
 
+def resizes(out: Path) -> None:
+    """What OpenCLIP's `squash` and timm's margin around the crop make of an image; with open_clip and timm."""
+    from open_clip.transform import image_transform
+    from timm.data import create_transform
+
+    out.mkdir(parents=True, exist_ok=True)
+    plain = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+    squash = image_transform(SIZE, is_train=False, resize_mode="squash", interpolation="bicubic", **plain)
+    margin = create_transform((3, SIZE, SIZE), interpolation="bicubic", crop_pct=0.9, crop_mode="center", **plain)
+    Image.fromarray(picture(75, 50, 3, 8)).save(out / "image.png")
+    for name, transform in [("squash", squash), ("margin", margin)]:
+        pixels = transform(Image.open(out / "image.png")).mul(255).round().byte().permute(1, 2, 0)
+        Image.fromarray(pixels.numpy()).save(out / f"{name}.png")
+
+
 def main() -> None:
     out = Path(sys.argv[1])
+    resizes(out.parent / "resize")
     out.mkdir(parents=True, exist_ok=True)
     rgb = Image.fromarray(picture(75, 50, 3, 0))
     grey = rgb.convert("L")

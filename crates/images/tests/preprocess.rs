@@ -50,6 +50,21 @@ fn pixels_are_pillows() -> Outcome {
 }
 
 #[test]
+fn other_resizes_are_those_of_open_clip_and_timm() -> Outcome {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/resize");
+    let read = |name: &str| -> Result<_, Box<dyn Error>> {
+        Ok(decode_rgb(&fs_err::read(folder.join(name))?, &DecodeLimits::default())?)
+    };
+    let image = read("image.png")?;
+    // timm: 32 pixels are 0.9 of the shortest side.
+    for (name, resize) in [("squash.png", Resize::Squash), ("margin.png", Resize::ShortestTo(35))] {
+        let found = Preprocess { resize, ..PREPROCESS }.pixels(&image);
+        assert!(found == read(name)?.data, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
 fn damaged_files_are_errors_and_never_panics() -> Outcome {
     let limits = DecodeLimits { max_pixels: 1 << 20 };
     for (name, bytes, _) in cases()? {

@@ -1,4 +1,4 @@
-//! Towers of every kind against PyTorch: random models of open_clip, timm and transformers whose dense decomposition was computed there
+//! Towers of every kind against PyTorch: random models of `open_clip`, timm and transformers whose dense decomposition was computed there
 //! (`tools/reference/families.py`). The tolerance is that of `golden.rs`.
 
 use std::{

@@ -24,7 +24,7 @@ pub(super) fn folded(mut tensors: Tensors, parts: &Parts<'_>) -> Tensors {
 
 /// LayerScale into the last layers of a block, `γ ⊙ (W x + b) = (diag(γ) W) x + γ ⊙ b`.
 fn scale_updates(tensors: &mut Tensors) {
-    let scales: Vec<String> = tensors.keys().filter(|name| name.ends_with(".gamma")).cloned().collect();
+    let scales: Vec<String> = tensors.keys().filter(|name| name.contains(".ls_")).cloned().collect();
     for name in scales {
         let (Some(scale), Some((block, last))) = (tensors.remove(&name), name.rsplit_once(".ls_")) else { continue };
         let layer = if last.starts_with('1') { "attn.out_proj" } else { "mlp.c_proj" };
@@ -43,7 +43,9 @@ fn scaled_rows(weights: Weights, factors: Weights) -> Weights {
         let (mut values, factors) = (weights.values()?, factors.values()?);
         let width = (values.len() / factors.len().max(1)).max(1);
         for (row, factor) in values.chunks_mut(width).zip(&factors) {
-            row.iter_mut().for_each(|value| *value *= factor);
+            for value in row {
+                *value *= factor;
+            }
         }
         Ok(values)
     })

@@ -113,21 +113,26 @@ mod tests {
         expected: Vec<f32>,
     }
 
-    /// Right values: OpenCLIP's `resize_pos_embed` (`tools/reference/checkpoint_cases.py`), which sums in float32.
+    /// Right values: OpenCLIP's `resize_pos_embed` (`tools/reference/checkpoint_cases.py`) and `Dinov2Model` (`families.py`), which sum
+    /// in float32.
     #[test]
-    fn embeddings_are_interpolated_as_open_clip_does() {
-        let cases: Vec<Case> = serde_json::from_str(include_str!("../../tests/data/positions.json")).expect("cases");
-        assert_eq!(cases.len(), 5);
-        for Case { from, to, stored, expected } in cases {
-            let bytes: Vec<u8> = stored.iter().flat_map(|value| value.to_le_bytes()).collect();
-            let weights = Weights::whole(vec![1 + from * from, 3], ValueType::Float32, move || Ok(bytes.clone()));
-            let found = of_tokens(weights, Stored { before: 1, side: from }, 1, to, Resample::Antialiased);
-            assert_eq!(found.shape, [1 + to * to, 3]);
-            let largest = expected.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
-            let values = found.values().expect("values");
-            assert_eq!(values.len(), expected.len());
-            let off = values.iter().zip(&expected).fold(0.0_f32, |most, (x, y)| most.max((x - y).abs())) / largest;
-            assert!(off < 1e-6, "{from} to {to}: off by {off}");
+    fn embeddings_are_interpolated_as_open_clip_and_transformers_do() {
+        let open_clip = include_str!("../../tests/data/positions.json");
+        let plain = include_str!("../../tests/data/positions-plain.json");
+        for (cases, resample) in [(open_clip, Resample::Antialiased), (plain, Resample::Plain)] {
+            let cases: Vec<Case> = serde_json::from_str(cases).expect("cases");
+            assert_eq!(cases.len(), 5);
+            for Case { from, to, stored, expected } in cases {
+                let bytes: Vec<u8> = stored.iter().flat_map(|value| value.to_le_bytes()).collect();
+                let weights = Weights::whole(vec![1 + from * from, 3], ValueType::Float32, move || Ok(bytes.clone()));
+                let found = of_tokens(weights, Stored { before: 1, side: from }, 1, to, resample);
+                assert_eq!(found.shape, [1 + to * to, 3]);
+                let largest = expected.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+                let values = found.values().expect("values");
+                assert_eq!(values.len(), expected.len());
+                let off = values.iter().zip(&expected).fold(0.0_f32, |most, (x, y)| most.max((x - y).abs())) / largest;
+                assert!(off < 1e-6, "{resample:?}, {from} to {to}: off by {off}");
+            }
         }
     }
 

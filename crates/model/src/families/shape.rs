@@ -1,5 +1,6 @@
 /// How an image tower is built, beyond its sizes. The default is the tower of OpenAI's CLIP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct VisionShape {
     /// Whether a class token stands before the patches.
     pub class_token: bool,
@@ -77,6 +78,7 @@ impl Pooling {
 
 /// How a text tower is built, beyond its sizes. The default is that of OpenAI's CLIP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct TextStyle {
     /// Whether a token sees only those up to itself.
     pub causal: bool,

@@ -22,9 +22,9 @@ pub struct AttentionPool {
 }
 
 /// The part of each token in the tokens that the probe's heads see.
-struct Weights {
+struct Seen {
     /// Attention over `σ`, `[batch, probe heads, tokens]`.
-    weights: Tensor<3>,
+    tokens: Tensor<3>,
     /// Their sums, `[batch, probe heads, 1]`.
     sums: Tensor<3>,
     /// The same of the tokens' means, `[batch, probe heads, 1]`.
@@ -93,7 +93,12 @@ impl AttentionPool {
 impl BurnVisionTower {
     /// Pools the tokens after the last block, `[batch, tokens, width]`, by the probe. The trace has the contributions of heads and
     /// components themselves, times `|r|`.
-    pub(super) fn pool_by_attention(&self, pool: &AttentionPool, residual: Tensor<3>, kept: BlockOutputs) -> HeadTrace {
+    pub(super) fn pool_by_attention(
+        &self,
+        pool: &AttentionPool,
+        residual: &Tensor<3>,
+        kept: BlockOutputs,
+    ) -> HeadTrace {
         let (attention, pooled) = pool.attend(self.ln_post.forward(residual.clone()));
         let mlp: Tensor<2> = {
             let row: Tensor<3> = pooled.clone().unsqueeze_dim(1);
@@ -101,13 +106,13 @@ impl BurnVisionTower {
         };
         let project = |rows: Tensor<2>| rows.matmul(self.proj.val());
         let attention: Tensor<3> = attention.squeeze_dim(2);
-        let (means, inverse) = self.moments(&residual);
+        let (means, inverse) = self.moments(residual);
         let weights = attention.clone() * inverse.swap_dims(1, 2);
-        let seen = Weights { sums: weights.clone().sum_dim(2), centres: weights.clone().matmul(means), weights };
+        let seen = Seen { sums: weights.clone().sum_dim(2), centres: weights.clone().matmul(means), tokens: weights };
         let share = 1.0 / (2 * self.layers() + 1) as f64;
         let constant = pool.constant(&self.ln_post).mul_scalar(share);
         let component = |rows: Tensor<3>| {
-            let seen_rows = seen.weights.clone().matmul(rows) - seen.centres.clone().mul_scalar(share);
+            let seen_rows = seen.tokens.clone().matmul(rows) - seen.centres.clone().mul_scalar(share);
             project(pool.through(seen_rows, &self.ln_post) + constant.clone())
         };
         let mut residual_components: Vec<Tensor<2>> = kept.components.into_iter().map(component).collect();
@@ -143,11 +148,11 @@ impl BurnVisionTower {
 
 /// What each of the probe's heads sees of each head of a block, with its share of bias and mean: `[batch, heads, probe heads, width]`
 /// of `z` `[batch, heads, tokens, head_dim]`.
-fn of_heads(block: &Attention, z: Tensor<4>, seen: &Weights, share: f64) -> Tensor<4> {
+fn of_heads(block: &Attention, z: Tensor<4>, seen: &Seen, share: f64) -> Tensor<4> {
     let [batch, heads, tokens, head_dim] = z.dims();
     let width = heads * head_dim;
-    let [_, probes, _] = seen.weights.dims();
-    let weights = seen.weights.clone().unsqueeze_dim::<4>(1).expand([batch, heads, probes, tokens]);
+    let [_, probes, _] = seen.tokens.dims();
+    let weights = seen.tokens.clone().unsqueeze_dim::<4>(1).expand([batch, heads, probes, tokens]);
     // The weights of the blocks may be rounded for passes; what is added up here is not.
     let output: Tensor<4> = block.out_proj.weight.val().cast(DType::F32).reshape([1, heads, head_dim, width]);
     let rows = weights.matmul(z).matmul(output.expand([batch, heads, head_dim, width]));

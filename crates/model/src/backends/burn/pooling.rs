@@ -35,7 +35,7 @@ impl BurnVisionTower {
     /// Pools the tokens after the last block, `[batch, queries, width]`, and in the same way everything that their sum is made of.
     pub(super) fn pool(&self, residual: Tensor<3>, kept: BlockOutputs) -> HeadTrace {
         if let Some(pool) = &self.attn_pool {
-            return self.pool_by_attention(pool, residual, kept);
+            return self.pool_by_attention(pool, &residual, kept);
         }
         let Pooling::Mean { norm_first, .. } = self.pooling else {
             return self.of_class_token(residual, kept);

@@ -175,7 +175,9 @@ impl Tower {
         let of_image = |(rows, seen): (&[f32], &Seen)| {
             let mut rows = matrix_product(&seen.weights, &self.exact().rows(rows, width, tokens, width));
             for (row, [_, centre]) in rows.chunks_exact_mut(width).zip(&seen.sums) {
-                row.iter_mut().for_each(|value| *value -= (share * centre) as f32);
+                for value in row {
+                    *value -= (share * centre) as f32;
+                }
             }
             self.shared(pool, &rows, share)
         };

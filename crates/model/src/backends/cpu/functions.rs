@@ -76,7 +76,7 @@ pub(super) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 pub(super) fn gelu_tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let square = simd.mul_f32s(x, x);
     // (1 + tanh y)/2 is 1/(1 + exp(-2y)); the factors are those of -2y.
-    let factor = simd.mul_add_e_f32s(square, simd.splat_f32s(-0.071_354_814), simd.splat_f32s(-1.595_769_1));
+    let factor = simd.mul_add_e_f32s(square, simd.splat_f32s(-0.071_354_814), simd.splat_f32s(-1.595_769));
     let power = exp(simd, simd.mul_f32s(x, factor));
     simd.div_f32s(x, simd.add_f32s(power, simd.splat_f32s(1.0)))
 }

@@ -6,7 +6,7 @@ use pulp::{Arch, Scalar, Simd, WithSimd};
 
 use super::{
     CpuText, CpuVision, InstructionSet, Precision,
-    functions::{exp, gelu, quick_gelu},
+    functions::{exp, gelu, gelu_tanh, quick_gelu},
     product::{Activation, Packing, Product, Rows},
     rows::{Norm, Normalise, softmax},
 };
@@ -27,6 +27,7 @@ fn packing(set: InstructionSet, precision: Precision) -> Packing {
 enum Function {
     Exp,
     Gelu,
+    GeluTanh,
     QuickGelu,
     Softmax,
 }
@@ -46,6 +47,7 @@ impl WithSimd for Apply<'_> {
             let y = match self.0 {
                 Function::Exp => exp(simd, x),
                 Function::Gelu => gelu(simd, x),
+                Function::GeluTanh => gelu_tanh(simd, x),
                 _ => quick_gelu(simd, x),
             };
             simd.partial_store_f32s(values, y);
@@ -82,6 +84,10 @@ fn exp_and_the_activations_are_exact_to_a_few_units_of_the_last_place() {
     let normal = |x: f64| 0.5 * x * libm::erfc(-x / std::f64::consts::SQRT_2);
     let gelu_error = worst(Function::Gelu, [-30.0, 30.0], normal, largest);
     assert!(gelu_error < 3e-7, "{gelu_error:e}");
+    let approximate =
+        |x: f64| 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh());
+    let tanh_error = worst(Function::GeluTanh, [-30.0, 30.0], approximate, largest);
+    assert!(tanh_error < 3e-7, "{tanh_error:e}");
     let logistic = |x: f64| x / (1.0 + (-1.702 * x).exp());
     let quick_error = worst(Function::QuickGelu, [-50.0, 50.0], logistic, largest);
     assert!(quick_error < 3e-7, "{quick_error:e}");
@@ -89,10 +95,10 @@ fn exp_and_the_activations_are_exact_to_a_few_units_of_the_last_place() {
 
 #[test]
 fn what_is_not_a_number_stays_so() {
-    for function in [Function::Exp, Function::Gelu, Function::QuickGelu] {
+    for function in [Function::Exp, Function::Gelu, Function::GeluTanh, Function::QuickGelu] {
         assert!(apply(function, &[1.0, f32::NAN])[1].is_nan());
     }
-    for function in [Function::Gelu, Function::QuickGelu] {
+    for function in [Function::Gelu, Function::GeluTanh, Function::QuickGelu] {
         assert!(apply(function, &[f32::INFINITY, f32::NEG_INFINITY]).iter().all(|y| !y.is_finite() || *y == 0.0));
     }
     for bad in [f32::NAN, f32::INFINITY] {

@@ -4,6 +4,7 @@ pub(crate) mod architectures;
 mod config;
 pub(crate) mod expected;
 pub(crate) mod huggingface;
+mod keywords;
 mod open_clip;
 mod preprocessor;
 pub(crate) mod siglip;

@@ -6,7 +6,10 @@ use headspan_images::Resize;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::config::{check_std, square};
+use super::{
+    config::{check_std, square},
+    keywords::{epsilon, is_tanh},
+};
 use crate::{
     error::{ClipError, Result},
     families::{
@@ -199,7 +202,7 @@ pub(super) fn config(path: &Path, value: Value) -> Result<ClipConfig> {
     Ok(ClipConfig {
         embed_dim,
         vision,
-        text: text(path, model.text_cfg)?,
+        text: text(path, &model.text_cfg)?,
         // OpenCLIP's default is GELU.
         quick_gelu,
         activation_is_stated: model.quick_gelu.is_some(),
@@ -307,8 +310,8 @@ fn pooling(path: &Path, keys: &Map<String, Value>) -> Result<Pooling> {
     }
 }
 
-fn text(path: &Path, keys: Map<String, Value>) -> Result<TextConfig> {
-    refuse_unknown(path, "text_cfg", &keys, &TEXT_KEYS)?;
+fn text(path: &Path, keys: &Map<String, Value>) -> Result<TextConfig> {
+    refuse_unknown(path, "text_cfg", keys, &TEXT_KEYS)?;
     let refused = |key: &str, why| ClipError::Unsupported {
         path: path.to_owned(),
         what: format!("text_cfg.{key} = {}", keys.get(key).unwrap_or(&Value::Null)),
@@ -321,8 +324,8 @@ fn text(path: &Path, keys: Map<String, Value>) -> Result<TextConfig> {
             return Err(refused("pool_type", "a text's feature is taken at its highest id or at the last token"));
         }
     };
-    let gelu_tanh = is_tanh(path, "text_cfg", &keys)?;
-    let norm_epsilon = epsilon(path, "text_cfg", &keys)?;
+    let gelu_tanh = is_tanh(path, "text_cfg", keys)?;
+    let norm_epsilon = epsilon(path, "text_cfg", keys)?;
     let canonical = keys.get("tokenizer_kwargs").and_then(|kwargs| kwargs.get("clean")) == Some(&"canonicalize".into());
     let raw: RawText = serde_json::from_value(keys.clone().into())
         .map_err(|source| ClipError::Config { path: path.to_owned(), source })?;
@@ -379,34 +382,6 @@ fn preprocess(path: &Path, raw: &RawPreprocess) -> Result<PreprocessConfig> {
     let std = raw.std.unwrap_or(standard.std);
     check_std(path, "preprocess_cfg.std", std)?;
     Ok(PreprocessConfig { mean: raw.mean.unwrap_or(standard.mean), std, resize })
-}
-
-/// Whether `act_kwargs` asks for GELU's approximation by `tanh`.
-fn is_tanh(path: &Path, section: &str, keys: &Map<String, Value>) -> Result<bool> {
-    let Some(kwargs) = keys.get("act_kwargs").filter(|kwargs| !kwargs.is_null()) else { return Ok(false) };
-    match kwargs.as_object().map(|kwargs| (kwargs.len(), kwargs.get("approximate").and_then(Value::as_str))) {
-        Some((0, _) | (1, Some("none"))) => Ok(false),
-        Some((1, Some("tanh"))) => Ok(true),
-        _ => Err(ClipError::Unsupported {
-            path: path.to_owned(),
-            what: format!("{section}.act_kwargs = {kwargs}"),
-            why: "the supported argument is `approximate`: `none` or `tanh`",
-        }),
-    }
-}
-
-/// The LayerNorms' epsilon, PyTorch's default unless `norm_kwargs` says another.
-fn epsilon(path: &Path, section: &str, keys: &Map<String, Value>) -> Result<f64> {
-    let Some(kwargs) = keys.get("norm_kwargs").filter(|kwargs| !kwargs.is_null()) else { return Ok(1e-5) };
-    match kwargs.as_object().map(|kwargs| (kwargs.len(), kwargs.get("eps").and_then(Value::as_f64))) {
-        Some((0, _)) => Ok(1e-5),
-        Some((1, Some(epsilon))) => Ok(epsilon),
-        _ => Err(ClipError::Unsupported {
-            path: path.to_owned(),
-            what: format!("{section}.norm_kwargs = {kwargs}"),
-            why: "the supported argument is `eps`",
-        }),
-    }
 }
 
 fn refuse_unknown(path: &Path, section: &str, keys: &Map<String, Value>, known: &[&str]) -> Result<()> {

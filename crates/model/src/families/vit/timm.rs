@@ -107,13 +107,14 @@ fn preprocess(path: &Path, raw: &RawPretrained, image_size: usize) -> Result<Pre
         return Err(refused("interpolation", filter, "the supported interpolation is `bicubic`"));
     }
     let share = raw.crop_pct.unwrap_or(1.0);
+    let is_whole = (share - 1.0).abs() < f64::EPSILON;
     let resize = match raw.crop_mode.as_deref() {
-        None | Some("center") if share == 1.0 => Resize::Shortest,
+        None | Some("center") if is_whole => Resize::Shortest,
         // timm: `floor(size / crop_pct)`.
         None | Some("center") if share > 0.0 && share < 1.0 => {
             Resize::ShortestTo((image_size as f64 / share).floor() as usize)
         }
-        Some("squash") if share == 1.0 => Resize::Squash,
+        Some("squash") if is_whole => Resize::Squash,
         mode => {
             let shown = format!("{} of {share}", mode.unwrap_or("center"));
             return Err(refused("crop_mode", &shown, "crops are `center`, or `squash` of the whole image"));
