@@ -18,6 +18,8 @@ library() {
     "${CXX:-c++}" -std=c++17 -O2 -Wall -Wno-unused-function -DLANES=1 -fvisibility=hidden -shared -fPIC -pthread "$out/$name.cpp" \
         -Wl,-soname,"$name" -Wl,-rpath,'$ORIGIN' ${linked:+"$linked"} -o "$out/$name"
     rm "$out/$name.cpp"
+    # cudarc asks for this name first, and a machine with a card may have it.
+    ln -sf "$name" "$out/${name%.so.*}.so"
 }
 
 linked="" library libcuda.so.1 "$kernels"/{host.h,common.cu,rows.cu,tokens.cu,host_calls.h} "$here/driver.cpp"

@@ -5,7 +5,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use cudarc::{
-    driver::{CudaContext, CudaFunction, DriverError, result, sys},
+    driver::{CudaContext, CudaFunction, DriverError, result},
     nvrtc::Ptx,
 };
 
@@ -44,10 +44,6 @@ impl Card {
             return Err(CudaProblem::NoCard { wanted: number, found });
         }
         let failed = failed("opening the card");
-        let mut version = 0;
-        // SAFETY: the number is there to be written.
-        unsafe { sys::cuDriverGetVersion(&raw mut version).result() }.map_err(failed)?;
-        libraries::check_versions(version)?;
         let context = CudaContext::new(number).map_err(failed)?;
         // SAFETY: a buffer is used by one stream alone, but for weights, which are written before any stream reads them.
         unsafe { context.disable_event_tracking() };

@@ -15,7 +15,7 @@ pub enum CudaProblem {
         folders: Vec<PathBuf>,
     },
     /// A library is newer than the driver can run.
-    #[error("{library} is of CUDA {found}, and the driver knows CUDA {driver}")]
+    #[error("{library} belongs to CUDA {found}, but the driver supports CUDA {driver}")]
     TooNew {
         /// What it is.
         library: &'static str,
@@ -25,7 +25,7 @@ pub enum CudaProblem {
         driver: i32,
     },
     /// The driver has fewer cards.
-    #[error("the driver has {found} cards, and this would be number {}, counted from 0", .wanted)]
+    #[error("card {wanted} does not exist: the driver lists {found} cards, counted from 0")]
     NoCard {
         /// The card asked for.
         wanted: usize,
@@ -63,7 +63,7 @@ pub enum CudaProblem {
         what: &'static str,
     },
     /// A product or a kernel gave a wrong result.
-    #[error("the card computes wrongly: {found:?} instead of {expected:?}")]
+    #[error("the card computed {found:?} instead of {expected:?}")]
     Wrong {
         /// What it gave.
         found: Vec<String>,

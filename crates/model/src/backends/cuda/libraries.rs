@@ -14,23 +14,29 @@ use std::{
 use cudarc::{cublaslt, driver, nvrtc};
 use libloading::Library;
 
-use super::error::CudaProblem;
+use super::{card::failed, error::CudaProblem};
 
 /// One of NVIDIA's libraries.
 struct Wanted {
     title: &'static str,
-    /// Names of its file, the newest first.
-    names: &'static [&'static str],
+    /// Names of its file with the version of CUDA that each belongs to, the newest first. The driver's belongs to all.
+    names: &'static [(&'static str, i32)],
     /// Whether `cudarc` finds it.
     is_found: fn() -> bool,
 }
 
 #[cfg(not(windows))]
-const NAMES: [&[&str]; 3] =
-    [&["libcuda.so.1"], &["libcublasLt.so.13", "libcublasLt.so.12"], &["libnvrtc.so.13", "libnvrtc.so.12"]];
+const NAMES: [&[(&str, i32)]; 3] = [
+    &[("libcuda.so.1", 0)],
+    &[("libcublasLt.so.13", 13), ("libcublasLt.so.12", 12)],
+    &[("libnvrtc.so.13", 13), ("libnvrtc.so.12", 12)],
+];
 #[cfg(windows)]
-const NAMES: [&[&str]; 3] =
-    [&["nvcuda.dll"], &["cublasLt64_13.dll", "cublasLt64_12.dll"], &["nvrtc64_130_0.dll", "nvrtc64_120_0.dll"]];
+const NAMES: [&[(&str, i32)]; 3] = [
+    &[("nvcuda.dll", 0)],
+    &[("cublasLt64_13.dll", 13), ("cublasLt64_12.dll", 12)],
+    &[("nvrtc64_130_0.dll", 13), ("nvrtc64_120_0.dll", 12)],
+];
 
 /// The driver.
 const DRIVER: Wanted = Wanted {
@@ -57,26 +63,40 @@ const COMPILER: Wanted = Wanted {
 /// Loads all three, or says which one is missing and where it was looked for. The driver comes first: without it the others are of no use.
 pub(super) fn load() -> Result<(), CudaProblem> {
     static LOADED: OnceLock<Result<(), CudaProblem>> = OnceLock::new();
-    LOADED
-        .get_or_init(|| [&DRIVER, &PRODUCTS, &COMPILER].into_iter().try_for_each(|wanted| wanted.load(&folders())))
-        .clone()
+    let load = || {
+        let folders = folders();
+        DRIVER.load(&folders, i32::MAX)?;
+        let driver = driver_version()?;
+        PRODUCTS.load(&folders, driver)?;
+        COMPILER.load(&folders, driver)?;
+        check_versions(driver)
+    };
+    LOADED.get_or_init(load).clone()
+}
+
+/// The major version of CUDA that the driver supports.
+fn driver_version() -> Result<i32, CudaProblem> {
+    let mut version = 0;
+    // SAFETY: the driver was loaded, and the number is there to be written.
+    let told = unsafe { driver::sys::cuDriverGetVersion(&raw mut version).result() };
+    told.map_err(failed("asking for its version"))?;
+    Ok(version / 1000)
 }
 
 /// Loads NVRTC alone, which needs neither a driver nor a card; looks into some folders too.
 #[cfg(test)]
 pub(super) fn load_compiler(also: &[PathBuf]) -> Result<(), CudaProblem> {
-    COMPILER.load(&[also, &folders()].concat())
+    COMPILER.load(&[also, &folders()].concat(), i32::MAX)
 }
 
 /// As [`load_compiler`], of cuBLASLt, which can say how it understands a product.
 #[cfg(test)]
 pub(super) fn load_products(also: &[PathBuf]) -> Result<(), CudaProblem> {
-    PRODUCTS.load(&[also, &folders()].concat())
+    PRODUCTS.load(&[also, &folders()].concat(), i32::MAX)
 }
 
-/// An error where a library is of a newer CUDA than the driver.
-pub(super) fn check_versions(driver: i32) -> Result<(), CudaProblem> {
-    let driver = driver / 1000;
+/// An error where a library belongs to a newer CUDA than the driver: the loader may know it by a name without a version.
+fn check_versions(driver: i32) -> Result<(), CudaProblem> {
     let (mut compiler, mut minor) = (0, 0);
     // SAFETY: both were loaded, and the two numbers are there to be written.
     let products = unsafe {
@@ -92,9 +112,12 @@ pub(super) fn check_versions(driver: i32) -> Result<(), CudaProblem> {
 }
 
 impl Wanted {
-    fn load(&self, folders: &[PathBuf]) -> Result<(), CudaProblem> {
-        let by_name = self.names.iter().map(PathBuf::from);
-        let by_path = folders.iter().flat_map(|folder| self.names.iter().map(move |name| folder.join(name)));
+    /// Loads the newest that belongs to a CUDA no newer than `newest`.
+    fn load(&self, folders: &[PathBuf], newest: i32) -> Result<(), CudaProblem> {
+        let fitting = self.names.iter().filter(|(_, version)| *version <= newest);
+        let names: Vec<&str> = fitting.map(|(name, _)| *name).collect();
+        let by_name = names.iter().map(PathBuf::from);
+        let by_path = folders.iter().flat_map(|folder| names.iter().map(move |name| folder.join(name)));
         for file in by_name.chain(by_path.filter(|path| path.exists())) {
             // SAFETY: it is NVIDIA's, by its name, and its initialisation is the one that every program with CUDA runs.
             if let Ok(library) = unsafe { Library::new(&file) } {
@@ -104,7 +127,7 @@ impl Wanted {
                 }
             }
         }
-        let names = self.names.iter().map(|name| (*name).to_owned()).collect();
+        let names = names.into_iter().map(str::to_owned).collect();
         Err(CudaProblem::NoLibrary { library: self.title, names, folders: folders.to_owned() })
     }
 }
@@ -188,11 +211,12 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        let wanted = Wanted { title: "a library", names: &["libno-such.so.1"], is_found: || true };
-        let missing = wanted.load(&["/no/such/folder".into()]).map_err(|problem| problem.to_string());
+        let names = &[("libno-such.so.13", 13), ("libno-such.so.12", 12)];
+        let wanted = Wanted { title: "a library", names, is_found: || true };
+        let missing = wanted.load(&["/no/such/folder".into()], 12).map_err(|problem| problem.to_string());
         assert_eq!(
             missing,
-            Err("a library is missing: libno-such.so.1 was found neither by the loader nor in `/no/such/folder`"
+            Err("a library is missing: libno-such.so.12 was found neither by the loader nor in `/no/such/folder`"
                 .to_owned())
         );
     }
