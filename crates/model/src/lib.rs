@@ -2,7 +2,7 @@
 //!
 //! - [`ModelConfig::read`] reads a configuration by one of [`FAMILIES`]; a family's towers stand behind [`VisionTower`] and
 //!   [`TextTower`]. CLIP and SigLIP are one ([`ClipConfig`]: `open_clip_config.json`, or the `config.json` of transformers), image
-//!   towers without texts the other (DINOv2 and Vision Transformers of timm and transformers).
+//!   towers without texts the other (`DINOv2` and Vision Transformers of timm and transformers).
 //! - [`LoadedModel`] is a model on a device: from a [`Checkpoint`] (safetensors or PyTorch, every tensor checked), with the forward
 //!   pass in head space (design section 1) as a [`HostTrace`], by Burn or by passes of our own, on the CPU ([`CpuVision`]) and by CUDA.
 //! - [`ReadoutFolder`] folds `W_O`, `ln_post` and the output projection into one readout per head, so that the contribution

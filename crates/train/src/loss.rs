@@ -136,7 +136,7 @@ pub(crate) fn accuracy(logits: Tensor<2>, labels: Option<&[u32]>) -> Result<f32>
     let is_own = |row: usize, column: usize| labels.map_or(row == column, |labels| labels[row] == labels[column]);
     let is_right = |(row, values): &(usize, &[f32])| {
         let largest = values.iter().fold(f32::NEG_INFINITY, |most, value| most.max(*value));
-        values.iter().enumerate().any(|(column, value)| *value == largest && is_own(*row, column))
+        values.iter().enumerate().any(|(column, value)| *value >= largest && is_own(*row, column))
     };
     let right = values.chunks_exact(count).enumerate().filter(is_right).count();
     Ok(right as f32 / count as f32)

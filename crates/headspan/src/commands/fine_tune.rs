@@ -70,7 +70,7 @@ fn remark(point: &CurvePoint) -> String {
 
 fn told(found: HeldOut) -> String {
     let HeldOut { right, images } = found;
-    let share = found.accuracy().map(|share| format!("{:.1} %", 100.0 * share)).unwrap_or_else(|| "n/a".to_owned());
+    let share = found.accuracy().map_or_else(|| "n/a".to_owned(), |share| format!("{:.1} %", 100.0 * share));
     format!("{share} of the held-out images are put into their class ({right} of {images})")
 }
 

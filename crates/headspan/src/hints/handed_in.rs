@@ -93,7 +93,7 @@ pub(super) fn clip(error: &ClipError) -> Option<String> {
             "where that program is installed, save the weights alone: `torch.save(model.state_dict(), \"model.pt\")`"
         }
         ClipError::NoTower { .. } => {
-            "CLIP ViTs of OpenCLIP, OpenAI and transformers (`CLIPModel`) are supported; ResNets, timm towers, SigLIP and DINO are not"
+            "supported are ViTs of CLIP, SigLIP, DINOv2 and timm, as docs/compatibility.md lists them; ResNets are not"
         }
         ClipError::NoTexts => "run `headspan extract`, and ask by images",
         ClipError::NoTextTower { .. } => "give a checkpoint of the whole model",

@@ -57,7 +57,7 @@ pub(super) struct Folds(Vec<Sums>);
 
 struct Sums {
     images: f64,
-    sums: [Vec<f64>; 2],
+    of_vectors: [Vec<f64>; 2],
     /// Products within the head before, within the head after, and between both.
     products: [Mat<f64>; 3],
 }
@@ -85,7 +85,7 @@ impl Folds {
             let sum = |all: &Mat<f64>| (0..all.ncols()).map(|column| all.col(column).iter().sum()).collect();
             Sums {
                 images: rows.len() as f64,
-                sums: [sum(&one), sum(&other)],
+                of_vectors: [sum(&one), sum(&other)],
                 products: [
                     product(one.transpose(), one.as_ref()),
                     product(other.transpose(), other.as_ref()),
@@ -125,9 +125,9 @@ fn cka(times: &[u32], parts: &[Sums]) -> Option<f64> {
         || times.iter().zip(parts).filter(|(times, _)| **times > 0).map(|(times, part)| (f64::from(*times), part));
     let images: f64 = drawn().map(|(times, part)| times * part.images).sum();
     let mean = |side: usize| {
-        let mut mean = vec![0.0; parts[0].sums[side].len()];
+        let mut mean = vec![0.0; parts[0].of_vectors[side].len()];
         drawn().for_each(|(times, part)| {
-            mean.iter_mut().zip(&part.sums[side]).for_each(|(to, x)| *to += times * x / images)
+            mean.iter_mut().zip(&part.of_vectors[side]).for_each(|(to, x)| *to += times * x / images);
         });
         mean
     };
@@ -239,7 +239,9 @@ mod tests {
         // The same columns in another order and twice as large: the vectors' numbers change places.
         let mut other = one.clone();
         for row in other.matrix.chunks_exact_mut(7) {
-            row.iter_mut().for_each(|b| *b *= 2.0);
+            for b in row.iter_mut() {
+                *b *= 2.0;
+            }
             row[..4].reverse();
         }
         let rows = noise(400 * 7, 2);

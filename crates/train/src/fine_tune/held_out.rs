@@ -41,7 +41,7 @@ pub fn held_out(
     let preprocess = *model.vision().preprocess();
     let mut counts = HeldOut { right: 0, images: 0 };
     for some in images.chunks(BATCH) {
-        let read = |image: &u32| Some((*image, pixels(labelled.picture(*image as usize)?, &preprocess)));
+        let read = |image: &u32| Some((*image, pixels(&labelled.picture(*image as usize)?, &preprocess)));
         let found: Vec<(u32, Vec<f32>)> = some.par_iter().filter_map(read).collect();
         if found.is_empty() {
             continue;
@@ -72,7 +72,9 @@ fn class_features(
             let tokens: Vec<Vec<u32>> = encoded.collect::<Result<_>>()?;
             let features = rows(&model.encode_texts(&TokenBatch::new(&tokens))?, tokens.len(), "text")?;
             let mut mean = vec![0.0; features[0].len()];
-            features.iter().for_each(|row| mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
+            for row in &features {
+                mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+            }
             unit(&mut mean, "text")?;
             Ok(mean)
         })

@@ -95,7 +95,7 @@ impl Pictures<'_> {
             let class = self.labelled.class(image);
             let template = &settings.templates[random.random_range(0..settings.templates.len())];
             let caption = template.replace("{}", &self.labelled.names()[class as usize]);
-            let pixels = pixels(cut(picture, settings, &mut random), &self.config.preprocessing());
+            let pixels = pixels(&cut(picture, settings, &mut random), &self.config.preprocessing());
             return Ok(Seen { pixels, class, tokens: self.tokenizer.encode(&caption)?.ids });
         }
         Err(TrainError::Unreadable { images: TRIES })
@@ -103,9 +103,9 @@ impl Pictures<'_> {
 }
 
 /// Normalised pixels, `[3, side, side]`.
-pub(crate) fn pixels(picture: RgbImage8, preprocess: &Preprocess) -> Vec<f32> {
+pub(crate) fn pixels(picture: &RgbImage8, preprocess: &Preprocess) -> Vec<f32> {
     let mut pixels = vec![0.0; 3 * preprocess.size * preprocess.size];
-    preprocess.apply(&picture, &mut pixels);
+    preprocess.apply(picture, &mut pixels);
     pixels
 }
 
