@@ -95,11 +95,9 @@ fn choose(scope: &Scope<'_>) -> Result<Chosen> {
             shard: None,
             progress: &|_, _| std::ops::ControlFlow::Continue(()),
         };
-        let error = precision_error(&job)?;
-        if error.is_some_and(|error| error <= AUTO_ERROR) {
-            let error_text = error.unwrap_or_default();
-            tracing::info!("computing in {precision}: {}; error {error_text:.1e} of the largest value", told(&rates));
-            return Ok(Chosen { precision, rates, error });
+        if let Some(error) = precision_error(&job)?.filter(|error| *error <= AUTO_ERROR) {
+            tracing::info!("computing in {precision}: {}; error {error:.1e} of the largest value", told(&rates));
+            return Ok(Chosen { precision, rates, error: Some(error) });
         }
     }
     tracing::info!("computing in float32: {}", told(&rates));

@@ -69,16 +69,15 @@ fn assign(sides: &[Side; 2], images: &[Places], before: &[HeadId], after: &[Head
         return Err(DiffError::NoActivations { pairing });
     }
     let sample: Vec<&Places> = images.iter().step_by(images.len().div_ceil(IMAGES)).collect();
-    let centred = |side: usize, head: HeadId| -> Result<Mat<f64>, DiffError> {
+    let centred = |side: usize, head: HeadId| -> Result<Centred, DiffError> {
         let rows = sides[side].rows(head, sample.iter().map(|places| places[side]))?;
-        Ok(centre(&contributions(&sides[side].readouts[&head], &rows)))
+        Ok(Centred::new(&contributions(&sides[side].readouts[&head], &rows)))
     };
     let of_side = |side: usize, heads: &[HeadId]| {
         heads.par_iter().map(|head| centred(side, *head)).collect::<Result<Vec<_>, _>>()
     };
     let [one, other] = [of_side(0, before)?, of_side(1, after)?];
-    let alike: Vec<Vec<f64>> =
-        one.par_iter().map(|one| other.iter().map(|other| alike(one, other)).collect()).collect();
+    let alike: Vec<Vec<f64>> = one.par_iter().map(|one| other.iter().map(|other| one.alike(other)).collect()).collect();
     let chosen = best(&alike);
     let pairs: Vec<[HeadId; 2]> = chosen.iter().map(|&(row, column)| [before[row], after[column]]).collect();
     let left = |side: usize, heads: &[HeadId]| -> Vec<HeadId> {
@@ -87,17 +86,31 @@ fn assign(sides: &[Side; 2], images: &[Places], before: &[HeadId], after: &[Head
     Ok(Paired { pairing, unpaired: [left(0, before), left(1, after)], pairs })
 }
 
-fn centre(rows: &Mat<f64>) -> Mat<f64> {
-    let mean: Vec<f64> =
-        (0..rows.ncols()).map(|column| rows.col(column).iter().sum::<f64>() / rows.nrows() as f64).collect();
-    Mat::from_fn(rows.nrows(), rows.ncols(), |row, column| rows[(row, column)] - mean[column])
+/// A head's vectors about their mean, with what every pair needs of one side alone.
+struct Centred {
+    rows: Mat<f64>,
+    /// Squared length of the product with itself.
+    own: f64,
 }
 
-/// CKA of centred rows; 0 for what does not vary.
-fn alike(one: &Mat<f64>, other: &Mat<f64>) -> f64 {
-    let length = |a: &Mat<f64>, b: &Mat<f64>| product(a.transpose(), b.as_ref()).squared_norm_l2();
-    let value = length(one, other) / (length(one, one) * length(other, other)).sqrt();
-    if value.is_finite() { value } else { 0.0 }
+impl Centred {
+    fn new(rows: &Mat<f64>) -> Self {
+        let mean: Vec<f64> =
+            (0..rows.ncols()).map(|column| rows.col(column).iter().sum::<f64>() / rows.nrows() as f64).collect();
+        let rows = Mat::from_fn(rows.nrows(), rows.ncols(), |row, column| rows[(row, column)] - mean[column]);
+        let own = length(&rows, &rows);
+        Self { rows, own }
+    }
+
+    /// CKA; 0 for what does not vary.
+    fn alike(&self, other: &Self) -> f64 {
+        let value = length(&self.rows, &other.rows) / (self.own * other.own).sqrt();
+        if value.is_finite() { value } else { 0.0 }
+    }
+}
+
+fn length(a: &Mat<f64>, b: &Mat<f64>) -> f64 {
+    product(a.transpose(), b.as_ref()).squared_norm_l2()
 }
 
 /// The pairs whose sum is largest, by row: as many as the smaller side has.
