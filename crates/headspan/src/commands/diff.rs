@@ -4,7 +4,10 @@ use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_artifacts::{HeadId, RunFacts};
 use headspan_metrics::{Difference, HeadPair, HeadState, Pairing, ScoreChange};
-use headspan_pipeline::DiffedRuns;
+use headspan_pipeline::{
+    DiffedRuns,
+    figures::{changed, cka, percent},
+};
 use serde::Serialize;
 
 use crate::{
@@ -103,22 +106,6 @@ fn heads(difference: &Difference) -> Table {
         ]);
     }
     table
-}
-
-fn cka(pair: &HeadPair) -> String {
-    match (pair.cka, pair.cka_interval) {
-        (Some(cka), Some((low, high))) => format!("{cka:.3} ({low:.3}–{high:.3})"),
-        (Some(cka), None) => format!("{cka:.3}"),
-        (None, _) => "n/a".to_owned(),
-    }
-}
-
-fn percent(share: Option<f64>, digits: usize) -> String {
-    share.map_or_else(|| "n/a".to_owned(), |share| format!("{:.digits$} %", 100.0 * share))
-}
-
-fn changed(before: &str, after: &str) -> String {
-    if before == after { before.to_owned() } else { format!("{before} → {after}") }
 }
 
 /// A difference as JSON.

@@ -4,7 +4,10 @@ use headspan_artifacts::Fact;
 use headspan_metrics::{Difference, HeadPair, HeadState, ScoreChange, Settings};
 use maud::{DOCTYPE, Markup, html};
 
-use crate::report::charts::{Bar, bars, style};
+use crate::{
+    figures::{changed, cka, percent},
+    report::charts::{Bar, bars, style},
+};
 
 /// The difference of two runs as one self-contained page.
 pub(crate) fn difference_page(
@@ -102,26 +105,15 @@ fn row(pair: &HeadPair, by_position: bool) -> Markup {
     let [before, after] = &pair.states;
     let property = |state: &HeadState| state.property.clone().unwrap_or_else(|| "–".to_owned());
     let text = |state: &HeadState| state.texts.first().cloned().unwrap_or_else(|| "–".to_owned());
-    let share = |state: &HeadState| {
-        state.variance_share.map_or_else(|| "n/a".to_owned(), |share| format!("{:.1} %", 100.0 * share))
-    };
+    let share = |state: &HeadState| percent(state.variance_share, 1);
     let number = |value: Option<f64>| value.map_or_else(|| "n/a".to_owned(), |value| format!("{value:.3}"));
-    let cka = match (pair.cka, pair.cka_interval) {
-        (Some(cka), Some((low, high))) => format!("{cka:.3} ({low:.3}–{high:.3})"),
-        (cka, _) => number(cka),
-    };
     html! { tr {
         td { (pair.heads[0]) } @if !by_position { td { (pair.heads[1]) } }
-        td.number { (cka) }
+        td.number { (cka(pair)) }
         td.number { (number(pair.readouts.map(|readouts| readouts.overlap))) }
-        td.number { (pair.texts_kept.map_or_else(|| "n/a".to_owned(), |kept| format!("{:.0} %", 100.0 * kept))) }
+        td.number { (percent(pair.texts_kept, 0)) }
         td.differs[pair.property_kept == Some(false)] { (changed(&property(before), &property(after))) }
         td.number { (changed(&share(before), &share(after))) }
         td { (changed(&text(before), &text(after))) }
     } }
-}
-
-/// Both values, or one if they are the same.
-fn changed(before: &str, after: &str) -> String {
-    if before == after { before.to_owned() } else { format!("{before} → {after}") }
 }
