@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from headspan._engines import submit
     from headspan._explorer import Explorer
     from headspan._frame import Frame
-    from headspan._pipeline import Comparison, command, compare, fetch, models, plan, run_all, status
+    from headspan._pipeline import Comparison, command, compare, fetch, inspect, models, plan, run_all, status
     from headspan._run import Head, Run, open
     from headspan._torch import (
         Checkpoint,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         from_transformers,
         run_module,
     )
+    from headspan._weights import HeadWeights, weights
 
 __all__ = [
     "Alike",
@@ -52,6 +53,7 @@ __all__ = [
     "FolderInUse",
     "Frame",
     "Head",
+    "HeadWeights",
     "HeadspanError",
     "InputError",
     "ModelMismatch",
@@ -72,6 +74,7 @@ __all__ = [
     "from_open_clip",
     "from_timm",
     "from_transformers",
+    "inspect",
     "models",
     "open",
     "plan",
@@ -79,6 +82,7 @@ __all__ = [
     "run_module",
     "status",
     "submit",
+    "weights",
 ]
 
 # Where each name is. Modules are imported when a name is first used, so that `import headspan` is quick.
@@ -88,8 +92,9 @@ _PLACES = {
     "_engines": ("submit",),
     "_explorer": ("Explorer",),
     "_frame": ("Frame",),
-    "_pipeline": ("Comparison", "command", "compare", "fetch", "models", "plan", "run_all", "status"),
+    "_pipeline": ("Comparison", "command", "compare", "fetch", "inspect", "models", "plan", "run_all", "status"),
     "_run": ("Head", "Run", "open"),
+    "_weights": ("HeadWeights", "weights"),
     "_torch": (
         "Checkpoint",
         "FolderInUse",

@@ -1,4 +1,4 @@
-"""The pipeline from Python: the commands ``run-all``, ``plan``, ``status``, ``compare``, ``fetch`` and ``models``."""
+"""The pipeline from Python: the commands ``run-all``, ``plan``, ``status``, ``compare``, ``fetch``, ``inspect`` and ``models``."""
 
 from __future__ import annotations
 
@@ -196,6 +196,29 @@ def fetch(*names: str, progress: Progress = True) -> list[Path]:
 def models() -> list[dict[str, Any]]:
     """The models that are known by id, and whether their files are here."""
     found: list[dict[str, Any]] = json.loads(call(["models", "--json"]))["models"]
+    return found
+
+
+def inspect(
+    checkpoint: PathLike,
+    *,
+    architecture: str | None = None,
+    quick_gelu: bool | None = None,
+    image_size: int | None = None,
+) -> dict[str, Any]:
+    """Says what a checkpoint is, and what of that is certain. No weights are loaded. A checkpoint that headspan cannot use raises an error that
+    says why, and which architectures have its tensors.
+
+    :param checkpoint: A folder, its file of weights, or the id of a model that is fetched.
+    :param architecture: Of weights without a configuration, such as ``"ViT-B-16"``.
+    :param quick_gelu: Whether the activation is QuickGELU; default: as the configuration says.
+    :param image_size: In pixels; position embeddings of other sizes are interpolated.
+    :returns: ``weights``, ``configuration`` and ``tokenizer`` (paths), ``family``, ``facts`` (each with ``name``, ``value`` and ``known_from``), ``tensors`` (what
+        their shapes say), ``notices``.
+    """
+    activation = None if quick_gelu is None else str(quick_gelu).lower()
+    given = flags({"architecture": architecture, "quick_gelu": activation, "image_size": image_size})
+    found: dict[str, Any] = json.loads(call(["inspect", os.fspath(checkpoint), "--json", *given]))
     return found
 
 

@@ -72,10 +72,39 @@ def test_diff(runs, answer):
     assert itself.pairing == "position" and all(pair["cka"] > 1 - 1e-9 for pair in itself.heads)
 
 
+def test_weights_are_those_of_numpy(run, answer):
+    found = headspan.weights(run, directions=3, texts=4)
+    flags = ["--runs", run.path.parent.parent, "--directions", 3, "--texts-per-direction", 4]
+    theirs = answer("weights", "scenes/scenes-4", *map(str, flags))
+    assert found.heads == theirs["heads"] and found.frame.pl().height == sum(len(head["spectrum"]) for head in found.heads)
+    readouts = pl.read_parquet(run.path / "readout.parquet")
+    texts = np.stack(pl.read_parquet(run.path / "texts.parquet")["embedding"].to_numpy()).astype(np.float64)
+    texts -= texts.mean(axis=0)
+    for head, row in zip(found.heads, readouts.iter_rows(named=True)):
+        readout = np.array(row["readout"], dtype=np.float64).reshape(row["d"], row["head_dim"] + 3)[:, : row["head_dim"]]
+        left, singular, _ = np.linalg.svd(readout, full_matrices=False)
+        np.testing.assert_allclose(head["spectrum"], singular, rtol=1e-6)
+        for direction, wanted in zip(head["directions"], left.T):
+            named = sum(text["weight"] * texts[text["text_index"]] for text in direction["texts"])
+            inside = left.T @ named
+            cosine = abs(wanted @ named) / np.linalg.norm(inside)
+            assert abs(cosine - direction["fidelity"]) < 1e-5, head["head"]
+            assert 0 < len(direction["texts"]) <= 4
+
+
 def test_models(answer):
     command = [sys.executable, "-m", "headspan", "models", "--json"]
     theirs = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert headspan.models() == theirs["models"]
+
+
+def test_inspect(run, answer):
+    found = headspan.inspect(run.checkpoint)
+    assert found == answer("inspect", run.checkpoint)
+    assert found["usable"] and found["family"] == "CLIP" and found["tensors"]["layers"] == 4
+    assert headspan.inspect(run.checkpoint, quick_gelu=True)["facts"] != found["facts"]
+    with pytest.raises(headspan.HeadspanError, match="the configuration expects"):
+        headspan.inspect(run.checkpoint, architecture="ViT-B-32")
 
 
 @pytest.mark.parametrize("name", ["images", "texts", "textspan", "labels", "scores"])

@@ -15,7 +15,7 @@ use crate::{
     rows::Row,
     run::RunDirectory,
     schema::Table,
-    tables::{TableMetadata, metadata_of, rows_in},
+    tables::{TableMetadata, metadata_of, read_rows, rows_in},
 };
 
 /// Files of a store that are looked at at once.
@@ -48,6 +48,12 @@ impl RunDirectory {
             Some(listing) => Ok(listing.0.contains_key(self.below(path))),
             None => Ok(files::is_file(path)?),
         }
+    }
+
+    /// Rows of a table; none where the run does not have it.
+    pub fn rows_if_there<R: Row>(&self) -> Result<Vec<R>> {
+        let path = self.table(R::TABLE);
+        if self.has(&path)? { read_rows(&path) } else { Ok(Vec::new()) }
     }
 
     /// Bytes that a file of the run has.

@@ -3,10 +3,12 @@
 mod diff;
 mod evaluate;
 mod explore;
+mod inspect;
 mod pipeline;
 mod query;
 mod ray;
 mod submit;
+mod weights;
 mod world;
 
 use std::path::PathBuf;
@@ -17,6 +19,7 @@ use headspan_extract::Shard;
 pub(crate) use diff::DiffArgs;
 pub(crate) use evaluate::{EvaluateArgs, Evaluated, SegmentationArgs};
 pub(crate) use explore::ExploreArgs;
+pub(crate) use inspect::InspectArgs;
 use pipeline::{
     CheckpointArgs, DataArgs, DeviceArgs, IgnoredDevice, ImagesArgs, LabelArgs, LayersArgs, SourceArgs, TextspanArgs,
     WorkArgs, local_folder, output_file,
@@ -25,6 +28,7 @@ pub(crate) use pipeline::{DEFAULT_CONFIGS, PipelineArgs, PlaceArgs};
 pub(crate) use query::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, RunArgs, SegmentArgs, WhyArgs};
 pub(crate) use ray::RayArgs;
 pub(crate) use submit::{Again, SlurmArgs, SubmitEngine};
+pub(crate) use weights::WeightsArgs;
 pub(crate) use world::{ScenesArgs, TrainArgs, TruthArgs};
 
 const AFTER_HELP: &str = "\
@@ -111,6 +115,9 @@ pub(crate) enum Command {
     /// Compare two runs over the same images head by head: what fine-tuning, a seed or another training changed
     #[command(after_help = diff::HELP)]
     Diff(DiffArgs),
+    /// Name the directions in which each head can write, from weights alone
+    #[command(after_help = weights::HELP)]
+    Weights(WeightsArgs),
     /// Download weights, configuration and tokenizer of models, or the published description pool
     Fetch {
         /// Model ids or architectures, `descriptions` for the published pool, or `tokenizer` for CLIP's
@@ -120,7 +127,10 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR", default_value = DEFAULT_CONFIGS)]
         configs: PathBuf,
     },
-    /// List the models that are known by id
+    /// Say what a checkpoint is: family, sizes, activation, and what of that is certain or assumed
+    #[command(after_help = inspect::HELP)]
+    Inspect(InspectArgs),
+    /// List the models that are known by id, and the families that are read
     Models {
         /// Folder of configuration, with more models in `models/`
         #[arg(long, value_name = "DIR", default_value = DEFAULT_CONFIGS)]

@@ -7,7 +7,7 @@ use headspan_extract::{ExtractError, PoolError};
 use headspan_hub::HubError;
 use headspan_images::is_local;
 use headspan_label::{CategoriesError, LabelError, openai::OpenAiError};
-use headspan_metrics::{ComparisonError, DiffError, TruthError};
+use headspan_metrics::{ComparisonError, DiffError, HeadWeightsError, TruthError};
 use headspan_net::NetError;
 use headspan_pipeline::{ModelError, PipelineError, SettingsError, demo::BuiltInModel, engine::EngineError};
 use headspan_query::ExploreError;
@@ -112,6 +112,10 @@ fn pipeline(error: &PipelineError) -> Option<String> {
             return artifact(inner);
         }
         PipelineError::Diff(inner) => return diff(inner),
+        PipelineError::HeadWeights(HeadWeightsError::Artifact(inner)) => return artifact(inner),
+        PipelineError::HeadWeights(HeadWeightsError::NoTexts { .. }) => {
+            "`headspan extract` with --texts embeds a pool; image towers without texts have none"
+        }
         PipelineError::Extract(inner) => return extract(inner),
         PipelineError::Dataset(inner) => return dataset(inner),
         PipelineError::Pool(inner) => return pool(inner),
@@ -416,7 +420,7 @@ fn registry(error: &ModelError) -> Option<String> {
     match error {
         ModelError::Unknown { meant: Some(meant), .. } => Some(did_you_mean(meant)),
         ModelError::Unknown { .. } => Some(
-            "an architecture's name alone means all its models; for a checkpoint of your own, use --checkpoint DIR"
+            "`headspan models` lists their ids; an architecture's name alone means all its models; for a checkpoint of your own, use --checkpoint DIR"
                 .to_owned(),
         ),
         _ => None,

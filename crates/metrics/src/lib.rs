@@ -3,6 +3,7 @@
 //! - [`score`] computes entanglement, association and concept consistency of one model from its labels alone.
 //! - [`compare`] puts the scores of several runs side by side, with one null for all of them.
 //! - [`diff`] puts two runs over the same images side by side, head by head.
+//! - [`head_weights`] names the directions in which each head can write, from its readout alone.
 //! - [`ablate`], [`group_accuracy`], [`explained_variance`] and [`spurious_correlation`] compare a run with the true attributes of
 //!   rendered scenes.
 //!
@@ -37,9 +38,10 @@ mod fold;
 mod score;
 mod settings;
 mod truth;
+mod weights;
 
 /// Version of the scores. Raise it when they change for the same labels and settings.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 pub use compare::{Comparison, ComparisonError, compare};
 pub use diff::{DiffError, DiffSettings, Difference, HeadPair, HeadState, Pairing, ReadoutLikeness, ScoreChange, diff};
@@ -51,4 +53,8 @@ pub use truth::{
     Ablation, AblationRow, AblationSettings, AttributeTable, GroupAccuracy, HeadVariance, Prompt, Responses, Sides,
     Specificity, SpuriousCorrelation, SpuriousSettings, TruthError, ablate, associated_heads, explained_variance,
     group_accuracy, spurious_correlation,
+};
+pub use weights::{
+    Agreement, HeadWeights, HeadWeightsError, HeadWeightsSettings, NamedDirection, NamingText, WeighedHead,
+    head_weights,
 };

@@ -64,8 +64,8 @@ pub fn score(
         .collect()
 }
 
-/// Null of entanglement for one model's labels of one labeller, drawn from `pooled`: the rows `…_null_mean`, `…_null_std`
-/// and `…_z`.
+/// Null of entanglement for one model's labels of one labeller and for each of its layers, drawn from `pooled`: the rows
+/// `…_null_mean`, `…_null_std` and `…_z`.
 pub(crate) fn pooled_null(
     labeller: &str,
     rows: &[&LabelRow],
@@ -74,8 +74,22 @@ pub(crate) fn pooled_null(
     synonyms: &Synonyms,
 ) -> Vec<MetricRow> {
     let mut sheet = Sheet { labeller, settings, rows: Vec::new() };
-    sheet.null(pooled, &labelled_heads(rows, settings, synonyms));
+    let heads = labelled_heads(rows, settings, synonyms);
+    sheet.null(&Scope::default(), pooled, &heads);
+    for (scope, heads) in by_layer(&heads) {
+        sheet.null(&scope, pooled, &heads);
+    }
     sheet.rows
+}
+
+/// Labelled heads of each layer.
+fn by_layer(heads: &[Head]) -> Vec<(Scope, Vec<Head>)> {
+    let mut layers: BTreeMap<u32, Vec<Head>> = BTreeMap::new();
+    for head in heads {
+        layers.entry(head.layer).or_default().push(head.clone());
+    }
+    let scope = |layer| Scope { layer: Some(layer), ..Scope::default() };
+    layers.into_iter().map(|(layer, heads)| (scope(layer), heads)).collect()
 }
 
 fn labelled_heads(rows: &[&LabelRow], settings: &Settings, synonyms: &Synonyms) -> Vec<Head> {
@@ -109,14 +123,14 @@ fn score_labeller(
     sheet.entanglement(&model, &heads);
     let spelt: Vec<String> = rows.iter().filter_map(|row| Some(row.property.as_ref()?.to_lowercase())).collect();
     sheet.plain(&model, "entanglement_repeated_prefix", repeated_prefix(&spelt), spelt.len());
-    sheet.null(pooled, &heads);
+    sheet.null(&model, pooled, &heads);
     sheet.association(&model, &heads);
-    sheet.concepts(&heads);
-    for layer in heads.iter().map(|head| head.layer).collect::<BTreeSet<_>>() {
-        let scope = Scope { layer: Some(layer), ..Scope::default() };
-        let of_layer: Vec<Head> = heads.iter().filter(|head| head.layer == layer).cloned().collect();
+    sheet.concepts(&model, &heads);
+    for (scope, of_layer) in by_layer(&heads) {
         sheet.entanglement(&scope, &of_layer);
+        sheet.null(&scope, pooled, &of_layer);
         sheet.association(&scope, &of_layer);
+        sheet.concepts(&scope, &of_layer);
     }
     for property in heads.iter().map(|head| head.property.clone()).collect::<BTreeSet<_>>() {
         let of_property: Vec<Head> = heads.iter().filter(|head| head.property == property).cloned().collect();
@@ -190,17 +204,16 @@ impl Sheet<'_> {
     }
 
     /// Models with more heads repeat properties more often by chance; the z-score takes that out.
-    fn null(&mut self, pooled: &PropertyFrequencies, heads: &[Head]) {
+    fn null(&mut self, scope: &Scope, pooled: &PropertyFrequencies, heads: &[Head]) {
         let properties: Vec<&str> = heads.iter().map(|head| head.property.as_str()).collect();
         let draws = pooled.draws();
-        let scope = Scope::default();
         for (metric, figure) in ENTANGLEMENT {
             let value = (figure.strings)(&properties);
             let null = null(&draws, heads.len(), self.settings, figure.numbers);
             let z = value.zip(null).and_then(|(value, (mean, std))| (std > 0.0).then(|| (value - mean) / std));
             let figures = [null.map(|null| null.0), null.map(|null| null.1), z];
             for (ending, value) in NULL_ENDINGS.iter().zip(figures) {
-                self.plain(&scope, &format!("{metric}{ending}"), value, heads.len());
+                self.plain(scope, &format!("{metric}{ending}"), value, heads.len());
             }
         }
     }
@@ -215,20 +228,19 @@ impl Sheet<'_> {
         self.push(scope, "association_mean_consistency", mean_consistency(&judged), ci, judged.len());
     }
 
-    fn concepts(&mut self, heads: &[Head]) {
+    fn concepts(&mut self, scope: &Scope, heads: &[Head]) {
         let judged: Vec<HeadConsistency> = heads.iter().filter_map(|head| head.consistency).collect();
-        let scope = Scope::default();
         for level in 0..=self.settings.texts {
             let at = |heads: &[HeadConsistency]| ccs_at(heads, level);
             let ci = interval(&judged, self.settings, at);
-            self.push(&scope, &format!("ccs_at_{level}"), at(&judged), ci, judged.len());
+            self.push(scope, &format!("ccs_at_{level}"), at(&judged), ci, judged.len());
         }
         let full: Vec<&str> = heads
             .iter()
             .filter(|head| head.consistency.is_some_and(|c| c.consistent == self.settings.texts))
             .map(|head| head.property.as_str())
             .collect();
-        self.plain(&scope, "ccr", ccr(&full), full.len());
+        self.plain(scope, "ccr", ccr(&full), full.len());
     }
 }
 

@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 
-use crate::{backends::cuda::CudaProblem, precision::Precision};
+use headspan_headspace::HeadId;
+
+use crate::{backends::cuda::CudaProblem, checkpoint::CheckpointLayout, precision::Precision};
 
 /// What can go wrong between a checkpoint's files and a model on a device.
 #[derive(Debug, thiserror::Error)]
@@ -173,6 +175,22 @@ pub enum ClipError {
     /// Neither a configuration file nor the name of an architecture.
     #[error("there is neither a configuration file nor the name of an architecture")]
     NoConfiguration,
+    /// A head that is to be scaled does not exist, or its factor is not a finite number.
+    #[error("{head} cannot be scaled by {scale}: the model has no such head, or the factor is not a finite number")]
+    ScaledHead {
+        /// The head.
+        head: HeadId,
+        /// Its factor.
+        scale: f32,
+    },
+    /// Weights whose names and layout OpenCLIP does not load.
+    #[error("`{path}` cannot be saved for OpenCLIP: its names are {layout}")]
+    SavedLayout {
+        /// The file.
+        path: PathBuf,
+        /// How its tensors are named.
+        layout: CheckpointLayout,
+    },
     /// An image size that no whole number of patches fills.
     #[error("image_size {size} is not a multiple of the model's patch size {patch}")]
     ImageSize {

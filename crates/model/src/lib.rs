@@ -30,12 +30,15 @@ pub use backends::{
     cpu::{Calibration, CpuVision, InstructionSet},
     cuda::CudaProblem,
 };
-pub use checkpoint::{Checkpoint, CheckpointFiles, CheckpointLayout, FoundFiles, Notice, SavedPrecision};
+pub use checkpoint::{
+    Checkpoint, CheckpointFiles, CheckpointLayout, FittingArchitecture, FoundFiles, Notice, SavedPrecision, TextFacts,
+    WeightsFacts,
+};
 pub use device::{DeviceChoice, DeviceDescription, OpenDevice, available_devices, cuda_problem, open_device};
 pub use error::{ClipError, DeviceProblem, ForeignFile, Result};
 pub use families::{
-    Activation, FAMILIES, Family, ModelConfig, ModelOptions, Pooling, TextLimits, TextStyle, TextTower, TokenStyle,
-    VisionGeometry, VisionShape, VisionTower, architectures,
+    Activation, FAMILIES, Family, Member, ModelConfig, ModelOptions, Pooling, TextLimits, TextStyle, TextTower,
+    TokenStyle, VisionGeometry, VisionShape, VisionTower, architectures,
     clip::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig},
 };
 pub use loaded::{LoadedModel, VisionPass};

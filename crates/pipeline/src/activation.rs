@@ -40,7 +40,7 @@ fn other(quick_gelu: bool) -> &'static str {
 
 /// Why the activation of a model may be wrong, with what to do; none where somebody said which it is and nothing speaks against it.
 pub(crate) fn doubt(choice: &ModelChoice, weights: &Path, activation: Activation) -> Result<Option<String>> {
-    let Activation { quick_gelu, is_stated } = activation;
+    let Activation { quick_gelu, is_stated, .. } = activation;
     let used = name(quick_gelu);
     if let ModelSource::Hub(model) = &choice.source {
         let known = model.activation.eq_ignore_ascii_case("QuickGELU");
@@ -119,7 +119,7 @@ fn hint(choice: &ModelChoice, weights: &Path) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    const ASSUMED: Activation = Activation { quick_gelu: false, is_stated: false };
+    const ASSUMED: Activation = Activation { quick_gelu: false, tanh: false, is_stated: false };
 
     fn told(id: &str, file: &str, activation: Activation) -> Option<String> {
         let choice = ModelChoice { id: id.to_owned(), source: ModelSource::Folder("folder".into()) };

@@ -70,6 +70,9 @@ pub enum PipelineError {
     /// Two runs cannot be compared head by head.
     #[error(transparent)]
     Diff(#[from] headspan_metrics::DiffError),
+    /// Heads cannot be described from their weights.
+    #[error(transparent)]
+    HeadWeights(#[from] headspan_metrics::HeadWeightsError),
     /// Scenes cannot be rendered.
     #[error(transparent)]
     Scenes(#[from] headspan_scenes::SceneError),

@@ -5,7 +5,9 @@
 //!   the one function that says whether a stage is done.
 //! - [`Session`] is a finished run with its model and its images, for the analyses of `headspan-query`.
 //! - [`engine`] describes a run as shards for machines that something else schedules.
+//! - [`inspect`] says what a checkpoint is, and what of that is certain.
 //! - [`diff`] compares two runs over the same images head by head.
+//! - [`head_weights`] says from weights alone where each head can write.
 //! - [`compare`] writes the scores of all runs of a data set side by side.
 //!
 //! It uses every crate below it and is used by the command line, the explorer and the Python module. It draws no progress
@@ -19,7 +21,9 @@ pub mod engine;
 mod error;
 mod facts;
 pub mod figures;
+mod head_weights;
 mod inputs;
+mod inspect;
 mod memory;
 mod model;
 mod plan;
@@ -41,7 +45,9 @@ pub use compare::{ComparedRow, ComparedRuns, compare, labellers, notices, warn_o
 pub use diff::{DiffedRuns, diff};
 pub use error::{PipelineError, Result};
 pub use facts::facts;
+pub use head_weights::{HeadWeightsRequest, WeighedRun, head_weights};
 pub use inputs::check_inputs;
+pub use inspect::{ConfigSource, InspectedModel, Inspection, inspect, inspect_files};
 pub use model::{ModelFiles, RunModel};
 pub use plan::{StagePlan, StageStatus, state_of};
 pub use pools::Pools;

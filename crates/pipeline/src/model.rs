@@ -84,7 +84,8 @@ fn found(place: &Path, options: &ModelOptions) -> Result<FoundFiles> {
     }
 }
 
-fn tokenizer(files: &FoundFiles, config: &ModelConfig) -> Result<Option<PathBuf>> {
+/// The tokenizer that texts of a model have: the one beside its weights, else CLIP's from the cache where the vocabulary is CLIP's.
+pub(crate) fn tokenizer(files: &FoundFiles, config: &ModelConfig) -> Result<Option<PathBuf>> {
     /// Tokens of CLIP's vocabulary.
     const CLIP: usize = 49_408;
     let Some(text) = config.text else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! The six models of arXiv 2409.06579, models that the user adds, and any checkpoint folder beside them.
+//! The six models of arXiv 2409.06579, other published ones, models that the user adds, and any checkpoint folder beside them.
 
 use std::path::{Path, PathBuf};
 
@@ -14,8 +14,11 @@ use crate::demo;
 pub struct KnownModel {
     /// `<architecture>_<pretraining>`, as in the published tool.
     pub id: String,
-    /// Architecture.
+    /// Architecture, by OpenCLIP's name.
     pub architecture: String,
+    /// Whether the architecture's name alone means this model too: of those that the paper has, its own models.
+    #[serde(default = "yes")]
+    pub by_architecture: bool,
     /// Repository on the hub.
     pub repository: String,
     /// Branch, tag or commit.
@@ -34,20 +37,64 @@ pub struct KnownModel {
     pub heads: usize,
 }
 
+fn yes() -> bool {
+    true
+}
+
 macro_rules! built_in {
     ($($id:literal),+ $(,)?) => {
-        [$(($id, include_str!(concat!("../../../configs/models/", $id, ".toml")))),+]
+        &[$(($id, include_str!(concat!("../../../configs/models/", $id, ".toml")))),+]
     };
 }
 
-/// The models of the program, in the order of the design's table.
-const BUILT_IN: [(&str, &str); 6] = built_in![
+/// The models of the program: the paper's six in the order of the design's table, then others that OpenCLIP has by these names.
+const BUILT_IN: &[(&str, &str)] = built_in![
     "ViT-B-32_openai",
     "ViT-B-32_datacomp_m_s128m_b4k",
     "ViT-B-16_openai",
     "ViT-B-16_laion2b_s34b_b88k",
     "ViT-L-14_openai",
     "ViT-L-14_laion2b_s32b_b82k",
+    "ViT-B-32_laion400m_e32",
+    "ViT-B-32_laion2b_e16",
+    "ViT-B-32_laion2b_s34b_b79k",
+    "ViT-B-32_datacomp_xl_s13b_b90k",
+    "ViT-B-32_metaclip_400m",
+    "ViT-B-32_metaclip_fullcc",
+    "ViT-B-32-256_datacomp_s34b_b86k",
+    "ViT-B-16_laion400m_e32",
+    "ViT-B-16_datacomp_xl_s13b_b90k",
+    "ViT-B-16_datacomp_l_s1b_b8k",
+    "ViT-B-16_dfn2b",
+    "ViT-B-16_metaclip_400m",
+    "ViT-B-16_metaclip_fullcc",
+    "ViT-B-16-plus-240_laion400m_e31",
+    "ViT-L-14_laion400m_e32",
+    "ViT-L-14_datacomp_xl_s13b_b90k",
+    "ViT-L-14_metaclip_400m",
+    "ViT-L-14_metaclip_fullcc",
+    "ViT-L-14_dfn2b",
+    "ViT-L-14_dfn2b_s39b",
+    "ViT-L-14-336_openai",
+    "ViT-H-14_laion2b_s32b_b79k",
+    "ViT-H-14_metaclip_fullcc",
+    "ViT-H-14_dfn5b",
+    "ViT-H-14-378_dfn5b",
+    "ViT-g-14_laion2b_s12b_b42k",
+    "ViT-g-14_laion2b_s34b_b88k",
+    "ViT-bigG-14_laion2b_s39b_b160k",
+    "ViT-bigG-14_metaclip_fullcc",
+    "ViT-B-16-SigLIP_webli",
+    "ViT-B-16-SigLIP-256_webli",
+    "ViT-B-16-SigLIP-384_webli",
+    "ViT-L-16-SigLIP-256_webli",
+    "ViT-L-16-SigLIP-384_webli",
+    "ViT-SO400M-14-SigLIP-384_webli",
+    "ViT-B-16-SigLIP2_webli",
+    "ViT-B-16-SigLIP2-256_webli",
+    "ViT-L-16-SigLIP2-256_webli",
+    "ViT-SO400M-14-SigLIP2_webli",
+    "ViT-SO400M-16-SigLIP2-384_webli",
 ];
 
 /// A name that stands for no model, or a model's file that cannot be used.
@@ -55,11 +102,11 @@ const BUILT_IN: [(&str, &str); 6] = built_in![
 #[non_exhaustive]
 pub enum ModelError {
     /// Not an id, not an architecture.
-    #[error("unknown model `{name}`: known are {known}")]
+    #[error("unknown model `{name}`: known architectures are {known}")]
     Unknown {
         /// The name.
         name: String,
-        /// Ids of all models.
+        /// All architectures.
         known: String,
         /// The id or architecture that may have been meant.
         meant: Option<String>,
@@ -110,11 +157,11 @@ impl Registry {
 
     /// The models of the program alone.
     pub fn built_in() -> Result<Self, ModelError> {
-        let models = BUILT_IN.map(|(id, text)| parse(Path::new(&format!("{id}.toml")), text));
-        Ok(Self { models: models.into_iter().collect::<Result<_, _>>()?, read: Vec::new() })
+        let models = BUILT_IN.iter().map(|(id, text)| parse(Path::new(&format!("{id}.toml")), text));
+        Ok(Self { models: models.collect::<Result<_, _>>()?, read: Vec::new() })
     }
 
-    /// All models: the program's in the order of the design's table, then the user's by name.
+    /// All models: the program's, the paper's six first, then the user's by name.
     pub fn models(&self) -> &[KnownModel] {
         &self.models
     }
@@ -124,12 +171,14 @@ impl Registry {
         &self.read
     }
 
-    /// The models that a name stands for: an id itself, or all of an architecture.
+    /// The models that a name stands for: an id itself, or those that an architecture's name means.
     pub fn resolve(&self, name: &str) -> Result<Vec<KnownModel>, ModelError> {
-        let fits = |model: &&KnownModel| model.id == name || model.architecture == name;
+        let fits = |model: &&KnownModel| model.id == name || (model.by_architecture && model.architecture == name);
         let found: Vec<KnownModel> = self.models.iter().filter(fits).cloned().collect();
         if found.is_empty() {
-            let known: Vec<String> = self.models.iter().map(|model| format!("`{}`", model.id)).collect();
+            let mut known: Vec<String> = self.models.iter().map(|model| format!("`{}`", model.architecture)).collect();
+            let mut seen = std::collections::BTreeSet::new();
+            known.retain(|architecture| seen.insert(architecture.clone()));
             let meant = self.similar(name).map(str::to_owned);
             return Err(ModelError::Unknown { name: name.to_owned(), known: known.join(", "), meant });
         }
@@ -197,6 +246,8 @@ impl ModelChoice {
 
 #[cfg(test)]
 mod tests {
+    use headspan_model::{ModelConfig, ModelOptions, architectures};
+
     use super::*;
 
     fn built_in() -> Result<Registry, ModelError> {
@@ -204,17 +255,38 @@ mod tests {
     }
 
     #[test]
-    fn an_architecture_means_all_its_models() -> Result<(), ModelError> {
+    fn an_architecture_means_its_models_or_those_of_the_paper() -> Result<(), ModelError> {
         let ids: Vec<String> = built_in()?.resolve("ViT-L-14")?.into_iter().map(|model| model.id).collect();
         assert_eq!(ids, ["ViT-L-14_openai", "ViT-L-14_laion2b_s32b_b82k"]);
         assert_eq!(built_in()?.resolve("ViT-B-16_openai")?.len(), 1);
+        assert_eq!(built_in()?.resolve("ViT-L-14_datacomp_xl_s13b_b90k")?.len(), 1, "not the paper's, but known");
+        assert_eq!(built_in()?.resolve("ViT-H-14")?.len(), 3);
+        Ok(())
+    }
+
+    #[test]
+    fn each_model_is_known_once_and_has_the_size_of_its_architecture() -> Result<(), Box<dyn std::error::Error>> {
+        let registry = built_in()?;
+        let mut ids: Vec<&str> = registry.models().iter().map(|model| model.id.as_str()).collect();
+        assert_eq!(ids.len(), 46);
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 46, "an id stands twice");
+        let known = |model: &&KnownModel| architectures().any(|name| name == model.architecture);
+        let of_clip: Vec<&KnownModel> = registry.models().iter().filter(known).collect();
+        assert_eq!(of_clip.len(), 35, "the others are SigLIP's");
+        for model in of_clip {
+            let options = ModelOptions { architecture: Some(model.architecture.clone()), ..ModelOptions::default() };
+            let vision = ModelConfig::with_options(None, &options)?.vision;
+            assert_eq!((vision.layers, vision.heads), (model.layers, model.heads), "{}", model.id);
+        }
         Ok(())
     }
 
     #[test]
     fn an_unknown_name_lists_what_there_is() -> Result<(), ModelError> {
         let message = built_in()?.resolve("RN50").err().map(|error| error.to_string()).unwrap_or_default();
-        assert!(message.contains("ViT-B-32_openai"), "{message}");
+        assert!(message.contains("`ViT-B-32`"), "{message}");
         for (name, expected) in [
             ("vit-b-32", Some("ViT-B-32")),
             ("ViT-L/14", Some("ViT-L-14")),
@@ -241,7 +313,7 @@ mod tests {
         fs::write(models.join("mine.toml"), text.replace("ViT-B-32_openai\"", "mine\""))?;
         fs::write(models.join("mine.settings.toml"), "[textspan]\nrank = 5\n")?;
         let registry = Registry::read(configs.path())?;
-        assert_eq!((registry.models().len(), registry.files().len()), (7, 2));
+        assert_eq!((registry.models().len(), registry.files().len()), (BUILT_IN.len() + 1, 2));
         assert_eq!(registry.models()[0].revision, "abc");
         assert_eq!(registry.resolve("ViT-B-32")?.len(), 3, "the third has the same architecture");
         fs::rename(models.join("mine.toml"), models.join("other.toml"))?;

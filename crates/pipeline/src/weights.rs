@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use headspan_hub::{HubError, HubSettings, Snapshot, cached, fetch_url};
-use headspan_model::CheckpointFiles;
+use headspan_model::{CheckpointFiles, architectures};
 
 use crate::{
     error::{PipelineError, Result},
@@ -83,7 +83,13 @@ fn tokenizer_of_clip() -> Result<KnownModel> {
 /// CLIP's tokenizer, if any model of the program that has it is in the cache.
 pub(crate) fn cached_tokenizer() -> Option<PathBuf> {
     let (settings, registry) = (hub_settings(), Registry::built_in().ok()?);
-    registry.models().iter().find_map(|model| cached(&settings, &model.repository, &model.revision, &model.tokenizer))
+    // Those that are known without a configuration have CLIP's vocabulary; SigLIP has its own.
+    let is_clip = |model: &&KnownModel| architectures().any(|name| name == model.architecture);
+    registry
+        .models()
+        .iter()
+        .filter(is_clip)
+        .find_map(|model| cached(&settings, &model.repository, &model.revision, &model.tokenizer))
 }
 
 /// Fetches CLIP's tokenizer and returns where it is.

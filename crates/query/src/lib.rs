@@ -11,6 +11,7 @@
 mod access;
 mod answers;
 mod columns;
+mod curves;
 mod error;
 mod evaluation;
 mod extremes;
@@ -27,6 +28,7 @@ mod tables;
 
 pub use access::{AccessError, RunAccess};
 pub use columns::{ColumnStore, HeadColumn, StoreBounds};
+pub use curves::{CURVE_METRICS, CurveMetric, CurvePoint, Curves, curve, curve_chart};
 pub use error::{ExploreError, Result};
 pub use evaluation::{MapMethod, SegmentationScores, SegmentationTrial};
 pub use extremes::{Extremes, ExtremesRequest};

@@ -192,7 +192,7 @@ pub(super) fn local_folder(text: &str) -> Result<PathBuf, String> {
 }
 
 /// A whole number of a range.
-fn count(range: impl RangeBounds<u64>) -> RangedU64ValueParser<usize> {
+pub(super) fn count(range: impl RangeBounds<u64>) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(range)
 }
 

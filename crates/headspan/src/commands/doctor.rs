@@ -31,9 +31,10 @@ pub(crate) fn doctor(configs: &Path, console: &Console<'_>) -> Result<()> {
     if let Some(problem) = cuda_problem() {
         lines.push(format!("no cuda    {problem}"));
     }
-    for model in registry(configs)?.models() {
-        let state = if cached_files(model).is_ok() { "fetched" } else { "not fetched" };
-        lines.push(format!("model      {} {state}", model.id));
-    }
+    let registry = registry(configs)?;
+    let fetched: Vec<&str> =
+        registry.models().iter().filter(|model| cached_files(model).is_ok()).map(|model| model.id.as_str()).collect();
+    lines.push(format!("models     {} known, {} fetched", registry.models().len(), fetched.len()));
+    lines.extend(fetched.iter().map(|id| format!("model      {id}")));
     console.print(&lines.join("\n"))
 }

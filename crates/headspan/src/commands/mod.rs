@@ -12,6 +12,7 @@ mod explore;
 mod export;
 mod fetch;
 mod fine_tune;
+mod inspect;
 mod models;
 mod place;
 mod plan;
@@ -25,6 +26,7 @@ mod submit_ray;
 mod train;
 mod truth;
 mod truth_neighbours;
+mod weights;
 
 use std::path::Path;
 
@@ -83,7 +85,9 @@ pub(crate) fn run(command: Command, console: &Console<'_>) -> Result<()> {
         Command::Plan { models, pipeline, json } => plan::plan(&models, &pipeline, json, console),
         Command::Compare { place, html, json } => compare::compare(&place.alone(), html.as_deref(), json, console),
         Command::Diff(arguments) => diff::diff(&arguments, console),
+        Command::Weights(arguments) => weights::weights(&arguments, console),
         Command::Fetch { names, configs } => fetch::fetch(&names, &configs, console),
+        Command::Inspect(arguments) => inspect::inspect(&arguments, console),
         Command::Models { configs, json } => models::models(&configs, json, console),
         Command::Explore(arguments) => explore::explore(&arguments, console),
         Command::Query { question } => query::query(&question, console),

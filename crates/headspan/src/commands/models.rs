@@ -1,13 +1,14 @@
 use std::path::Path;
 
 use anyhow::Result;
-use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{ContentArrangement, Table, presets::UTF8_HORIZONTAL_ONLY};
+use headspan_model::{FAMILIES, Member};
 use serde_json::json;
 
 use crate::{commands::registry, console::Console};
 use headspan_pipeline::{cached_files, demo};
 
-/// Lists the known models and whether their files are here.
+/// Lists the known models and whether their files are here, and the families that are read.
 pub(crate) fn models(configs: &Path, as_json: bool, console: &Console<'_>) -> Result<()> {
     let registry = registry(configs)?;
     let models = registry.models();
@@ -26,7 +27,7 @@ pub(crate) fn models(configs: &Path, as_json: bool, console: &Console<'_>) -> Re
                 })
             })
             .collect();
-        return console.print_json(&json!({ "models": rows }));
+        return console.print_json(&json!({ "models": rows, "families": members().collect::<Vec<_>>() }));
     }
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
@@ -45,5 +46,22 @@ pub(crate) fn models(configs: &Path, as_json: bool, console: &Console<'_>) -> Re
             fetched.to_owned(),
         ]);
     }
-    console.print(&table.to_string())
+    console.print(&format!(
+        "{table}\n\nAny other checkpoint is read with --checkpoint if it is of one of these families:\n\n{}",
+        families()
+    ))
+}
+
+fn members() -> impl Iterator<Item = &'static Member> {
+    FAMILIES.iter().flat_map(|family| family.members)
+}
+
+fn families() -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["family", "configuration", "representation", "texts", "shown"]);
+    for member in members() {
+        table.add_row([member.name, member.configuration, member.pooling, member.texts, member.shown]);
+    }
+    table
 }

@@ -98,7 +98,7 @@ pub(super) fn clip(error: &ClipError) -> Option<String> {
         ClipError::NoTexts => "run `headspan extract`, and ask by images",
         ClipError::NoTextTower { .. } => "give a checkpoint of the whole model",
         ClipError::MissingFile { what: "configuration", .. } => {
-            "for weights without a configuration, name the architecture: `--architecture ViT-B-32`, and `--quick-gelu` for OpenAI's weights"
+            "for weights without a configuration, name the architecture: `--architecture ViT-B-32`, and `--quick-gelu` for OpenAI's weights; `headspan inspect PATH` says which architectures fit"
         }
         ClipError::SeveralWeights { .. } => "give the file of weights itself as --checkpoint",
         ClipError::Resolution { expected, .. } => {

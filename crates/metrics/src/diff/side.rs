@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use headspan_artifacts::{
-    ArtifactError, HeadId, ImageRow, LabelRow, MomentsRow, PartReader, ReadoutRow, Row, RunDirectory, Table,
-    TextspanRow, read_rows,
+    ArtifactError, HeadId, ImageRow, LabelRow, MomentsRow, PartReader, ReadoutRow, RunDirectory, Table, TextspanRow,
+    read_rows,
 };
 use headspan_headspace::{Moments, Readout};
 
@@ -46,8 +46,8 @@ impl Side {
         Ok(Self {
             readouts: readouts.into_iter().map(|row| (row.head_id(), row.into())).collect(),
             moments: moments.into_iter().map(|row| (row.head_id(), row.into())).collect(),
-            texts: if_there(&run, Table::Textspan)?,
-            labels: if_there(&run, Table::Labels)?,
+            texts: run.rows_if_there()?,
+            labels: run.rows_if_there()?,
             dataset: run.record("images")?.and_then(|record| record.inputs.get("dataset").cloned()),
             image_ids: images.into_iter().map(|row| row.image_id).collect(),
             parts,
@@ -126,12 +126,6 @@ fn variance(readout: &Readout, moments: &Moments) -> f64 {
             row.iter().enumerate().map(along).sum::<f64>()
         })
         .sum()
-}
-
-/// Rows of a table that a run need not have.
-fn if_there<R: Row>(run: &RunDirectory, table: Table) -> Result<Vec<R>, DiffError> {
-    let path = run.table(table);
-    Ok(if run.has(&path)? { read_rows(&path)? } else { Vec::new() })
 }
 
 /// Images whose activations both runs have, by their places in both. Errors if the runs are over different images.

@@ -1,7 +1,9 @@
 //! From the files of a checkpoint to modules with weights.
 
+mod facts;
 mod files;
 mod fold;
+mod heads;
 mod kind;
 mod names;
 mod notices;
@@ -16,12 +18,14 @@ pub(crate) mod weights;
 
 use std::{
     collections::BTreeMap,
+    fmt,
     path::{Path, PathBuf},
 };
 
 use burn::tensor::Device;
 use burn_store::{ModuleSnapshot, burn_pack::Tensor as StoredTensor};
 
+pub use facts::{FittingArchitecture, TextFacts, WeightsFacts};
 pub use files::{CheckpointFiles, FoundFiles};
 use kind::Kind;
 use names::Found;
@@ -65,6 +69,18 @@ pub enum CheckpointLayout {
     Vit,
     /// The image tower of `CLIPModel` or `SiglipModel` by itself.
     VisionModel,
+}
+
+impl fmt::Display for CheckpointLayout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OpenClip => "OpenCLIP's",
+            Self::HuggingFace => "transformers' CLIPModel or SiglipModel",
+            Self::Timm => "timm's",
+            Self::Vit => "transformers' ViTModel or Dinov2Model",
+            Self::VisionModel => "the image tower of transformers' CLIPModel or SiglipModel",
+        })
+    }
 }
 
 /// Something about a checkpoint that its user may not expect.
@@ -123,6 +139,11 @@ impl Checkpoint {
     /// The files that hold the weights which are opened by `path`: several, where it is an index or a shard.
     pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
         Ok(Split::find(path)?.map_or_else(|| vec![path.to_owned()], Split::into_files))
+    }
+
+    /// The file that was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// How the file's tensors are named.

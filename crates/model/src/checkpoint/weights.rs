@@ -125,6 +125,11 @@ impl Weights {
         Self { shape, stored_as: ValueType::Float32, place: None, pass: Arc::new(pass) }
     }
 
+    /// As if the values had been stored in another type.
+    pub(crate) fn as_stored_in(self, stored_as: ValueType) -> Self {
+        Self { stored_as, ..self }
+    }
+
     /// The same values under another shape of as many.
     pub(crate) fn of_shape(self, shape: Vec<usize>) -> Self {
         Self { shape, ..self }

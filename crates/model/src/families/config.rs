@@ -46,8 +46,20 @@ impl ModelOptions {
 pub struct Activation {
     /// `QuickGELU` instead of GELU.
     pub quick_gelu: bool,
+    /// GELU's approximation by `tanh`.
+    pub tanh: bool,
     /// Whether the configuration or the user says so; else it is assumed.
     pub is_stated: bool,
+}
+
+impl fmt::Display for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.quick_gelu, self.tanh) {
+            (true, _) => "QuickGELU",
+            (false, true) => "GELU by tanh",
+            (false, false) => "GELU",
+        })
+    }
 }
 
 /// Sizes of an image tower. The first `prefix` tokens have no place in the image: the class token, where there is one, is token 0, and
@@ -101,6 +113,12 @@ pub struct TextLimits {
 
 /// What makes the towers of a family: its own configuration.
 pub(crate) trait FamilyTowers: fmt::Debug + Send + Sync {
+    /// The family's name, for people.
+    fn family(&self) -> &'static str;
+
+    /// Whether a checkpoint has the tensors of this configuration.
+    fn check(&self, checkpoint: &Checkpoint) -> Result<()>;
+
     /// The configuration with what the user says of the model.
     fn with(&self, options: &ModelOptions) -> Result<ModelConfig>;
 
@@ -158,6 +176,11 @@ impl ModelConfig {
     /// What a text may be. An error for an image tower alone.
     pub fn texts(&self) -> Result<&TextLimits> {
         self.text.as_ref().ok_or(ClipError::NoTexts)
+    }
+
+    /// The name of the model's family, for people.
+    pub fn family(&self) -> &'static str {
+        self.towers.family()
     }
 
     /// The activation of the MLPs, and whether it is assumed.

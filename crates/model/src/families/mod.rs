@@ -14,6 +14,7 @@ pub(crate) mod vit;
 
 use std::path::Path;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::Result;
@@ -36,7 +37,27 @@ pub struct Family {
     pub read: fn(&Path, Value) -> Result<ModelConfig>,
     /// Keys of configurations that are refused by name, each with the reason.
     pub refuses: &'static [(&'static str, &'static str)],
+    /// The models that are read, and what was shown of each.
+    pub members: &'static [Member],
 }
+
+/// Models of a family that are read alike.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Member {
+    /// What they are.
+    pub name: &'static str,
+    /// The configuration that says so.
+    pub configuration: &'static str,
+    /// How their tokens become one representation.
+    pub pooling: &'static str,
+    /// Which texts they have.
+    pub texts: &'static str,
+    /// What was shown.
+    pub shown: &'static str,
+}
+
+/// What the goldens of `tests/families.rs` show: representation, contributions of all heads, what is left to MLPs and pooling, and texts.
+pub(crate) const AS_ITS_LIBRARY: &str = "within 1e-5 of its library, random weights of small geometry";
 
 /// Names of the architectures that weights without a configuration may have; each may end with `-quickgelu`.
 pub fn architectures() -> impl Iterator<Item = &'static str> {

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
-use headspan_artifacts::{Fact, LabelRow, RunDirectory, Table, TextspanRow, read_rows};
+use headspan_artifacts::{Fact, LabelRow, MetricRow, RunDirectory, Table, TextspanRow, read_rows};
 use headspan_metrics::Comparison;
+use headspan_query::{CURVE_METRICS, CurveMetric, Curves, curve, curve_chart};
 use maud::{DOCTYPE, Markup, html};
 
 use crate::{
@@ -33,6 +34,7 @@ pub(crate) fn comparison_page(
     for run in runs {
         heads.push(head_table(run)?);
     }
+    let by_layer = by_layer(rows, runs)?;
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -51,6 +53,7 @@ pub(crate) fn comparison_page(
                 }
                 @for (_, told) in differences { p.warning { "Compare with care: " (told) "." } }
                 @for (metric, title) in CHARTS { (chart(runs, comparison, metric, title)) }
+                @for (metric, curves) in &by_layer { (curve_chart(metric, curves)) }
                 h2 { "Figures" }
                 (figures(comparison, rows))
                 h2 { "Made with" }
@@ -82,6 +85,23 @@ fn chart(runs: &[RunDirectory], comparison: &Comparison, metric: &str, title: &s
         return html! {};
     }
     bars(title, &rows)
+}
+
+/// Scores by layer, where some model has several layers: a line for each model and labeller.
+fn by_layer(rows: &[ComparedRow], runs: &[RunDirectory]) -> Result<Vec<(CurveMetric, Curves)>> {
+    let mut tables: BTreeMap<&str, Vec<MetricRow>> = BTreeMap::new();
+    for run in runs {
+        tables.insert(run.id().model(), read_rows(&run.table(Table::Metrics))?);
+    }
+    let lines = |metric: &CurveMetric| -> Curves {
+        let line = |row: &ComparedRow| {
+            let points = curve(tables.get(row.model.as_str())?, Some(&row.labeller), metric.metric);
+            (points.len() > 1).then(|| (format!("{} ({})", row.model, row.labeller), points))
+        };
+        rows.iter().filter_map(line).collect()
+    };
+    let drawn = CURVE_METRICS.into_iter().map(|metric| (metric, lines(&metric)));
+    Ok(drawn.filter(|(_, curves)| !curves.is_empty()).collect())
 }
 
 fn figures(comparison: &Comparison, rows: &[ComparedRow]) -> Markup {
@@ -168,8 +188,7 @@ fn properties(runs: &[RunDirectory], comparison: &Comparison) -> Markup {
 /// Heads of one model with their labels and first texts; runs of imported labels have no texts.
 fn head_table(run: &RunDirectory) -> Result<Markup> {
     let labels: Vec<LabelRow> = read_rows(&run.table(Table::Labels))?;
-    let path = run.table(Table::Textspan);
-    let texts: Vec<TextspanRow> = if run.has(&path)? { read_rows(&path)? } else { Vec::new() };
+    let texts: Vec<TextspanRow> = run.rows_if_there()?;
     let of_head = |label: &LabelRow| {
         let own = texts.iter().filter(|row| row.head_id() == label.head_id());
         own.take(TEXTS).map(|row| format!("{} ({:.0} %)", row.text, 100.0 * row.variance_share)).collect::<Vec<_>>()

@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use super::{
     bars::Bars,
-    curves::{Curves, chart},
     heat::maps,
     layout::{
         Title, by, counted, cut_note, formats, heading, image_choice, in_words, own_image, page, selection_tag,
@@ -29,19 +28,14 @@ use crate::{
     page_request::Page,
 };
 use headspan_query::{
-    Columns, ExploreRun, HeadSelection, Neighbours, Shading, Similarity, image_columns, patch_columns,
+    CURVE_METRICS, Columns, CurveMetric, Curves, HeadSelection, Neighbours, Shading, Similarity, curve, curve_chart,
+    image_columns, patch_columns,
 };
 
 /// Most runs side by side.
 const MOST_RUNS: usize = 6;
 /// Images of each side, if the question does not say.
 const COUNT: usize = 6;
-
-/// The charts: metric, what it is, and what its axis is called.
-const METRICS: [(&str, &str, &str); 2] = [
-    ("entanglement_repeated", "Entanglement by layer, from the last (lower is better)", "entanglement"),
-    ("association_associated_heads", "Association by layer, from the last (higher is better)", "association"),
-];
 
 /// One question asked of several runs, and their scores by layer.
 #[derive(Debug, Serialize)]
@@ -96,8 +90,8 @@ impl ComparePage {
         let mut curves: BTreeMap<String, Curves> = BTreeMap::new();
         let mut answers = Vec::new();
         for (name, subject) in subjects {
-            for (metric, ..) in METRICS {
-                let curve = curve(subject.run(), metric);
+            for CurveMetric { metric, .. } in CURVE_METRICS {
+                let curve = curve(subject.run().metrics(), subject.run().labeller(), metric);
                 curves.entry(metric.to_owned()).or_default().insert(name.clone(), curve);
             }
             let facts = subject.facts();
@@ -167,20 +161,6 @@ fn asked_runs<'a>(known: &[&'a str], chosen: &BTreeSet<&str>) -> Result<Vec<&'a 
     Ok(asked.take(MOST_RUNS).collect())
 }
 
-/// A metric by layer, the last layer as 0.
-fn curve(run: &ExploreRun, metric: &str) -> Vec<(u32, f64)> {
-    let labeller = run.labeller();
-    let last = run.layers().last().copied().unwrap_or(0);
-    let rows = run
-        .metrics()
-        .iter()
-        .filter(|row| row.scope == "layer" && row.metric == metric && Some(row.labeller.as_str()) == labeller);
-    let mut points: Vec<(u32, f64)> =
-        rows.filter_map(|row| Some((last.checked_sub(row.layer?)?, row.value?))).collect();
-    points.sort_by_key(|(layer, _)| *layer);
-    points
-}
-
 impl Page for ComparePage {
     fn html(&self, shared: &Shared) -> Markup {
         page(
@@ -203,8 +183,8 @@ impl Page for ComparePage {
                 } @else {
                     p.empty { "Say what to ask every model: heads, and a text or an image" @if self.analysis == "segment" { ", or rather both" } "." }
                 }
-                div.sides.curves { @for (metric, title, axis) in METRICS {
-                    @if let Some(curves) = self.curves.get(metric) { (chart(title, axis, curves)) }
+                div.sides.curves { @for metric in CURVE_METRICS {
+                    @if let Some(curves) = self.curves.get(metric.metric) { (curve_chart(&metric, curves)) }
                 } }
                 (made_with(self.answers.iter().map(|side| (side.run.as_str(), &side.facts))))
             },

@@ -3,7 +3,6 @@
 mod accents;
 mod bars;
 mod compare;
-mod curves;
 mod filter;
 mod head;
 mod heat;

@@ -65,7 +65,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// The configuration of an architecture, with OpenAI's normalisation of pixels. OpenAI's way of writing names is understood.
-pub(super) fn config(name: &str) -> Result<ClipConfig> {
+pub(crate) fn config(name: &str) -> Result<ClipConfig> {
     // OpenAI writes `ViT-L/14@336px`.
     let lower = name.to_lowercase().replace(['/', '@'], "-");
     let lower = lower.trim_end_matches("px").to_owned();

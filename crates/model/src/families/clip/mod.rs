@@ -12,7 +12,7 @@ mod towers;
 
 use crate::{
     error::Result,
-    families::{Family, ModelConfig},
+    families::{AS_ITS_LIBRARY, Family, Member, ModelConfig},
 };
 
 pub(crate) use config::check_std;
@@ -29,4 +29,48 @@ pub(crate) const FAMILY: Family = Family {
     recognises: |value| value.get("model_cfg").is_some() || value.get("vision_config").is_some(),
     read: |path, value| Ok(ClipConfig::from_json(path, value)?.into()),
     refuses: open_clip::REFUSED,
+    members: &[
+        Member {
+            name: "CLIP by OpenAI and OpenCLIP",
+            configuration: "open_clip_config.json, or --architecture",
+            pooling: "class token",
+            texts: "CLIP's",
+            shown: "within 1e-5 of PyTorch, random weights, three true geometries too",
+        },
+        Member {
+            name: "CLIPModel of transformers",
+            configuration: "config.json",
+            pooling: "class token",
+            texts: "CLIP's",
+            shown: AS_ITS_LIBRARY,
+        },
+        Member {
+            name: "OpenCLIP without ln_pre, with LayerScale or patch dropout",
+            configuration: "open_clip_config.json",
+            pooling: "class token",
+            texts: "CLIP's",
+            shown: AS_ITS_LIBRARY,
+        },
+        Member {
+            name: "OpenCLIP with average pooling",
+            configuration: "open_clip_config.json",
+            pooling: "mean of patches, or of all tokens",
+            texts: "CLIP's",
+            shown: AS_ITS_LIBRARY,
+        },
+        Member {
+            name: "OpenCLIP with a ViT or DINOv2 of timm",
+            configuration: "open_clip_config.json with timm_model_name",
+            pooling: "class token, or mean",
+            texts: "CLIP's, SigLIP's",
+            shown: AS_ITS_LIBRARY,
+        },
+        Member {
+            name: "SigLIP and SigLIP 2 of a fixed resolution",
+            configuration: "open_clip_config.json, or config.json of transformers",
+            pooling: "attention",
+            texts: "SigLIP's",
+            shown: AS_ITS_LIBRARY,
+        },
+    ],
 };

@@ -13,7 +13,7 @@ use crate::{
     device::{DeviceChoice, OpenDevice},
     error::{ClipError, Result},
     families::{
-        Activation, FamilyTowers, ModelConfig, ModelOptions, TextLimits, TextTower, Towers, VisionTower,
+        Activation, FamilyTowers, ModelConfig, ModelOptions, TextLimits, TextTower, TokenStyle, Towers, VisionTower,
         clip::{ClipConfig, TextConfig, VisionConfig},
         image_towers,
     },
@@ -83,14 +83,25 @@ fn burn_text(encoder: TextEncoder, device: &OpenDevice) -> Box<dyn TextTower> {
 }
 
 impl FamilyTowers for ClipConfig {
+    fn family(&self) -> &'static str {
+        match self.text.style.tokens {
+            TokenStyle::Siglip => "SigLIP",
+            TokenStyle::Clip | TokenStyle::Unknown => "CLIP",
+        }
+    }
+
+    fn check(&self, checkpoint: &Checkpoint) -> Result<()> {
+        checkpoint.check_parts(&self.parts())
+    }
+
     fn with(&self, options: &ModelOptions) -> Result<ModelConfig> {
         Ok(self.clone().with(options)?.into())
     }
 
     fn activation(&self) -> Activation {
         // GELU's approximation is never assumed.
-        let is_stated = self.activation_is_stated || self.vision.shape.gelu_tanh;
-        Activation { quick_gelu: self.quick_gelu, is_stated }
+        let tanh = self.vision.shape.gelu_tanh;
+        Activation { quick_gelu: self.quick_gelu, tanh, is_stated: self.activation_is_stated || tanh }
     }
 
     fn notices(&self, checkpoint: &Checkpoint) -> Vec<Notice> {

@@ -19,13 +19,21 @@ impl VitConfig {
 }
 
 impl FamilyTowers for VitConfig {
+    fn family(&self) -> &'static str {
+        "ViT without texts"
+    }
+
+    fn check(&self, checkpoint: &Checkpoint) -> Result<()> {
+        checkpoint.check_parts(&self.parts())
+    }
+
     fn with(&self, options: &ModelOptions) -> Result<ModelConfig> {
         Ok(self.clone().with(options)?.into())
     }
 
     fn activation(&self) -> Activation {
         // The name of an architecture says it, and transformers' default is the only one.
-        Activation { quick_gelu: self.quick_gelu, is_stated: true }
+        Activation { quick_gelu: self.quick_gelu, tanh: self.vision.shape.gelu_tanh, is_stated: true }
     }
 
     fn notices(&self, checkpoint: &Checkpoint) -> Vec<Notice> {
