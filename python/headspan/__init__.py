@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from headspan._frame import Frame
     from headspan._pipeline import Comparison, command, compare, fetch, inspect, models, plan, run_all, status
     from headspan._run import Head, Run, open
+    from headspan._stability import Stability, stability
     from headspan._torch import (
         Checkpoint,
         FolderInUse,
@@ -62,6 +63,7 @@ __all__ = [
     "PreprocessMismatch",
     "Run",
     "Segmentation",
+    "Stability",
     "TokenizerMismatch",
     "TorchInputError",
     "UnsupportedModel",
@@ -80,6 +82,7 @@ __all__ = [
     "plan",
     "run_all",
     "run_module",
+    "stability",
     "status",
     "submit",
     "weights",
@@ -94,6 +97,7 @@ _PLACES = {
     "_frame": ("Frame",),
     "_pipeline": ("Comparison", "command", "compare", "fetch", "inspect", "models", "plan", "run_all", "status"),
     "_run": ("Head", "Run", "open"),
+    "_stability": ("Stability", "stability"),
     "_weights": ("HeadWeights", "weights"),
     "_torch": (
         "Checkpoint",

@@ -92,6 +92,15 @@ def test_weights_are_those_of_numpy(run, answer):
             assert 0 < len(direction["texts"]) <= 4
 
 
+def test_stability(run, answer):
+    found = headspan.stability(run, splits=2, seed=3, against=run)
+    theirs = answer("stability", "scenes/scenes-4", "--runs", str(run.path.parent.parent), "--splits", "2", "--seed", "3", "--against", "scenes/scenes-4")
+    assert found.figures == theirs["figures"] and "jaccard" in repr(found)
+    frame = found.frame.pl()
+    assert frame.filter(pl.col("kind") == "run")["value"].unique().to_list() == [1.0]
+    assert frame.filter(pl.col("head").is_null() & (pl.col("kind") == "halves")).height == 2
+
+
 def test_models(answer):
     command = [sys.executable, "-m", "headspan", "models", "--json"]
     theirs = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

@@ -7,6 +7,7 @@ mod inspect;
 mod pipeline;
 mod query;
 mod ray;
+mod stability;
 mod submit;
 mod weights;
 mod world;
@@ -27,6 +28,7 @@ use pipeline::{
 pub(crate) use pipeline::{DEFAULT_CONFIGS, PipelineArgs, PlaceArgs};
 pub(crate) use query::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, RunArgs, SegmentArgs, WhyArgs};
 pub(crate) use ray::RayArgs;
+pub(crate) use stability::StabilityArgs;
 pub(crate) use submit::{Again, SlurmArgs, SubmitEngine};
 pub(crate) use weights::WeightsArgs;
 pub(crate) use world::{ScenesArgs, TrainArgs, TruthArgs};
@@ -115,6 +117,9 @@ pub(crate) enum Command {
     /// Compare two runs over the same images head by head: what fine-tuning, a seed or another training changed
     #[command(after_help = diff::HELP)]
     Diff(DiffArgs),
+    /// Measure how stable texts and labels are: over halves of the images, against another run, between labellers
+    #[command(after_help = stability::HELP)]
+    Stability(StabilityArgs),
     /// Name the directions in which each head can write, from weights alone
     #[command(after_help = weights::HELP)]
     Weights(WeightsArgs),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use headspan_artifacts::{LabelRow, Table, TextRow, TextspanRow, read_rows};
+use headspan_artifacts::{LabelRow, RunDirectory, Table, TextRow, TextspanRow, read_rows};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -174,15 +174,18 @@ impl Labeller for Lexicon {
     }
 
     fn label(&self, request: &LabelRequest<'_>) -> Result<Vec<LabelRow>, LabelError> {
-        let texts: Vec<TextRow> = read_rows(&request.run.table(Table::Texts))?;
-        let categories = if texts.iter().all(|text| text.category.is_some()) {
-            Categories::Tagged
-        } else {
-            let prompts: Vec<TextRow> = read_rows(&request.run.table(Table::Categories))?;
-            Categories::from_embeddings(&texts, &prompts)?
-        };
-        Ok(label(&request.heads()?, &categories, &request.settings.lexicon))
+        Ok(label(&request.heads()?, &categories(request.run)?, &request.settings.lexicon))
     }
+}
+
+/// The categories of a run's texts: those of a tagged pool, else by the category prompts of the run.
+pub fn categories(run: &RunDirectory) -> Result<Categories, LabelError> {
+    let texts: Vec<TextRow> = read_rows(&run.table(Table::Texts))?;
+    if texts.iter().all(|text| text.category.is_some()) {
+        return Ok(Categories::Tagged);
+    }
+    let prompts: Vec<TextRow> = read_rows(&run.table(Table::Categories))?;
+    Ok(Categories::from_embeddings(&texts, &prompts)?)
 }
 
 /// Labels every head with the category that carries most of its first texts, weighted as the settings say; a text is

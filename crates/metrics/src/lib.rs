@@ -4,6 +4,7 @@
 //! - [`compare`] puts the scores of several runs side by side, with one null for all of them.
 //! - [`diff`] puts two runs over the same images side by side, head by head.
 //! - [`head_weights`] names the directions in which each head can write, from its readout alone.
+//! - [`jaccard`] and [`krippendorff_alpha`] say how stable picks and labels are.
 //! - [`ablate`], [`group_accuracy`], [`explained_variance`] and [`spurious_correlation`] compare a run with the true attributes of
 //!   rendered scenes.
 //!
@@ -37,6 +38,7 @@ mod entanglement;
 mod fold;
 mod score;
 mod settings;
+mod stability;
 mod truth;
 mod weights;
 
@@ -49,6 +51,10 @@ pub use entanglement::{pairwise, repeated, repeated_prefix, shared_heads};
 pub use fold::{Synonyms, SynonymsError};
 pub use score::{PropertyFrequencies, score};
 pub use settings::Settings;
+pub use stability::{
+    StabilityRow, alpha_with_interval, jaccard, krippendorff_alpha, mean_share, random_halves, stability_parquet,
+    stability_rows,
+};
 pub use truth::{
     Ablation, AblationRow, AblationSettings, AttributeTable, GroupAccuracy, HeadVariance, Prompt, Responses, Sides,
     Specificity, SpuriousCorrelation, SpuriousSettings, TruthError, ablate, associated_heads, explained_variance,

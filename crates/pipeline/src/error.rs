@@ -70,6 +70,12 @@ pub enum PipelineError {
     /// Two runs cannot be compared head by head.
     #[error(transparent)]
     Diff(#[from] headspan_metrics::DiffError),
+    /// The figures of stability could not be written as Parquet.
+    #[error("the figures of stability could not be written as Parquet")]
+    StabilityTable {
+        /// What the Parquet library said.
+        source: headspan_artifacts::ParquetError,
+    },
     /// Heads cannot be described from their weights.
     #[error(transparent)]
     HeadWeights(#[from] headspan_metrics::HeadWeightsError),

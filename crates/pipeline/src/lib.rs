@@ -8,6 +8,7 @@
 //! - [`inspect`] says what a checkpoint is, and what of that is certain.
 //! - [`diff`] compares two runs over the same images head by head.
 //! - [`head_weights`] says from weights alone where each head can write.
+//! - [`stability`] says whether picks and labels would come out the same again.
 //! - [`compare`] writes the scores of all runs of a data set side by side.
 //!
 //! It uses every crate below it and is used by the command line, the explorer and the Python module. It draws no progress
@@ -37,6 +38,7 @@ mod runner;
 mod scope;
 mod session;
 mod settings;
+mod stability;
 mod stage;
 mod stages;
 mod weights;
@@ -62,6 +64,7 @@ pub use settings::{
     SettingsError, SettingsFiles, TextsOverrides, TextsSection, TextspanOverrides, TextspanSection, VALUES, Values,
     assigned, meant_variable,
 };
+pub use stability::{Stability, StabilityRequest, stability};
 pub use stage::{Estimate, Stage, StageJob, StageOutcome, StageResult, stage};
 pub use stages::{STAGES, ScoredLabels, dry_run, score_imported, synonyms};
 pub use weights::{cached_files, fetch_descriptions, fetch_model, fetch_tokenizer, hub_settings};

@@ -20,6 +20,7 @@ mod query;
 mod run;
 mod scenes;
 mod shards;
+mod stability;
 mod status;
 mod submit;
 mod submit_ray;
@@ -85,6 +86,7 @@ pub(crate) fn run(command: Command, console: &Console<'_>) -> Result<()> {
         Command::Plan { models, pipeline, json } => plan::plan(&models, &pipeline, json, console),
         Command::Compare { place, html, json } => compare::compare(&place.alone(), html.as_deref(), json, console),
         Command::Diff(arguments) => diff::diff(&arguments, console),
+        Command::Stability(arguments) => stability::stability(&arguments, console),
         Command::Weights(arguments) => weights::weights(&arguments, console),
         Command::Fetch { names, configs } => fetch::fetch(&names, &configs, console),
         Command::Inspect(arguments) => inspect::inspect(&arguments, console),

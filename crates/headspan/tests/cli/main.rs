@@ -16,6 +16,7 @@ mod pipeline;
 mod query;
 mod scenes;
 mod snapshots;
+mod stability;
 mod submit;
 mod support;
 mod typed;

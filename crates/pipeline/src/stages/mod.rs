@@ -31,4 +31,4 @@ pub use label::dry_run;
 pub(crate) use metrics::{NAME as METRICS, slice as metrics_slice};
 pub use metrics::{ScoredLabels, score_imported, synonyms};
 pub(crate) use texts::{NAME as TEXTS, POOL_FILE};
-pub(crate) use textspan::NAME as TEXTSPAN;
+pub(crate) use textspan::{NAME as TEXTSPAN, one_head};

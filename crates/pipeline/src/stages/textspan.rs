@@ -101,7 +101,8 @@ impl Stage for Textspan {
     }
 }
 
-fn one_head(
+/// The texts of one head, and the rank that was used.
+pub(crate) fn one_head(
     readout: &Readout,
     moments: &Moments,
     pool: &TextPool,

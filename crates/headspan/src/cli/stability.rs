@@ -1,0 +1,34 @@
+use clap::Args;
+
+use super::PlaceArgs;
+
+/// After the help of `stability`.
+pub(crate) const HELP: &str = "\
+Random halves of the images give TEXTSPAN and the lexicon anew: how many of a head's first texts do both halves pick, and is the property the same?
+With --against, the same heads of another run, such as one with another pool. Between the labellers of the run: Krippendorff's alpha. Writes
+stability.parquet into the run. docs/science.md defines all figures.
+
+Examples:
+  headspan stability my-clip --dataset photos
+  headspan stability my-clip --dataset photos --against photos-own-pool/my-clip --json";
+
+/// Flags of `stability`.
+#[derive(Debug, Args)]
+pub(crate) struct StabilityArgs {
+    /// Run: a model of the data set, or DATASET/MODEL; default: the only one
+    pub(crate) model: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    /// Number of random splits of the images into halves; 0 leaves the halves out
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) splits: usize,
+    /// Seed of the splits
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Another run of the same heads: a model of the data set, or DATASET/MODEL
+    #[arg(long, value_name = "RUN")]
+    pub(crate) against: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
