@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+mod ablate;
 mod choices;
 mod compare;
 mod config;
@@ -25,6 +26,7 @@ mod submit_ray;
 mod train;
 mod truth;
 mod truth_neighbours;
+mod zeroshot;
 
 use std::path::Path;
 
@@ -83,6 +85,8 @@ pub(crate) fn run(command: Command, console: &Console<'_>) -> Result<()> {
         Command::Plan { models, pipeline, json } => plan::plan(&models, &pipeline, json, console),
         Command::Compare { place, html, json } => compare::compare(&place.alone(), html.as_deref(), json, console),
         Command::Diff(arguments) => diff::diff(&arguments, console),
+        Command::Zeroshot(arguments) => zeroshot::zeroshot(&arguments, console),
+        Command::Ablate(arguments) => ablate::ablate(&arguments, console),
         Command::Fetch { names, configs } => fetch::fetch(&names, &configs, console),
         Command::Models { configs, json } => models::models(&configs, json, console),
         Command::Explore(arguments) => explore::explore(&arguments, console),
