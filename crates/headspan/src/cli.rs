@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use headspan_extract::Shard;
 
-pub(crate) use classification::{AblateArgs, GroupArgs, ZeroshotArgs};
+pub(crate) use classification::{AblateArgs, ZeroshotArgs};
 pub(crate) use diff::DiffArgs;
 pub(crate) use evaluate::{EvaluateArgs, Evaluated, SegmentationArgs};
 pub(crate) use explore::ExploreArgs;

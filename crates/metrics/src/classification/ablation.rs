@@ -57,8 +57,15 @@ pub fn ablations(
     let shape = Shape { classes: classes.len(), groups: images.groups().len() };
     let size = block_size(classes.len(), heads.len() + 4);
     let none = || Tally::new(shape, trials.len(), random.len());
-    let look = |tally: &mut Tally, block: &Block<'_>| tally.look(&heard, block, &trials, &random);
-    let tally = each_block(&parts, &heads, images, size, none, look, Tally::join)?;
+    let tally = each_block(
+        &parts,
+        &heads,
+        images,
+        size,
+        none,
+        |tally, block| tally.look(&heard, block, &trials, &random),
+        Tally::join,
+    )?;
     Ok(rows(plan, images, &heads, &drawn, &tally))
 }
 

@@ -160,7 +160,7 @@ struct Step {
 impl Spoken {
     fn new(embeddings: &Embeddings, readout: &Readout, sets: Vec<Mat<f64>>, plan: &ReconstructionPlan) -> Self {
         let (classes, matrix) = (embeddings.wide(), wide(&readout.matrix, readout.columns()));
-        let steps = |directions: Mat<f64>| {
+        let steps = |directions: Mat<f64>| -> Vec<Step> {
             let mut before = 0;
             let step = |level: &usize| {
                 let (first, end) = (before.min(directions.nrows()), (*level).min(directions.nrows()));

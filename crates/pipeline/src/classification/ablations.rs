@@ -127,7 +127,10 @@ pub fn ablate(session: &Session, options: &AblateOptions, progress: &dyn Progres
         }),
         inputs: own,
     };
-    let rows = made.rows(|| Ok(ablations(directory, run.images(), &classes.rows, &labels, &plan)?))?;
+    // Where nothing is ablated, a table of other ablations stays.
+    let nothing = plan.targets.is_empty();
+    let compute = || Ok(ablations(directory, run.images(), &classes.rows, &labels, &plan)?);
+    let rows = if nothing { Vec::new() } else { made.rows(compute)? };
     let reconstruction =
         if options.reconstruct { reconstruction(session, options, &classes, &labels)? } else { Vec::new() };
     Ok(Ablations {
@@ -231,7 +234,7 @@ fn heads_of_file(path: &Path) -> Result<Vec<HeadId>> {
         if line.is_empty() {
             continue;
         }
-        let wrong = |_| PipelineError::HeadFile { path: path.to_owned(), row, text: line.to_owned() };
+        let wrong = |_no_head| PipelineError::HeadFile { path: path.to_owned(), row, text: line.to_owned() };
         let head: HeadId = line.parse().map_err(wrong)?;
         if !heads.contains(&head) {
             heads.push(head);
