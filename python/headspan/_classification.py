@@ -49,7 +49,9 @@ class Zeroshot:
 
     def __repr__(self) -> str:
         rows = [row for row in self.accuracy if row["scope"] in ("all", "worst_group")]
-        told = ", ".join(f"{row['metric']} {row['accuracy']:.3f} ({row['scope'].replace('_', ' ')})" for row in rows)
+        told = ", ".join(
+            f"{row['metric']} {row['accuracy']:.3f} ({row['scope'].replace('_', ' ')})" for row in rows
+        )
         return f"<headspan.Zeroshot of {self.run}: {self.images} images, {self.classes} classes; {told}>"
 
 
@@ -76,7 +78,11 @@ class Ablations:
     @property
     def reconstruction_frame(self) -> Frame | None:
         """``reconstruction.parquet`` as a frame, if it was asked for."""
-        return None if self.reconstruction_table is None else Frame(_native.read_table(self.reconstruction_table))
+        return (
+            None
+            if self.reconstruction_table is None
+            else Frame(_native.read_table(self.reconstruction_table))
+        )
 
     def plot(self, axes: Any = None) -> Any:
         """Accuracy against the number of directions that heads may speak along, one curve a kind of directions. Returns the matplotlib axes."""
