@@ -22,6 +22,7 @@ from headspan._native import __version__
 
 if TYPE_CHECKING:
     from headspan._answers import Alike, Extremes, Neighbours, Segmentation, Why
+    from headspan._classification import Ablations, Zeroshot, ablate, zeroshot
     from headspan._diff import Difference, diff
     from headspan._engines import submit
     from headspan._explorer import Explorer
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from headspan._weights import HeadWeights, weights
 
 __all__ = [
+    "Ablations",
     "Alike",
     "Checkpoint",
     "Comparison",
@@ -68,7 +70,9 @@ __all__ = [
     "TorchInputError",
     "UnsupportedModel",
     "Why",
+    "Zeroshot",
     "__version__",
+    "ablate",
     "command",
     "compare",
     "diff",
@@ -86,11 +90,13 @@ __all__ = [
     "status",
     "submit",
     "weights",
+    "zeroshot",
 ]
 
 # Where each name is. Modules are imported when a name is first used, so that `import headspan` is quick.
 _PLACES = {
     "_answers": ("Alike", "Extremes", "Neighbours", "Segmentation", "Why"),
+    "_classification": ("Ablations", "Zeroshot", "ablate", "zeroshot"),
     "_diff": ("Difference", "diff"),
     "_engines": ("submit",),
     "_explorer": ("Explorer",),

@@ -67,6 +67,28 @@ def _named_bars(ax: Any, names: Sequence[str], values: Sequence[float]) -> Any:
     return axes
 
 
+def reconstruction(rows: Sequence[dict[str, Any]], ax: Any = None) -> Any:
+    """Curves of accuracy against the number of directions, with the heads' whole output and the model as lines."""
+    if not rows:
+        raise InputError("nothing was reconstructed", "ask with reconstruct=True")
+    axes = ax if ax is not None else _pyplot().subplots(figsize=(5.0, 3.5), layout="constrained")[1]
+    for name, label in (("texts", "texts"), ("random", "random texts"), ("pca", "principal directions")):
+        own = [row for row in rows if row["directions"] == name]
+        if own:
+            bounds = [[100 * row[bound] for row in own] for bound in ("ci_low", "ci_high")]
+            numbers = [row["k"] for row in own]
+            (line,) = axes.plot(numbers, [100 * row["accuracy"] for row in own], marker="o", label=label)
+            axes.fill_between(numbers, *bounds, alpha=0.2, color=line.get_color())
+    for name, label, style in (("all", "whole output of the heads", "--"), ("model", "the model", ":")):
+        for row in rows:
+            if row["directions"] == name:
+                axes.axhline(100 * row["accuracy"], linestyle=style, color="grey", label=label)
+    axes.set_xlabel("directions of each head")
+    axes.set_ylabel("zero-shot accuracy, %")
+    axes.legend()
+    return axes
+
+
 def images(run: Run, frame: Frame, axes: Any = None, columns: int = 8) -> Any:
     """Images of an answer with their scores, in the order of its rows; the ends of a head in rows of their own."""
     rows = frame.cells()

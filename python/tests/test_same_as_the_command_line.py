@@ -101,6 +101,25 @@ def test_stability(run, answer):
     assert frame.filter(pl.col("head").is_null() & (pl.col("kind") == "halves")).height == 2
 
 
+def test_zeroshot(run, answer):
+    found, theirs = headspan.zeroshot(run), answer("zeroshot", "scenes-4")
+    assert found.accuracy == theirs["accuracy"] and (found.images, found.classes) == (2000, 10)
+    frame = found.frame.pl()
+    share = (frame["predicted"] == frame["class_index"]).mean()
+    assert abs(share - next(row["accuracy"] for row in found.accuracy if row["scope"] == "all")) < 1e-12
+    assert found.class_frame.pl()["embedding"].to_numpy().shape == (10, 96)
+
+
+def test_ablate(run, answer):
+    found = headspan.ablate(run, kind="heads", heads=["L3.H1", "L3.H5"], permutations=20, reconstruct=True, draws=2)
+    flags = ("--kind", "heads", "--heads", "L3.H1", "--heads", "L3.H5", "--permutations", "20", "--reconstruct", "--draws", "2")
+    theirs = answer("ablate", "scenes-4", *flags)
+    assert found.ablations == theirs["ablations"] and found.reconstruction == theirs["reconstruction"]
+    frame = found.frame.pl().filter(pl.col("scope") == "all")
+    assert frame["kind"].to_list() == ["head"] * 32 + ["list", "random"]
+    assert found.reconstruction_frame.pl().height == len(found.reconstruction)
+
+
 def test_models(answer):
     command = [sys.executable, "-m", "headspan", "models", "--json"]
     theirs = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

@@ -1,6 +1,6 @@
 """Read every table of a run with Polars, pandas and pyarrow, and check names, types, shapes and values.
 
-Usage: read_artifacts.py RUN   (RUN is RUNS/DATASET/MODEL)
+Usage: read_artifacts.py RUN [--asked]   (RUN is RUNS/DATASET/MODEL; with --asked also what `zeroshot` and `ablate --reconstruct` wrote)
 """
 
 import sys
@@ -24,7 +24,14 @@ COLUMNS = {
                "tokens_in", "tokens_out"],
     "metrics": ["labeller", "metric", "scope", "layer", "head", "property", "value", "ci_low", "ci_high", "n"],
 }
-VECTORS = {"readout": ["readout"], "moments": ["mean", "second_moment"], "texts": ["embedding"], "categories": ["embedding"]}
+# Written when somebody asks, by `zeroshot` and `ablate`.
+ASKED = {
+    "classes": ["class_index", "class_id", "name", "embedding"],
+    "zeroshot": ["image_index", "class_index", "predicted", "margin", "rank"],
+    "ablations": ["kind", "target", "replacement", "scope", "class_id", "group", "n", "accuracy_before", "accuracy_after", "ci_low", "ci_high", "p"],
+    "reconstruction": ["directions", "k", "n", "accuracy", "ci_low", "ci_high", "kept"],
+}
+VECTORS = {"classes": ["embedding"], "readout": ["readout"], "moments": ["mean", "second_moment"], "texts": ["embedding"], "categories": ["embedding"]}
 
 passed = 0
 
@@ -39,8 +46,9 @@ def check(condition: bool, what: str) -> None:
 
 def check_table(run: Path, name: str) -> pl.DataFrame:
     path = run / f"{name}.parquet"
+    columns = {**COLUMNS, **ASKED}[name]
     frame, arrow, pandas = pl.read_parquet(path), pq.read_table(path), pd.read_parquet(path)
-    check(frame.columns == ["model", "dataset", *COLUMNS[name]], f"{name}: columns are {frame.columns}")
+    check(frame.columns == ["model", "dataset", *columns], f"{name}: columns are {frame.columns}")
     check(frame.height == arrow.num_rows == len(pandas) > 0, f"{name}: rows differ")
     check(frame["model"].unique().to_list() == [run.name], f"{name}: model")
     metadata = {key.decode(): value.decode() for key, value in pq.read_metadata(path).metadata.items()}
@@ -75,6 +83,17 @@ def check_activations(run: Path, moments: pl.DataFrame, images: pl.DataFrame) ->
         check(error < 1e-6 and row["n"] == len(u), f"{name}: moments are off by {error}")
 
 
+def check_classification(tables: dict[str, pl.DataFrame]) -> None:
+    embeddings = tables["classes"]["embedding"].to_numpy()
+    check(np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5), "classes: unit norm")
+    right = tables["zeroshot"].filter(pl.col("predicted") == pl.col("class_index"))
+    check(right.height > 0 and right["rank"].unique().to_list() == [0], "zeroshot: rank 0 is the predicted class")
+    bounds = tables["ablations"].filter((pl.col("ci_low") > pl.col("accuracy_after")) | (pl.col("ci_high") < pl.col("accuracy_after")))
+    check(bounds.height == 0, "ablations: intervals hold the accuracy")
+    none = tables["reconstruction"].filter(pl.col("k") == 0)["accuracy"].unique()
+    check(len(none) == 1, "reconstruction: no directions are the same, whatever they are called")
+
+
 def main() -> None:
     run = Path(sys.argv[1])
     tables = {name: check_table(run, name) for name in COLUMNS}
@@ -83,6 +102,8 @@ def main() -> None:
     shares = tables["textspan"].group_by("layer", "head").agg(pl.col("variance_share").sum())
     check(bool((shares["variance_share"] <= 1 + 1e-9).all()), "textspan: shares sum to at most 1")
     check_activations(run, tables["moments"], tables["images"])
+    if "--asked" in sys.argv:
+        check_classification({name: check_table(run, name) for name in ASKED})
     print(f"{passed} passed, 0 failed")
 
 

@@ -27,6 +27,7 @@
 mod activations;
 mod answer;
 mod atomic;
+mod class_rows;
 mod damaged;
 mod error;
 mod facts;
@@ -55,6 +56,7 @@ pub use activations::{
 };
 pub use answer::parquet_bytes;
 pub use atomic::{AtomicFile, write_atomic};
+pub use class_rows::{AblatedRow, ClassRow, ReconstructionRow, ZeroshotRow};
 pub use damaged::{Batches, caught};
 pub use error::{ArtifactError, CommitError, Result, with_causes};
 pub use facts::{Fact, RunFacts, differences};

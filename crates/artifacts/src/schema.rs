@@ -65,6 +65,14 @@ tables! {
     Labels = "labels", version 1;
     /// The scores.
     Metrics = "metrics", version 1;
+    /// The classes of zero-shot classification and their embeddings.
+    Classes = "classes", version 1;
+    /// What each image was taken for.
+    Zeroshot = "zeroshot", version 1;
+    /// Accuracy without some heads.
+    Ablations = "ablations", version 1;
+    /// Accuracy where heads may speak along some directions alone.
+    Reconstruction = "reconstruction", version 1;
 }
 
 impl fmt::Display for Table {

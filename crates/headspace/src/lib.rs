@@ -29,5 +29,5 @@ pub use head::{HeadId, HeadIdError};
 pub use moments::{MomentSums, MomentTerms, Moments, MomentsError};
 pub use readout::Readout;
 pub use scalars::Scalars;
-pub use symmetric::{eigen, product};
+pub use symmetric::{eigen, product, single_product};
 pub use vector::{HeadVector, head_dim_of, vector_length};

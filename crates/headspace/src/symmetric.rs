@@ -1,6 +1,6 @@
 //! The linear algebra of head space, compiled once for all crates that need it.
 
-use faer::{Accum, Mat, MatRef, Par, Side, linalg::matmul::matmul};
+use faer::{Accum, Mat, MatMut, MatRef, Par, Side, linalg::matmul::matmul};
 
 /// Eigenvectors of a symmetric matrix as columns, and its eigenvalues, largest first. None if the solver does not converge, as for
 /// numbers that are not finite.
@@ -21,9 +21,31 @@ pub fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
     out
 }
 
+/// `A Bᵀ` in single precision, on the calling thread, added to `out` or put in its place. All are row-major: `a` is `[rows, length]`, `b`
+/// `[columns, length]`, and `out` `[rows, columns]`.
+///
+/// # Panics
+/// If the lengths of the slices do not fit.
+pub fn single_product(out: &mut [f32], a: &[f32], b: &[f32], length: usize, accum: Accum) {
+    let (rows, columns) = (a.len() / length, b.len() / length);
+    let out = MatMut::from_row_major_slice_mut(out, rows, columns);
+    let (a, b) = (MatRef::from_row_major_slice(a, rows, length), MatRef::from_row_major_slice(b, columns, length));
+    matmul(out, accum, a, b.transpose(), 1.0, Par::Seq);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn single_products_are_put_or_added() {
+        let (a, b) = ([1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
+        let mut out = [9.0; 6];
+        single_product(&mut out, &a, &b, 2, Accum::Replace);
+        assert_eq!(out, [1.0, 2.0, 3.0, 3.0, 4.0, 7.0]);
+        single_product(&mut out, &a, &b, 2, Accum::Add);
+        assert_eq!(out, [2.0, 4.0, 6.0, 6.0, 8.0, 14.0]);
+    }
 
     #[test]
     fn a_matrix_is_made_of_its_directions() {

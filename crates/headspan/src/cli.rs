@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and how flags become layers of the configuration.
 
+mod classification;
 mod diff;
 mod evaluate;
 mod explore;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use headspan_extract::Shard;
 
+pub(crate) use classification::{AblateArgs, ZeroshotArgs};
 pub(crate) use diff::DiffArgs;
 pub(crate) use evaluate::{EvaluateArgs, Evaluated, SegmentationArgs};
 pub(crate) use explore::ExploreArgs;
@@ -123,6 +125,12 @@ pub(crate) enum Command {
     /// Name the directions in which each head can write, from weights alone
     #[command(after_help = weights::HELP)]
     Weights(WeightsArgs),
+    /// Classify the images of a run by the names of their classes, without training: accuracy with intervals, by class and by group
+    #[command(after_help = classification::ZEROSHOT_HELP)]
+    Zeroshot(ZeroshotArgs),
+    /// Measure zero-shot accuracy without some heads, and where heads may only say what their texts say
+    #[command(after_help = classification::ABLATE_HELP)]
+    Ablate(AblateArgs),
     /// Download weights, configuration and tokenizer of models, or the published description pool
     Fetch {
         /// Model ids or architectures, `descriptions` for the published pool, or `tokenizer` for CLIP's

@@ -7,7 +7,7 @@ use headspan_extract::{ExtractError, PoolError};
 use headspan_hub::HubError;
 use headspan_images::is_local;
 use headspan_label::{CategoriesError, LabelError, openai::OpenAiError};
-use headspan_metrics::{ComparisonError, DiffError, HeadWeightsError, TruthError};
+use headspan_metrics::{ClassificationError, ComparisonError, DiffError, HeadWeightsError, TruthError};
 use headspan_net::NetError;
 use headspan_pipeline::{ModelError, PipelineError, SettingsError, demo::BuiltInModel, engine::EngineError};
 use headspan_query::ExploreError;
@@ -105,6 +105,20 @@ fn diff(error: &DiffError) -> Option<String> {
     Some(hint.to_owned())
 }
 
+fn classification(error: &ClassificationError) -> Option<String> {
+    let hint = match error {
+        ClassificationError::Artifact(inner) => return artifact(inner),
+        ClassificationError::NoLabels { .. } => {
+            "give a file of the classes, `id,name`, whose ids are those of `class_id` in images.parquet: --classes FILE"
+        }
+        ClassificationError::NoGroups { .. } => "its paths must be the ids of the run's images (`image_id` in images.parquet)",
+        ClassificationError::NoTexts { .. } => "run `headspan textspan` first",
+        ClassificationError::NoMoments { .. } => EXTRACT_AGAIN,
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
 fn pipeline(error: &PipelineError) -> Option<String> {
     let hint = match error {
         // These stand for the error in them, which the chain of causes passes over.
@@ -115,6 +129,10 @@ fn pipeline(error: &PipelineError) -> Option<String> {
         PipelineError::HeadWeights(HeadWeightsError::Artifact(inner)) => return artifact(inner),
         PipelineError::HeadWeights(HeadWeightsError::NoTexts { .. }) => {
             "`headspan extract` with --texts embeds a pool; image towers without texts have none"
+        }
+        PipelineError::Classification(inner) => return classification(inner),
+        PipelineError::NoClasses { .. } => {
+            "extract images with classes: a folder for each class, a manifest with a class column, or Parquet with labels"
         }
         PipelineError::Extract(inner) => return extract(inner),
         PipelineError::Dataset(inner) => return dataset(inner),

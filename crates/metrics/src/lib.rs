@@ -5,10 +5,12 @@
 //! - [`diff`] puts two runs over the same images side by side, head by head.
 //! - [`head_weights`] names the directions in which each head can write, from its readout alone.
 //! - [`jaccard`] and [`krippendorff_alpha`] say how stable picks and labels are.
+//! - [`predict`] classifies images without training, [`accuracies`] counts; [`ablations`] and [`reconstructions`] measure what is left of it
+//!   without some heads, and where heads may speak along some directions alone.
 //! - [`ablate`], [`group_accuracy`], [`explained_variance`] and [`spurious_correlation`] compare a run with the true attributes of
 //!   rendered scenes.
 //!
-//! It uses `artifacts` and `headspace`, and no model: what it needs of images are moments and activations. `pipeline` runs [`score`] as the
+//! It uses `artifacts`, `headspace` and `textspan`, and no model: what it needs of images are moments and activations. `pipeline` runs [`score`] as the
 //! stage `metrics`.
 //!
 //! ```
@@ -31,9 +33,11 @@
 
 mod association;
 mod bootstrap;
+mod classification;
 mod compare;
 mod concepts;
 mod diff;
+mod draws;
 mod entanglement;
 mod fold;
 mod score;
@@ -45,6 +49,11 @@ mod weights;
 /// Version of the scores. Raise it when they change for the same labels and settings.
 pub const VERSION: u32 = 2;
 
+pub use classification::{
+    AblationPlan, AccuracyRow, CLASSIFICATION_VERSION, ClassificationError, LabelledImages, ReconstructionPlan, Removed,
+    Replacement, ReplacementError, Target, TargetKind, ablations, accuracies, is_for_means, predict, reconstructions,
+    wilson,
+};
 pub use compare::{Comparison, ComparisonError, compare};
 pub use diff::{DiffError, DiffSettings, Difference, HeadPair, HeadState, Pairing, ReadoutLikeness, ScoreChange, diff};
 pub use entanglement::{pairwise, repeated, repeated_prefix, shared_heads};

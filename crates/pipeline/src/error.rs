@@ -79,6 +79,43 @@ pub enum PipelineError {
     /// Heads cannot be described from their weights.
     #[error(transparent)]
     HeadWeights(#[from] headspan_metrics::HeadWeightsError),
+    /// Images cannot be classified, or ablations cannot be measured.
+    #[error(transparent)]
+    Classification(#[from] headspan_metrics::ClassificationError),
+    /// A data set without classes was to be classified.
+    #[error("`{run}` has no classes: no image has a `class_id`")]
+    NoClasses {
+        /// `dataset/model`.
+        run: String,
+    },
+    /// A file of templates that cannot be used.
+    #[error("`{}`: {message}", path.display())]
+    Templates {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and in which row.
+        message: String,
+    },
+    /// A file of heads that cannot be used.
+    #[error("`{}`: row {row}: `{text}` is not a head such as L23.H7", path.display())]
+    HeadFile {
+        /// The file.
+        path: PathBuf,
+        /// The row, from 1.
+        row: usize,
+        /// What stands there.
+        text: String,
+    },
+    /// Groups cannot be read.
+    #[error("groups cannot be read from column `{column}` of `{}`", path.display())]
+    Groups {
+        /// The table.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// Why.
+        source: headspan_images::DatasetError,
+    },
     /// Scenes cannot be rendered.
     #[error(transparent)]
     Scenes(#[from] headspan_scenes::SceneError),

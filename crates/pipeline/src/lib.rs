@@ -9,12 +9,14 @@
 //! - [`diff`] compares two runs over the same images head by head.
 //! - [`head_weights`] says from weights alone where each head can write.
 //! - [`stability`] says whether picks and labels would come out the same again.
+//! - [`zeroshot`] classifies the images of a run without training; [`ablate`] measures what is left of that without some heads.
 //! - [`compare`] writes the scores of all runs of a data set side by side.
 //!
 //! It uses every crate below it and is used by the command line, the explorer and the Python module. It draws no progress
 //! ([`Progress`] is told of it), prints nothing, and logs through `tracing`.
 
 mod activation;
+mod classification;
 mod compare;
 pub mod demo;
 mod diff;
@@ -43,6 +45,9 @@ mod stage;
 mod stages;
 mod weights;
 
+pub use classification::{
+    AblateOptions, AblationKind, Ablations, GroupChoice, Templates, Zeroshot, ZeroshotOptions, ablate, zeroshot,
+};
 pub use compare::{ComparedRow, ComparedRuns, compare, labellers, notices, warn_of_unfinished};
 pub use diff::{DiffedRuns, diff};
 pub use error::{PipelineError, Result};

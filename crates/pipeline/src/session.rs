@@ -73,6 +73,16 @@ impl Session {
         &self.run
     }
 
+    /// The settings at hand.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What the extraction left on record.
+    pub(crate) fn record(&self) -> &StageRecord {
+        &self.record
+    }
+
     /// The model whose heads were extracted, checked by its hash.
     pub fn model(&self) -> Result<&ExploreModel> {
         if let Some(model) = self.model.get() {
@@ -184,7 +194,8 @@ impl Session {
         Ok(Provenance::of(&self.record)?.model.unwrap_or_default())
     }
 
-    fn data_settings(&self) -> Result<DatasetSettings> {
+    /// Where the images are, and which of them count.
+    pub(crate) fn data_settings(&self) -> Result<DatasetSettings> {
         let own = &self.settings.data;
         let moved = !own.path.as_os_str().is_empty();
         let recorded = Provenance::of(&self.record)?.data;

@@ -21,6 +21,7 @@
 //! # Ok::<(), headspan_textspan::TextspanError>(())
 //! ```
 
+mod directions;
 mod error;
 mod pool;
 mod reconstruction;
@@ -30,6 +31,7 @@ mod subspace;
 /// Version of the algorithm. Raise it when results change for the same moments, texts and settings.
 pub const VERSION: u32 = 1;
 
+pub use directions::{principal_directions, text_directions};
 pub use error::TextspanError;
 pub use pool::TextPool;
 pub use reconstruction::Reconstruction;

@@ -169,7 +169,7 @@ impl Remaining {
 }
 
 /// Sum of products in eight running sums, an order that vectorises and does not depend on the machine.
-fn dot(one: &[f64], other: &[f64]) -> f64 {
+pub(crate) fn dot(one: &[f64], other: &[f64]) -> f64 {
     const LANES: usize = 8;
     let mut sums = [0.0; LANES];
     let (one_chunks, other_chunks) = (one.chunks_exact(LANES), other.chunks_exact(LANES));

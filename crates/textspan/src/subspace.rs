@@ -14,6 +14,8 @@ pub(crate) struct Subspace {
     pub(crate) directions: Mat<f64>,
     /// `F` with `F Fᵀ` the covariance in these directions, `[rank, rank]`.
     pub(crate) covariance_root: Mat<f64>,
+    /// Eigenvectors of the covariance in these directions as columns, the largest variance first, `[rank, rank]`.
+    pub(crate) axes: Mat<f64>,
     /// Trace of the covariance in all of `d`.
     pub(crate) total_variance: f64,
 }
@@ -37,6 +39,7 @@ impl Subspace {
         Ok(Self {
             directions: product(q.as_ref(), kept),
             covariance_root: Mat::from_fn(rank, rank, |i, j| axes[(i, j)] * variances[j].max(0.0).sqrt()),
+            axes,
             total_variance: (0..covariance.nrows()).map(|i| covariance[(i, i)]).sum(),
         })
     }

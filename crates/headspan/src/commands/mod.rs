@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+mod ablate;
 mod choices;
 mod compare;
 mod config;
@@ -28,6 +29,7 @@ mod train;
 mod truth;
 mod truth_neighbours;
 mod weights;
+mod zeroshot;
 
 use std::path::Path;
 
@@ -88,6 +90,8 @@ pub(crate) fn run(command: Command, console: &Console<'_>) -> Result<()> {
         Command::Diff(arguments) => diff::diff(&arguments, console),
         Command::Stability(arguments) => stability::stability(&arguments, console),
         Command::Weights(arguments) => weights::weights(&arguments, console),
+        Command::Zeroshot(arguments) => zeroshot::zeroshot(&arguments, console),
+        Command::Ablate(arguments) => ablate::ablate(&arguments, console),
         Command::Fetch { names, configs } => fetch::fetch(&names, &configs, console),
         Command::Inspect(arguments) => inspect::inspect(&arguments, console),
         Command::Models { configs, json } => models::models(&configs, json, console),

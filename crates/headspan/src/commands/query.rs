@@ -80,7 +80,7 @@ pub(crate) fn query(question: &Question, console: &Console<'_>) -> Result<()> {
     }
 }
 
-fn open(run: &RunArgs) -> Result<Session> {
+pub(super) fn open(run: &RunArgs) -> Result<Session> {
     let model = run.model.as_deref();
     let pipeline = placed(&run.pipeline(), model)?;
     let own = settings(&pipeline, None)?;
@@ -90,7 +90,7 @@ fn open(run: &RunArgs) -> Result<Session> {
 }
 
 /// Heads as they were listed, with commas or by repeating the flag.
-fn selection(texts: &[String]) -> Result<HeadSelection> {
+pub(super) fn selection(texts: &[String]) -> Result<HeadSelection> {
     texts.join(",").parse().map_err(UsageError::of)
 }
 

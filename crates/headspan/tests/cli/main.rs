@@ -1,6 +1,7 @@
 //! The real binary on real bytes: a tiny random checkpoint, generated images, every stage.
 
 mod bad_input;
+mod classification;
 mod config;
 mod demo;
 mod diff;

@@ -37,6 +37,11 @@ impl ClassList {
         Ok(list)
     }
 
+    /// Of a class file: one `class` or `class,name` a line.
+    pub fn read(file: &Path) -> Result<Self, DatasetError> {
+        Self::new(Some(file), None)
+    }
+
     fn push(&mut self, path: &Path, row: u64, id: &str, name: &str) -> Result<(), DatasetError> {
         let wrong = |message: String| Err(DatasetError::Row { path: path.to_owned(), row, message });
         if id.is_empty() {
@@ -58,6 +63,11 @@ impl ClassList {
     /// Whether no list was given.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
+    }
+
+    /// Identifiers in order.
+    pub fn ids(&self) -> &[String] {
+        &self.ids
     }
 
     /// Readable names in order.

@@ -1,12 +1,11 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use headspan_artifacts::{HeadId, LabelRow};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    draws::draw_heads,
     fold::Synonyms,
     truth::{AttributeTable, Responses},
 };
@@ -194,19 +193,6 @@ fn tasks(responses: &Responses, truth: &AttributeTable) -> Vec<Task> {
 fn own_and_others(drops: &[f64], own: usize) -> (f64, f64) {
     let others: f64 = drops.iter().enumerate().filter(|(at, _)| *at != own).map(|(_, drop)| drop).sum();
     (drops[own], others / (drops.len().max(2) - 1) as f64)
-}
-
-/// Some heads, each at most once; the same for the same numbers.
-fn draw_heads(all: usize, count: usize, seed: u64, task: usize, draw: usize) -> Vec<usize> {
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    random.set_stream((task as u64) << 32 | draw as u64);
-    let mut heads: Vec<usize> = (0..all).collect();
-    for place in 0..count.min(all) {
-        let other = random.random_range(place as u64..all as u64) as usize;
-        heads.swap(place, other);
-    }
-    heads.truncate(count);
-    heads
 }
 
 /// Deals all properties' heads anew among all heads and compares the mean difference of own and others.

@@ -1,0 +1,15 @@
+//! Zero-shot classification of a run's images, and what is left of it without some heads. The answers are tables of the run with records of
+//! their own: they are computed when somebody asks for them, since not every data set has classes, and found up to date like stages.
+
+mod ablations;
+mod classes;
+mod groups;
+mod made;
+mod names;
+mod predictions;
+mod templates;
+
+pub use ablations::{AblateOptions, AblationKind, Ablations, ablate};
+pub use groups::GroupChoice;
+pub use predictions::{Zeroshot, ZeroshotOptions, zeroshot};
+pub use templates::Templates;
