@@ -22,7 +22,7 @@ from headspan._native import __version__
 
 if TYPE_CHECKING:
     from headspan._answers import Alike, Extremes, Neighbours, Segmentation, Why
-    from headspan._classification import Ablations, Zeroshot, ablate, zeroshot
+    from headspan._classification import Ablations, Pruned, Zeroshot, ablate, prune, zeroshot
     from headspan._diff import Difference, diff
     from headspan._engines import submit
     from headspan._explorer import Explorer
@@ -63,6 +63,7 @@ __all__ = [
     "Neighbours",
     "NotFoundError",
     "PreprocessMismatch",
+    "Pruned",
     "Run",
     "Segmentation",
     "Stability",
@@ -84,6 +85,7 @@ __all__ = [
     "models",
     "open",
     "plan",
+    "prune",
     "run_all",
     "run_module",
     "stability",
@@ -96,7 +98,7 @@ __all__ = [
 # Where each name is. Modules are imported when a name is first used, so that `import headspan` is quick.
 _PLACES = {
     "_answers": ("Alike", "Extremes", "Neighbours", "Segmentation", "Why"),
-    "_classification": ("Ablations", "Zeroshot", "ablate", "zeroshot"),
+    "_classification": ("Ablations", "Pruned", "Zeroshot", "ablate", "prune", "zeroshot"),
     "_diff": ("Difference", "diff"),
     "_engines": ("submit",),
     "_explorer": ("Explorer",),

@@ -1,4 +1,4 @@
-"""Zero-shot classification and ablations of a run: the commands ``zeroshot`` and ``ablate``."""
+"""Zero-shot classification and ablations of a run: the commands ``zeroshot``, ``ablate`` and ``prune``."""
 
 from __future__ import annotations
 
@@ -95,6 +95,32 @@ class Ablations:
         return f"<headspan.Ablations of {self.run}: {len(rows)} ablations, {len(self.reconstruction)} reconstructions>"
 
 
+@dataclass(frozen=True, repr=False)
+class Pruned:
+    """Zero-shot accuracy of a run with heads scaled in the forward pass."""
+
+    #: Name of the run.
+    run: str
+    #: Images that went through the model.
+    images: int
+    #: A row a set of heads and scope, with the columns of ``pruning.parquet``.
+    pruned: list[dict[str, Any]]
+    #: ``pruning.parquet``.
+    table: Place
+    #: The checkpoint with the heads scaled, if it was asked for.
+    saved: Place | None
+
+    @property
+    def frame(self) -> Frame:
+        """``pruning.parquet`` as a frame."""
+        return Frame(_native.read_table(self.table))
+
+    def __repr__(self) -> str:
+        rows = [row for row in self.pruned if row["scope"] == "all"]
+        told = [f"{row['target']}: {row['accuracy_before']:.3f} to {row['accuracy_after']:.3f}" for row in rows]
+        return "\n".join([f"<headspan.Pruned of {self.run}, {self.images} images>", *told])
+
+
 def zeroshot(
     run: Run,
     *,
@@ -164,6 +190,51 @@ def ablate(
     curve = answer.pop("reconstruction_table")
     table = place_of(answer.pop("table"))
     return Ablations(table=table, reconstruction_table=None if curve is None else place_of(curve), **answer)
+
+
+def prune(
+    run: Run,
+    *,
+    heads: str | Sequence[str] | None = None,
+    ccs: int | str | Sequence[int | str] | None = None,
+    factor: float = 0.0,
+    templates: PathLike | Literal["default", "openai"] | None = None,
+    group: str | Sequence[str] | None = None,
+    groups: PathLike | None = None,
+    limit: int | None = None,
+    random: int = 0,
+    seed: int = 0,
+    save: PathLike | None = None,
+    progress: Progress = False,
+) -> Pruned:
+    """Measures zero-shot accuracy with heads scaled in the forward pass, of their total effect: the images go through the model again.
+
+    :param heads: Heads that are scaled together, such as ``["L3.H5", "L3.H6"]``, or a property.
+    :param ccs: Heads with this number of consistent texts, such as ``5`` or ``"0-1"``, or several, each a set of its own.
+    :param factor: What their outputs are multiplied by; 0 removes them.
+    :param templates: As for :func:`zeroshot`; default: as it made them.
+    :param group: Column with the groups of the images, or several.
+    :param groups: Table of the groups; default: the manifest of the run.
+    :param limit: Most images, spread evenly over the run's; default: all.
+    :param random: Random sets of as many heads beside each set.
+    :param seed: Of the random sets.
+    :param save: Folder for a checkpoint with the heads scaled, which OpenCLIP loads.
+    """
+    given = {
+        "heads": heads,
+        "ccs": ccs,
+        "factor": factor,
+        "templates": templates,
+        "group": group,
+        "groups": groups,
+        "limit": limit,
+        "random": random,
+        "seed": seed,
+        "save": save,
+    }
+    answer = _asked("prune", run, given, progress)
+    table, saved = place_of(answer.pop("table")), answer.pop("saved")
+    return Pruned(table=table, saved=None if saved is None else place_of(saved), **answer)
 
 
 def _asked(command: str, run: Run, given: dict[str, Any], progress: Progress) -> dict[str, Any]:

@@ -120,6 +120,35 @@ def test_ablate(run, answer):
     assert found.reconstruction_frame.pl().height == len(found.reconstruction)
 
 
+def test_prune_scales_heads_and_nothing_else(run, tmp_path):
+    saved = tmp_path / "softer"
+    found = headspan.prune(run, heads=["L2.H1", "L3.H6"], factor=0.5, limit=50, save=saved)
+    before = _tensors(next(Path(run.checkpoint).glob("*.safetensors")))
+    after = _tensors(saved / "open_clip_model.safetensors")
+    assert before.keys() == after.keys() and found.saved == saved and found.images == 50
+    wanted = {f"visual.transformer.resblocks.{layer}.attn.out_proj.weight": slice(16 * head, 16 * head + 16) for layer, head in ((2, 1), (3, 6))}
+    for name, values in before.items():
+        scaled = values.copy()
+        if name in wanted:
+            scaled[:, wanted[name]] *= 0.5
+        np.testing.assert_array_equal(after[name], scaled, err_msg=name)
+    assert headspan.prune(run, ccs=["5", "0-1"], limit=20).frame.pl()["target"].unique().sort().to_list() == ["CCS 0-1", "CCS 5"]
+
+
+def _tensors(path: Path) -> dict[str, np.ndarray]:
+    content = path.read_bytes()
+    begin = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:begin])
+    header.pop("__metadata__", None)
+    types = {"F32": np.float32, "F16": np.float16}
+
+    def values(entry):
+        first, last = entry["data_offsets"]
+        return np.frombuffer(content[begin + first : begin + last], types[entry["dtype"]]).reshape(entry["shape"])
+
+    return {name: values(entry) for name, entry in header.items()}
+
+
 def test_models(answer):
     command = [sys.executable, "-m", "headspan", "models", "--json"]
     theirs = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

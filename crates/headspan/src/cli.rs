@@ -6,6 +6,7 @@ mod evaluate;
 mod explore;
 mod inspect;
 mod pipeline;
+mod prune;
 mod query;
 mod ray;
 mod stability;
@@ -28,6 +29,7 @@ use pipeline::{
     WorkArgs, local_folder, output_file,
 };
 pub(crate) use pipeline::{DEFAULT_CONFIGS, PipelineArgs, PlaceArgs};
+pub(crate) use prune::PruneArgs;
 pub(crate) use query::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, RunArgs, SegmentArgs, WhyArgs};
 pub(crate) use ray::RayArgs;
 pub(crate) use stability::StabilityArgs;
@@ -119,6 +121,9 @@ pub(crate) enum Command {
     /// Compare two runs over the same images head by head: what fine-tuning, a seed or another training changed
     #[command(after_help = diff::HELP)]
     Diff(DiffArgs),
+    /// Measure zero-shot accuracy with heads scaled in the forward pass, and save checkpoints with heads scaled
+    #[command(after_help = prune::HELP)]
+    Prune(PruneArgs),
     /// Measure how stable texts and labels are: over halves of the images, against another run, between labellers
     #[command(after_help = stability::HELP)]
     Stability(StabilityArgs),

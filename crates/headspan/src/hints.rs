@@ -111,7 +111,9 @@ fn classification(error: &ClassificationError) -> Option<String> {
         ClassificationError::NoLabels { .. } => {
             "give a file of the classes, `id,name`, whose ids are those of `class_id` in images.parquet: --classes FILE"
         }
-        ClassificationError::NoGroups { .. } => "its paths must be the ids of the run's images (`image_id` in images.parquet)",
+        ClassificationError::NoGroups { .. } => {
+            "its paths must be the ids of the run's images (`image_id` in images.parquet)"
+        }
         ClassificationError::NoTexts { .. } => "run `headspan textspan` first",
         ClassificationError::NoMoments { .. } => EXTRACT_AGAIN,
         _ => return None,

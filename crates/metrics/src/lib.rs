@@ -50,12 +50,13 @@ mod weights;
 pub const VERSION: u32 = 2;
 
 pub use classification::{
-    AblationPlan, AccuracyRow, CLASSIFICATION_VERSION, ClassificationError, LabelledImages, ReconstructionPlan, Removed,
-    Replacement, ReplacementError, Target, TargetKind, ablations, accuracies, is_for_means, predict, reconstructions,
-    wilson,
+    AblationPlan, AccuracyRow, CLASSIFICATION_VERSION, ClassificationError, LabelledImages, PrunedRow,
+    ReconstructionPlan, Removed, Replacement, ReplacementError, Target, TargetKind, ablations, accuracies, classify,
+    is_for_means, predict, pruned_rows, pruning_parquet, reconstructions, wilson,
 };
 pub use compare::{Comparison, ComparisonError, compare};
 pub use diff::{DiffError, DiffSettings, Difference, HeadPair, HeadState, Pairing, ReadoutLikeness, ScoreChange, diff};
+pub use draws::draw_heads;
 pub use entanglement::{pairwise, repeated, repeated_prefix, shared_heads};
 pub use fold::{Synonyms, SynonymsError};
 pub use score::{PropertyFrequencies, score};

@@ -73,8 +73,7 @@ impl Case {
                 error: None,
             })
             .collect();
-        let (z, scalars, representation) =
-            (rows(&case["z"]), rows(&case["scalars"]), rows(&case["representation"]));
+        let (z, scalars, representation) = (rows(&case["z"]), rows(&case["scalars"]), rows(&case["representation"]));
         let shape = ActivationShape { heads: HEADS.to_vec(), head_dim: HEAD_DIM, d: D };
         for (part, range) in [0..FIRST_PART, FIRST_PART..ids.len()].into_iter().enumerate() {
             let scalar = |at: usize| range.clone().map(|image| scalars[image][at]).collect::<Vec<f32>>();
@@ -185,8 +184,7 @@ fn target(kind: TargetKind, name: &str, heads: &[usize]) -> Target {
 
 /// The targets of the golden case.
 fn targets() -> Vec<Target> {
-    let mut all: Vec<Target> =
-        (0..4).map(|head| target(TargetKind::Head, &HEADS[head].to_string(), &[head])).collect();
+    let mut all: Vec<Target> = (0..4).map(|head| target(TargetKind::Head, &HEADS[head].to_string(), &[head])).collect();
     all.push(target(TargetKind::Layers, "L0", &[0, 1]));
     all.push(target(TargetKind::Layers, "L0-L1", &[0, 1, 2, 3]));
     all.push(target(TargetKind::List, "list", &[0, 2]));
@@ -236,7 +234,10 @@ fn accuracy_without_heads_is_that_of_pytorch() -> Outcome {
         let row = found.iter().find(same).ok_or("a row is missing")?;
         assert_eq!(Some(row.n), one["n"].as_u64(), "{one}");
         for (figure, name) in [(row.accuracy_before, "before"), (row.accuracy_after, "after")] {
-            assert!(one[name].as_f64().is_some_and(|expected| (figure - expected).abs() < 1e-12), "{name} {figure} {one}");
+            assert!(
+                one[name].as_f64().is_some_and(|expected| (figure - expected).abs() < 1e-12),
+                "{name} {figure} {one}"
+            );
         }
         assert!(row.ci_low <= row.accuracy_after && row.accuracy_after <= row.ci_high && row.p.is_none());
     }
@@ -283,7 +284,8 @@ fn random_sets_are_drawn_from_the_heads() -> Outcome {
         let same = |row: &&AblatedRow| row.kind == kind && row.target == target && row.scope == "all";
         found.iter().find(same).ok_or("a row is missing")
     };
-    let heads: Vec<f64> = HEADS.iter().map(|head| Ok(of("head", &head.to_string())?.accuracy_after)).collect::<Outcome<_>>()?;
+    let heads: Vec<f64> =
+        HEADS.iter().map(|head| Ok(of("head", &head.to_string())?.accuracy_after)).collect::<Outcome<_>>()?;
     let random = of("random", "1 heads")?;
     let mean = heads.iter().sum::<f64>() / 4.0;
     // The mean of 400 draws of four values that are 0.4 apart at most: five of its standard deviations are below 0.06.
@@ -319,7 +321,9 @@ fn reconstruction_is_that_of_pytorch() -> Outcome {
         assert!(of(directions, Some(k))?.kept.is_some_and(|kept| (kept - 1.0).abs() < 1e-12));
     }
     let none = of("texts", Some(0))?.accuracy;
-    assert!(["pca", "random"].iter().all(|name| of(name, Some(0)).is_ok_and(|row| (row.accuracy - none).abs() < 1e-12)));
+    assert!(
+        ["pca", "random"].iter().all(|name| of(name, Some(0)).is_ok_and(|row| (row.accuracy - none).abs() < 1e-12))
+    );
     Ok(())
 }
 

@@ -183,6 +183,12 @@ pub enum ClipError {
         /// Its factor.
         scale: f32,
     },
+    /// A family that OpenCLIP's own towers do not have.
+    #[error("a {family} cannot be saved for OpenCLIP: its towers are built otherwise")]
+    SavedFamily {
+        /// The family.
+        family: &'static str,
+    },
     /// Weights whose names and layout OpenCLIP does not load.
     #[error("`{path}` cannot be saved for OpenCLIP: its names are {layout}")]
     SavedLayout {

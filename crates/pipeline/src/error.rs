@@ -76,6 +76,26 @@ pub enum PipelineError {
         /// What the Parquet library said.
         source: headspan_artifacts::ParquetError,
     },
+    /// The accuracies with heads scaled could not be written as Parquet.
+    #[error("the accuracies with heads scaled could not be written as Parquet")]
+    PruningTable {
+        /// What the Parquet library said.
+        source: headspan_artifacts::ParquetError,
+    },
+    /// No head has that many consistent texts.
+    #[error("no head of `{run}` has {level}")]
+    NoHeadsOfLevel {
+        /// `dataset/model`.
+        run: String,
+        /// The level.
+        level: String,
+    },
+    /// A checkpoint holds one scaling.
+    #[error("a checkpoint can be saved for one set of heads, not for {targets}")]
+    SavedTargets {
+        /// Number of sets.
+        targets: usize,
+    },
     /// Heads cannot be described from their weights.
     #[error(transparent)]
     HeadWeights(#[from] headspan_metrics::HeadWeightsError),

@@ -9,7 +9,8 @@
 //! - [`diff`] compares two runs over the same images head by head.
 //! - [`head_weights`] says from weights alone where each head can write.
 //! - [`stability`] says whether picks and labels would come out the same again.
-//! - [`zeroshot`] classifies the images of a run without training; [`ablate`] measures what is left of that without some heads.
+//! - [`zeroshot`] classifies the images of a run without training; [`ablate`] measures what is left of that without some heads, and [`prune`] with
+//!   heads scaled in the forward pass.
 //! - [`compare`] writes the scores of all runs of a data set side by side.
 //!
 //! It uses every crate below it and is used by the command line, the explorer and the Python module. It draws no progress
@@ -46,7 +47,8 @@ mod stages;
 mod weights;
 
 pub use classification::{
-    AblateOptions, AblationKind, Ablations, GroupChoice, Templates, Zeroshot, ZeroshotOptions, ablate, zeroshot,
+    AblateOptions, AblationKind, Ablations, GroupChoice, PruneOptions, Pruned, Templates, Zeroshot, ZeroshotOptions,
+    ablate, prune, save_scaled, zeroshot,
 };
 pub use compare::{ComparedRow, ComparedRuns, compare, labellers, notices, warn_of_unfinished};
 pub use diff::{DiffedRuns, diff};

@@ -92,10 +92,7 @@ impl Session {
         if let Some(model) = self.model.get() {
             return Ok(model);
         }
-        let files = ModelFiles::open(&self.choice()?, &self.model_options()?)?;
-        if self.record.inputs.get("checkpoint") != Some(&files.checkpoint_hash) {
-            return Err(PipelineError::OtherModel { weights: files.files.weights, run: self.run.name() });
-        }
+        let files = self.checked_files()?;
         let device = open_device(self.settings.device)?;
         tracing::debug!("loading `{}` on {}", files.files.weights.display(), device.choice());
         let checkpoint = Checkpoint::open(&files.files.weights)?;
@@ -106,6 +103,15 @@ impl Session {
         let model = LoadedModel::for_queries(&checkpoint, &files.config, device)
             .inspect_err(|_| self.store.give_back(weights))?;
         Ok(self.model.get_or_init(|| ExploreModel::new(model, tokenizer)))
+    }
+
+    /// The files of the model whose heads were extracted, checked by their hash.
+    pub(crate) fn checked_files(&self) -> Result<ModelFiles> {
+        let files = ModelFiles::open(&self.choice()?, &self.model_options()?)?;
+        if self.record.inputs.get("checkpoint") != Some(&files.checkpoint_hash) {
+            return Err(PipelineError::OtherModel { weights: files.files.weights, run: self.run.name() });
+        }
+        Ok(files)
     }
 
     /// The folder or the file of weights that the model's files are found by.

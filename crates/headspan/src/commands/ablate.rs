@@ -24,7 +24,9 @@ pub(crate) fn ablate(arguments: &AblateArgs, console: &Console<'_>) -> Result<()
     let heads = if arguments.heads.is_empty() { None } else { Some(selection(&arguments.heads)?) };
     let kinds = arguments.kinds();
     if kinds.is_empty() && heads.is_none() && arguments.head_file.is_none() && !arguments.reconstruct {
-        return Err(UsageError("nothing to ablate: give --kind, --heads, --head-file or --reconstruct".to_owned()).into());
+        return Err(
+            UsageError("nothing to ablate: give --kind, --heads, --head-file or --reconstruct".to_owned()).into()
+        );
     }
     let session = open(&arguments.run)?;
     let options = AblateOptions {
@@ -97,9 +99,7 @@ fn ablations(rows: &[AblatedRow]) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
     let ends = if has_groups { vec!["worst group"] } else { Vec::new() };
-    table.set_header(
-        ["without", "replaced by", "accuracy", "95 % interval", "change", "p"].into_iter().chain(ends),
-    );
+    table.set_header(["without", "replaced by", "accuracy", "95 % interval", "change", "p"].into_iter().chain(ends));
     for row in others.iter().chain(heads.iter().take(SHOWN)) {
         let name = if row.kind == "head" { row.target.clone() } else { format!("{}: {}", row.kind, row.target) };
         let mut cells = vec![

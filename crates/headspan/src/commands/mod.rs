@@ -17,6 +17,7 @@ mod inspect;
 mod models;
 mod place;
 mod plan;
+mod prune;
 mod query;
 mod run;
 mod scenes;
@@ -88,6 +89,7 @@ pub(crate) fn run(command: Command, console: &Console<'_>) -> Result<()> {
         Command::Plan { models, pipeline, json } => plan::plan(&models, &pipeline, json, console),
         Command::Compare { place, html, json } => compare::compare(&place.alone(), html.as_deref(), json, console),
         Command::Diff(arguments) => diff::diff(&arguments, console),
+        Command::Prune(arguments) => prune::prune(&arguments, console),
         Command::Stability(arguments) => stability::stability(&arguments, console),
         Command::Weights(arguments) => weights::weights(&arguments, console),
         Command::Zeroshot(arguments) => zeroshot::zeroshot(&arguments, console),

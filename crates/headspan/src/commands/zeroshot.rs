@@ -58,7 +58,10 @@ impl<'a> Answer<'a> {
 
 fn told(found: &Zeroshot) -> String {
     let of = |scopes: &'static [&'static str]| {
-        found.accuracy.iter().filter(move |row| scopes.contains(&row.scope) && (row.scope != "class" || row.metric == "top1"))
+        found
+            .accuracy
+            .iter()
+            .filter(move |row| scopes.contains(&row.scope) && (row.scope != "class" || row.metric == "top1"))
     };
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);

@@ -39,7 +39,10 @@ fn written(world: &World) -> Result<BTreeMap<&'static str, SystemTime>, Box<dyn 
     Ok(found)
 }
 
-fn changed(before: &BTreeMap<&'static str, SystemTime>, after: &BTreeMap<&'static str, SystemTime>) -> Vec<&'static str> {
+fn changed(
+    before: &BTreeMap<&'static str, SystemTime>,
+    after: &BTreeMap<&'static str, SystemTime>,
+) -> Vec<&'static str> {
     after.iter().filter(|(name, time)| before.get(*name) != Some(time)).map(|(name, _)| *name).collect()
 }
 
@@ -82,11 +85,22 @@ fn heads_are_ablated_by_kind_and_by_list() -> Outcome {
     fs::write(world.path("heads.txt"), "L2.H1\nL0.H0\n\nL2.H1\n")?;
     let file = world.path("heads.txt");
     let mut flags = vec!["--heads", "L1.H0,L1.H1", "--head-file", file.to_str().ok_or("a path in UTF-8")?];
-    flags.extend(["--replace", "mean", "--replace", "scale:0.5", "--permutations", "19", "--reconstruct", "--draws", "2"]);
+    flags.extend([
+        "--replace",
+        "mean",
+        "--replace",
+        "scale:0.5",
+        "--permutations",
+        "19",
+        "--reconstruct",
+        "--draws",
+        "2",
+    ]);
     let found = answer(&world, "ablate", &flags)?;
     let rows = found["ablations"].as_array().ok_or("no rows")?;
     let names = |kind: &str| -> Vec<&str> {
-        let own = rows.iter().filter(|row| row["kind"] == kind && row["scope"] == "all" && row["replacement"] == "mean");
+        let own =
+            rows.iter().filter(|row| row["kind"] == kind && row["scope"] == "all" && row["replacement"] == "mean");
         own.filter_map(|row| row["target"].as_str()).collect()
     };
     // The run has all of its three layers, of two heads each.
@@ -98,7 +112,10 @@ fn heads_are_ablated_by_kind_and_by_list() -> Outcome {
     for row in rows {
         let drawn = matches!(row["kind"].as_str(), Some("list" | "file")) && row["scope"] == "all";
         let p = row["p"].as_f64();
-        assert!(if drawn { p.is_some_and(|p| (0.05..=1.0).contains(&p)) } else { row["kind"] == "property" || p.is_none() }, "{row}");
+        assert!(
+            if drawn { p.is_some_and(|p| (0.05..=1.0).contains(&p)) } else { row["kind"] == "property" || p.is_none() },
+            "{row}"
+        );
     }
     let curve = found["reconstruction"].as_array().ok_or("no curve")?;
     let last = curve.iter().find(|row| row["directions"] == "pca" && row["k"] == 60).ok_or("no row")?;
@@ -165,11 +182,19 @@ fn what_cannot_be_classified_is_refused_with_a_hint() -> Outcome {
     }
     let mut run = world.bare();
     run.args(["run-all", "--device", "cpu", "--k", "4", "--dataset", "flat"]).arg("--runs").arg(world.path("runs"));
-    run.arg("--checkpoint").arg(world.path("tiny")).arg("--images").arg(flat).arg("--texts").arg(world.path("pool.csv"));
+    run.arg("--checkpoint")
+        .arg(world.path("tiny"))
+        .arg("--images")
+        .arg(flat)
+        .arg("--texts")
+        .arg(world.path("pool.csv"));
     stderr_of(&run.output()?, 0);
     let mut classify = world.bare();
     classify.args(["zeroshot", "tiny", "--dataset", "flat"]).arg("--runs").arg(world.path("runs"));
     let refused = stderr_of(&classify.output()?, 1);
-    assert!(refused.contains("`flat/tiny` has no classes") && refused.contains("hint: extract images with classes"), "{refused}");
+    assert!(
+        refused.contains("`flat/tiny` has no classes") && refused.contains("hint: extract images with classes"),
+        "{refused}"
+    );
     Ok(())
 }

@@ -14,6 +14,7 @@ mod keep;
 mod kill;
 mod left_over;
 mod pipeline;
+mod prune;
 mod query;
 mod scenes;
 mod snapshots;

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use headspan_artifacts::{AblatedRow, ClassRow, HeadId, ImageRow, PartReader, ReadoutRow, RunDirectory, Table, read_rows};
+use headspan_artifacts::{
+    AblatedRow, ClassRow, HeadId, ImageRow, PartReader, ReadoutRow, RunDirectory, Table, read_rows,
+};
 use headspan_headspace::Readout;
 
 use crate::{
@@ -50,7 +52,8 @@ pub fn ablations(
     let readouts: Vec<Readout> = readouts.into_iter().map(Readout::from).collect();
     let heads: Vec<HeadId> = readouts.iter().map(|readout| readout.head).collect();
     let trials = chosen(plan, &heads)?;
-    let (drawn, random) = draws(&sizes(plan, heads.len()), &plan.replacements, heads.len(), plan.permutations, plan.seed);
+    let (drawn, random) =
+        draws(&sizes(plan, heads.len()), &plan.replacements, heads.len(), plan.permutations, plan.seed);
     let means = HalfMeans::read(&parts, &heads, images)?;
     let with_rest = plan.targets.iter().any(|target| target.removed == Removed::Rest);
     let heard = Heard::new(embeddings, &readouts, &means, with_rest);

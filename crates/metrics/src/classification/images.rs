@@ -124,8 +124,6 @@ mod tests {
         assert_eq!(halves, HALVES_OF_16);
     }
 
-    const HALVES_OF_16: [bool; 16] = [
-        false, false, true, false, false, false, false, true, false, true, true, false,
-        true, true, true, true,
-    ];
+    const HALVES_OF_16: [bool; 16] =
+        [false, false, true, false, false, false, false, true, false, true, true, false, true, true, true, true];
 }

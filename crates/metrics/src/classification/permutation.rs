@@ -27,9 +27,8 @@ pub(super) fn draws(
     for &size in sizes {
         for &replacement in replacements {
             let first = trials.len();
-            trials.extend(
-                (0..count).map(|draw| Trial::of_heads(draw_heads(heads, size, seed, size, draw), replacement)),
-            );
+            trials
+                .extend((0..count).map(|draw| Trial::of_heads(draw_heads(heads, size, seed, size, draw), replacement)));
             found.push(Draws { size, replacement, places: first..trials.len() });
         }
     }

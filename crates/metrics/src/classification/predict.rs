@@ -28,6 +28,27 @@ pub fn predict(
     Ok(found)
 }
 
+/// As [`predict`], of representations that were computed for these images, `[images, d]`, not normalised. One without a direction has no
+/// prediction.
+pub fn classify(
+    image_index: &[u64],
+    representation: &[f32],
+    classes: &[ClassRow],
+    labels: &LabelledImages,
+) -> Result<Vec<ZeroshotRow>> {
+    let embeddings = Embeddings::new(classes)?;
+    let rows = representation.chunks_exact(embeddings.d);
+    let norm = |row: &[f32]| row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
+    let batch = ActivationBatch {
+        image_index: image_index.to_vec(),
+        inv_norm: rows.map(|row| (1.0 / norm(row)) as f32).collect(),
+        representation: representation.to_vec(),
+        ..ActivationBatch::default()
+    };
+    let whole: Vec<usize> = (0..batch.len()).filter(|row| batch.inv_norm[*row].is_finite()).collect();
+    Ok(of_block(&embeddings, &batch, &whole, labels))
+}
+
 fn of_block(
     embeddings: &Embeddings,
     batch: &ActivationBatch,

@@ -58,7 +58,9 @@ pub fn reconstructions(
     let means = HalfMeans::read(&parts, &heads, images)?;
     let sources = Sources::read(run)?;
     let one = |(place, readout): (usize, &Readout)| {
-        sources.spans(readout, &means.heads[place], place, plan).map(|sets| Spoken::new(&embeddings, readout, sets, plan))
+        sources
+            .spans(readout, &means.heads[place], place, plan)
+            .map(|sets| Spoken::new(&embeddings, readout, sets, plan))
     };
     let spoken: Vec<Spoken> = readouts.par_iter().enumerate().map(one).collect::<Result<_>>()?;
     let wide = embeddings.wide();
@@ -114,7 +116,13 @@ impl Sources {
     }
 
     /// Orthonormal directions of a head as rows, `[k, d]`: of its texts, principal ones, then of each draw of texts.
-    fn spans(&self, readout: &Readout, half: &Moments, place: usize, plan: &ReconstructionPlan) -> Result<Vec<Mat<f64>>> {
+    fn spans(
+        &self,
+        readout: &Readout,
+        half: &Moments,
+        place: usize,
+        plan: &ReconstructionPlan,
+    ) -> Result<Vec<Mat<f64>>> {
         let head = readout.head;
         let moments = self.moments.get(&head).ok_or(ClassificationError::NoMoments { head })?;
         let picks = self.picks.get(&head).ok_or(ClassificationError::NoTexts { head })?;

@@ -5,11 +5,7 @@ use headspan_artifacts::{ActivationBatch, ClassRow, HeadId, PartReader};
 use headspan_headspace::{Readout, product, single_product, vector_length};
 use rayon::prelude::*;
 
-use crate::classification::{
-    ClassificationError, LabelledImages,
-    error::Result,
-    images::Labels,
-};
+use crate::classification::{ClassificationError, LabelledImages, error::Result, images::Labels};
 
 /// Numbers that a block has in memory, at most: 16 MB for each thread.
 const BLOCK: usize = 4 << 20;

@@ -116,6 +116,11 @@ pub(crate) trait FamilyTowers: fmt::Debug + Send + Sync {
     /// The family's name, for people.
     fn family(&self) -> &'static str;
 
+    /// The configuration as OpenCLIP writes it; none where its own towers are built otherwise.
+    fn open_clip(&self) -> Option<serde_json::Value> {
+        None
+    }
+
     /// Whether a checkpoint has the tensors of this configuration.
     fn check(&self, checkpoint: &Checkpoint) -> Result<()>;
 
@@ -171,6 +176,22 @@ impl ModelConfig {
             (None, Some(path)) => Self::read(path)?.towers.with(options),
             (None, None) => Err(ClipError::NoConfiguration),
         }
+    }
+
+    /// The configuration as the text of `open_clip_config.json`, for weights that [`Checkpoint::to_open_clip`] saves. `file` is the one that it was read
+    /// from; what headspan does not know of it stays. An error for a family that OpenCLIP has under other names.
+    pub fn open_clip_json(&self, file: Option<&Path>) -> Result<String> {
+        let read = |path: &Path| -> Result<serde_json::Value> {
+            let text = fs_err::read_to_string(path)?;
+            serde_json::from_str(&text).map_err(|source| ClipError::Config { path: path.to_owned(), source })
+        };
+        let written = file.map(read).transpose()?.filter(|value| value.get("model_cfg").is_some());
+        let mut value =
+            written.or_else(|| self.towers.open_clip()).ok_or(ClipError::SavedFamily { family: self.family() })?;
+        // What the user said counts beside what stood there.
+        value["model_cfg"]["quick_gelu"] = self.activation().quick_gelu.into();
+        value["model_cfg"]["vision_cfg"]["image_size"] = self.vision.image_size.into();
+        Ok(format!("{value:#}"))
     }
 
     /// What a text may be. An error for an image tower alone.

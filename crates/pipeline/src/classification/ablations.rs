@@ -105,7 +105,8 @@ pub fn ablate(session: &Session, options: &AblateOptions, progress: &dyn Progres
     let targets = targets(session, options)?;
     let classes = classes(session, options.templates.as_ref(), progress)?;
     let groups = options.groups.as_ref().map(|groups| groups.read(session)).transpose()?;
-    let labels = LabelledImages::new(run.images(), &classes.rows, groups.as_ref().map(|groups| &groups.of), options.seed)?;
+    let labels =
+        LabelledImages::new(run.images(), &classes.rows, groups.as_ref().map(|groups| &groups.of), options.seed)?;
     warn_of_others(&labels);
     let plan = AblationPlan {
         targets,
@@ -151,11 +152,8 @@ fn reconstruction(
     let plan = ReconstructionPlan { draws: options.draws, seed: options.seed, ..ReconstructionPlan::default() };
     let mut own = inputs(session, &classes.fingerprint);
     for stage in [TEXTS, TEXTSPAN] {
-        let missing = || PipelineError::InputMissing {
-            stage: "reconstruction",
-            input: stage,
-            run: directory.path().to_owned(),
-        };
+        let missing =
+            || PipelineError::InputMissing { stage: "reconstruction", input: stage, run: directory.path().to_owned() };
         own.insert(stage.to_owned(), directory.record(stage)?.ok_or_else(missing)?.fingerprint);
     }
     let made = Made {
@@ -172,7 +170,8 @@ fn reconstruction(
 fn targets(session: &Session, options: &AblateOptions) -> Result<Vec<Target>> {
     let run = session.run();
     let wants = |kind: AblationKind| options.kinds.contains(&kind);
-    let heads = |kind: TargetKind, name: String, heads: Vec<HeadId>| Target { kind, name, removed: Removed::Heads(heads) };
+    let heads =
+        |kind: TargetKind, name: String, heads: Vec<HeadId>| Target { kind, name, removed: Removed::Heads(heads) };
     let all: Vec<HeadId> = run.heads().collect();
     let mut found = Vec::new();
     if wants(AblationKind::Rest) {
@@ -192,7 +191,8 @@ fn targets(session: &Session, options: &AblateOptions) -> Result<Vec<Target>> {
     }
     if wants(AblationKind::Properties) {
         // Labels may name heads that were extracted no longer.
-        let own = run.properties().iter().map(|(name, own)| (name, own.iter().copied().filter(|head| all.contains(head))));
+        let own =
+            run.properties().iter().map(|(name, own)| (name, own.iter().copied().filter(|head| all.contains(head))));
         found.extend(own.map(|(name, own)| heads(TargetKind::Property, name.clone(), own.collect())));
     }
     if let Some(selection) = &options.heads {
@@ -227,7 +227,7 @@ fn rest(session: &Session) -> Result<Target> {
 }
 
 /// Heads of a file, one a line, each once.
-fn heads_of_file(path: &Path) -> Result<Vec<HeadId>> {
+pub(super) fn heads_of_file(path: &Path) -> Result<Vec<HeadId>> {
     let text = fs_err::read_to_string(path)?;
     let mut heads = Vec::new();
     for (row, line) in text.lines().enumerate().map(|(row, line)| (row + 1, line.trim())) {

@@ -29,11 +29,7 @@ pub(super) struct Classes {
 }
 
 /// The classes with these templates. Without templates, those that the run has, whatever they were made with, unless other names are given.
-pub(super) fn classes(
-    session: &Session,
-    templates: Option<&Templates>,
-    progress: &dyn Progress,
-) -> Result<Classes> {
+pub(super) fn classes(session: &Session, templates: Option<&Templates>, progress: &dyn Progress) -> Result<Classes> {
     let run = session.run().directory();
     let made = |slice: Value, inputs: BTreeMap<String, String>| Made {
         run,

@@ -89,8 +89,7 @@ fn values(settings: &DatasetSettings, column: &str) -> Result<BTreeMap<String, S
         Err(error) if is_of_paths(&error) => with_paths(IMAGE_ID),
         opened => opened,
     };
-    let failed =
-        |source| PipelineError::Groups { path: settings.path.clone(), column: column.to_owned(), source };
+    let failed = |source| PipelineError::Groups { path: settings.path.clone(), column: column.to_owned(), source };
     let table = opened.map_err(failed)?;
     let value = |place: u64| {
         let item = table.item(place);

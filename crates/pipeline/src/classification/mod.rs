@@ -7,9 +7,11 @@ mod groups;
 mod made;
 mod names;
 mod predictions;
+mod pruning;
 mod templates;
 
 pub use ablations::{AblateOptions, AblationKind, Ablations, ablate};
 pub use groups::GroupChoice;
 pub use predictions::{Zeroshot, ZeroshotOptions, zeroshot};
+pub use pruning::{PruneOptions, Pruned, prune, save_scaled};
 pub use templates::Templates;

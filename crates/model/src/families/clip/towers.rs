@@ -13,7 +13,8 @@ use crate::{
     device::{DeviceChoice, OpenDevice},
     error::{ClipError, Result},
     families::{
-        Activation, FamilyTowers, ModelConfig, ModelOptions, TextLimits, TextTower, TokenStyle, Towers, VisionTower,
+        Activation, FamilyTowers, ModelConfig, ModelOptions, TextLimits, TextStyle, TextTower, TokenStyle, Towers,
+        VisionShape, VisionTower,
         clip::{ClipConfig, TextConfig, VisionConfig},
         image_towers,
     },
@@ -92,6 +93,11 @@ impl FamilyTowers for ClipConfig {
 
     fn check(&self, checkpoint: &Checkpoint) -> Result<()> {
         checkpoint.check_parts(&self.parts())
+    }
+
+    fn open_clip(&self) -> Option<serde_json::Value> {
+        let is_plain = self.vision.shape == VisionShape::default() && self.text.style == TextStyle::default();
+        is_plain.then(|| self.to_open_clip())
     }
 
     fn with(&self, options: &ModelOptions) -> Result<ModelConfig> {
