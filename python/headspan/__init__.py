@@ -21,6 +21,7 @@ from headspan._errors import HeadspanError, InputError, NotFoundError
 from headspan._native import __version__
 
 if TYPE_CHECKING:
+    from headspan._align import Alignment, align
     from headspan._answers import Alike, Extremes, Neighbours, Segmentation, Why
     from headspan._diff import Difference, diff
     from headspan._engines import submit
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Alike",
+    "Alignment",
     "Checkpoint",
     "Comparison",
     "Difference",
@@ -65,6 +67,7 @@ __all__ = [
     "UnsupportedModel",
     "Why",
     "__version__",
+    "align",
     "command",
     "compare",
     "diff",
@@ -83,6 +86,7 @@ __all__ = [
 
 # Where each name is. Modules are imported when a name is first used, so that `import headspan` is quick.
 _PLACES = {
+    "_align": ("Alignment", "align"),
     "_answers": ("Alike", "Extremes", "Neighbours", "Segmentation", "Why"),
     "_diff": ("Difference", "diff"),
     "_engines": ("submit",),

@@ -28,6 +28,7 @@ SECTIONS = {
     "Runs and heads": ["open", "Run", "Head"],
     "Answers": ["Frame", "Neighbours", "Extremes", "Alike", "Segmentation", "Why"],
     "Comparing": ["compare", "Comparison", "diff", "Difference"],
+    "Towers without texts": ["align", "Alignment"],
     "The explorer": ["Explorer"],
     "From PyTorch": ["from_open_clip", "from_transformers", "from_timm", "run_module", "Checkpoint"],
     "Errors": [

@@ -5,6 +5,7 @@
 //!   the one function that says whether a stage is done.
 //! - [`Session`] is a finished run with its model and its images, for the analyses of `headspan-query`.
 //! - [`engine`] describes a run as shards for machines that something else schedules.
+//! - [`align`] gives an image tower the texts of a CLIP.
 //! - [`diff`] compares two runs over the same images head by head.
 //! - [`compare`] writes the scores of all runs of a data set side by side.
 //!
@@ -12,6 +13,7 @@
 //! ([`Progress`] is told of it), prints nothing, and logs through `tracing`.
 
 mod activation;
+mod align;
 mod compare;
 pub mod demo;
 mod diff;
@@ -37,6 +39,7 @@ mod stage;
 mod stages;
 mod weights;
 
+pub use align::{AlignedModel, align};
 pub use compare::{ComparedRow, ComparedRuns, compare, labellers, notices, warn_of_unfinished};
 pub use diff::{DiffedRuns, diff};
 pub use error::{PipelineError, Result};
