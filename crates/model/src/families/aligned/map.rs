@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use burn::{
-    module::Param,
-    tensor::{Tensor, TensorData},
-};
+use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
@@ -68,7 +65,8 @@ impl LinearMap {
         let rows = read(projection)?;
         let of_row = |row: &[f32]| row_product(row, &map, self.columns);
         let folded: Vec<f32> = rows.par_chunks(self.rows).flat_map_iter(of_row).map(|value| value as f32).collect();
-        tower.proj = Param::from_tensor(Tensor::from_data(TensorData::new(folded, [width, self.columns]), &device));
+        let folded = Tensor::from_data(TensorData::new(folded, [width, self.columns]), &device);
+        tower.proj = tower.proj.clone().map(|_projection| folded);
         Ok(tower)
     }
 }
