@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 
 ATTRIBUTES = ["shapes", "colors", "patterns", "counting", "sizes", "positions", "backgrounds", "weather", "time of day", "styles", "letters"]
 ARCHITECTURE = "vit_tiny_patch16_224"
-SIZES = dict(img_size=64, patch_size=8, embed_dim=128, depth=4, num_heads=8, num_classes=0)
+SIZES = dict(img_size=64, patch_size=16, embed_dim=128, depth=4, num_heads=8, num_classes=0)
 BATCH = 128
 # Seeds of the worlds: to learn from, to measure on and align with, and that of headspan's own demo.
 LEARN, ALIGN, LOOK = 11, 12, 1
@@ -106,8 +106,8 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--to", required=True, help="the CLIP: data/demo/scenes-4")
     parser.add_argument("--headspan", default="headspan")
-    parser.add_argument("--scenes", type=int, default=12_000)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--scenes", type=int, default=8_000)
+    parser.add_argument("--epochs", type=int, default=6)
     given = parser.parse_args()
     out, program = given.out, given.headspan
     learn = render(program, out / "learn", given.scenes, LEARN)

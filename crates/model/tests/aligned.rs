@@ -157,7 +157,8 @@ fn contributions_are_those_of_the_tower_mapped_and_they_sum_to_the_representatio
         };
         let (heads, components) = (expected("attn")?, expected("mlp")?);
         let own: VisionPass = model.vision_pass(Precision::Float32)?;
-        let traces = [("Burn", model.vision().trace(pixels.clone(), &request)?), ("our pass", own.trace(pixels, &request)?)];
+        let traces =
+            [("Burn", model.vision().trace(pixels.clone(), &request)?), ("our pass", own.trace(pixels, &request)?)];
         for (pass, trace) in traces {
             let name = |what: &str| format!("{} by {pass}: {what}", tower.display());
             let found: Vec<f64> = trace.representation.iter().map(|value| f64::from(*value)).collect();
@@ -167,7 +168,8 @@ fn contributions_are_those_of_the_tower_mapped_and_they_sum_to_the_representatio
             assert_close(&name("components"), &found_components, &components);
             let images = trace.scalars.len();
             for (image, r) in representation.chunks_exact(D).enumerate() {
-                let parts = [&found_heads, &found_components].map(|all| &all[image * all.len() / images..][..all.len() / images]);
+                let parts = [&found_heads, &found_components]
+                    .map(|all| &all[image * all.len() / images..][..all.len() / images]);
                 let sum = |at: usize| parts.iter().flat_map(|part| part.iter().skip(at).step_by(D)).sum::<f64>();
                 let norm = r.iter().map(|x| x * x).sum::<f64>().sqrt();
                 let unit: Vec<f64> = r.iter().map(|x| x / norm).collect();

@@ -60,8 +60,7 @@ pub fn align(
     let meter = progress.begin(&format!("{} to {}", tower.id, clip.id), "images");
     let told = |done, total| meter.report(done, total);
     let [tower_model, clip_model] = &models;
-    let job =
-        AlignJob { tower: tower_model, clip: clip_model, dataset: &dataset, settings: &how, progress: &told };
+    let job = AlignJob { tower: tower_model, clip: clip_model, dataset: &dataset, settings: &how, progress: &told };
     let Aligned { map, figures, examples } = fit(&job)?;
     warn(&figures, &examples, dataset.len());
     let bytes = map.to_safetensors()?;

@@ -5,8 +5,8 @@ use std::{
 
 use headspan_artifacts::{Fingerprint, FingerprintBuilder, hash_file};
 use headspan_model::{
-    Alignment, Checkpoint, CheckpointFiles, ClipError, DeviceChoice, FoundFiles, LoadedModel, ModelConfig, ModelOptions,
-    TokenStyle, Tokenizer, open_device,
+    Alignment, Checkpoint, CheckpointFiles, ClipError, DeviceChoice, FoundFiles, LoadedModel, ModelConfig,
+    ModelOptions, TokenStyle, Tokenizer, open_device,
 };
 
 use crate::{

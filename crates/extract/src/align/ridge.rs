@@ -72,7 +72,9 @@ impl Ridge {
 
 /// Sum of the products of two matrices' elements.
 fn inner(one: MatRef<'_, f64>, other: MatRef<'_, f64>) -> f64 {
-    (0..one.ncols()).map(|column| (0..one.nrows()).map(|row| one[(row, column)] * other[(row, column)]).sum::<f64>()).sum()
+    (0..one.ncols())
+        .map(|column| (0..one.nrows()).map(|row| one[(row, column)] * other[(row, column)]).sum::<f64>())
+        .sum()
 }
 
 /// The penalty, over the mean eigenvalue of the fit's second moment, whose map errs least on the validation pairs. Without such pairs the

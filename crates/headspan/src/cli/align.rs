@@ -2,9 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{
-    DEFAULT_CONFIGS, DataArgs, DeviceArgs, ImagesArgs, PipelineArgs, PlaceArgs, WorkArgs, local_folder,
-};
+use super::{DEFAULT_CONFIGS, DataArgs, DeviceArgs, ImagesArgs, PipelineArgs, PlaceArgs, WorkArgs, local_folder};
 
 /// After the help of `align`.
 pub(crate) const HELP: &str = "\

@@ -28,7 +28,18 @@ fn align(world: &World, from: &str, to: &str, out: &str) -> Command {
 
 fn run_all(world: &World, checkpoint: &str) -> Command {
     let mut command = world.command("run-all", "runs");
-    command.args(["--checkpoint", checkpoint, "--images", "images", "--texts", "pool.csv", "--device", "cpu", "--k", "4"]);
+    command.args([
+        "--checkpoint",
+        checkpoint,
+        "--images",
+        "images",
+        "--texts",
+        "pool.csv",
+        "--device",
+        "cpu",
+        "--k",
+        "4",
+    ]);
     command
 }
 
@@ -47,11 +58,13 @@ fn an_aligned_tower_is_a_checkpoint_for_every_command() -> Outcome {
     assert_eq!(count("fitted") + count("held_out") + count("skipped"), IMAGES as u64, "{figures}");
     assert!(count("held_out") > 2 && count("candidates") == count("held_out"), "{figures}");
     assert!(figures["r2_fitted"].as_f64() > Some(0.0), "{figures}");
-    let mut names: Vec<_> = fs::read_dir(world.path("aligned"))?.map(|entry| Ok(entry?.file_name())).collect::<Result<_, std::io::Error>>()?;
+    let mut names: Vec<_> = fs::read_dir(world.path("aligned"))?
+        .map(|entry| Ok(entry?.file_name()))
+        .collect::<Result<_, std::io::Error>>()?;
     names.sort();
     assert_eq!(names, ["alignment.json", "map.safetensors"]);
     stderr_of(&run_all(&world, "aligned").output()?, 0);
-    let states = world.states("runs", &[])?;
+    let states = world.states("runs", &["--k", "4"])?;
     assert!(states.len() == 5 && states.values().all(|state| state == "done"), "{states:?}");
     for words in [
         &["neighbours", "aligned", "--heads", "L2.H1", "--text", "a red cat"][..],
@@ -95,7 +108,9 @@ fn the_run_depends_on_the_map_and_changed_files_are_refused() -> Outcome {
     };
     stderr_of(&run_all(&world, "aligned").output()?, 0);
     let record = world.path("runs/toy/aligned/stages/images.json");
-    let checkpoint = |text: &str| -> Result<Value, serde_json::Error> { Ok(serde_json::from_str::<Value>(text)?["inputs"]["checkpoint"].clone()) };
+    let checkpoint = |text: &str| -> Result<Value, serde_json::Error> {
+        Ok(serde_json::from_str::<Value>(text)?["inputs"]["checkpoint"].clone())
+    };
     let before = fingerprint(&world)?;
     assert_eq!(checkpoint(&fs::read_to_string(&record)?)?, Value::from(before.clone()));
     // Another share of held-out images is another map.

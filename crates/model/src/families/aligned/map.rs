@@ -45,7 +45,8 @@ impl LinearMap {
         let tensors = SafeTensors::deserialize(&bytes).map_err(failed)?;
         let view = tensors.tensor(TENSOR).map_err(failed)?;
         let (Dtype::F32, &[rows, columns]) = (view.dtype(), view.shape()) else {
-            let what = format!("`{TENSOR}` is {:?} of shape {:?}, expected a matrix of F32", view.dtype(), view.shape());
+            let what =
+                format!("`{TENSOR}` is {:?} of shape {:?}, expected a matrix of F32", view.dtype(), view.shape());
             return Err(ClipError::Inconsistent { path: path.to_owned(), what });
         };
         let values: Vec<f32> = view.data().as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect();
