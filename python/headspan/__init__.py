@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "Alike",
     "Alignment",
+    "Alike",
     "Checkpoint",
     "Comparison",
     "Difference",

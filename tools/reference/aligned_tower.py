@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 
 ATTRIBUTES = ["shapes", "colors", "patterns", "counting", "sizes", "positions", "backgrounds", "weather", "time of day", "styles", "letters"]
 ARCHITECTURE = "vit_tiny_patch16_224"
-SIZES = dict(img_size=64, patch_size=16, embed_dim=128, depth=4, num_heads=8, num_classes=0)
+SIZES = {"img_size": 64, "patch_size": 16, "embed_dim": 128, "depth": 4, "num_heads": 8, "num_classes": 0}
 BATCH = 128
 # Seeds of the worlds: to learn from, to measure on and align with, and that of headspan's own demo.
 LEARN, ALIGN, LOOK = 11, 12, 1
