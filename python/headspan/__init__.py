@@ -21,6 +21,7 @@ from headspan._errors import HeadspanError, InputError, NotFoundError
 from headspan._native import __version__
 
 if TYPE_CHECKING:
+    from headspan._align import Alignment, align
     from headspan._answers import Alike, Extremes, Neighbours, Segmentation, Why
     from headspan._classification import Ablations, Pruned, Zeroshot, ablate, prune, zeroshot
     from headspan._diff import Difference, diff
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from headspan._weights import HeadWeights, weights
 
 __all__ = [
+    "Alignment",
     "Ablations",
     "Alike",
     "Checkpoint",
@@ -73,6 +75,7 @@ __all__ = [
     "Why",
     "Zeroshot",
     "__version__",
+    "align",
     "ablate",
     "command",
     "compare",
@@ -97,6 +100,7 @@ __all__ = [
 
 # Where each name is. Modules are imported when a name is first used, so that `import headspan` is quick.
 _PLACES = {
+    "_align": ("Alignment", "align"),
     "_answers": ("Alike", "Extremes", "Neighbours", "Segmentation", "Why"),
     "_classification": ("Ablations", "Pruned", "Zeroshot", "ablate", "prune", "zeroshot"),
     "_diff": ("Difference", "diff"),

@@ -149,6 +149,24 @@ def _tensors(path: Path) -> dict[str, np.ndarray]:
     return {name: values(entry) for name, entry in header.items()}
 
 
+def test_align(runs, tmp_path):
+    built_in = runs / ".built-in"
+    tower, clip = (built_in / "models" / name for name in ("scenes-6", "scenes-4"))
+    images, out = built_in / "scenes" / "images", tmp_path / "aligned"
+    found = headspan.align(images=images, from_=tower, to=clip, out=out, limit=300, held_out=0.25, progress=False)
+    command = [sys.executable, "-m", "headspan", "align", "--images", images, "--from", tower, "--to", clip, "--out", tmp_path / "theirs"]
+    command += ["--limit", "300", "--held-out", "0.25", "--json"]
+    theirs = json.loads(subprocess.run([*map(str, command)], check=True, capture_output=True, text=True).stdout)
+    assert found.figures == theirs["figures"] and found.fingerprint == theirs["fingerprint"]
+    assert found.figures["fitted"] + found.figures["held_out"] == 300 and "held-out images" in repr(found)
+    # Both models were trained on these scenes' kind, so that one says much about the other.
+    assert found.figures["r2"] > 0.3 and found.figures["top5"] > 5 * found.figures["chance5"]
+    run, = headspan.run_all(checkpoint=found, images=images, limit=50, runs=tmp_path / "runs", progress=False)
+    assert len(run.labels) == 24 and run.path.name == "aligned"
+    with pytest.raises(headspan.HeadspanError, match="a map needs"):
+        headspan.align(images=images, from_=tower, to=clip, out=tmp_path / "few", limit=20, progress=False)
+
+
 def test_models(answer):
     command = [sys.executable, "-m", "headspan", "models", "--json"]
     theirs = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

@@ -29,6 +29,7 @@ SECTIONS = {
     "Answers": ["Frame", "Neighbours", "Extremes", "Alike", "Segmentation", "Why"],
     "Comparing": ["compare", "Comparison", "diff", "Difference"],
     "Measuring": ["zeroshot", "Zeroshot", "ablate", "Ablations"],
+    "Towers without texts": ["align", "Alignment"],
     "The explorer": ["Explorer"],
     "From PyTorch": ["from_open_clip", "from_transformers", "from_timm", "run_module", "Checkpoint"],
     "Errors": [

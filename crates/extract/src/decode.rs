@@ -37,26 +37,43 @@ pub(crate) fn decode(
     preprocess: &Preprocess,
     limits: &DecodeLimits,
 ) -> Result<DecodedBatch> {
-    let length = 3 * preprocess.size * preprocess.size;
-    let each = job.images.clone().into_par_iter().map(|index| decode_one(index, dataset, preprocess, limits));
+    let (rows, mut pixels) = decode_for(job.images.clone(), dataset, std::slice::from_ref(preprocess), limits)?;
+    Ok(DecodedBatch { job, rows, pixels: pixels.pop().unwrap_or_default() })
+}
+
+/// As [`decode`], for models that see an image each in its own way: an image is decoded once. The pixels of the good images for each
+/// preprocessing, `[good images, 3, side, side]`.
+pub(crate) fn decode_for(
+    images: Range<u64>,
+    dataset: &Dataset,
+    preprocess: &[Preprocess],
+    limits: &DecodeLimits,
+) -> Result<(Vec<ImageRow>, Vec<Vec<f32>>)> {
+    let each = images.into_par_iter().map(|index| decode_one(index, dataset, preprocess, limits));
     let decoded = each.collect::<Result<Vec<_>>>()?;
     let mut rows = Vec::with_capacity(decoded.len());
-    let mut pixels = Vec::with_capacity(decoded.len() * length);
+    let mut pixels: Vec<Vec<f32>> =
+        preprocess.iter().map(|own| Vec::with_capacity(decoded.len() * values(own))).collect();
     for (row, image) in decoded {
         rows.push(row);
-        if let Some(image) = image {
-            pixels.extend_from_slice(&image);
+        for (all, own) in pixels.iter_mut().zip(image.into_iter().flatten()) {
+            all.extend_from_slice(&own);
         }
     }
-    Ok(DecodedBatch { job, rows, pixels })
+    Ok((rows, pixels))
+}
+
+/// Values of an image.
+fn values(preprocess: &Preprocess) -> usize {
+    3 * preprocess.size * preprocess.size
 }
 
 fn decode_one(
     index: u64,
     dataset: &Dataset,
-    preprocess: &Preprocess,
+    preprocess: &[Preprocess],
     limits: &DecodeLimits,
-) -> Result<(ImageRow, Option<Vec<f32>>)> {
+) -> Result<(ImageRow, Option<Vec<Vec<f32>>>)> {
     let item = dataset.item(index);
     let mut row = ImageRow {
         image_index: index,
@@ -85,8 +102,12 @@ fn decode_one(
     Ok(match decode_rgb(&bytes, limits) {
         Ok(image) => {
             (row.width, row.height) = (image.width, image.height);
-            let mut pixels = vec![0.0; 3 * preprocess.size * preprocess.size];
-            preprocess.apply(&image, &mut pixels);
+            let pixels = preprocess.iter().map(|own| {
+                let mut pixels = vec![0.0; values(own)];
+                own.apply(&image, &mut pixels);
+                pixels
+            });
+            let pixels = pixels.collect();
             (row, Some(pixels))
         }
         Err(error) => {

@@ -73,6 +73,24 @@ pub enum ExtractError {
         /// The text.
         text: String,
     },
+    /// Fewer images than a map between two models needs.
+    #[error(
+        "a map needs {needed} images to be fitted on, as many as the tower's representation is long, and {least} held-out ones; there are \
+         {fitted} and {held_out}"
+    )]
+    TooFewImages {
+        /// Images that the map would be fitted on.
+        fitted: u64,
+        /// Held-out images.
+        held_out: u64,
+        /// Length of the tower's representation.
+        needed: u64,
+        /// Fewest held-out images.
+        least: u64,
+    },
+    /// Representations from which no map can be computed.
+    #[error("the representations give no map: their moments are not finite")]
+    NoMap,
     /// A layer selection that the model does not have.
     #[error("layers `{selection}`: {why}")]
     Layers {

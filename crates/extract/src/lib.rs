@@ -3,11 +3,13 @@
 //! - [`extract_images`] decodes on all cores ahead of the device, runs the traced forward pass and commits one activation
 //!   part after another, so that a killed run loses at most one; [`finish_images`] then derives the image table, the
 //!   readouts and the moments from the committed parts alone. A run may [`Keep`] the sums of its parts instead of their activations;
-//! - [`embed_texts`] embeds a [`Pool`] of descriptions.
+//! - [`embed_texts`] embeds a [`Pool`] of descriptions;
+//! - [`align`] fits the map that gives a tower the texts of a CLIP.
 //!
 //! It uses the images, the towers of `headspan-model`, and the tables of `headspan-artifacts`; what it stores is the head space of
 //! `headspan-headspace`. The stages `images` and `texts` of the pipeline run it. No command line, no hub, no settings files.
 
+mod align;
 mod busy;
 mod check;
 mod decode;
@@ -31,6 +33,7 @@ pub const IMAGES_VERSION: u32 = 1;
 /// Version of the embedding of texts. Raise it when embeddings change for the same texts.
 pub const TEXTS_VERSION: u32 = 1;
 
+pub use align::{AlignFigures, AlignJob, AlignSettings, Aligned, align};
 pub use check::{AUTO_ERROR, CheckFigures, precision_error};
 pub use engine::{ImagesJob, ImagesSummary, Progress, extract_images};
 pub use error::{ExtractError, Result};

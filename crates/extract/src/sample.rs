@@ -71,7 +71,7 @@ impl Sample {
 
 /// The key of an image by its position: the finaliser of `SplitMix64` (Steele, Lea, Flood 2014), which passes statistical tests on
 /// consecutive numbers. It is one to one, so no two images have the same key.
-fn key(image: u64) -> u64 {
+pub(crate) fn key(image: u64) -> u64 {
     let mut mixed = image.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and how flags become layers of the configuration.
 
+mod align;
 mod classification;
 mod diff;
 mod evaluate;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use headspan_extract::Shard;
 
+pub(crate) use align::AlignArgs;
 pub(crate) use classification::{AblateArgs, ZeroshotArgs};
 pub(crate) use diff::DiffArgs;
 pub(crate) use evaluate::{EvaluateArgs, Evaluated, SegmentationArgs};
@@ -166,6 +168,9 @@ pub(crate) enum Command {
     },
     /// Write dense contributions of chosen heads to Parquet or .npy
     Export(ExportArgs),
+    /// Give an image tower the texts of a CLIP: fit a linear map between them on images
+    #[command(after_help = align::HELP)]
+    Align(AlignArgs),
     /// Render scenes of the built-in world: images, captions, masks and their true attributes
     Scenes(ScenesArgs),
     /// Train a checkpoint further on your images, or a small CLIP on the rendered world; or continue a training

@@ -183,6 +183,10 @@ fn pipeline(error: &PipelineError) -> Option<String> {
         PipelineError::NoProvenance { .. } | PipelineError::Provenance { .. } => {
             "give --images PATH and, for a checkpoint of your own, --checkpoint DIR"
         }
+        PipelineError::AlignmentChanged { .. } => "put back what it was, or run `headspan align` again",
+        PipelineError::AlreadyAligned { .. } => "name the models that it was made of",
+        PipelineError::NoClip { .. } => "give a CLIP, which has an image tower and a text tower, as --to",
+        PipelineError::PlaceTaken { .. } => "give another folder as --out",
         PipelineError::NoRoom { .. } => {
             "allow the process more memory (`ulimit -v`, the container or the job), or use a smaller model"
         }
@@ -266,7 +270,8 @@ fn extract(error: &ExtractError) -> Option<String> {
         ExtractError::NotFinite { .. } => {
             "look for values in the checkpoint's weights that are not finite, and for a `std` of 0 in its preprocessing"
         }
-        ExtractError::NoFeature { .. } => WEIGHTS,
+        ExtractError::NoFeature { .. } | ExtractError::NoMap => WEIGHTS,
+        ExtractError::TooFewImages { .. } => "give more images, or another --held-out",
         ExtractError::PartsMissing { .. } => "run the remaining shards, then `headspan extract --merge`",
         ExtractError::WorkerStopped => CONTINUE,
         _ => return None,

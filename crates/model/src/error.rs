@@ -145,6 +145,35 @@ pub enum ClipError {
     /// Something needs texts of an image tower alone.
     #[error("this tower has no texts: it was trained on images alone, or its text tower is not part of the model")]
     NoTexts,
+    /// An `alignment.json` is not the JSON that is expected.
+    #[error("`{path}` does not describe an aligned model")]
+    Alignment {
+        /// The file.
+        path: PathBuf,
+        /// What the JSON library said, with line and column.
+        source: serde_json::Error,
+    },
+    /// A file that an aligned model is made of is not there.
+    #[error("`{path}` refers to `{missing}` ({what}), which does not exist")]
+    AlignmentPart {
+        /// The `alignment.json`.
+        path: PathBuf,
+        /// What the file would be.
+        what: &'static str,
+        /// The file.
+        missing: PathBuf,
+    },
+    /// The map of an aligned model cannot be read.
+    #[error("`{path}` is not a map in safetensors")]
+    AlignmentMap {
+        /// The file.
+        path: PathBuf,
+        /// What the safetensors library said.
+        source: safetensors::SafeTensorError,
+    },
+    /// Something was said of an aligned model that its map depends on.
+    #[error("architecture, activation and image size of an aligned model are those that its map was fitted with")]
+    FixedByAlignment,
     /// Parts of single tokens were asked of a tower that has none.
     #[error("a head's contribution has no parts of single patches in this model: its tokens are pooled by attention")]
     NoTokenParts,

@@ -2,7 +2,8 @@
 //!
 //! - [`ModelConfig::read`] reads a configuration by one of [`FAMILIES`]; a family's towers stand behind [`VisionTower`] and
 //!   [`TextTower`]. CLIP and SigLIP are one ([`ClipConfig`]: `open_clip_config.json`, or the `config.json` of transformers), image
-//!   towers without texts the other (`DINOv2` and Vision Transformers of timm and transformers).
+//!   towers without texts another (`DINOv2` and Vision Transformers of timm and transformers). An [`Alignment`] gives such a tower the
+//!   texts of a CLIP, through a [`LinearMap`].
 //! - [`LoadedModel`] is a model on a device: from a [`Checkpoint`] (safetensors or PyTorch, every tensor checked), with the forward
 //!   pass in head space (design section 1) as a [`HostTrace`], by Burn or by passes of our own, on the CPU ([`CpuVision`]) and by CUDA.
 //! - [`ReadoutFolder`] folds `W_O`, `ln_post` and the output projection into one readout per head, so that the contribution
@@ -38,7 +39,9 @@ pub use device::{DeviceChoice, DeviceDescription, OpenDevice, available_devices,
 pub use error::{ClipError, DeviceProblem, ForeignFile, Result};
 pub use families::{
     Activation, FAMILIES, Family, Member, ModelConfig, ModelOptions, Pooling, TextLimits, TextStyle, TextTower,
-    TokenStyle, VisionGeometry, VisionShape, VisionTower, architectures,
+    TokenStyle, VisionGeometry, VisionShape, VisionTower,
+    aligned::{AlignedPart, Alignment, LinearMap, MapFile},
+    architectures,
     clip::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig},
 };
 pub use loaded::{LoadedModel, VisionPass};

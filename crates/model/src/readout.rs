@@ -187,7 +187,7 @@ fn identity(head: HeadId, d: usize) -> Readout {
 }
 
 /// `rowᵀ M` in double precision; `row` is `[n]`, `matrix` `[n, columns]` row-major.
-fn row_product(row: &[f32], matrix: &[f64], columns: usize) -> Vec<f64> {
+pub(crate) fn row_product(row: &[f32], matrix: &[f64], columns: usize) -> Vec<f64> {
     let mut product = vec![0.0; columns];
     for (factor, values) in row.iter().zip(matrix.chunks_exact(columns)) {
         let factor = f64::from(*factor);

@@ -16,6 +16,36 @@ pub enum PipelineError {
         /// Bytes that are free: of the machine, of a container or job, or of the address space that is allowed.
         free: u64,
     },
+    /// Something that an aligned model is made of is not what it was when its map was fitted.
+    #[error("the {what} of `{}` is not what it was when the model was aligned: `{}`", path.display(), place.display())]
+    AlignmentChanged {
+        /// The `alignment.json`.
+        path: PathBuf,
+        /// `tower`, `CLIP` or `map`.
+        what: &'static str,
+        /// Its file; of a model the weights, whether these or the configuration changed.
+        place: PathBuf,
+    },
+    /// A model that is aligned cannot be aligned once more, or be what another one is aligned to.
+    #[error("`{model}` is an aligned model itself")]
+    AlreadyAligned {
+        /// The model.
+        model: String,
+    },
+    /// A tower is to be aligned to a model without texts.
+    #[error("`{model}` has no texts that a tower could get")]
+    NoClip {
+        /// The model.
+        model: String,
+        /// Why not.
+        source: headspan_model::ClipError,
+    },
+    /// Something else is where an aligned model is to be written.
+    #[error("`{}` exists and is not an aligned model", place.display())]
+    PlaceTaken {
+        /// The place.
+        place: PathBuf,
+    },
     /// The precision of shards must be the same, whatever machine does them.
     #[error("`images.precision = \"auto\"` chooses for one machine, and shards may run on several")]
     PrecisionOfShards,

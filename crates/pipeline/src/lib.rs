@@ -5,6 +5,7 @@
 //!   the one function that says whether a stage is done.
 //! - [`Session`] is a finished run with its model and its images, for the analyses of `headspan-query`.
 //! - [`engine`] describes a run as shards for machines that something else schedules.
+//! - [`align`] gives an image tower the texts of a CLIP.
 //! - [`inspect`] says what a checkpoint is, and what of that is certain.
 //! - [`diff`] compares two runs over the same images head by head.
 //! - [`head_weights`] says from weights alone where each head can write.
@@ -17,6 +18,7 @@
 //! ([`Progress`] is told of it), prints nothing, and logs through `tracing`.
 
 mod activation;
+mod align;
 mod classification;
 mod compare;
 pub mod demo;
@@ -46,6 +48,7 @@ mod stage;
 mod stages;
 mod weights;
 
+pub use align::{AlignedModel, align};
 pub use classification::{
     AblateOptions, AblationKind, Ablations, GroupChoice, PruneOptions, Pruned, Templates, Zeroshot, ZeroshotOptions,
     ablate, prune, save_scaled, zeroshot,

@@ -1,10 +1,23 @@
 //! How much memory this process may still take.
 
+use std::path::Path;
+
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+
+use crate::error::{PipelineError, Result};
+
+/// Refuses weights that do not fit into the memory that is free: the system would end the process in the middle, without a word.
+pub(crate) fn check(weights: &Path, needed: u64) -> Result<()> {
+    let free = free();
+    if needed > free {
+        return Err(PipelineError::NoRoom { weights: weights.to_owned(), needed, free });
+    }
+    Ok(())
+}
 
 /// Bytes that are free: of the machine, of the control group that the process is in (a container, a job of a cluster), and of the
 /// address space that the shell allows (`ulimit -v`), whichever is least.
-pub(crate) fn free() -> u64 {
+fn free() -> u64 {
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
     let system = System::new_with_specifics(memory);
     // Cached files count as used there, and give way when memory is wanted.

@@ -3,14 +3,15 @@ use std::{
     sync::OnceLock,
 };
 
-use headspan_artifacts::{Fingerprint, hash_file};
+use headspan_artifacts::{Fingerprint, FingerprintBuilder, hash_file};
 use headspan_model::{
-    Checkpoint, CheckpointFiles, ClipError, DeviceChoice, FoundFiles, LoadedModel, ModelConfig, ModelOptions,
-    TokenStyle, Tokenizer, open_device,
+    Alignment, Checkpoint, CheckpointFiles, ClipError, DeviceChoice, FoundFiles, LoadedModel, ModelConfig,
+    ModelOptions, TokenStyle, Tokenizer, open_device,
 };
 
 use crate::{
     activation,
+    align::checked_fingerprint,
     error::{PipelineError, Result},
     memory,
     registry::{ModelChoice, ModelSource},
@@ -46,10 +47,17 @@ impl ModelFiles {
                 FoundFiles { config: Some(config), weights, tokenizer: Some(tokenizer) }
             }
         };
+        let alignment = files.config.as_deref().map(Alignment::of_config).transpose()?.flatten();
+        if alignment.is_some() && options.architecture.is_some() {
+            return Err(ClipError::FixedByAlignment.into());
+        }
         let alone = ModelOptions { architecture: options.architecture.clone(), ..ModelOptions::default() };
         let written = ModelConfig::with_options(files.config.as_deref(), &alone)?;
         let config = ModelConfig::with_options(files.config.as_deref(), options)?;
-        let checkpoint_hash = checkpoint_hash(&files, options, &written, &config)?;
+        let checkpoint_hash = match (&alignment, &files.config) {
+            (Some(alignment), Some(path)) => checked_fingerprint(path, alignment)?,
+            _ => checkpoint_hash(&files, options, &written, &config)?,
+        };
         let tokenizer = tokenizer(&files, &config)?;
         let tokenizer_hash = tokenizer.as_deref().map(hash_file).transpose()?.unwrap_or_default();
         let folder = match &choice.source {
@@ -107,14 +115,10 @@ fn checkpoint_hash(
     written: &ModelConfig,
     config: &ModelConfig,
 ) -> Result<String> {
-    let builder = Fingerprint::builder("checkpoint", 1);
     let mut builder = match (&options.architecture, &files.config) {
-        (None, Some(path)) => builder.input("config", &hash_file(path)?),
-        (name, _) => builder.input("architecture", &name.as_deref().unwrap_or_default().to_lowercase()),
+        (None, Some(path)) => hashed(["config", &hash_file(path)?], &files.weights)?,
+        (name, _) => hashed(["architecture", &name.as_deref().unwrap_or_default().to_lowercase()], &files.weights)?,
     };
-    for file in Checkpoint::files(&files.weights)? {
-        builder = builder.input("weights", &hash_file(&file)?);
-    }
     let quick_gelu = config.activation().quick_gelu;
     if quick_gelu != written.activation().quick_gelu {
         builder = builder.input("quick_gelu", if quick_gelu { "true" } else { "false" });
@@ -123,6 +127,31 @@ fn checkpoint_hash(
         builder = builder.input("image_size", &config.vision.image_size.to_string());
     }
     Ok(builder.finish().to_string())
+}
+
+/// Of a configuration, with what it is told by, and of weights.
+fn hashed([name, configuration]: [&str; 2], weights: &Path) -> Result<FingerprintBuilder> {
+    let mut builder = Fingerprint::builder("checkpoint", 1).input(name, configuration);
+    for file in Checkpoint::files(weights)? {
+        builder = builder.input("weights", &hash_file(&file)?);
+    }
+    Ok(builder)
+}
+
+/// As [`ModelFiles::checkpoint_hash`], of a model of which nothing is said beside its configuration.
+pub(crate) fn hash_of(config: &Path, weights: &Path) -> Result<String> {
+    Ok(hashed(["config", &hash_file(config)?], weights)?.finish().to_string())
+}
+
+/// Logs what the user may not expect of a model.
+pub(crate) fn tell(choice: &ModelChoice, files: &ModelFiles, checkpoint: &Checkpoint) -> Result<()> {
+    for notice in files.config.notices(checkpoint) {
+        if notice.is_warning { tracing::warn!("{}", notice.text) } else { tracing::info!("{}", notice.text) }
+    }
+    if let Some(doubt) = activation::doubt(choice, &files.files.weights, files.config.activation())? {
+        tracing::warn!("{doubt}");
+    }
+    Ok(())
 }
 
 /// A model whose weights are loaded when a stage first needs them, so that a run with nothing to do reads none.
@@ -152,18 +181,9 @@ impl RunModel {
         let (device, weights, config) = (open_device(self.wanted)?, &self.files.files.weights, &self.files.config);
         tracing::info!("loading `{}` on {}", weights.display(), device.choice());
         let checkpoint = Checkpoint::open(weights)?;
-        let (needed, free) = (checkpoint.loaded_bytes() as u64, memory::free());
-        if needed > free {
-            // The system would end the process in the middle, without a word.
-            return Err(PipelineError::NoRoom { weights: weights.clone(), needed, free });
-        }
+        memory::check(weights, (checkpoint.loaded_bytes() + config.bytes_beside()?) as u64)?;
         let model = LoadedModel::of_checkpoint(&checkpoint, config, device)?;
-        for notice in config.notices(&checkpoint) {
-            if notice.is_warning { tracing::warn!("{}", notice.text) } else { tracing::info!("{}", notice.text) }
-        }
-        if let Some(doubt) = activation::doubt(&self.choice, weights, config.activation())? {
-            tracing::warn!("{doubt}");
-        }
+        tell(&self.choice, &self.files, &checkpoint)?;
         Ok(self.loaded.get_or_init(|| model))
     }
 

@@ -96,7 +96,7 @@ impl Session {
         let device = open_device(self.settings.device)?;
         tracing::debug!("loading `{}` on {}", files.files.weights.display(), device.choice());
         let checkpoint = Checkpoint::open(&files.files.weights)?;
-        let weights = checkpoint.towers_bytes();
+        let weights = checkpoint.towers_bytes() + files.config.bytes_beside()?;
         // An image tower alone answers what needs no text.
         let tokenizer = files.config.text.map(|_| files.tokenizer()).transpose()?;
         self.store.make_room(weights);

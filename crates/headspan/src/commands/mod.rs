@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+mod align;
 mod ablate;
 mod choices;
 mod compare;
@@ -100,6 +101,7 @@ pub(crate) fn run(command: Command, console: &Console<'_>) -> Result<()> {
         Command::Explore(arguments) => explore::explore(&arguments, console),
         Command::Query { question } => query::query(&question, console),
         Command::Export(arguments) => export::export(&arguments),
+        Command::Align(arguments) => align::align(&arguments, console),
         Command::Scenes(arguments) => scenes::scenes(&arguments, console),
         Command::Train(arguments) => train::train(&arguments, console),
         Command::Evaluate(arguments) => evaluate::evaluate(&arguments, console),

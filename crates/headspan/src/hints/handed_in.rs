@@ -95,7 +95,11 @@ pub(super) fn clip(error: &ClipError) -> Option<String> {
         ClipError::NoTower { .. } => {
             "supported are ViTs of CLIP, SigLIP, DINOv2 and timm, as docs/compatibility.md lists them; ResNets are not"
         }
-        ClipError::NoTexts => "run `headspan extract`, and ask by images",
+        ClipError::NoTexts => {
+            "give it the texts of a CLIP by `headspan align`, or run `headspan extract` and ask by images"
+        }
+        ClipError::AlignmentPart { .. } => "put the file back, or run `headspan align` again",
+        ClipError::FixedByAlignment => "leave out --architecture, --quick-gelu and --image-size",
         ClipError::NoTextTower { .. } => "give a checkpoint of the whole model",
         ClipError::MissingFile { what: "configuration", .. } => {
             "for weights without a configuration, name the architecture: `--architecture ViT-B-32`, and `--quick-gelu` for OpenAI's weights; `headspan inspect PATH` says which architectures fit"

@@ -1,5 +1,6 @@
 //! The real binary on real bytes: a tiny random checkpoint, generated images, every stage.
 
+mod align;
 mod bad_input;
 mod classification;
 mod config;

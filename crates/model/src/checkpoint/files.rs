@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::shards;
-use crate::error::{ClipError, Result};
+use crate::{
+    error::{ClipError, Result},
+    families::aligned::Alignment,
+};
 
 const CONFIG_NAMES: &[&str] = &["open_clip_config.json", "config.json"];
 const WEIGHT_NAMES: &[&str] = &[
@@ -26,7 +29,7 @@ const BESIDE: [&str; 6] = ["optimizer", "scheduler", "training_args", "rng_state
 /// The files of a checkpoint, as far as they are there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundFiles {
-    /// `open_clip_config.json`, or the `config.json` of Hugging Face transformers.
+    /// `open_clip_config.json`, the `config.json` of timm or Hugging Face transformers, or `alignment.json`.
     pub config: Option<PathBuf>,
     /// Weights; of weights in several files the index, or the first.
     pub weights: PathBuf,
@@ -47,9 +50,14 @@ pub struct CheckpointFiles {
 
 impl FoundFiles {
     /// Looks into a folder; of a file of weights, into the folder that it is in. Weights are found by their usual names first, then
-    /// by their ending.
+    /// by their ending. Of an aligned model, the configuration is its `alignment.json`, the weights are the tower's, and the tokenizer is
+    /// the CLIP's.
     pub fn find(place: &Path) -> Result<Self> {
         let folder = folder(place);
+        if let Some(Alignment { from, to, .. }) = Alignment::in_folder(folder)? {
+            let config = Some(folder.join(Alignment::FILE));
+            return Ok(Self { config, weights: from.weights, tokenizer: to.tokenizer });
+        }
         Ok(Self {
             config: first(folder, CONFIG_NAMES),
             weights: weights(place)?,
@@ -62,8 +70,11 @@ impl CheckpointFiles {
     /// As [`FoundFiles::find`]; an error if one is missing.
     pub fn find(place: &Path) -> Result<Self> {
         // The configuration is missed first: without it a folder is hardly a checkpoint.
-        let config = first(folder(place), CONFIG_NAMES).ok_or_else(|| Self::no_config(place))?;
-        let FoundFiles { weights, tokenizer, .. } = FoundFiles::find(place)?;
+        if !folder(place).join(Alignment::FILE).is_file() {
+            first(folder(place), CONFIG_NAMES).ok_or_else(|| Self::no_config(place))?;
+        }
+        let FoundFiles { config, weights, tokenizer } = FoundFiles::find(place)?;
+        let config = config.ok_or_else(|| Self::no_config(place))?;
         let tokenizer = tokenizer.ok_or_else(|| Self::no_tokenizer(place))?;
         Ok(Self { config, weights, tokenizer })
     }

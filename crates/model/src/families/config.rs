@@ -1,9 +1,11 @@
 use std::{fmt, path::Path, sync::Arc};
 
+use burn::tensor::Device;
 use headspan_images::Preprocess;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    backends::burn::BurnVisionTower,
     checkpoint::{Checkpoint, Notice},
     device::OpenDevice,
     error::{ClipError, Result},
@@ -142,6 +144,14 @@ pub(crate) trait FamilyTowers: fmt::Debug + Send + Sync {
     /// The image tower alone.
     fn load_vision(&self, checkpoint: &Checkpoint, device: &OpenDevice) -> Result<Box<dyn VisionTower>>;
 
+    /// The image tower alone as Burn's module, for a family that is made of another one's tower.
+    fn load_module(&self, checkpoint: &Checkpoint, device: &Device) -> Result<BurnVisionTower>;
+
+    /// Bytes of weights that are loaded from other files than the checkpoint's.
+    fn bytes_beside(&self) -> Result<usize> {
+        Ok(0)
+    }
+
     /// An image tower of these sizes with so many blocks, with weights drawn at random: for measurements.
     fn draw_vision(&self, blocks: usize, device: &OpenDevice) -> Result<Box<dyn VisionTower>>;
 
@@ -207,6 +217,11 @@ impl ModelConfig {
     /// The activation of the MLPs, and whether it is assumed.
     pub fn activation(&self) -> Activation {
         self.towers.activation()
+    }
+
+    /// Bytes of weights that are loaded as float32 from other files than the checkpoint's: the texts of an aligned tower.
+    pub fn bytes_beside(&self) -> Result<usize> {
+        self.towers.bytes_beside()
     }
 
     /// What the user may not expect of the model that a checkpoint gives.

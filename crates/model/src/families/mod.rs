@@ -1,6 +1,7 @@
 //! Model families: what a configuration may describe, and towers behind one pair of traits. A new family is a folder here and its line
 //! in [`FAMILIES`].
 
+pub(crate) mod aligned;
 mod card_tower;
 pub(crate) mod clip;
 mod config;
@@ -65,4 +66,4 @@ pub fn architectures() -> impl Iterator<Item = &'static str> {
 }
 
 /// All families. A configuration is read by the first that recognises it.
-pub static FAMILIES: &[Family] = &[clip::FAMILY, vit::FAMILY];
+pub static FAMILIES: &[Family] = &[clip::FAMILY, vit::FAMILY, aligned::FAMILY];

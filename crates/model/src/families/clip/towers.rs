@@ -124,7 +124,11 @@ impl FamilyTowers for ClipConfig {
     }
 
     fn load_vision(&self, checkpoint: &Checkpoint, device: &OpenDevice) -> Result<Box<dyn VisionTower>> {
-        Ok(self.vision_of(checkpoint.load(self, device.burn())?.visual, device))
+        Ok(self.vision_of(self.load_module(checkpoint, device.burn())?, device))
+    }
+
+    fn load_module(&self, checkpoint: &Checkpoint, device: &Device) -> Result<BurnVisionTower> {
+        Ok(checkpoint.load(self, device)?.visual)
     }
 
     fn draw_vision(&self, blocks: usize, device: &OpenDevice) -> Result<Box<dyn VisionTower>> {

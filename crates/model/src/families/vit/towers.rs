@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use burn::tensor::Device;
+
 use super::VitConfig;
 use crate::{
     backends::burn::BurnVisionTower,
@@ -49,8 +51,12 @@ impl FamilyTowers for VitConfig {
     }
 
     fn load_vision(&self, checkpoint: &Checkpoint, device: &OpenDevice) -> Result<Box<dyn VisionTower>> {
-        let tower = checkpoint.load_vision(&self.parts(), device.burn())?;
+        let tower = self.load_module(checkpoint, device.burn())?;
         Ok(image_towers::on_device(tower, device, self.parts().geometry(), self.preprocessing()))
+    }
+
+    fn load_module(&self, checkpoint: &Checkpoint, device: &Device) -> Result<BurnVisionTower> {
+        checkpoint.load_vision(&self.parts(), device)
     }
 
     fn draw_vision(&self, blocks: usize, device: &OpenDevice) -> Result<Box<dyn VisionTower>> {
