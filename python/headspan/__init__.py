@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from headspan._weights import HeadWeights, weights
 
 __all__ = [
-    "Alignment",
     "Ablations",
+    "Alignment",
     "Alike",
     "Checkpoint",
     "Comparison",
@@ -75,8 +75,8 @@ __all__ = [
     "Why",
     "Zeroshot",
     "__version__",
-    "align",
     "ablate",
+    "align",
     "command",
     "compare",
     "diff",

@@ -24,11 +24,22 @@ END = "<!-- end of the reference -->"
 
 # Every public name has a place here; a name without one is an error.
 SECTIONS = {
-    "Running the pipeline": ["run_all", "submit", "plan", "status", "fetch", "models", "command"],
+    "Running the pipeline": ["run_all", "submit", "plan", "status", "fetch", "models", "inspect", "command"],
     "Runs and heads": ["open", "Run", "Head"],
     "Answers": ["Frame", "Neighbours", "Extremes", "Alike", "Segmentation", "Why"],
     "Comparing": ["compare", "Comparison", "diff", "Difference"],
-    "Measuring": ["zeroshot", "Zeroshot", "ablate", "Ablations"],
+    "Measuring": [
+        "zeroshot",
+        "Zeroshot",
+        "ablate",
+        "Ablations",
+        "prune",
+        "Pruned",
+        "weights",
+        "HeadWeights",
+        "stability",
+        "Stability",
+    ],
     "Towers without texts": ["align", "Alignment"],
     "The explorer": ["Explorer"],
     "From PyTorch": ["from_open_clip", "from_transformers", "from_timm", "run_module", "Checkpoint"],

@@ -128,6 +128,10 @@ fn pixels_are_stated(config: &Path) -> Result<bool> {
         Ok(serde_json::from_str(&text).map_err(|source| ClipError::Config { path: path.to_owned(), source })?)
     };
     let value = parsed(config)?;
+    // A map refers to the tower that it stands behind.
+    if let Some(tower) = value.get("from").and_then(|from| from.get("config")).and_then(Value::as_str) {
+        return pixels_are_stated(Path::new(tower));
+    }
     let sections =
         ["preprocess_cfg", "pretrained_cfg"].map(|section| value.get(section).and_then(|keys| keys.get("mean")));
     if sections.into_iter().flatten().any(Value::is_array) {
