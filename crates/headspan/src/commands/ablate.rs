@@ -118,7 +118,7 @@ fn ablations(rows: &[AblatedRow]) -> String {
         table.add_row(cells);
     }
     let more = if heads.len() > SHOWN {
-        format!("\nThe {SHOWN} single heads that matter most, of {}.", heads.len())
+        format!("\nThe {SHOWN} ablations of single heads that change most, of {}.", heads.len())
     } else {
         String::new()
     };

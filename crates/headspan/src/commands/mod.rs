@@ -1,7 +1,7 @@
 //! One file per subcommand.
 
-mod align;
 mod ablate;
+mod align;
 mod choices;
 mod compare;
 mod config;
