@@ -145,9 +145,9 @@ pub enum ClipError {
     /// Something needs texts of an image tower alone.
     #[error("this tower has no texts: it was trained on images alone, or its text tower is not part of the model")]
     NoTexts,
-    /// Parts of single tokens were asked of a tower that has none.
-    #[error("a head's contribution has no parts of single patches in this model: its tokens are pooled by attention")]
-    NoTokenParts,
+    /// One attention and value were asked for of a tower whose pooling looks at every token several times.
+    #[error("a token has no single attention in this model: its tokens are pooled by attention")]
+    NoSingleAttention,
     /// Position embeddings for another number of patches.
     #[error("the position embeddings of `{path}` are for images of {stored} pixels, the configuration says {expected}")]
     Resolution {

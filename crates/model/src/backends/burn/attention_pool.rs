@@ -6,7 +6,12 @@ use burn::{
     tensor::{DType, Device, Tensor, activation},
 };
 
-use super::{Attention, BurnVisionTower, Mlp, pooling::BlockOutputs, trace::HeadTrace, transformer::TransformerConfig};
+use super::{
+    Attention, BurnVisionTower, Mlp,
+    pooling::BlockOutputs,
+    trace::{HeadTrace, TokenTrace},
+    transformer::TransformerConfig,
+};
 
 /// A probe that attends to all tokens, and an MLP behind it.
 #[derive(Module, Debug)]
@@ -42,6 +47,7 @@ impl AttentionPool {
                 out_proj: LinearConfig::new(width, width).init(device),
                 heads: config.heads,
                 head_dim: width / config.heads,
+                inner_epsilon: None,
             },
             ln_2: LayerNormConfig::new(width).with_epsilon(config.norm_epsilon).init(device),
             mlp: Mlp {
@@ -49,6 +55,8 @@ impl AttentionPool {
                 c_proj: LinearConfig::new(mlp_width, width).init(device),
                 quick_gelu: config.quick_gelu,
                 gelu_tanh: config.gelu_tanh,
+                is_gated: false,
+                inner_epsilon: None,
             },
         }
     }
@@ -132,12 +140,19 @@ impl BurnVisionTower {
             let d = whole.dims()[1];
             (layer, whole.reshape([batch, heads, d]))
         };
+        let token_trace = |(layer, attention, values): (usize, Tensor<4>, Tensor<4>)| {
+            let [batch, heads, tokens, _] = attention.dims();
+            let [_, probes, _] = seen.tokens.dims();
+            let weights = seen.tokens.clone().unsqueeze_dim::<4>(1).expand([batch, heads, probes, tokens]);
+            let looks = weights.matmul(attention).reshape([batch, heads * probes, tokens]);
+            TokenTrace { layer, attention: looks, values }
+        };
         HeadTrace {
+            tokens: kept.tokens.into_iter().map(token_trace).collect(),
             z: kept.z.into_iter().map(head).collect(),
             representation: project(pooled.clone() + mlp),
             residual: pooled,
             residual_components,
-            tokens: Vec::new(),
             mean_attention,
             norm_epsilon: self.norm_epsilon,
             scales: Some(Tensor::cat(vec![seen.sums, seen.centres], 2).mean_dim(1).squeeze_dim(1)),

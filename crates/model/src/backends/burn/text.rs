@@ -6,7 +6,7 @@ use burn::{
 
 use crate::{
     backends::burn::{Transformer, TransformerConfig},
-    families::clip::TextConfig,
+    families::{BlockShape, clip::TextConfig},
     tokenizer::TokenBatch,
 };
 
@@ -46,6 +46,7 @@ impl BurnTextTower {
                 norm_epsilon: config.norm_epsilon,
                 quick_gelu,
                 gelu_tanh: config.style.gelu_tanh,
+                shape: BlockShape::default(),
             }
             .init(device),
             ln_final: LayerNormConfig::new(width).with_epsilon(config.norm_epsilon).init(device),

@@ -44,6 +44,22 @@ pub(super) struct Looks {
     pub(super) mean: Option<Vec<f32>>,
 }
 
+impl Looks {
+    /// Multiplies the attention that values are summed with, and not its mean, by a factor for each query.
+    pub(super) fn scale(&mut self, factors: &[f32], sequences: &Sequences, heads: usize) {
+        let (count, tokens) = (sequences.count(), sequences.length_of_first());
+        let Some((attention, _)) = self.tokens.as_mut().filter(|_| count > 0) else { return };
+        // Of a class token's attention there is the first query's alone.
+        let asked = attention.len() / (count * heads * tokens);
+        let factors = factors.chunks_exact(factors.len() / count);
+        for (attention, factors) in attention.chunks_exact_mut(heads * asked * tokens).zip(factors) {
+            for (row, query) in attention.chunks_exact_mut(tokens).zip((0..asked).cycle()) {
+                row.iter_mut().for_each(|attention| *attention *= factors[query]);
+            }
+        }
+    }
+}
+
 /// Attention of all heads of a block.
 pub(super) struct Attend<'a> {
     pub(super) arch: Arch,

@@ -7,7 +7,11 @@ use super::{
     rows::{Norm, Normalise},
     tower::{Passed, Tower, matrix_product},
 };
-use crate::{precision::Precision, trace::TraceRequest};
+use crate::{
+    precision::Precision,
+    readout::PoolWeights,
+    trace::{HostTokens, TraceRequest},
+};
 
 /// A probe that attends to all tokens, and an MLP behind it, with what its decomposition multiplies.
 #[derive(Debug)]
@@ -43,6 +47,14 @@ struct Seen {
 impl AttentionPool {
     fn width(&self) -> usize {
         self.query.len()
+    }
+
+    /// The weights that directions are read through.
+    pub(super) fn readout_weights(&self) -> Option<PoolWeights> {
+        Some(PoolWeights {
+            values: self.values.iter().map(Packed::to_rows).collect::<Option<_>>()?,
+            output: self.output.weight.to_rows()?,
+        })
     }
 
     /// Attention of the probe to keys and values `[tokens, 2·width]`: what is seen, and what comes out before the output projection,
@@ -135,14 +147,28 @@ impl Tower {
         if let Some(last) = mean_attention.last_mut() {
             *last = mean_looks(last, &seen, tokens);
         }
+        let looks = |layer: HostTokens| {
+            let images = layer.attention.len() / seen.len().max(1);
+            let images = layer.attention.chunks_exact(images.max(1)).zip(&seen);
+            let attention = images.flat_map(|(squares, seen)| self.looks(squares, seen)).collect();
+            HostTokens { attention, ..layer }
+        };
+        let token_looks = kept.tokens.into_iter().map(looks).collect();
         let layers = (0..pool.blocks.len()).filter(|layer| request.layers.contains(layer));
         let z = layers.zip(&kept.z).map(|(layer, z)| self.heads_of(pool, layer, z, &seen)).collect();
         Passed {
             representation: matrix_product(&whole, &self.projection),
             residual: pooled,
             scales: seen.iter().map(Seen::mean_sums).collect(),
-            kept: Kept { z, components, tokens: Vec::new(), mean_attention },
+            kept: Kept { z, components, tokens: token_looks, mean_attention },
         }
+    }
+
+    /// Attention of the heads of a block, `[heads, tokens, tokens]`, as the probe's heads see it, `[heads, probe heads, tokens]`.
+    fn looks(&self, squares: &[f32], seen: &Seen) -> Vec<f32> {
+        let tokens = self.tokens();
+        let of_head = |square| matrix_product(&seen.weights, &self.exact().rows(square, tokens, tokens, tokens));
+        squares.chunks_exact(tokens * tokens).flat_map(of_head).collect()
     }
 
     /// Contributions of the heads of a block, `[images, heads, d]`, of their `z` `[images, tokens, width]`.

@@ -86,13 +86,7 @@ impl CpuText {
             text.iter_mut().zip(positions).for_each(|(value, position)| *value += position);
         }
         blocks.run(&sequences, &TraceRequest::default(), scratch);
-        let mut features = project(&scratch.residual, ln_final, projection);
-        if let Some(bias) = bias {
-            for row in features.chunks_exact_mut(bias.len()) {
-                row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
-            }
-        }
-        Ok(features)
+        Ok(project(&scratch.residual, ln_final, projection, bias.as_deref()))
     }
 }
 

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::{
     attention_pool::{AttentionPool, linear as apply},
     blocks::{Block, Linear, Stack},
+    inner::Inner,
     product::{Activation, Packing},
     rows::Norm,
     text::TextWeights,
@@ -44,7 +45,11 @@ pub(super) fn read_tower(tower: BurnVisionTower, packing: Packing) -> Result<Tow
         ln_pre: tower.ln_pre.as_ref().map(|ln_pre| norm(ln_pre, epsilon)).transpose()?,
         ln_post: norm(&tower.ln_post, epsilon)?,
         projection: exact.rows(&read(tower.proj.val())?, d, width, d),
-        blocks: read_blocks(tower.transformer, false, epsilon, packing)?,
+        projection_bias: tower.proj_bias.as_ref().map(|bias| read(bias.val())).transpose()?,
+        blocks: Stack {
+            inner: Inner { rotary: tower.rotary, ..inner(&tower.transformer) },
+            ..read_blocks(tower.transformer, false, epsilon, packing)?
+        },
     })
 }
 
@@ -70,15 +75,29 @@ fn read_blocks(blocks: Transformer, is_causal: bool, epsilon: f32, packing: Pack
         heads,
         activation,
         is_causal,
+        inner: Inner::default(),
         blocks: blocks.resblocks.into_par_iter().map(read).collect::<Result<_>>()?,
     })
 }
 
+/// What the blocks of an image tower have between their layers, but for rotary positions.
+fn inner(blocks: &Transformer) -> Inner {
+    let ResidualBlock { attn, mlp, .. } = &blocks.resblocks[0];
+    let single = |epsilon: Option<f64>| epsilon.map(|epsilon| epsilon as f32);
+    Inner {
+        rotary: None,
+        attention_epsilon: single(attn.inner_epsilon),
+        is_gated: mlp.is_gated,
+        mlp_epsilon: single(mlp.inner_epsilon),
+    }
+}
+
 fn activation(mlp: &Mlp) -> Activation {
-    match (mlp.quick_gelu, mlp.gelu_tanh) {
-        (true, _) => Activation::QuickGelu,
-        (false, true) => Activation::GeluTanh,
-        (false, false) => Activation::Gelu,
+    match (mlp.is_gated, mlp.quick_gelu, mlp.gelu_tanh) {
+        (true, ..) => Activation::Identity,
+        (_, true, _) => Activation::QuickGelu,
+        (_, false, true) => Activation::GeluTanh,
+        (_, false, false) => Activation::Gelu,
     }
 }
 

@@ -75,6 +75,12 @@ impl VisionConfig {
     pub fn tokens(&self) -> usize {
         self.grid() * self.grid() + self.shape.prefix()
     }
+
+    /// Why its heads cannot have the positions that it says.
+    pub(crate) fn rotary_problem(&self) -> Option<String> {
+        let is_odd = self.shape.rotary.is_some() && !self.head_width.is_multiple_of(4);
+        is_odd.then(|| format!("rotary positions need heads of a multiple of 4 channels, not {}", self.head_width))
+    }
 }
 
 /// Text tower: a causal transformer whose feature is taken at the end token.
@@ -208,6 +214,9 @@ impl ClipConfig {
         }
         if self.text.heads == 0 || !self.text.width.is_multiple_of(self.text.heads) {
             return wrong(format!("text width {} is not a multiple of heads {}", self.text.width, self.text.heads));
+        }
+        if let Some(what) = vision.rotary_problem() {
+            return wrong(what);
         }
         let counts = [vision.image_size, vision.layers, self.text.layers, self.embed_dim];
         if counts.contains(&0) || self.text.context_length < 2 {

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use crate::families::{Parts, Pooling, clip::TextConfig};
+use crate::families::{BlockShape, Parts, Pooling, clip::TextConfig};
 
 type Table = BTreeMap<String, Vec<usize>>;
 
@@ -22,7 +22,9 @@ fn vision(parts: &Parts<'_>, table: &mut Table) {
         table.insert(format!("visual.{name}"), shape.to_vec());
     };
     add("conv1.weight", &[width, 3, vision.patch_size, vision.patch_size]);
-    add("positional_embedding", &[vision.tokens(), width]);
+    if shape.positions {
+        add("positional_embedding", &[vision.tokens(), width]);
+    }
     if shape.patch_bias {
         add("conv1.bias", &[width]);
     }
@@ -34,6 +36,9 @@ fn vision(parts: &Parts<'_>, table: &mut Table) {
     }
     if shape.projection {
         add("proj", &[width, parts.embed_dim]);
+    }
+    if shape.projection_bias {
+        add("proj_bias", &[parts.embed_dim]);
     }
     let mut norms = vec!["ln_post"];
     norms.extend(shape.norm_first.then_some("ln_pre"));
@@ -48,8 +53,9 @@ fn vision(parts: &Parts<'_>, table: &mut Table) {
         }
     }
     for layer in 0..vision.layers {
-        for (name, shape) in block(width, vision.mlp_width, shape.layer_scale) {
-            add(&format!("transformer.resblocks.{layer}.{name}"), &shape);
+        let tensors = block(width, vision.mlp_width, shape.layer_scale, shape.block());
+        for (name, of) in tensors.into_iter().filter(|(name, _)| shape.qkv_bias || *name != "attn.in_proj_bias") {
+            add(&format!("transformer.resblocks.{layer}.{name}"), &of);
         }
     }
 }
@@ -69,13 +75,14 @@ fn text(text: &TextConfig, embed_dim: usize, table: &mut Table) {
     add("ln_final.weight", &[width]);
     add("ln_final.bias", &[width]);
     for layer in 0..text.layers {
-        for (name, shape) in block(width, text.mlp_width, text.style.layer_scale) {
+        for (name, shape) in block(width, text.mlp_width, text.style.layer_scale, BlockShape::default()) {
             add(&format!("transformer.resblocks.{layer}.{name}"), &shape);
         }
     }
 }
 
-fn block(width: usize, mlp_width: usize, layer_scale: bool) -> Vec<(&'static str, Vec<usize>)> {
+fn block(width: usize, mlp_width: usize, layer_scale: bool, shape: BlockShape) -> Vec<(&'static str, Vec<usize>)> {
+    let expanded = if shape.gated_mlp { 2 * mlp_width } else { mlp_width };
     let mut tensors = vec![
         ("ln_1.weight", vec![width]),
         ("ln_1.bias", vec![width]),
@@ -85,20 +92,26 @@ fn block(width: usize, mlp_width: usize, layer_scale: bool) -> Vec<(&'static str
         ("attn.out_proj.bias", vec![width]),
         ("ln_2.weight", vec![width]),
         ("ln_2.bias", vec![width]),
-        ("mlp.c_fc.weight", vec![mlp_width, width]),
-        ("mlp.c_fc.bias", vec![mlp_width]),
+        ("mlp.c_fc.weight", vec![expanded, width]),
+        ("mlp.c_fc.bias", vec![expanded]),
         ("mlp.c_proj.weight", vec![width, mlp_width]),
         ("mlp.c_proj.bias", vec![width]),
     ];
     if layer_scale {
         tensors.extend([("ls_1.gamma", vec![width]), ("ls_2.gamma", vec![width])]);
     }
+    if shape.attention_norm {
+        tensors.extend([("attn.ln_inner.weight", vec![width]), ("attn.ln_inner.bias", vec![width])]);
+    }
+    if shape.mlp_norm {
+        tensors.extend([("mlp.ln_inner.weight", vec![mlp_width]), ("mlp.ln_inner.bias", vec![mlp_width])]);
+    }
     tensors
 }
 
 /// A block's tensors but for its first norm.
 fn attention_pool(width: usize, mlp_width: usize) -> Vec<(&'static str, Vec<usize>)> {
-    let tensors = block(width, mlp_width, false).into_iter();
+    let tensors = block(width, mlp_width, false, BlockShape::default()).into_iter();
     tensors.filter(|(name, _)| !name.starts_with("ln_1")).collect()
 }
 

@@ -12,7 +12,7 @@ mod towers;
 
 use crate::{
     error::Result,
-    families::{AS_ITS_LIBRARY, Family, Member, ModelConfig},
+    families::{AS_ITS_LIBRARY, Family, Member, ModelConfig, vit},
 };
 
 pub(crate) use config::check_std;
@@ -26,7 +26,9 @@ pub(crate) fn config_of(name: &str) -> Result<ModelConfig> {
 /// The family's entry in the table.
 pub(crate) const FAMILY: Family = Family {
     name: "CLIP",
-    recognises: |value| value.get("model_cfg").is_some() || value.get("vision_config").is_some(),
+    recognises: |value| {
+        value.get("model_cfg").is_some() || value.get("vision_config").is_some() && !vit::is_of_transformers(value)
+    },
     read: |path, value| Ok(ClipConfig::from_json(path, value)?.into()),
     refuses: open_clip::REFUSED,
     members: &[

@@ -268,24 +268,34 @@ fn of_timm(path: &Path, name: &Value, keys: &Map<String, Value>) -> Result<Tower
         what: format!("vision_cfg.{key} = {}", keys.get(key).unwrap_or(&Value::Null)),
         why,
     };
-    let known = name.as_str().and_then(timm::tower).ok_or_else(|| unsupported("timm_model_name", timm::KNOWN))?;
+    let name = name.as_str().unwrap_or_default();
+    let known = timm::tower(name).ok_or_else(|| unsupported("timm_model_name", timm::why_not(name)))?;
     refuse_unknown(path, "vision_cfg", keys, &TIMM_KEYS)?;
     let TimmTower { mut vision, quick_gelu } = known;
     if let Some(size) = keys.get("image_size") {
         vision.image_size = square(path, size)?;
     }
-    let projection = keys.get("timm_proj").and_then(Value::as_str).unwrap_or("linear");
+    // With null the tower's own classifier is the projection, which has a bias.
+    let projection = match keys.get("timm_proj") {
+        None => "linear",
+        Some(Value::Null) => "head",
+        Some(kind) => kind.as_str().unwrap_or_default(),
+    };
     let has_bias = keys.get("timm_proj_bias").and_then(Value::as_bool).unwrap_or_default();
     match projection {
         "none" => {}
-        "linear" if !has_bias => vision.shape.projection = true,
-        _ => return Err(unsupported("timm_proj", "the projection is `linear` without a bias, or `none`")),
+        "head" => (vision.shape.projection, vision.shape.projection_bias) = (true, true),
+        "linear" => (vision.shape.projection, vision.shape.projection_bias) = (true, has_bias),
+        _ => return Err(unsupported("timm_proj", "the projection is `linear`, the tower's own (null), or `none`")),
     }
     let pool = keys.get("timm_pool").and_then(Value::as_str).unwrap_or("avg");
-    // With a projection OpenCLIP takes the trunk's own norm; without one timm moves it behind a mean.
-    let after = !vision.shape.projection;
+    // With a projection of its own OpenCLIP takes the trunk's norm; without one timm moves it behind a mean.
+    let after = projection != "linear";
     vision.shape.pooling = timm::pooling(&vision, pool, after)
         .ok_or_else(|| unsupported("timm_pool", "the representation is pooled by `token`, `avg` or `map`"))?;
+    if vision.shape.projection_bias && matches!(vision.shape.pooling, Pooling::Attention { .. }) {
+        return Err(unsupported("timm_proj_bias", "behind attention pooling the projection has no bias"));
+    }
     Ok(Tower { width: vision.width, vision, quick_gelu })
 }
 
