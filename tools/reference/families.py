@@ -41,13 +41,15 @@ class Block:
 
 @dataclass
 class Pool:
-    """Attention by a probe: queries `[heads, head_dim]`, weights and biases of keys, values and output, and the MLP with its norm."""
+    """Attention by a probe: queries `[heads, head_dim]`, weights and biases of keys, values and output, and behind it the MLP with its norm
+    (SigLIP) or a norm (CoCa)."""
 
     query: torch.Tensor
     key: tuple[torch.Tensor, torch.Tensor]
     value: tuple[torch.Tensor, torch.Tensor]
     out: tuple[torch.Tensor, torch.Tensor]
-    mlp: Callable
+    mlp: Callable | None
+    behind: torch.nn.LayerNorm | None = None
 
 
 @dataclass
@@ -79,7 +81,7 @@ def randomise(model: torch.nn.Module, seed: int) -> None:
                 parameter.copy_(1.0 + 0.2 * noise)
             elif name.endswith("bias"):
                 parameter.copy_(0.1 * noise)
-            elif any(part in name for part in ("embed", "token", "latent", "probe")) and "proj" not in name:
+            elif any(part in name for part in ("embed", "token", "latent", "probe", "pool.query")) and "proj" not in name:
                 parameter.copy_(0.5 * noise)
             else:
                 parameter.copy_(noise * 1.3 / parameter[0].numel() ** 0.5)
@@ -136,41 +138,54 @@ def decompose(tower: Tower, images: torch.Tensor) -> dict:
         maps = torch.einsum("dpk,pkw,w->pdw", out, value, norm.weight)
         constant = torch.einsum("dpk,pk->d", out, value @ norm.bias + pool.value[1].unflatten(0, (value.shape[0], -1))) + pool.out[1]
         weights = alpha * inverse[:, None]  # [n, p, t]
-        project = lambda rows: torch.einsum("pdw,npt,nt...w->n...d", maps, weights, rows)
+        project = lambda rows, at: torch.einsum("pdw,npt,nt...w->n...d", maps, weights[:, :, at], rows)
         centre = torch.einsum("pdw,npt,nt->nd", maps, weights, means)
-        mlp_of = lambda total: pool.mlp(total)
     else:
         weighed = tower.pooling == "normed mean"
         weights = even * inverse if weighed else even.expand_as(inverse)
         residual = (weights[:, :, None] * last).sum(1) / weights.sum(1, keepdim=True)
         total = weights.sum(1) if weighed else (residual.var(-1, unbiased=False) + norm.eps).rsqrt()
         weights = weights / weights.sum(1, keepdim=True) * total[:, None]
-        project = lambda rows: torch.einsum("nt,nt...w->n...w", weights, rows) * norm.weight
+        project = lambda rows, at: torch.einsum("nt,nt...w->n...w", weights[:, at], rows) * norm.weight
         centre = (residual.mean(-1) * total)[:, None] * norm.weight
         constant = norm.bias
     projection = tower.projection if tower.projection is not None else torch.eye(last.shape[2])
     projection_bias = 0.0 if tower.projection_bias is None else tower.projection_bias
-    whole = project(last) - centre + constant
-    if tower.pooling == "attention":
-        extra = [mlp_of(whole) @ projection]
-    representation = whole @ projection + projection_bias + sum(extra)
+    every = slice(None)
+    # The queries that reach what is pooled.
+    asked = slice(0, 1) if tower.pooling == "class" else every
+    whole = project(last, every) - centre + constant
+    if tower.pool and tower.pool.mlp:
+        extra = [tower.pool.mlp(whole) @ projection]
+    behind = tower.pool.behind if tower.pool else None
+    if behind is not None:
+        mean, deviation = whole.mean(-1), (whole.var(-1, unbiased=False) + behind.eps).sqrt()
+
+    def normed_behind(rows: torch.Tensor, part: float) -> torch.Tensor:
+        """A part of what is pooled `[n, …, width]` with so much of the mean and bias of the norm behind the pooling."""
+        if behind is None:
+            return rows
+        shape = [len(rows)] + [1] * (rows.ndim - 1)
+        return (rows - part * mean.view(shape)) / deviation.view(shape) * behind.weight + part * behind.bias
+
+    representation = normed_behind(whole, 1.0) @ projection + projection_bias + sum(extra)
     length = representation.norm(dim=-1, keepdim=True)
 
-    def fold(rows: torch.Tensor, part: float) -> torch.Tensor:
-        """`[n, tokens, …, width]` to `[n, …, d]`."""
-        moved = project(rows)
+    def fold(rows: torch.Tensor, part: float, at: slice) -> torch.Tensor:
+        """`[n, tokens, …, width]` of some tokens to `[n, …, d]`."""
+        moved = project(rows, at)
         shape = [len(rows)] + [1] * (moved.ndim - 2)
-        inner = moved - part * centre.view(*shape, -1) + part * constant
+        inner = normed_behind(moved - part * centre.view(*shape, -1) + part * constant, part)
         return (inner @ projection + part * projection_bias) / length.view(*shape, 1)
 
     attn, per_token = [], []
     for block, (attention, values, _) in zip(tower.blocks, traced):
         weight, bias = block.linear_out()
         out = weight.unflatten(1, (block.heads, -1))
-        dense = torch.einsum("nhqt,nhtk,whk->nqthw", attention, values, out) + bias / block.heads / tokens
-        attn.append(fold(dense.sum(2), share / block.heads))
-        per_token.append(fold(dense, share / block.heads / tokens))
-    mlp = [fold(rows, share) for rows in [first, *(update for _, _, update in traced)]]
+        dense = torch.einsum("nhqt,nhtk,whk->nqthw", attention[:, :, asked], values, out) + bias / block.heads / tokens
+        attn.append(fold(dense.sum(2), share / block.heads, asked))
+        per_token.append(fold(dense, share / block.heads / tokens, asked))
+    mlp = [fold(rows, share, every) for rows in [first, *(update for _, _, update in traced)]]
     mlp += [part / length for part in extra]
     result = {"repr": representation, "norm": length[:, 0], "attn": torch.stack(attn, 1), "mlp": torch.stack(mlp, 1),
               "attn_tokens": torch.stack(per_token, 1)}
@@ -194,6 +209,17 @@ def open_clip_tower(visual: torch.nn.Module) -> Tower:
                 lambda x, b=block: b.ls_2(b.mlp(b.ln_2(x))),
             )
         )
+    if visual.attn_pool is not None:
+        # Of the queries only the first reaches the representation (`pool_type` is `tok`).
+        pool, attention = visual.attn_pool, visual.attn_pool.attn
+        weights = [attention.q_proj_weight, attention.k_proj_weight, attention.v_proj_weight]
+        if attention.in_proj_weight is not None:
+            weights = attention.in_proj_weight.chunk(3)
+        biases = attention.in_proj_bias.chunk(3)
+        query = (weights[0] @ pool.ln_q(pool.query[0]) + biases[0]).unflatten(0, (attention.num_heads, -1))
+        out = (attention.out_proj.weight, attention.out_proj.bias)
+        pool = Pool(query, (weights[1], biases[1]), (weights[2], biases[2]), out, None, visual.ln_post)
+        return Tower(visual._embeds, blocks, visual.attn_pool.ln_k, "attention", 0, visual.proj, pool)
     pooling = "class" if visual.pool_type == "tok" else "mean" if visual.final_ln_after_pool else "normed mean"
     return Tower(visual._embeds, blocks, visual.ln_post, pooling, 1, visual.proj)
 
@@ -393,6 +419,26 @@ def native(seed: int, embed_dim: int = 12, **keys):
     weights = {key: value for key, value in model.state_dict().items() if key != "attn_mask"}
     texts = (clip_tokens(), model.encode_text)
     return open_clip_tower(model.visual), model.encode_image, "open_clip_config.json", config, weights, texts
+
+
+def coca(seed: int, embed_dim: int):
+    """CoCa without the decoder of captions in its file's configuration; texts of several lengths, one with the id of padding inside."""
+    from open_clip.coca_model import CoCa
+
+    vision = {**NATIVE, "attentional_pool": True, "attn_pooler_heads": 4, "attn_pooler_queries": 5, "output_tokens": True}
+    text = {**TEXT, "embed_cls": True, "output_tokens": True}
+    decoder = dict(context_length=TEXT["context_length"], vocab_size=64, width=WIDTH, heads=HEADS, layers=1, attn_pooler_heads=4)
+    model = CoCa(embed_dim, decoder, text, vision).eval()
+    randomise(model, seed)
+    config = {"model_cfg": {"embed_dim": embed_dim, "vision_cfg": vision, "text_cfg": text, "multimodal_cfg": decoder, "custom_text": True},
+              "preprocess_cfg": {"mean": MEAN, "std": STD}}
+    weights = {key: value for key, value in model.state_dict().items() if not key.endswith("attn_mask")}
+    tokens = torch.cat([clip_tokens(), torch.zeros(2, TEXT["context_length"], dtype=torch.int64)])
+    tokens[3, :5] = torch.tensor([62, 5, 0, 7, 63])
+    tokens[4] = torch.cat([torch.tensor([62]), torch.arange(1, TEXT["context_length"] - 1), torch.tensor([63])])
+    tower = open_clip_tower(model.visual)
+    encode = lambda images: model.encode_image(images, normalize=False)
+    return tower, encode, "open_clip_config.json", config, weights, (tokens, lambda tokens: model.encode_text(tokens, normalize=False))
 
 
 def native_mean_of_all(seed: int):
@@ -633,6 +679,8 @@ CASES = {
     "openclip-mean": lambda: native(2, no_ln_pre=True, pool_type="avg", final_ln_after_pool=True, ls_init_value=0.1),
     "openclip-normed-mean": lambda: native(3, pool_type="avg", act_kwargs={"approximate": "tanh"}, norm_kwargs={"eps": 1e-6}),
     "openclip-mean-of-all": lambda: native_mean_of_all(4),
+    "openclip-coca": lambda: coca(31, 12),
+    "openclip-coca-fused": lambda: coca(32, WIDTH),
     "timm-dinov2": lambda: timm_case(5, "vit_small_patch14_dinov2"),
     "timm-registers": lambda: timm_case(6, "vit_small_patch14_reg4_dinov2", reg_tokens=2),
     "timm-vit": lambda: timm_case(7, "vit_small_patch16_224", num_classes=5),

@@ -33,7 +33,7 @@ struct Pooling {
     weights: PoolWeights,
     /// `ln_post`'s weight, `[width]`.
     norm: Vec<f32>,
-    /// Output projection `P`, `[width, d]`.
+    /// Output projection `P`, `[pooled width, d]`.
     projection: Vec<f32>,
 }
 
@@ -75,19 +75,24 @@ pub(crate) struct ReadoutWeights {
 pub(crate) struct PoolWeights {
     /// Values of each of the probe's heads, `[width, head_dim]`.
     pub(crate) values: Vec<Vec<f32>>,
-    /// Output projection, `[heads·head_dim, width]`.
+    /// Output projection, `[heads·head_dim, pooled width]`.
     pub(crate) output: Vec<f32>,
 }
 
 impl PoolWeights {
+    /// Width of what comes out of tokens of so many numbers.
+    fn pooled(&self, width: usize) -> usize {
+        self.values.iter().map(Vec::len).sum::<usize>() / width
+    }
+
     fn read(pool: &AttentionPool) -> Result<Self> {
         let (heads, head_dim) = (pool.attn.heads, pool.attn.head_dim);
-        let width = heads * head_dim;
+        let pooled = heads * head_dim;
         let fused = read(pool.attn.in_proj.weight.val())?;
         // Keys stand before values.
         let of_head = |head: usize| -> Vec<f32> {
-            let from = width + head * head_dim;
-            fused.chunks_exact(2 * width).flat_map(|row| &row[from..from + head_dim]).copied().collect()
+            let from = pooled + head * head_dim;
+            fused.chunks_exact(2 * pooled).flat_map(|row| &row[from..from + head_dim]).copied().collect()
         };
         Ok(Self { values: (0..heads).map(of_head).collect(), output: read(pool.attn.out_proj.weight.val())? })
     }
@@ -123,7 +128,7 @@ impl ReadoutFolder {
     pub(crate) fn of_weights(weights: ReadoutWeights) -> Self {
         let ReadoutWeights { heads, norm_weight, norm_bias, projection, projection_bias, output, pool } = weights;
         let width = norm_weight.len();
-        let d = projection.len() / width;
+        let d = projection.len() / pool.as_ref().map_or(width, |pool| pool.pooled(width));
         let weighted_projection: Vec<f64> = projection
             .chunks_exact(d)
             .zip(&norm_weight)

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{POSITIONS, weights::Weights};
-use super::inner_norms::fold_inner_norms;
-use crate::families::{Parts, clip::VisionConfig};
+use super::{POSITIONS, inner_norms::fold_inner_norms, query_pool::fold_queries, weights::Weights};
+use crate::families::{Parts, Pooling, clip::VisionConfig};
 
 type Tensors = BTreeMap<String, Weights>;
 
@@ -15,6 +14,9 @@ pub(super) fn folded(mut tensors: Tensors, parts: &Parts<'_>) -> Tensors {
     scale_updates(&mut tensors);
     let vision = parts.vision;
     fold_probe(&mut tensors, vision.head_width);
+    if let Pooling::Queries { heads, .. } = vision.shape.pooling {
+        fold_queries(&mut tensors, heads, vision.norm_epsilon);
+    }
     if !vision.shape.is_plain() {
         fold_embeddings(&mut tensors, vision);
         fold_attention(&mut tensors, vision);

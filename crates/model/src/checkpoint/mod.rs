@@ -10,6 +10,7 @@ mod names;
 mod notices;
 mod positions;
 mod pytorch;
+mod query_pool;
 mod safetensors;
 mod save;
 mod shards;

@@ -91,7 +91,7 @@ pub struct VisionGeometry {
 impl VisionGeometry {
     /// Whether traces give contributions of heads themselves, because tokens are pooled by attention.
     pub fn gives_contributions(&self) -> bool {
-        matches!(self.pooling, Pooling::Attention { .. })
+        self.pooling.is_attention()
     }
 
     /// Number of tokens `N`, those before the patches included.

@@ -1,7 +1,7 @@
 use crate::{
     checkpoint::Resample,
     families::{
-        Pooling, VisionGeometry,
+        VisionGeometry,
         clip::{TextConfig, VisionConfig},
     },
 };
@@ -22,7 +22,7 @@ pub(crate) struct Parts<'a> {
 impl Parts<'_> {
     pub(crate) fn geometry(&self) -> VisionGeometry {
         let vision = self.vision;
-        let gives_contributions = matches!(vision.shape.pooling, Pooling::Attention { .. });
+        let gives_contributions = vision.shape.pooling.is_attention();
         VisionGeometry {
             layers: vision.layers,
             heads: vision.heads(),

@@ -87,13 +87,25 @@ pub enum Pooling {
         /// Width of the hidden layer of the pooling's own MLP.
         mlp_width: usize,
     },
+    /// Attention by learned queries over normalised tokens, and a norm behind it. The first query's output is the representation (CoCa).
+    Queries {
+        /// Heads of the queries.
+        heads: usize,
+        /// Number of queries.
+        queries: usize,
+    },
 }
 
 impl Pooling {
+    /// Whether tokens are pooled by attention: traces then give contributions of heads themselves.
+    pub fn is_attention(self) -> bool {
+        matches!(self, Self::Attention { .. } | Self::Queries { .. })
+    }
+
     /// Tokens before those that are pooled, of so many that stand before the patches.
     pub(crate) fn skipped(self, before: usize) -> usize {
         match self {
-            Self::ClassToken | Self::Attention { .. } | Self::Mean { prefix: true, .. } => 0,
+            Self::ClassToken | Self::Attention { .. } | Self::Queries { .. } | Self::Mean { prefix: true, .. } => 0,
             Self::Mean { prefix: false, .. } => before,
         }
     }
@@ -126,6 +138,8 @@ pub struct TextStyle {
     pub causal: bool,
     /// Whether a text is padded to the whole context and its feature taken at the last token, rather than at the end token.
     pub padded: bool,
+    /// Whether a class token of its own stands behind a text, from which its feature is taken (CoCa).
+    pub class_token: bool,
     /// Whether the output projection has a bias.
     pub projection_bias: bool,
     /// Whether every block scales what it adds (LayerScale).
@@ -152,6 +166,7 @@ impl Default for TextStyle {
         Self {
             causal: true,
             padded: false,
+            class_token: false,
             projection_bias: false,
             layer_scale: false,
             gelu_tanh: false,

@@ -36,7 +36,7 @@ pub struct BurnVisionTower {
     pub ln_post: LayerNorm,
     /// Attention pooling behind it, where the tower has it.
     pub attn_pool: Option<AttentionPool>,
-    /// Output projection `P`, `[width, d]`.
+    /// Output projection `P`, `[width, d]`; behind the queries of CoCa `[d, d]`, with the weight of the norm before it.
     pub proj: Param<Tensor<2>>,
     /// Epsilon of the norms, for the scalars of the decomposition.
     pub norm_epsilon: f64,
@@ -72,8 +72,13 @@ impl BurnVisionTower {
         };
         let attn_pool = match config.shape.pooling {
             Pooling::Attention { mlp_width } => Some(AttentionPool::new(&blocks, mlp_width, device)),
+            Pooling::Queries { heads, .. } => Some(AttentionPool::of_queries(width, [embed_dim, heads], device)),
             Pooling::ClassToken | Pooling::Mean { .. } => None,
         };
+        // A norm behind queries leaves its bias to the projection.
+        let has_norm_behind = matches!(config.shape.pooling, Pooling::Queries { .. });
+        let has_bias = config.shape.projection_bias || has_norm_behind;
+        let pooled = if has_norm_behind { embed_dim } else { width };
         let rotary = config.shape.rotary;
         let rotary = rotary.map(|rotary| rotary.table(config.grid(), config.shape.prefix(), config.head_width));
         Self {
@@ -85,11 +90,11 @@ impl BurnVisionTower {
             transformer: blocks.init(device),
             ln_post: norm.init(device),
             attn_pool,
-            proj: normal(scale).init([width, embed_dim], device),
+            proj: normal(scale).init([pooled, embed_dim], device),
             norm_epsilon: config.norm_epsilon,
             image_size: config.image_size,
             prefix: config.shape.prefix(),
-            proj_bias: config.shape.projection_bias.then(|| Initializer::Zeros.init([embed_dim], device)),
+            proj_bias: has_bias.then(|| Initializer::Zeros.init([embed_dim], device)),
             pooling: config.shape.pooling,
             rotary: rotary.map(Arc::new),
         }

@@ -154,6 +154,8 @@ impl CpuVision {
     /// One trace of all images from those of a few each.
     fn join(&self, parts: Vec<Passed>) -> HostTrace {
         let (width, d) = (self.tower.width(), self.tower.dimensions());
+        // Behind the queries of CoCa rows are of another width.
+        let pooled = self.tower.projection.depth();
         let mut all = Passed::default();
         for part in parts {
             all.residual.extend(part.residual);
@@ -161,7 +163,7 @@ impl CpuVision {
             all.scales.extend(part.scales);
             all.kept.append(part.kept);
         }
-        let images = all.residual.chunks_exact(width).zip(all.representation.chunks_exact(d));
+        let images = all.residual.chunks_exact(pooled).zip(all.representation.chunks_exact(d));
         let scalars: Vec<Scalars<f64>> = images
             .enumerate()
             .map(|(image, (residual, r))| match all.scales.get(image) {

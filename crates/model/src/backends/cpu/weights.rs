@@ -4,7 +4,7 @@ use burn::nn::{LayerNorm, Linear as BurnLinear};
 use rayon::prelude::*;
 
 use super::{
-    attention_pool::{AttentionPool, linear as apply},
+    attention_pool::{AttentionPool, PoolMlp, linear as apply},
     blocks::{Block, Linear, Stack},
     inner::Inner,
     product::{Activation, Packing},
@@ -62,6 +62,7 @@ pub(super) fn read_text_tower(tower: BurnTextTower, packing: Packing) -> Result<
         ln_final: norm(&tower.ln_final, epsilon)?,
         projection: packing.exact().rows(&read(tower.text_projection.val())?, d, width, d),
         bias: tower.text_projection_bias.as_ref().map(|bias| read(bias.val())).transpose()?,
+        class: tower.cls_emb.as_ref().map(|class| read(class.val())).transpose()?,
         blocks: read_blocks(tower.transformer, tower.causal, epsilon, packing)?,
     })
 }
@@ -104,12 +105,21 @@ fn activation(mlp: &Mlp) -> Activation {
 /// Attention pooling, in single precision, with each block's output projection head by head.
 fn read_pool(pool: &BurnAttentionPool, tower: &BurnVisionTower, packing: Packing) -> Result<AttentionPool> {
     let (heads, head_dim, epsilon) = (pool.attn.heads, pool.attn.head_dim, tower.norm_epsilon as f32);
-    let width = heads * head_dim;
+    let [width, _] = pool.attn.in_proj.weight.val().dims();
+    let pooled = heads * head_dim;
     let (fused, key_value) = (read(pool.attn.in_proj.weight.val())?, linear(&pool.attn.in_proj, packing)?);
-    let values = (0..heads).map(|head| packing.rows(&fused[width + head * head_dim..], 2 * width, width, head_dim));
+    let values = (0..heads).map(|head| packing.rows(&fused[pooled + head * head_dim..], 2 * pooled, width, head_dim));
     let output = linear(&pool.attn.out_proj, packing)?;
+    let pool_mlp = |mlp: &Mlp, ln_2: &LayerNorm| -> Result<PoolMlp> {
+        Ok(PoolMlp {
+            norm: norm(ln_2, epsilon)?,
+            expand: linear(&mlp.c_fc, packing)?,
+            contract: linear(&mlp.c_proj, packing)?,
+            activation: activation(mlp),
+        })
+    };
     // Weights of attention sum to one, so that the norm's bias goes through as it is.
-    let value = apply(&norm(&tower.ln_post, epsilon)?.bias, &key_value, Activation::Identity).split_off(width);
+    let value = apply(&norm(&tower.ln_post, epsilon)?.bias, &key_value, Activation::Identity).split_off(pooled);
     let constant = apply(&value, &output, Activation::Identity);
     let heads_of = |block: &ResidualBlock| -> Result<_> {
         let attn = &block.attn;
@@ -123,10 +133,8 @@ fn read_pool(pool: &BurnAttentionPool, tower: &BurnVisionTower, packing: Packing
         values: values.collect(),
         key_value,
         output,
-        norm: norm(&pool.ln_2, epsilon)?,
-        expand: linear(&pool.mlp.c_fc, packing)?,
-        contract: linear(&pool.mlp.c_proj, packing)?,
-        activation: activation(&pool.mlp),
+        mlp: pool.mlp.as_ref().zip(pool.ln_2.as_ref()).map(|(mlp, ln_2)| pool_mlp(mlp, ln_2)).transpose()?,
+        is_normed: pool.is_normed,
         constant,
         blocks: tower.transformer.resblocks.iter().map(heads_of).collect::<Result<_>>()?,
     })

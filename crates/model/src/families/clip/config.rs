@@ -8,7 +8,7 @@ use crate::{
     checkpoint::Resample,
     error::{ClipError, Result},
     families::{
-        ModelOptions, Parts, TextStyle, VisionShape,
+        ModelOptions, Parts, Pooling, TextStyle, VisionShape,
         clip::{architectures, huggingface::config as huggingface_config, open_clip, siglip},
     },
 };
@@ -217,6 +217,11 @@ impl ClipConfig {
         }
         if let Some(what) = vision.rotary_problem() {
             return wrong(what);
+        }
+        if let Pooling::Queries { heads, queries } = vision.shape.pooling
+            && (heads == 0 || queries == 0 || !self.embed_dim.is_multiple_of(heads))
+        {
+            return wrong(format!("embed_dim {} is not a multiple of attn_pooler_heads {heads}", self.embed_dim));
         }
         let counts = [vision.image_size, vision.layers, self.text.layers, self.embed_dim];
         if counts.contains(&0) || self.text.context_length < 2 {

@@ -35,14 +35,24 @@ fn vision(parts: &Parts<'_>, table: &mut Table) {
         add("registers", &[shape.registers, width]);
     }
     if shape.projection {
-        add("proj", &[width, parts.embed_dim]);
+        let pooled = if let Pooling::Queries { .. } = shape.pooling { parts.embed_dim } else { width };
+        add("proj", &[pooled, parts.embed_dim]);
     }
     if shape.projection_bias {
         add("proj_bias", &[parts.embed_dim]);
     }
-    let mut norms = vec!["ln_post"];
-    norms.extend(shape.norm_first.then_some("ln_pre"));
-    for norm in norms {
+    // The queries of CoCa have the width of what they give, and so has the norm behind them.
+    let pooled = if let Pooling::Queries { .. } = shape.pooling { parts.embed_dim } else { width };
+    let mut norms = vec![("ln_post", pooled)];
+    norms.extend(shape.norm_first.then_some(("ln_pre", width)));
+    if let Pooling::Queries { queries, .. } = shape.pooling {
+        norms.extend([("attn_pool.ln_q", pooled), ("attn_pool.ln_k", width)]);
+        add("attn_pool.query", &[queries, pooled]);
+        for (name, shape) in query_pool(width, pooled) {
+            add(&format!("attn_pool.attn.{name}"), &shape);
+        }
+    }
+    for (norm, width) in norms {
         add(&format!("{norm}.weight"), &[width]);
         add(&format!("{norm}.bias"), &[width]);
     }
@@ -66,7 +76,10 @@ fn text(text: &TextConfig, embed_dim: usize, table: &mut Table) {
         table.insert(name.to_owned(), shape.to_vec());
     };
     add("token_embedding.weight", &[text.vocab_size, width]);
-    add("positional_embedding", &[text.context_length, width]);
+    add("positional_embedding", &[text.context_length + usize::from(text.style.class_token), width]);
+    if text.style.class_token {
+        add("cls_emb", &[width]);
+    }
     add("text_projection", &[width, embed_dim]);
     if text.style.projection_bias {
         add("text_projection_bias", &[embed_dim]);
@@ -115,6 +128,22 @@ fn attention_pool(width: usize, mlp_width: usize) -> Vec<(&'static str, Vec<usiz
     tensors.filter(|(name, _)| !name.starts_with("ln_1")).collect()
 }
 
+/// PyTorch's `MultiheadAttention` of queries over tokens of some width.
+fn query_pool(width: usize, pooled: usize) -> Vec<(&'static str, Vec<usize>)> {
+    let mut tensors = vec![
+        ("in_proj_bias", vec![3 * pooled]),
+        ("out_proj.weight", vec![pooled, pooled]),
+        ("out_proj.bias", vec![pooled]),
+    ];
+    if width == pooled {
+        tensors.push(("in_proj_weight", vec![3 * pooled, width]));
+    } else {
+        let of = |name, width| (name, vec![pooled, width]);
+        tensors.extend([of("q_proj_weight", pooled), of("k_proj_weight", width), of("v_proj_weight", width)]);
+    }
+    tensors
+}
+
 /// Tensors that some files carry and that hold nothing learned: the causal mask, counters, and OpenAI's architecture
 /// numbers.
 pub(crate) fn is_buffer(name: &str) -> bool {
@@ -126,7 +155,8 @@ pub(crate) fn is_buffer(name: &str) -> bool {
 /// Whether a tensor under OpenCLIP's names belongs to the towers or the temperature. Others, such as a classifier that was trained on
 /// the features, change neither tower.
 pub(crate) fn is_of_model(name: &str) -> bool {
-    const BEGINNINGS: [&str; 8] = [
+    const BEGINNINGS: [&str; 9] = [
+        "cls_emb",
         "visual.",
         "transformer.",
         "token_embedding.",

@@ -27,16 +27,23 @@ pub(crate) const FAMILY: Family = Family {
     refuses: &[],
     members: &[
         Member {
-            name: "ViTs of timm: supervised, DINOv2 with and without registers, towers of CLIP and SigLIP",
+            name: "ViTs of timm: supervised, DINOv2 with and without registers, DINOv3, EVA, towers of CLIP and SigLIP",
             configuration: "config.json with architecture",
             pooling: "class token, mean or attention",
             texts: "none",
             shown: AS_ITS_LIBRARY,
         },
         Member {
-            name: "Dinov2Model, Dinov2WithRegistersModel, ViTModel, SiglipVisionModel of transformers",
+            name: "Dinov2Model, Dinov2WithRegistersModel, DINOv3ViTModel, ViTModel, SiglipVisionModel of transformers",
             configuration: "config.json with model_type",
             pooling: "class token, or attention",
+            texts: "none",
+            shown: AS_ITS_LIBRARY,
+        },
+        Member {
+            name: "image towers of CLIPVisionModel, with projection or without, ChineseCLIP and BLIP of transformers",
+            configuration: "config.json with model_type",
+            pooling: "class token",
             texts: "none",
             shown: AS_ITS_LIBRARY,
         },
