@@ -183,6 +183,14 @@ pub enum ClipError {
         /// Its factor.
         scale: f32,
     },
+    /// Heads of a tower whose outputs are normalised together cannot be scaled in its weights.
+    #[error(
+        "{head} cannot be scaled in the weights: a norm takes the outputs of all heads together before the output projection"
+    )]
+    ScaledNorm {
+        /// The first head that was to be scaled.
+        head: HeadId,
+    },
     /// A family that OpenCLIP's own towers do not have.
     #[error("a {family} cannot be saved for OpenCLIP: its towers are built otherwise")]
     SavedFamily {

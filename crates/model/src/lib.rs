@@ -37,8 +37,8 @@ pub use checkpoint::{
 pub use device::{DeviceChoice, DeviceDescription, OpenDevice, available_devices, cuda_problem, open_device};
 pub use error::{ClipError, DeviceProblem, ForeignFile, Result};
 pub use families::{
-    Activation, BlockShape, FAMILIES, Family, Member, ModelConfig, ModelOptions, Pooling, Rotary, RotaryPlaces, TextLimits,
-    TextStyle, TextTower, TokenStyle, VisionGeometry, VisionShape, VisionTower, architectures,
+    Activation, BlockShape, FAMILIES, Family, Member, ModelConfig, ModelOptions, Pooling, Rotary, RotaryPlaces,
+    TextLimits, TextStyle, TextTower, TokenStyle, VisionGeometry, VisionShape, VisionTower, architectures,
     clip::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig},
 };
 pub use loaded::{LoadedModel, VisionPass};

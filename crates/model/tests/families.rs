@@ -245,7 +245,9 @@ fn pooled_parts(
             // A head's contribution less what its values give is shared evenly.
             let whole = f64::from(trace.heads[layer.layer * heads + head][image * d + at]);
             let share = (whole - own.iter().sum::<f64>()) / tokens as f64;
-            own.iter().enumerate().for_each(|(token, own)| parts[(token * heads + head) * d + at] = (own + share) as f32);
+            own.iter()
+                .enumerate()
+                .for_each(|(token, own)| parts[(token * heads + head) * d + at] = (own + share) as f32);
         }
     }
     Ok(parts)
@@ -295,6 +297,16 @@ fn a_model_for_queries_gives_the_same() -> Outcome {
         let off = own.representation.iter().zip(&rounded.representation).map(|(x, y)| (x - y).abs());
         assert!(off.fold(0.0, f32::max) < 0.05 * largest, "{}", folder.display());
     }
+    Ok(())
+}
+
+#[test]
+fn heads_behind_one_norm_cannot_be_scaled_in_the_weights() -> Outcome {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/families/openclip-eva02");
+    let scales = std::collections::BTreeMap::from([(HeadId { layer: 1, head: 1 }, 0.0)]);
+    let scaled = weights(&folder)?.with_scaled_heads(&config(&folder)?, &scales);
+    let message = scaled.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(message.starts_with("L1.H1 cannot be scaled in the weights"), "{message}");
     Ok(())
 }
 

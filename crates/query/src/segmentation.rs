@@ -120,8 +120,7 @@ fn add_pooled(
             }
         }
         // What a head gives whatever its values are is the rest of its contribution.
-        let whole: f64 =
-            trace.head(*head)?.iter().zip(direction).map(|(c, t)| f64::from(*c) * f64::from(*t)).sum();
+        let whole: f64 = trace.head(*head)?.iter().zip(direction).map(|(c, t)| f64::from(*c) * f64::from(*t)).sum();
         let share = (whole - own.iter().sum::<f64>()) / tokens as f64;
         scores.iter_mut().zip(own).for_each(|(score, own)| *score += own + share);
     }

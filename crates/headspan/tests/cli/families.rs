@@ -31,7 +31,9 @@ fn world_of(family: &str) -> Result<World, Box<dyn Error>> {
 
 fn ask(world: &World, arguments: &[&str]) -> Result<Value, Box<dyn Error>> {
     let mut command = world.bare();
-    command.args(["query", arguments[0], "tiny", "--dataset", "toy", "--device", "cpu", "--json"]).args(&arguments[1..]);
+    command
+        .args(["query", arguments[0], "tiny", "--dataset", "toy", "--device", "cpu", "--json"])
+        .args(&arguments[1..]);
     let output = command.output()?;
     stderr_of(&output, 0);
     Ok(serde_json::from_slice(&output.stdout)?)
@@ -55,7 +57,9 @@ fn towers_with_texts_run_to_their_maps() -> Outcome {
 
 #[test]
 fn towers_without_texts_are_extracted_and_asked_by_images() -> Outcome {
-    for family in ["timm-dinov3", "timm-eva02", "transformers-dinov3-gated", "transformers-chinese-clip", "transformers-blip"] {
+    for family in
+        ["timm-dinov3", "timm-eva02", "transformers-dinov3-gated", "transformers-chinese-clip", "transformers-blip"]
+    {
         let world = world_of(family)?;
         let mut extract = world.command("extract", "runs");
         extract.arg("--checkpoint").arg(world.path("tiny")).arg("--images").arg(world.path("images"));

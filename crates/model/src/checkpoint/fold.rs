@@ -13,9 +13,10 @@ pub(super) fn folded(mut tensors: Tensors, parts: &Parts<'_>) -> Tensors {
     fold_inner_norms(&mut tensors);
     scale_updates(&mut tensors);
     let vision = parts.vision;
-    fold_probe(&mut tensors, vision.head_width);
-    if let Pooling::Queries { heads, .. } = vision.shape.pooling {
-        fold_queries(&mut tensors, heads, vision.norm_epsilon);
+    match vision.shape.pooling {
+        Pooling::Attention { .. } => fold_probe(&mut tensors, vision.head_width),
+        Pooling::Queries { heads, .. } => fold_queries(&mut tensors, heads, vision.norm_epsilon),
+        Pooling::ClassToken | Pooling::Mean { .. } => {}
     }
     if !vision.shape.is_plain() {
         fold_embeddings(&mut tensors, vision);

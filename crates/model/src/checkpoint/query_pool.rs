@@ -59,7 +59,8 @@ fn fold_query(tensors: &mut Tensors, heads: usize, epsilon: f64) {
     let layers = match take("attn.in_proj_weight") {
         Some(fused) => part_of(&fused, pooled, 0..1).zip(part_of(&fused, pooled, 1..3)),
         None => {
-            let (own, key, value) = (take("attn.q_proj_weight"), take("attn.k_proj_weight"), take("attn.v_proj_weight"));
+            let (own, key, value) =
+                (take("attn.q_proj_weight"), take("attn.k_proj_weight"), take("attn.v_proj_weight"));
             own.zip(key.zip(value).map(|(key, value)| Weights::below(key, value)))
         }
     };

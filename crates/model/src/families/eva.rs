@@ -124,7 +124,8 @@ mod tests {
         let dino = known("vit_huge_plus_patch16_dinov3");
         assert_eq!((dino.tokens(), dino.heads(), dino.shape.gated_mlp), (16 * 16 + 5, 20, true));
         assert!(!dino.shape.qkv_bias && known("vit_small_patch16_dinov3_qkvb").shape.qkv_bias);
-        for other in ["eva02_enormous_patch14_clip_224", "vit_base_patch16_rope_224", "vit_base_patch16_dinov2", "eva"] {
+        for other in ["eva02_enormous_patch14_clip_224", "vit_base_patch16_rope_224", "vit_base_patch16_dinov2", "eva"]
+        {
             assert_eq!(tower(other), None, "{other}");
         }
     }

@@ -4,8 +4,8 @@
 mod card_tower;
 pub(crate) mod clip;
 mod config;
-pub(crate) mod image_towers;
 mod eva;
+pub(crate) mod image_towers;
 mod parts;
 mod rotary;
 mod shape;

@@ -4,8 +4,7 @@ use super::eva;
 use crate::families::{Pooling, VisionShape, clip::VisionConfig};
 
 /// What [`tower`] knows.
-pub(crate) const KNOWN: &str =
-    "of timm's image towers, headspan reads vit_SIZE_patchN_… of supervised training, DINOv2, DINOv3, SigLIP and CLIP, and EVA";
+pub(crate) const KNOWN: &str = "of timm's image towers, headspan reads vit_SIZE_patchN_… of supervised training, DINOv2, DINOv3, SigLIP and CLIP, and EVA";
 
 /// Parts of names of timm's towers that are near to those that are read, and why they are not.
 const REFUSED: [(&str, &str); 6] = [
@@ -13,7 +12,10 @@ const REFUSED: [(&str, &str); 6] = [
         "eva02_enormous",
         "EVA-02-E normalises the output of attention with its bias, whose share then differs from image to image: head space has no number for it",
     ),
-    ("naflex", "NaFlex: its images have any number of patches, and a head's contribution would be of another grid in each"),
+    (
+        "naflex",
+        "NaFlex: its images have any number of patches, and a head's contribution would be of another grid in each",
+    ),
     ("rope_mixed", "its rotary positions are learned for every block and head, which headspan does not read"),
     ("_rope_", "headspan reads the rotary positions of EVA-02 and DINOv3 alone"),
     ("vit_pe_", "the Perception Encoder's rotary positions and pooling are not read"),

@@ -162,7 +162,9 @@ pub(crate) fn of_vit(tensors: Tensors) -> Tensors {
         }
         visual(&name, &VIT, &VIT_PARTS, weights)
     };
-    let mut tensors = tensors.into_iter().map(renamed).collect();
+    // A `DINOv3ViTModel` without registers stores them all the same.
+    let is_there = |(_, weights): &(String, Weights)| weights.elements() > 0;
+    let mut tensors = tensors.into_iter().filter(is_there).map(renamed).collect();
     fuse_gates(&mut tensors);
     tensors
 }

@@ -137,8 +137,11 @@ impl BurnVisionTower {
     ) -> HeadTrace {
         let (attention, pooled) = pool.attend(self.ln_post.forward(residual.clone()));
         let row: Tensor<3> = pooled.clone().unsqueeze_dim(1);
-        let update: Option<Tensor<2>> =
-            pool.mlp.as_ref().zip(pool.ln_2.as_ref()).map(|(mlp, norm)| mlp.forward(norm.forward(row.clone())).squeeze_dim(1));
+        let update: Option<Tensor<2>> = pool
+            .mlp
+            .as_ref()
+            .zip(pool.ln_2.as_ref())
+            .map(|(mlp, norm)| mlp.forward(norm.forward(row.clone())).squeeze_dim(1));
         let behind: Behind = pool.is_normed.then(|| self.moments(&row));
         let project = |rows: Tensor<2>| rows.matmul(self.proj.val());
         let attention: Tensor<3> = attention.squeeze_dim(2);

@@ -14,8 +14,13 @@ use super::{
     weights::read_text_tower,
 };
 use crate::{
-    backends::burn::BurnTextTower, checkpoint::StoredRows, error::Result, precision::Precision, readout::read,
-    tokenizer::{ClassRows, TokenBatch}, trace::TraceRequest,
+    backends::burn::BurnTextTower,
+    checkpoint::StoredRows,
+    error::Result,
+    precision::Precision,
+    readout::read,
+    tokenizer::{ClassRows, TokenBatch},
+    trace::TraceRequest,
 };
 
 /// Weights of a text tower but for its token embedding.

@@ -9,9 +9,7 @@ use serde_json::{Map, Value};
 use super::{
     config::{check_std, square},
     keywords::{epsilon, is_tanh},
-    open_clip_keys::{
-        MODEL_KEYS, NO_ATTENTION_POOL, NO_POOL, TEXT_KEYS, TIMM_KEYS, VISION_KEYS, refuse_unknown,
-    },
+    open_clip_keys::{MODEL_KEYS, NO_ATTENTION_POOL, NO_POOL, TEXT_KEYS, TIMM_KEYS, VISION_KEYS, refuse_unknown},
 };
 use crate::{
     error::{ClipError, Result},

@@ -103,8 +103,7 @@ pub(super) const MODEL_KEYS: [&str; 7] = [
     "multimodal_cfg",
 ];
 
-pub(super) const NO_ATTENTION_POOL: &str =
-    "CoCa's representation is the first query's output (true); `parallel` and `cascade` have second queries, which headspan does not read";
+pub(super) const NO_ATTENTION_POOL: &str = "CoCa's representation is the first query's output (true); `parallel` and `cascade` have second queries, which headspan does not read";
 
 pub(super) const NO_POOL: &str = "the representation is the class token (`tok`) or the mean of tokens (`avg`)";
 

@@ -45,8 +45,9 @@ pub(super) fn config(path: &Path, value: &Value) -> Result<VitConfig> {
     let raw: RawConfig =
         serde_json::from_value(value.clone()).map_err(|source| ClipError::Config { path: path.to_owned(), source })?;
     let unsupported = |what: String, why| ClipError::Unsupported { path: path.to_owned(), what, why };
-    let known = timm::tower(&raw.architecture)
-        .ok_or_else(|| unsupported(format!("architecture = `{}`", raw.architecture), timm::why_not(&raw.architecture)))?;
+    let known = timm::tower(&raw.architecture).ok_or_else(|| {
+        unsupported(format!("architecture = `{}`", raw.architecture), timm::why_not(&raw.architecture))
+    })?;
     let TimmTower { mut vision, quick_gelu } = known;
     if let Some([_, height, width]) = raw.pretrained_cfg.input_size {
         if height != width {

@@ -59,8 +59,7 @@ struct RawTower {
 pub(super) fn config(path: &Path, value: &Value, owner: Owner) -> Result<VitConfig> {
     let wrong = |source| ClipError::Config { path: path.to_owned(), source };
     let raw: RawConfig = serde_json::from_value(value.clone()).map_err(wrong)?;
-    let tower: RawTower =
-        serde_json::from_value(value.get("vision_config").unwrap_or(value).clone()).map_err(wrong)?;
+    let tower: RawTower = serde_json::from_value(value.get("vision_config").unwrap_or(value).clone()).map_err(wrong)?;
     let is_whole = value.get("vision_config").is_some();
     let is_blip = owner == Owner::Blip;
     let quick_gelu = tower.quick_gelu(path, if is_blip { "gelu" } else { "quick_gelu" })?;
