@@ -77,12 +77,13 @@ fn towers_that_are_near_are_refused_by_name_and_reason() -> Outcome {
     let world = World::new(2)?;
     let path = world.path("tiny/open_clip_config.json");
     let whole: Value = serde_json::from_str(&fs::read_to_string(&path)?)?;
-    for (keys, said) in [
-        (&[("timm_model_name", "eva02_enormous_patch14_clip_224"), ("timm_pool", "token")][..], "EVA-02-E normalises"),
+    let cases: [(&[(&str, &str)], &str); 4] = [
+        (&[("timm_model_name", "eva02_enormous_patch14_clip_224"), ("timm_pool", "token")], "EVA-02-E normalises"),
         (&[("timm_model_name", "naflexvit_base_patch16_siglip")], "NaFlex"),
         (&[("timm_model_name", "vit_base_patch16_rope_mixed_224")], "learned for every block"),
         (&[("attentional_pool", "cascade")], "CoCa's representation is the first query's output"),
-    ] {
+    ];
+    for (keys, said) in cases {
         let mut config = whole.clone();
         for (key, value) in keys {
             config["model_cfg"]["vision_cfg"][*key] = Value::from(*value);

@@ -26,7 +26,8 @@ pub(super) fn read_tower(tower: BurnVisionTower, packing: Packing) -> Result<Tow
     let attention_pool = tower.attn_pool.as_ref().map(|pool| read_pool(pool, &tower, packing.exact())).transpose()?;
     let [width, _, patch, _] = tower.conv1.val().dims();
     let depth = 3 * patch * patch;
-    let [_, d] = tower.proj.val().dims();
+    // Behind the queries of CoCa what is pooled has another width.
+    let [pooled, d] = tower.proj.val().dims();
     let mut positions = read(tower.positional_embedding.val())?;
     if let Some(class) = &tower.class_embedding {
         let class = read(class.val())?;
@@ -44,7 +45,7 @@ pub(super) fn read_tower(tower: BurnVisionTower, packing: Packing) -> Result<Tow
         positions,
         ln_pre: tower.ln_pre.as_ref().map(|ln_pre| norm(ln_pre, epsilon)).transpose()?,
         ln_post: norm(&tower.ln_post, epsilon)?,
-        projection: exact.rows(&read(tower.proj.val())?, d, width, d),
+        projection: exact.rows(&read(tower.proj.val())?, d, pooled, d),
         projection_bias: tower.proj_bias.as_ref().map(|bias| read(bias.val())).transpose()?,
         blocks: Stack {
             inner: Inner { rotary: tower.rotary, ..inner(&tower.transformer) },
