@@ -174,9 +174,9 @@ pub enum ClipError {
     /// Something was said of an aligned model that its map depends on.
     #[error("architecture, activation and image size of an aligned model are those that its map was fitted with")]
     FixedByAlignment,
-    /// Parts of single tokens were asked of a tower that has none.
-    #[error("a head's contribution has no parts of single patches in this model: its tokens are pooled by attention")]
-    NoTokenParts,
+    /// One attention and value were asked for of a tower whose pooling looks at every token several times.
+    #[error("a token has no single attention in this model: its tokens are pooled by attention")]
+    NoSingleAttention,
     /// Position embeddings for another number of patches.
     #[error("the position embeddings of `{path}` are for images of {stored} pixels, the configuration says {expected}")]
     Resolution {
@@ -211,6 +211,14 @@ pub enum ClipError {
         head: HeadId,
         /// Its factor.
         scale: f32,
+    },
+    /// Heads of a tower whose outputs are normalised together cannot be scaled in its weights.
+    #[error(
+        "{head} cannot be scaled in the weights: a norm takes the outputs of all heads together before the output projection"
+    )]
+    ScaledNorm {
+        /// The first head that was to be scaled.
+        head: HeadId,
     },
     /// A family that OpenCLIP's own towers do not have.
     #[error("a {family} cannot be saved for OpenCLIP: its towers are built otherwise")]

@@ -38,8 +38,8 @@ pub use checkpoint::{
 pub use device::{DeviceChoice, DeviceDescription, OpenDevice, available_devices, cuda_problem, open_device};
 pub use error::{ClipError, DeviceProblem, ForeignFile, Result};
 pub use families::{
-    Activation, FAMILIES, Family, Member, ModelConfig, ModelOptions, Pooling, TextLimits, TextStyle, TextTower,
-    TokenStyle, VisionGeometry, VisionShape, VisionTower,
+    Activation, BlockShape, FAMILIES, Family, Member, ModelConfig, ModelOptions, Pooling, Rotary, RotaryPlaces,
+    TextLimits, TextStyle, TextTower, TokenStyle, VisionGeometry, VisionShape, VisionTower,
     aligned::{AlignedPart, Alignment, LinearMap, MapFile},
     architectures,
     clip::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig},

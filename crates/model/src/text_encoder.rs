@@ -29,8 +29,14 @@ impl TextEncoder {
     /// As [`BurnTextTower::encode`]; an error where rows of the token embedding cannot be read.
     pub fn encode(&self, tokens: &TokenBatch, device: &Device) -> Result<Tensor<2>> {
         let Some(rows) = &self.rows else { return Ok(self.tower.encode(tokens, device)) };
-        let ids: Vec<u32> = tokens.ids().iter().map(|id| id.unsigned_abs()).collect();
-        let values = TensorData::new(rows.read(&ids)?, [tokens.texts(), tokens.length(), rows.columns()]);
-        Ok(self.tower.encode_embedded(Tensor::from_data(values, device), tokens))
+        let class_rows = self.tower.class_rows(tokens);
+        let own = class_rows.as_ref().map_or(tokens, |rows| &rows.batch);
+        let ids: Vec<u32> = own.ids().iter().map(|id| id.unsigned_abs()).collect();
+        let values = TensorData::new(rows.read(&ids)?, [own.texts(), own.length(), rows.columns()]);
+        let embedded = Tensor::from_data(values, device);
+        Ok(match &class_rows {
+            Some(rows) => self.tower.encode_class_rows(embedded, rows),
+            None => self.tower.encode_embedded(embedded, tokens),
+        })
     }
 }

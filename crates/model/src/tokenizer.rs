@@ -1,3 +1,4 @@
+mod class_rows;
 mod siglip;
 mod words;
 
@@ -8,6 +9,7 @@ use std::{
 
 use serde::Deserialize;
 
+pub(crate) use self::class_rows::ClassRows;
 use self::{siglip::Siglip, words::Words};
 use crate::{
     error::{ClipError, Result},

@@ -35,7 +35,7 @@ pub struct HostTrace {
     pub mean_attention: Vec<Vec<f32>>,
 }
 
-/// Where the heads of one layer looked, and what stood there.
+/// Where the heads of one layer looked, and what stood there. A head's `z` is the sum of its values, each times its attention.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HostTokens {
     /// The layer.
@@ -44,10 +44,19 @@ pub struct HostTokens {
     pub tokens: usize,
     /// Width of a head.
     pub head_dim: usize,
-    /// Attention of the class token, `[batch, heads, tokens]`.
+    /// Attention of the class token, or of what is pooled, `[batch, heads, looks, tokens]`, divided by the deviation of a norm inside the
+    /// block, if there is one. In a tower that pools by attention a head is looked at by each of the probe's heads, and the attention is
+    /// divided by the tokens' deviations; in all others `looks` is one.
     pub attention: Vec<f32>,
     /// Values, `[batch, heads, tokens, head_dim]`.
     pub values: Vec<f32>,
+}
+
+impl HostTokens {
+    /// How many numbers of attention a head has for a token.
+    pub fn looks(&self) -> usize {
+        self.attention.len() * self.head_dim / self.values.len().max(1)
+    }
 }
 
 /// `[batch, heads, head_dim]` to one `[batch, head_dim]` per head, each row scaled by its image's `1/(σ|r|)`, or by `1/|r|`

@@ -375,7 +375,7 @@ fn architectures_that_are_not_supported_are_named() -> Outcome {
         (r#""layers": [3, 4, 6, 3], "width": 64, "image_size": 224, "patch_size": 32"#, "a ResNet"),
         (r#""timm_model_name": "vit_base", "layers": 2, "width": 64, "image_size": 32, "patch_size": 8"#, "timm"),
         (
-            r#""attentional_pool": true, "layers": 2, "width": 64, "image_size": 32, "patch_size": 8"#,
+            r#""attentional_pool": "cascade", "layers": 2, "width": 64, "image_size": 32, "patch_size": 8"#,
             "attentional_pool",
         ),
         (r#""layers": 2, "width": 64, "image_size": 7, "patch_size": 8"#, "less than patch_size"),

@@ -1,8 +1,11 @@
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use headspan_headspace::{HeadId, HeadVector, Scalars, unit_feature};
 use headspan_images::{Preprocess, RgbImage8};
-use headspan_model::{ClipError, HostTokens, LoadedModel, Pooling, Tokenizer, TraceRequest};
+use headspan_model::{ClipError, HostTokens, LoadedModel, Pooling, ReadoutFolder, Tokenizer, TraceRequest};
 
 use crate::error::{ExploreError, Result};
 
@@ -10,6 +13,8 @@ use crate::error::{ExploreError, Result};
 pub struct ExploreModel {
     model: LoadedModel,
     tokenizer: Option<Tokenizer>,
+    /// Weights of a tower that pools by attention, from the first image on.
+    folder: OnceLock<Arc<ReadoutFolder>>,
 }
 
 /// What the extracted layers made of one image.
@@ -22,8 +27,10 @@ pub struct ImageTrace {
     pub(crate) scalars: Scalars,
     /// `z/(σ|r|)` of each head.
     pub(crate) heads: BTreeMap<HeadId, Vec<f32>>,
-    /// Per layer the class token's attention `[heads, tokens]` and the values `[heads, tokens, head_dim]`.
+    /// Per layer the class token's attention `[heads, looks, tokens]` and the values `[heads, tokens, head_dim]`.
     pub(crate) tokens: BTreeMap<u32, HostTokens>,
+    /// What tells a token's score in a tower that pools by attention; in others readouts do.
+    pub(crate) folder: Option<Arc<ReadoutFolder>>,
     /// `r`, not normalised, `[d]`.
     pub(crate) representation: Vec<f32>,
     /// Attention of every layer averaged over its heads, `[queries, tokens]`, of the last the class token's alone; empty
@@ -34,7 +41,19 @@ pub struct ImageTrace {
 impl ExploreModel {
     /// A model with its tokenizer, none for an image tower alone; [`LoadedModel::for_queries`] loads all that it needs.
     pub fn new(model: LoadedModel, tokenizer: impl Into<Option<Tokenizer>>) -> Self {
-        Self { model, tokenizer: tokenizer.into() }
+        Self { model, tokenizer: tokenizer.into(), folder: OnceLock::new() }
+    }
+
+    /// The weights by which tokens of a tower that pools by attention get scores.
+    fn folder(&self) -> Result<Option<Arc<ReadoutFolder>>> {
+        if !self.model.vision().geometry().gives_contributions() {
+            return Ok(None);
+        }
+        if let Some(folder) = self.folder.get() {
+            return Ok(Some(Arc::clone(folder)));
+        }
+        let folder = Arc::new(self.model.readout_folder()?);
+        Ok(Some(Arc::clone(self.folder.get_or_init(|| folder))))
     }
 
     pub(crate) fn pooling(&self) -> Pooling {
@@ -95,8 +114,8 @@ impl ExploreModel {
         layers.sort_unstable();
         layers.dedup();
         let heads = HeadId::of_layers(&layers, vision.geometry().heads).collect::<Vec<_>>();
-        let token_layers = if vision.geometry().has_token_parts() { layers.clone() } else { Vec::new() };
-        let request = TraceRequest { layers: layers.clone(), token_layers, residual_components: false, mean_attention };
+        let token_layers = layers.clone();
+        let request = TraceRequest { layers, token_layers, residual_components: false, mean_attention };
         let host = vision.trace(pixels, &request)?;
         if host.representation.iter().any(|value| !value.is_finite()) {
             return Err(ExploreError::NoFeature { what: "the image".to_owned() });
@@ -104,6 +123,7 @@ impl ExploreModel {
         Ok(ImageTrace {
             grid: vision.geometry().grid,
             prefix: vision.geometry().prefix,
+            folder: self.folder()?,
             scalars: host.scalars[0],
             heads: heads.into_iter().zip(host.heads).collect(),
             tokens: host.tokens.into_iter().map(|layer| (layer.layer as u32, layer)).collect(),
@@ -129,18 +149,19 @@ impl ImageTrace {
         Ok(HeadVector::new(self.head(head)?, self.scalars))
     }
 
-    /// Attention of the class token to a token under one head, the token's value `[head_dim]`, and the scalars.
+    /// Attention of the class token to a token under one head, the token's value `[head_dim]`, and the scalars. An error for a tower
+    /// that pools by attention.
     pub fn token(&self, head: HeadId, token: usize) -> Result<(f32, &[f32], Scalars)> {
         self.head(head)?;
         let layer = self.layer(head.layer)?;
+        if self.folder.is_some() {
+            return Err(ClipError::NoSingleAttention.into());
+        }
         let row = head.head as usize * layer.tokens + token;
         Ok((layer.attention[row], &layer.values[row * layer.head_dim..][..layer.head_dim], self.scalars))
     }
 
     pub(crate) fn layer(&self, layer: u32) -> Result<&HostTokens> {
-        if self.tokens.is_empty() && !self.heads.is_empty() {
-            return Err(ClipError::NoTokenParts.into());
-        }
         self.tokens.get(&layer).ok_or_else(|| ExploreError::Invalid {
             what: "the image was traced without layer",
             found: layer.to_string(),

@@ -1,4 +1,5 @@
 use headspan_headspace::{HeadId, Readout};
+use headspan_model::ReadoutFolder;
 use serde::Serialize;
 
 use crate::{
@@ -41,7 +42,8 @@ impl TokenScores {
 }
 
 /// Topic segmentation (arXiv 2409.06579, section 5): the score of token `n` for direction `t` is
-/// `Σ_h attention_h[n] · v_n[h] · R_hᵀ t / (σ|r|)`, and its even share of the constant terms. `direction` is `[d]`: a text's
+/// `Σ_h attention_h[n] · v_n[h] · R_hᵀ t / (σ|r|)`, and its even share of the constant terms. In a tower that pools by attention it is
+/// `Σ_h Σ_p β_hp[n] · v_n[h] · g_hp / |r|` (`docs/mathematics.md`). `direction` is `[d]`: a text's
 /// embedding, or what a neighbour is made of. The image must have been traced with the layers of the selection.
 pub fn segment(run: &ExploreRun, trace: &ImageTrace, heads: &HeadSelection, direction: &[f32]) -> Result<TokenScores> {
     let heads = run.resolve(heads)?;
@@ -62,8 +64,24 @@ pub(crate) fn token_scores(
     trace: &ImageTrace,
     direction: &[f32],
 ) -> Result<(Vec<f32>, f32)> {
-    let direction: Vec<f64> = direction.iter().map(|value| f64::from(*value)).collect();
     let mut scores = vec![0.0_f64; trace.grid * trace.grid + trace.prefix];
+    match &trace.folder {
+        Some(folder) => add_pooled(folder, heads, trace, direction, &mut scores)?,
+        None => add_read(heads, readouts, trace, direction, &mut scores)?,
+    }
+    let (elsewhere, patches) = scores.split_at(trace.prefix);
+    Ok((patches.iter().map(|score| *score as f32).collect(), elsewhere.iter().sum::<f64>() as f32))
+}
+
+/// Adds the tokens' scores through the heads' readouts.
+fn add_read(
+    heads: &[HeadId],
+    readouts: &[&Readout],
+    trace: &ImageTrace,
+    direction: &[f32],
+    scores: &mut [f64],
+) -> Result<()> {
+    let direction: Vec<f64> = direction.iter().map(|value| f64::from(*value)).collect();
     for (head, readout) in heads.iter().zip(readouts) {
         let into_head = into_head(readout, &direction, 1.0);
         let (weights, constants) = into_head.split_at(readout.head_dim);
@@ -78,8 +96,35 @@ pub(crate) fn token_scores(
             *score += f64::from(attention * trace.scalars.inv_scale * dot(value, weights)) + share;
         }
     }
-    let (elsewhere, patches) = scores.split_at(trace.prefix);
-    Ok((patches.iter().map(|score| *score as f32).collect(), elsewhere.iter().sum::<f64>() as f32))
+    Ok(())
+}
+
+/// Adds the tokens' scores in a tower that pools by attention.
+fn add_pooled(
+    folder: &ReadoutFolder,
+    heads: &[HeadId],
+    trace: &ImageTrace,
+    direction: &[f32],
+    scores: &mut [f64],
+) -> Result<()> {
+    let asked = folder.token_directions(heads, direction)?.unwrap_or_default();
+    for (head, asked) in heads.iter().zip(&asked) {
+        let layer = trace.layer(head.layer)?;
+        let (head_dim, tokens, looks) = (layer.head_dim, layer.tokens, layer.looks());
+        let values = &layer.values[head.head as usize * tokens * head_dim..][..tokens * head_dim];
+        let attention = &layer.attention[head.head as usize * looks * tokens..][..looks * tokens];
+        let mut own = vec![0.0_f64; tokens];
+        for (attention, asked) in attention.chunks_exact(tokens).zip(asked.chunks_exact(head_dim)) {
+            for ((score, attention), value) in own.iter_mut().zip(attention).zip(values.chunks_exact(head_dim)) {
+                *score += f64::from(attention * trace.scalars.inv_norm * dot(value, asked));
+            }
+        }
+        // What a head gives whatever its values are is the rest of its contribution.
+        let whole: f64 = trace.head(*head)?.iter().zip(direction).map(|(c, t)| f64::from(*c) * f64::from(*t)).sum();
+        let share = (whole - own.iter().sum::<f64>()) / tokens as f64;
+        scores.iter_mut().zip(own).for_each(|(score, own)| *score += own + share);
+    }
+    Ok(())
 }
 
 /// Contrastive segmentation: a map for each direction, and where it is ahead of all the others.

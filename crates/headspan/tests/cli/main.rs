@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod diff;
 mod explore;
+mod families;
 mod fetch;
 mod gpu;
 mod handed_in;

@@ -2,19 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use super::{POSITIONS, weights::Weights};
-use crate::families::{Parts, clip::VisionConfig};
+use super::{POSITIONS, inner_norms::fold_inner_norms, query_pool::fold_queries, weights::Weights};
+use crate::families::{Parts, Pooling, clip::VisionConfig};
 
 type Tensors = BTreeMap<String, Weights>;
 
 /// From the tensors of a checkpoint under OpenCLIP's names to those of the modules. Of a tower that is built as OpenAI's they are the
 /// same.
 pub(super) fn folded(mut tensors: Tensors, parts: &Parts<'_>) -> Tensors {
+    fold_inner_norms(&mut tensors);
     scale_updates(&mut tensors);
     let vision = parts.vision;
-    fold_probe(&mut tensors, vision.head_width);
+    match vision.shape.pooling {
+        Pooling::Attention { .. } => fold_probe(&mut tensors, vision.head_width),
+        Pooling::Queries { heads, .. } => fold_queries(&mut tensors, heads, vision.norm_epsilon),
+        Pooling::ClassToken | Pooling::Mean { .. } => {}
+    }
     if !vision.shape.is_plain() {
         fold_embeddings(&mut tensors, vision);
+        fold_attention(&mut tensors, vision);
         if !vision.shape.projection {
             tensors.insert("visual.proj".to_owned(), identity(vision.width));
         }
@@ -53,7 +59,9 @@ fn scaled_rows(weights: Weights, factors: Weights) -> Weights {
 
 /// Class token, registers and the bias of the patch embedding into the position embedding, which every token gets.
 fn fold_embeddings(tensors: &mut Tensors, vision: &VisionConfig) {
-    let Some(positions) = tensors.remove(POSITIONS) else { return };
+    let none = || Weights::zeros(vec![vision.tokens(), vision.width]);
+    let positions = tensors.remove(POSITIONS);
+    let Some(positions) = positions.or_else(|| (!vision.shape.positions).then(none)) else { return };
     let class = tensors.remove("visual.class_embedding");
     let registers = tensors.remove("visual.registers");
     let bias = tensors.remove("visual.conv1.bias");
@@ -104,6 +112,39 @@ fn fold_probe(tensors: &mut Tensors, head_width: usize) {
         Ok(weight.chunks_exact(width).zip(&bias).take(width).map(of_row).collect())
     });
     tensors.insert(name("query"), query);
+}
+
+/// Biases that queries, keys and values lack are zero. Pairs of channels that are rotated together become one of a head's first half and
+/// its match in the second: in the same order of channels, queries and keys have the same products.
+fn fold_attention(tensors: &mut Tensors, vision: &VisionConfig) {
+    for layer in 0..vision.layers {
+        let name = |kind: &str| format!("visual.transformer.resblocks.{layer}.attn.in_proj_{kind}");
+        if !vision.shape.qkv_bias {
+            tensors.insert(name("bias"), Weights::zeros(vec![3 * vision.width]));
+        }
+        if vision.shape.rotary.is_none_or(|rotary| !rotary.interleaved) {
+            continue;
+        }
+        for name in [name("weight"), name("bias")] {
+            if let Some(weights) = tensors.remove(&name) {
+                tensors.insert(name, halves(weights, vision.width, vision.head_width));
+            }
+        }
+    }
+}
+
+/// Rows of queries and keys `[3·width, …]`, of every head the even ones before the odd ones.
+fn halves(weights: Weights, width: usize, head_dim: usize) -> Weights {
+    Weights::computed(weights.shape.clone(), move || {
+        let values = weights.values()?;
+        let length = values.len() / (3 * width);
+        let of_row = |row: usize| {
+            let (head, at) = (row / head_dim * head_dim, row % head_dim);
+            let from = head + if at < head_dim / 2 { 2 * at } else { 2 * (at - head_dim / 2) + 1 };
+            if row < 2 * width { from } else { row }
+        };
+        Ok((0..3 * width).flat_map(|row| &values[of_row(row) * length..][..length]).copied().collect())
+    })
 }
 
 /// `[width, width]`.

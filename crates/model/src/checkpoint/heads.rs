@@ -19,7 +19,7 @@ use crate::{
 impl Checkpoint {
     /// The same weights with heads of the image tower scaled: 0 removes a head, 1 leaves it. The columns of the output projection `W_O` that
     /// read a head's `head_dim` numbers are multiplied; its bias, which belongs to no head, stays. An error for a head that the model does not
-    /// have.
+    /// have, and for a model that normalises all heads' outputs together: its projection reads a head with the mean of all.
     pub fn with_scaled_heads(mut self, config: &ModelConfig, scales: &BTreeMap<HeadId, f32>) -> Result<Self> {
         let vision = &config.vision;
         let mut by_layer: BTreeMap<u32, Vec<f32>> = BTreeMap::new();
@@ -29,6 +29,11 @@ impl Checkpoint {
                 return Err(ClipError::ScaledHead { head: *head, scale: *scale });
             }
             by_layer.entry(head.layer).or_insert_with(|| vec![1.0; vision.heads])[head.head as usize] = *scale;
+        }
+        if let Some(head) = scales.keys().next()
+            && self.tensors.keys().any(|name| name.ends_with(".attn.ln_inner.weight"))
+        {
+            return Err(ClipError::ScaledNorm { head: *head });
         }
         for (layer, scales) in by_layer {
             let name = format!("visual.transformer.resblocks.{layer}.attn.out_proj.weight");

@@ -4,11 +4,13 @@ mod facts;
 mod files;
 mod fold;
 mod heads;
+mod inner_norms;
 mod kind;
 mod names;
 mod notices;
 mod positions;
 mod pytorch;
+mod query_pool;
 mod safetensors;
 mod save;
 mod shards;
@@ -121,12 +123,14 @@ impl Checkpoint {
         let tensors = match layout {
             CheckpointLayout::OpenClip => open_clip_text(tensors),
             CheckpointLayout::HuggingFace => huggingface::to_open_clip(path, tensors)?,
-            CheckpointLayout::Timm => timm_names::of_timm(open_clip_text(tensors)),
+            CheckpointLayout::Timm => {
+                huggingface::fused_parts(path, timm_names::of_timm(open_clip_text(tensors)), true)?
+            }
             CheckpointLayout::VisionModel => {
                 let whole = tensors.into_iter().map(|(name, tensor)| (format!("vision_model.{name}"), tensor));
                 huggingface::to_open_clip(path, whole.collect())?
             }
-            CheckpointLayout::Vit => huggingface::fused_parts(path, timm_names::of_vit(tensors))?,
+            CheckpointLayout::Vit => huggingface::fused_parts(path, timm_names::of_vit(tensors), true)?,
         };
         let (tensors, beside): (BTreeMap<String, Weights>, BTreeMap<String, Weights>) =
             tensors.into_iter().partition(|(name, _)| expected::is_of_model(name));

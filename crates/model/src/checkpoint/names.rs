@@ -8,12 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::CheckpointLayout;
 
 /// The tensor that every image tower has, by layout; the first that fits counts.
-const ANCHORS: [(CheckpointLayout, &str); 6] = [
+const ANCHORS: [(CheckpointLayout, &str); 7] = [
     (CheckpointLayout::OpenClip, "visual.conv1.weight"),
     (CheckpointLayout::HuggingFace, "vision_model.embeddings.patch_embedding.weight"),
     (CheckpointLayout::Timm, "visual.trunk.patch_embed.proj.weight"),
     (CheckpointLayout::Timm, "patch_embed.proj.weight"),
     (CheckpointLayout::Vit, "embeddings.patch_embeddings.projection.weight"),
+    // `DINOv3ViTModel`.
+    (CheckpointLayout::Vit, "embeddings.patch_embeddings.weight"),
     // `SiglipVisionModel` by itself.
     (CheckpointLayout::VisionModel, "embeddings.patch_embedding.weight"),
 ];

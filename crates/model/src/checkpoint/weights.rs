@@ -130,6 +130,12 @@ impl Weights {
         Self { stored_as, ..self }
     }
 
+    /// Nothing but zeros.
+    pub(crate) fn zeros(shape: Vec<usize>) -> Self {
+        let elements = shape.iter().product();
+        Self::computed(shape, move || Ok(vec![0.0; elements]))
+    }
+
     /// The same values under another shape of as many.
     pub(crate) fn of_shape(self, shape: Vec<usize>) -> Self {
         Self { shape, ..self }

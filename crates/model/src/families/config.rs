@@ -91,9 +91,9 @@ pub struct VisionGeometry {
 }
 
 impl VisionGeometry {
-    /// Whether a trace can tell which tokens a head's contribution comes from.
-    pub fn has_token_parts(&self) -> bool {
-        !matches!(self.pooling, Pooling::Attention { .. })
+    /// Whether traces give contributions of heads themselves, because tokens are pooled by attention.
+    pub fn gives_contributions(&self) -> bool {
+        self.pooling.is_attention()
     }
 
     /// Number of tokens `N`, those before the patches included.

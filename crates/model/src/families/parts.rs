@@ -1,7 +1,7 @@
 use crate::{
     checkpoint::Resample,
     families::{
-        Pooling, VisionGeometry,
+        VisionGeometry,
         clip::{TextConfig, VisionConfig},
     },
 };
@@ -22,11 +22,11 @@ pub(crate) struct Parts<'a> {
 impl Parts<'_> {
     pub(crate) fn geometry(&self) -> VisionGeometry {
         let vision = self.vision;
-        let has_token_parts = !matches!(vision.shape.pooling, Pooling::Attention { .. });
+        let gives_contributions = vision.shape.pooling.is_attention();
         VisionGeometry {
             layers: vision.layers,
             heads: vision.heads(),
-            head_dim: if has_token_parts { vision.head_width } else { self.embed_dim },
+            head_dim: if gives_contributions { self.embed_dim } else { vision.head_width },
             width: vision.width,
             mlp_width: vision.mlp_width,
             d: self.embed_dim,

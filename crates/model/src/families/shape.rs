@@ -1,5 +1,7 @@
+use super::Rotary;
+
 /// How an image tower is built, beyond its sizes. The default is the tower of OpenAI's CLIP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct VisionShape {
     /// Whether a class token stands before the patches.
@@ -8,14 +10,28 @@ pub struct VisionShape {
     pub registers: usize,
     /// Whether the patch embedding has a bias.
     pub patch_bias: bool,
+    /// Whether position embeddings are added to the tokens.
+    pub positions: bool,
+    /// Positions by which queries and keys are rotated.
+    pub rotary: Option<Rotary>,
     /// Whether tokens are normalised before the first block (`ln_pre`).
     pub norm_first: bool,
     /// Whether every block scales what it adds, channel by channel (LayerScale, arXiv 2103.17239).
     pub layer_scale: bool,
+    /// Whether queries, keys and values have biases.
+    pub qkv_bias: bool,
+    /// Whether the outputs of a block's heads are normalised together before the output projection (EVA-02's sub-norm).
+    pub attention_norm: bool,
+    /// Whether the MLP multiplies its hidden layer by SiLU of another one (SwiGLU, arXiv 2002.05202).
+    pub gated_mlp: bool,
+    /// Whether the hidden layer of the MLP is normalised.
+    pub mlp_norm: bool,
     /// How the tokens after the last block become one representation.
     pub pooling: Pooling,
     /// Whether an output projection follows. Without one, `d` is the width.
     pub projection: bool,
+    /// Whether the output projection has a bias.
+    pub projection_bias: bool,
     /// Whether GELU is the approximation by `tanh`.
     pub gelu_tanh: bool,
 }
@@ -26,10 +42,17 @@ impl Default for VisionShape {
             class_token: true,
             registers: 0,
             patch_bias: false,
+            positions: true,
+            rotary: None,
             norm_first: true,
             layer_scale: false,
+            qkv_bias: true,
+            attention_norm: false,
+            gated_mlp: false,
+            mlp_norm: false,
             pooling: Pooling::ClassToken,
             projection: true,
+            projection_bias: false,
             gelu_tanh: false,
         }
     }
@@ -64,16 +87,47 @@ pub enum Pooling {
         /// Width of the hidden layer of the pooling's own MLP.
         mlp_width: usize,
     },
+    /// Attention by learned queries over normalised tokens, and a norm behind it. The first query's output is the representation (CoCa).
+    Queries {
+        /// Heads of the queries.
+        heads: usize,
+        /// Number of queries.
+        queries: usize,
+    },
 }
 
 impl Pooling {
+    /// Whether tokens are pooled by attention: traces then give contributions of heads themselves.
+    pub fn is_attention(self) -> bool {
+        matches!(self, Self::Attention { .. } | Self::Queries { .. })
+    }
+
     /// Tokens before those that are pooled, of so many that stand before the patches.
     pub(crate) fn skipped(self, before: usize) -> usize {
         match self {
-            Self::ClassToken | Self::Attention { .. } | Self::Mean { prefix: true, .. } => 0,
+            Self::ClassToken | Self::Attention { .. } | Self::Queries { .. } | Self::Mean { prefix: true, .. } => 0,
             Self::Mean { prefix: false, .. } => before,
         }
     }
+}
+
+impl VisionShape {
+    /// How a block is built, beyond its sizes.
+    pub(crate) fn block(&self) -> BlockShape {
+        let &Self { attention_norm, gated_mlp, mlp_norm, .. } = self;
+        BlockShape { attention_norm, gated_mlp, mlp_norm }
+    }
+}
+
+/// How a block is built, beyond its sizes. The default is that of OpenAI's CLIP.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BlockShape {
+    /// Whether the heads' outputs are normalised together before the output projection.
+    pub attention_norm: bool,
+    /// Whether the MLP multiplies its hidden layer by SiLU of another one (SwiGLU).
+    pub gated_mlp: bool,
+    /// Whether the hidden layer of the MLP is normalised.
+    pub mlp_norm: bool,
 }
 
 /// How a text tower is built, beyond its sizes. The default is that of OpenAI's CLIP.
@@ -84,6 +138,8 @@ pub struct TextStyle {
     pub causal: bool,
     /// Whether a text is padded to the whole context and its feature taken at the last token, rather than at the end token.
     pub padded: bool,
+    /// Whether a class token of its own stands behind a text, from which its feature is taken (CoCa).
+    pub class_token: bool,
     /// Whether the output projection has a bias.
     pub projection_bias: bool,
     /// Whether every block scales what it adds (LayerScale).
@@ -110,6 +166,7 @@ impl Default for TextStyle {
         Self {
             causal: true,
             padded: false,
+            class_token: false,
             projection_bias: false,
             layer_scale: false,
             gelu_tanh: false,

@@ -1,10 +1,31 @@
 //! Image towers that timm knows by name.
 
+use super::eva;
 use crate::families::{Pooling, VisionShape, clip::VisionConfig};
 
 /// What [`tower`] knows.
-pub(crate) const KNOWN: &str =
-    "of timm's image towers, headspan reads vit_SIZE_patchN_… of supervised training, DINOv2, SigLIP and CLIP";
+pub(crate) const KNOWN: &str = "of timm's image towers, headspan reads vit_SIZE_patchN_… of supervised training, DINOv2, DINOv3, SigLIP and CLIP, and EVA";
+
+/// Parts of names of timm's towers that are near to those that are read, and why they are not.
+const REFUSED: [(&str, &str); 6] = [
+    (
+        "eva02_enormous",
+        "EVA-02-E normalises the output of attention with its bias, whose share then differs from image to image: head space has no number for it",
+    ),
+    (
+        "naflex",
+        "NaFlex: its images have any number of patches, and a head's contribution would be of another grid in each",
+    ),
+    ("rope_mixed", "its rotary positions are learned for every block and head, which headspan does not read"),
+    ("_rope_", "headspan reads the rotary positions of EVA-02 and DINOv3 alone"),
+    ("vit_pe_", "the Perception Encoder's rotary positions and pooling are not read"),
+    ("beit", "BEiT adds a bias for every pair of patches to its attention, which headspan does not read"),
+];
+
+/// Why a tower of timm is refused.
+pub(crate) fn why_not(name: &str) -> &'static str {
+    REFUSED.iter().find(|(part, _)| name.contains(part)).map_or(KNOWN, |(_, why)| why)
+}
 
 /// A tower of timm without its classifier, its representation not pooled by anything but its own default.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +53,9 @@ const CLIP_EPSILON: f64 = 1e-5;
 /// A tower by timm's name, with or without the tag of its weights behind a dot; none if headspan does not know it.
 pub(crate) fn tower(name: &str) -> Option<TimmTower> {
     let name = name.split('.').next()?;
+    if let Some(eva) = eva::tower(name) {
+        return Some(eva);
+    }
     let (size, rest) = name.strip_prefix("vit_")?.split_once("_patch")?;
     let [width, layers, heads, mlp_width] = SIZES.iter().find(|(known, _)| *known == size)?.1;
     let (patch, mut rest) = rest.split_once('_')?;
@@ -81,7 +105,7 @@ pub(crate) fn tower(name: &str) -> Option<TimmTower> {
 pub(crate) fn pooling(vision: &VisionConfig, name: &str, moves_norm: bool) -> Option<Pooling> {
     let own = vision.shape.pooling;
     match name {
-        "token" => (vision.shape.class_token && own == Pooling::ClassToken).then_some(own),
+        "token" => vision.shape.class_token.then_some(Pooling::ClassToken),
         "map" => matches!(own, Pooling::Attention { .. }).then_some(own),
         "avg" if matches!(own, Pooling::Mean { .. }) => Some(own),
         "avg" if own == Pooling::ClassToken => Some(Pooling::Mean { prefix: false, norm_first: !moves_norm }),
@@ -103,9 +127,23 @@ mod tests {
         assert!(tower("vit_base_patch16_clip_quickgelu_224.openai").is_some_and(|tower| tower.quick_gelu));
         assert_eq!(known("vit_tiny_patch16_224").heads(), 3);
         for other in
-            ["vit_giant_patch14_dinov2", "vit_base_patch16_dinov3", "resnet50", "vit_base_patch16_reg4_gap_256"]
+            ["vit_giant_patch14_dinov2", "vit_base_patch16_rope_224", "resnet50", "vit_base_patch16_reg4_gap_256"]
         {
             assert_eq!(tower(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn near_misses_are_refused_with_their_reason() {
+        assert_eq!(why_not("resnet50"), KNOWN);
+        for (name, reason) in [
+            ("eva02_enormous_patch14_clip_224", "bias"),
+            ("naflexvit_base_patch16_siglip", "NaFlex"),
+            ("vit_base_patch16_rope_mixed_224", "learned"),
+            ("vit_pe_core_base_patch16_224", "Perception"),
+        ] {
+            assert_eq!(tower(name), None, "{name}");
+            assert!(why_not(name).contains(reason), "{name}: {}", why_not(name));
         }
     }
 
@@ -115,6 +153,9 @@ mod tests {
         assert_eq!(pooling(&plain, "avg", true), Some(Pooling::Mean { prefix: false, norm_first: false }));
         assert_eq!(pooling(&plain, "avg", false), Some(Pooling::Mean { prefix: false, norm_first: true }));
         assert_eq!(pooling(&plain, "map", true), None);
+        let dino = tower("vit_base_patch16_dinov3").expect("known").vision;
+        let mean = Some(Pooling::Mean { prefix: false, norm_first: true });
+        assert_eq!((pooling(&dino, "avg", true), pooling(&dino, "token", true)), (mean, Some(Pooling::ClassToken)));
         let gap = tower("vit_base_patch16_siglip_gap_224").expect("known").vision;
         assert_eq!(pooling(&gap, "avg", true), Some(Pooling::Mean { prefix: false, norm_first: true }));
     }

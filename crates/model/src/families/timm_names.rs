@@ -1,4 +1,4 @@
-//! Names of tensors in timm's towers, and in `ViTModel` and `Dinov2Model` of Hugging Face transformers.
+//! Names of tensors in timm's towers, and in `ViTModel`, `Dinov2Model` and `DINOv3ViTModel` of Hugging Face transformers.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,17 @@ const TIMM: [(&str, &str); 12] = [
 ];
 
 /// Parts of timm's names behind the beginning.
-const TIMM_PARTS: [(&str, &str); 9] = [
+const TIMM_PARTS: [(&str, &str); 18] = [
+    // What the class `Eva` has of its own: norms inside a block, gates, queries, keys and values apart.
+    (".attn.norm.", ".attn.ln_inner."),
+    (".mlp.norm.", ".mlp.ln_inner."),
+    (".mlp.fc1_g.", ".mlp.gate."),
+    (".mlp.fc1_x.", ".mlp.c_fc."),
+    (".attn.q_proj.", ".self_attn.q_proj."),
+    (".attn.k_proj.", ".self_attn.k_proj."),
+    (".attn.v_proj.", ".self_attn.v_proj."),
+    (".gamma_1", ".ls_1.gamma"),
+    (".gamma_2", ".ls_2.gamma"),
     (".norm1.", ".ln_1."),
     (".norm2.", ".ln_2."),
     (".attn.qkv.weight", ".attn.in_proj_weight"),
@@ -42,19 +52,23 @@ const TIMM_PARTS: [(&str, &str); 9] = [
 /// What is trained on the features, or only in training: it is left out, with a notice.
 const BESIDE: [&str; 5] = ["head.", "head_dist.", "mask_token", "classifier.", "pooler."];
 
-/// Beginnings of the names of `ViTModel` and `Dinov2Model`.
-const VIT: [(&str, &str); 7] = [
+/// Beginnings of the names of `ViTModel`, `Dinov2Model` and `DINOv3ViTModel`.
+const VIT: [(&str, &str); 11] = [
     ("embeddings.cls_token", "class_embedding"),
     ("embeddings.register_tokens", "registers"),
     ("embeddings.position_embeddings", "positional_embedding"),
     ("embeddings.patch_embeddings.projection.", "conv1."),
+    ("embeddings.patch_embeddings.", "conv1."),
     ("encoder.layer.", "transformer.resblocks."),
     ("layers.", "transformer.resblocks."),
+    ("model.layer.", "transformer.resblocks."),
+    ("layer.", "transformer.resblocks."),
+    ("norm.", "ln_post."),
     ("layernorm.", "ln_post."),
 ];
 
 /// Parts of their names behind the beginning, of older versions and of newer ones.
-const VIT_PARTS: [(&str, &str); 18] = [
+const VIT_PARTS: [(&str, &str); 21] = [
     (".norm1.", ".ln_1."),
     (".layernorm_before.", ".ln_1."),
     (".norm2.", ".ln_2."),
@@ -71,6 +85,9 @@ const VIT_PARTS: [(&str, &str); 18] = [
     (".layer_scale2.lambda1", ".ls_2.gamma"),
     (".mlp.fc1.", ".mlp.c_fc."),
     (".mlp.fc2.", ".mlp.c_proj."),
+    (".mlp.gate_proj.", ".mlp.gate."),
+    (".mlp.up_proj.", ".mlp.c_fc."),
+    (".mlp.down_proj.", ".mlp.c_proj."),
     (".intermediate.dense.", ".mlp.c_fc."),
     (".output.dense.", ".mlp.c_proj."),
 ];
@@ -82,14 +99,47 @@ pub(crate) fn of_timm(tensors: Tensors) -> Tensors {
     for (name, weights) in tensors {
         let own = if in_open_clip { name.strip_prefix(TRUNK) } else { Some(name.as_str()) };
         let (name, weights) = match own {
+            // The classifier of a trunk is its projection where OpenCLIP adds none.
+            Some("head.weight") if in_open_clip => ("visual.proj".to_owned(), weights.transposed()),
+            Some("head.bias") if in_open_clip => ("visual.proj_bias".to_owned(), weights),
             Some(own) if in_open_clip || !is_beside(own) => visual(own, &TIMM, &TIMM_PARTS, weights),
             None if name == "visual.head.proj.weight" => ("visual.proj".to_owned(), weights.transposed()),
+            None if name == "visual.head.proj.bias" => ("visual.proj_bias".to_owned(), weights),
             _ => (name, weights),
         };
         renamed.insert(name, weights);
     }
     fuse_probe(&mut renamed);
+    fuse_gates(&mut renamed);
+    fuse_biases(&mut renamed);
     renamed
+}
+
+/// The gate of an MLP and what it is multiplied with are one layer, the gate first.
+fn fuse_gates(tensors: &mut Tensors) {
+    let gates: Vec<String> = tensors.keys().filter(|name| name.contains(".mlp.gate.")).cloned().collect();
+    for gate in gates {
+        let other = gate.replace(".mlp.gate.", ".mlp.c_fc.");
+        if let (Some(first), Some(second)) = (tensors.get(&gate).cloned(), tensors.get(&other).cloned()) {
+            tensors.remove(&gate);
+            tensors.insert(other, Weights::below(first, second));
+        }
+    }
+}
+
+/// Beside a fused layer EVA keeps the biases of queries and values apart, and keys have none.
+fn fuse_biases(tensors: &mut Tensors) {
+    let queries: Vec<String> = tensors.keys().filter(|name| name.ends_with(".attn.q_bias")).cloned().collect();
+    for query in queries {
+        let value = query.replace(".q_bias", ".v_bias");
+        if let (Some(first), Some(last)) = (tensors.get(&query).cloned(), tensors.get(&value).cloned()) {
+            tensors.remove(&query);
+            tensors.remove(&value);
+            let keys = Weights::zeros(first.shape.clone());
+            let whole = Weights::below(Weights::below(first, keys), last);
+            tensors.insert(query.replace(".q_bias", ".in_proj_bias"), whole);
+        }
+    }
 }
 
 /// The probe's queries have a layer of their own, keys and values another.
@@ -104,7 +154,7 @@ fn fuse_probe(tensors: &mut Tensors) {
     }
 }
 
-/// From the names of `ViTModel` and `Dinov2Model` to OpenCLIP's; queries, keys and values are still apart.
+/// From the names of `ViTModel`, `Dinov2Model` and `DINOv3ViTModel` to OpenCLIP's; queries, keys and values are still apart.
 pub(crate) fn of_vit(tensors: Tensors) -> Tensors {
     let renamed = |(name, weights): (String, Weights)| {
         if is_beside(name.trim_start_matches("embeddings.")) {
@@ -112,7 +162,11 @@ pub(crate) fn of_vit(tensors: Tensors) -> Tensors {
         }
         visual(&name, &VIT, &VIT_PARTS, weights)
     };
-    tensors.into_iter().map(renamed).collect()
+    // A `DINOv3ViTModel` without registers stores them all the same.
+    let is_there = |(_, weights): &(String, Weights)| weights.elements() > 0;
+    let mut tensors = tensors.into_iter().filter(is_there).map(renamed).collect();
+    fuse_gates(&mut tensors);
+    tensors
 }
 
 fn is_beside(name: &str) -> bool {

@@ -212,6 +212,7 @@ mod tests {
         let trace = ImageTrace {
             grid: 1,
             prefix: 1,
+            folder: None,
             scalars: [1.0; Scalars::COUNT].into(),
             heads: BTreeMap::new(),
             tokens: BTreeMap::new(),

@@ -6,20 +6,30 @@ use burn::{
     tensor::{DType, Device, Tensor, activation},
 };
 
-use super::{Attention, BurnVisionTower, Mlp, pooling::BlockOutputs, trace::HeadTrace, transformer::TransformerConfig};
+use super::{
+    Attention, BurnVisionTower, Mlp,
+    pooling::BlockOutputs,
+    trace::{HeadTrace, TokenTrace},
+    transformer::TransformerConfig,
+};
 
-/// A probe that attends to all tokens, and an MLP behind it.
+/// A probe that attends to all tokens, and an MLP behind it (SigLIP), or a norm whose weights are in the projection (CoCa).
 #[derive(Module, Debug)]
 pub struct AttentionPool {
-    /// The probe's queries, which no image changes, divided by `√head_dim`, `[width]`.
+    /// The probe's queries, which no image changes, divided by `√head_dim`, `[pooled width]`.
     pub query: Param<Tensor<1>>,
-    /// Keys and values in one product, `[width, 2·width]`, and the output projection.
+    /// Keys and values in one product, `[width, 2·pooled width]`, and the output projection.
     pub attn: Attention,
     /// Norm before the MLP.
-    pub ln_2: LayerNorm,
+    pub ln_2: Option<LayerNorm>,
     /// The MLP.
-    pub mlp: Mlp,
+    pub mlp: Option<Mlp>,
+    /// Whether a norm is behind it: what comes out is centred and divided by its deviation.
+    pub is_normed: bool,
 }
+
+/// Mean and one over the deviation of what is pooled, each `[batch, 1, 1]`, where a norm is behind the pooling.
+type Behind = Option<(Tensor<3>, Tensor<3>)>;
 
 /// The part of each token in the tokens that the probe's heads see.
 struct Seen {
@@ -42,21 +52,47 @@ impl AttentionPool {
                 out_proj: LinearConfig::new(width, width).init(device),
                 heads: config.heads,
                 head_dim: width / config.heads,
+                inner_epsilon: None,
             },
-            ln_2: LayerNormConfig::new(width).with_epsilon(config.norm_epsilon).init(device),
-            mlp: Mlp {
+            ln_2: Some(LayerNormConfig::new(width).with_epsilon(config.norm_epsilon).init(device)),
+            is_normed: false,
+            mlp: Some(Mlp {
                 c_fc: LinearConfig::new(width, mlp_width).init(device),
                 c_proj: LinearConfig::new(mlp_width, width).init(device),
                 quick_gelu: config.quick_gelu,
                 gelu_tanh: config.gelu_tanh,
-            },
+                is_gated: false,
+                inner_epsilon: None,
+            }),
         }
     }
 
-    /// Attention of the probe `[batch, heads, 1, tokens]` and what it gives `[batch, width]`, of normalised tokens.
+    /// CoCa's, of some heads, over tokens of some width.
+    pub(super) fn of_queries(width: usize, [pooled, heads]: [usize; 2], device: &Device) -> Self {
+        Self {
+            query: Initializer::Normal { mean: 0.0, std: (pooled as f64).powf(-0.5) }.init([pooled], device),
+            attn: Attention {
+                in_proj: LinearConfig::new(width, 2 * pooled).init(device),
+                out_proj: LinearConfig::new(pooled, pooled).init(device),
+                heads,
+                head_dim: pooled / heads,
+                inner_epsilon: None,
+            },
+            ln_2: None,
+            mlp: None,
+            is_normed: true,
+        }
+    }
+
+    /// Width of what comes out.
+    fn width(&self) -> usize {
+        self.attn.heads * self.attn.head_dim
+    }
+
+    /// Attention of the probe `[batch, heads, 1, tokens]` and what it gives `[batch, pooled width]`, of normalised tokens.
     fn attend(&self, normed: Tensor<3>) -> (Tensor<4>, Tensor<2>) {
-        let attn = &self.attn;
-        let [batch, tokens, width] = normed.dims();
+        let (attn, width) = (&self.attn, self.width());
+        let [batch, tokens, _] = normed.dims();
         let per_head =
             |rows: Tensor<3>| -> Tensor<4> { rows.reshape([batch, tokens, attn.heads, attn.head_dim]).swap_dims(1, 2) };
         let key = per_head(attn.project(normed.clone(), 0, width));
@@ -68,23 +104,23 @@ impl AttentionPool {
         (attention, output.squeeze_dim(1))
     }
 
-    /// What of rows that each of the probe's heads sees, `[rows, heads, width]`, comes out, without biases: `[rows, width]`.
+    /// What of rows that each of the probe's heads sees, `[rows, heads, width]`, comes out, without biases: `[rows, pooled width]`.
     fn through(&self, rows: Tensor<3>, norm: &LayerNorm) -> Tensor<2> {
-        let attn = &self.attn;
+        let (attn, pooled) = (&self.attn, self.width());
         let [count, heads, width] = rows.dims();
         let scaled = rows * norm.gamma.val().reshape([1, 1, width]);
         let values: Tensor<3> =
-            attn.in_proj.weight.val().narrow(1, width, width).reshape([width, heads, attn.head_dim]);
+            attn.in_proj.weight.val().narrow(1, pooled, pooled).reshape([width, heads, attn.head_dim]);
         let moved = scaled.swap_dims(0, 1).matmul(values.swap_dims(0, 1));
-        moved.swap_dims(0, 1).reshape([count, width]).matmul(attn.out_proj.weight.val())
+        moved.swap_dims(0, 1).reshape([count, pooled]).matmul(attn.out_proj.weight.val())
     }
 
-    /// What comes out whatever the image: of the norm's bias and of the biases behind it, `[1, width]`.
+    /// What comes out whatever the image: of the norm's bias and of the biases behind it, `[1, pooled width]`.
     fn constant(&self, norm: &LayerNorm) -> Tensor<2> {
-        let attn = &self.attn;
-        let width = attn.heads * attn.head_dim;
+        let (attn, width) = (&self.attn, self.width());
         let bias = norm.beta.as_ref().map_or_else(|| norm.gamma.val().zeros_like(), |beta| beta.val());
-        let value = attn.project(bias.reshape([1, 1, width]), width, width);
+        let [from] = bias.dims();
+        let value = attn.project(bias.reshape([1, 1, from]), width, width);
         let value: Tensor<4> = value.reshape([1, 1, attn.heads, attn.head_dim]).swap_dims(1, 2);
         attn.output(value).squeeze_dim(1)
     }
@@ -100,10 +136,13 @@ impl BurnVisionTower {
         kept: BlockOutputs,
     ) -> HeadTrace {
         let (attention, pooled) = pool.attend(self.ln_post.forward(residual.clone()));
-        let mlp: Tensor<2> = {
-            let row: Tensor<3> = pooled.clone().unsqueeze_dim(1);
-            pool.mlp.forward(pool.ln_2.forward(row)).squeeze_dim(1)
-        };
+        let row: Tensor<3> = pooled.clone().unsqueeze_dim(1);
+        let update: Option<Tensor<2>> = pool
+            .mlp
+            .as_ref()
+            .zip(pool.ln_2.as_ref())
+            .map(|(mlp, norm)| mlp.forward(norm.forward(row.clone())).squeeze_dim(1));
+        let behind: Behind = pool.is_normed.then(|| self.moments(&row));
         let project = |rows: Tensor<2>| rows.matmul(self.proj.val());
         let attention: Tensor<3> = attention.squeeze_dim(2);
         let (means, inverse) = self.moments(residual);
@@ -113,11 +152,12 @@ impl BurnVisionTower {
         let constant = pool.constant(&self.ln_post).mul_scalar(share);
         let component = |rows: Tensor<3>| {
             let seen_rows = seen.tokens.clone().matmul(rows) - seen.centres.clone().mul_scalar(share);
-            project(pool.through(seen_rows, &self.ln_post) + constant.clone())
+            let through = pool.through(seen_rows, &self.ln_post) + constant.clone();
+            self.project_share(through.unsqueeze_dim(1), &behind, share).squeeze_dim(1)
         };
         let mut residual_components: Vec<Tensor<2>> = kept.components.into_iter().map(component).collect();
-        if !residual_components.is_empty() {
-            residual_components.push(project(mlp.clone()));
+        if let Some(update) = update.as_ref().filter(|_| !residual_components.is_empty()) {
+            residual_components.push(project(update.clone()));
         }
         let mut mean_attention = kept.mean_attention;
         if let Some(last) = mean_attention.pop() {
@@ -128,20 +168,50 @@ impl BurnVisionTower {
             let rows = of_heads(block, z, &seen, share);
             let [batch, heads, probes, width] = rows.dims();
             let through = pool.through(rows.reshape([batch * heads, probes, width]), &self.ln_post);
-            let whole = project(through + constant.clone().div_scalar(heads as f64));
-            let d = whole.dims()[1];
-            (layer, whole.reshape([batch, heads, d]))
+            let through = through + constant.clone().div_scalar(heads as f64);
+            let through = through.reshape([batch, heads, pool.width()]);
+            (layer, self.project_share(through, &behind, share / heads as f64))
+        };
+        let token_trace = |(layer, attention, values): (usize, Tensor<4>, Tensor<4>)| {
+            let [batch, heads, tokens, _] = attention.dims();
+            let [_, probes, _] = seen.tokens.dims();
+            let weights = match &behind {
+                Some((_, inverse)) => seen.tokens.clone() * inverse.clone(),
+                None => seen.tokens.clone(),
+            };
+            let weights = weights.unsqueeze_dim::<4>(1).expand([batch, heads, probes, tokens]);
+            let looks = weights.matmul(attention).reshape([batch, heads * probes, tokens]);
+            TokenTrace { layer, attention: looks, values }
+        };
+        let whole: Tensor<2> = self.project_share(row, &behind, 1.0).squeeze_dim(1);
+        let representation = match update {
+            Some(update) => whole + project(update),
+            None => whole,
         };
         HeadTrace {
+            tokens: kept.tokens.into_iter().map(token_trace).collect(),
             z: kept.z.into_iter().map(head).collect(),
-            representation: project(pooled.clone() + mlp),
+            representation,
             residual: pooled,
             residual_components,
-            tokens: Vec::new(),
             mean_attention,
             norm_epsilon: self.norm_epsilon,
             scales: Some(Tensor::cat(vec![seen.sums, seen.centres], 2).mean_dim(1).squeeze_dim(1)),
             are_contributions: true,
+        }
+    }
+
+    /// Output projection of rows that are parts of what is pooled, `[batch, rows, pooled width]` to `[batch, rows, d]`, each with so much
+    /// of its mean and of the projection's bias.
+    fn project_share(&self, rows: Tensor<3>, behind: &Behind, share: f64) -> Tensor<3> {
+        let rows = match behind {
+            Some((mean, inverse)) => (rows - mean.clone().mul_scalar(share)) * inverse.clone(),
+            None => rows,
+        };
+        let projected = rows.matmul(self.proj.val().unsqueeze());
+        match &self.proj_bias {
+            Some(bias) => projected + bias.val().mul_scalar(share).unsqueeze(),
+            None => projected,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod attention_pool;
 mod clip;
+mod inner;
 mod pooling;
 mod product;
 mod text;

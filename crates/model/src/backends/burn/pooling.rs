@@ -60,7 +60,7 @@ impl BurnVisionTower {
         HeadTrace {
             z: kept.z.into_iter().map(|(layer, z)| (layer, per_head(z))).collect(),
             residual: pooled(residual),
-            representation: normed.matmul(self.proj.val()),
+            representation: self.project(normed),
             residual_components: kept.components.into_iter().map(pooled).collect(),
             tokens: kept.tokens.into_iter().map(token_trace).collect(),
             mean_attention,
@@ -79,7 +79,7 @@ impl BurnVisionTower {
         };
         let residual = only(residual);
         HeadTrace {
-            representation: self.ln_post.forward(residual.clone()).matmul(self.proj.val()),
+            representation: self.project(self.ln_post.forward(residual.clone())),
             z: kept.z.into_iter().map(|(layer, z)| (layer, z.squeeze_dim(2))).collect(),
             residual,
             residual_components: kept.components.into_iter().map(only).collect(),

@@ -6,8 +6,8 @@ use burn::{
 
 use crate::{
     backends::burn::{Transformer, TransformerConfig},
-    families::clip::TextConfig,
-    tokenizer::TokenBatch,
+    families::{BlockShape, clip::TextConfig},
+    tokenizer::{ClassRows, TokenBatch},
 };
 
 /// Text tower of CLIP. Field names are OpenCLIP's.
@@ -27,6 +27,8 @@ pub struct BurnTextTower {
     pub text_projection_bias: Option<Param<Tensor<1>>>,
     /// Epsilon of the norms.
     pub norm_epsilon: f64,
+    /// Class token behind a text, `[width]`, where the tower has one.
+    pub cls_emb: Option<Param<Tensor<1>>>,
     /// Whether a token sees only those up to itself.
     pub causal: bool,
 }
@@ -37,7 +39,9 @@ impl BurnTextTower {
         let normal = |std: f64| Initializer::Normal { mean: 0.0, std };
         Self {
             token_embedding: EmbeddingConfig::new(config.vocab_size, width).with_initializer(normal(0.02)).init(device),
-            positional_embedding: normal(0.01).init([config.context_length, width], device),
+            positional_embedding: normal(0.01)
+                .init([config.context_length + usize::from(config.style.class_token), width], device),
+            cls_emb: config.style.class_token.then(|| normal(0.01).init([width], device)),
             transformer: TransformerConfig {
                 width,
                 layers: config.layers,
@@ -46,6 +50,7 @@ impl BurnTextTower {
                 norm_epsilon: config.norm_epsilon,
                 quick_gelu,
                 gelu_tanh: config.style.gelu_tanh,
+                shape: BlockShape::default(),
             }
             .init(device),
             ln_final: LayerNormConfig::new(width).with_epsilon(config.norm_epsilon).init(device),
@@ -59,21 +64,60 @@ impl BurnTextTower {
     /// Text features, not normalised, `[texts, d]`: the row of the end token after the last block. Attention is causal, so
     /// what stands after a text's end token cannot matter and the batch is as long as its longest text, not 77.
     pub fn encode(&self, tokens: &TokenBatch, device: &Device) -> Tensor<2> {
-        let (texts, length) = (tokens.texts(), tokens.length());
-        let ids = TensorData::new(tokens.ids().to_vec(), [texts, length]);
+        let class_rows = self.class_rows(tokens);
+        let own = class_rows.as_ref().map_or(tokens, |rows| &rows.batch);
+        let ids = TensorData::new(own.ids().to_vec(), [own.texts(), own.length()]);
         let ids: Tensor<2, Int> = Tensor::from_data(ids, device);
-        self.encode_embedded(self.token_embedding.forward(ids), tokens)
+        let embedded = self.token_embedding.forward(ids);
+        match &class_rows {
+            Some(rows) => self.encode_class_rows(embedded, rows),
+            None => self.encode_embedded(embedded, tokens),
+        }
+    }
+
+    /// The rows of texts in a tower with a class token behind them; none in any other.
+    pub(crate) fn class_rows(&self, tokens: &TokenBatch) -> Option<ClassRows> {
+        let [positions, _] = self.positional_embedding.val().dims();
+        self.cls_emb.as_ref().map(|_class| ClassRows::new(tokens, positions - 1))
+    }
+
+    /// As [`BurnTextTower::encode`], of the rows' embeddings, whatever those of the class tokens are, `[texts, length, width]`.
+    pub(crate) fn encode_class_rows(&self, embedded: Tensor<3>, rows: &ClassRows) -> Tensor<2> {
+        let [texts, length, width] = embedded.dims();
+        let device = &embedded.device();
+        let batch = &rows.batch;
+        let is_class = |at: usize| at % length == batch.ends()[at / length];
+        let ones: Vec<f32> = (0..texts * length).map(|at| if is_class(at) { 1.0 } else { 0.0 }).collect();
+        let ones: Tensor<3> = Tensor::from_data(TensorData::new(ones, [texts, length, 1]), device);
+        let class = self.cls_emb.as_ref().map_or_else(|| Tensor::zeros([width], device), |class| class.val());
+        let embedded = embedded * (ones.clone().neg() + 1.0) + ones * class.reshape([1, 1, width]);
+        let positions: Vec<i32> = rows.positions.iter().map(|position| *position as i32).collect();
+        let positions: Tensor<1, Int> = Tensor::from_data(TensorData::new(positions, [texts * length]), device);
+        let positions = self.positional_embedding.val().select(0, positions).reshape([texts, length, width]);
+        let hidden: Vec<bool> = (0..texts * length * length)
+            .map(|at| {
+                let (text, query, key) = (at / (length * length), at / length % length, at % length);
+                key > query || rows.blind[text] && key == query && key == batch.ends()[text]
+            })
+            .collect();
+        let mask = Tensor::from_data(TensorData::new(hidden, [texts, 1, length, length]), device);
+        self.encode_rows(embedded + positions, Some(&mask), batch)
     }
 
     /// As [`BurnTextTower::encode`], of the tokens' rows of the token embedding, `[texts, length, width]`.
     pub(crate) fn encode_embedded(&self, embedded: Tensor<3>, tokens: &TokenBatch) -> Tensor<2> {
-        let (texts, length) = (tokens.texts(), tokens.length());
-        let device = &embedded.device();
+        let length = tokens.length();
+        let mask = self.causal.then(|| causal_mask(length, &embedded.device()));
         let positions: Tensor<2> = self.positional_embedding.val().narrow(0, 0, length);
-        let mut residual = embedded + positions.unsqueeze();
-        let mask = self.causal.then(|| causal_mask(length, device));
+        self.encode_rows(embedded + positions.unsqueeze(), mask.as_ref(), tokens)
+    }
+
+    /// Through the blocks, and of each text the last row through norm and projection.
+    fn encode_rows(&self, mut residual: Tensor<3>, mask: Option<&Tensor<4, Bool>>, tokens: &TokenBatch) -> Tensor<2> {
+        let (texts, length) = (tokens.texts(), tokens.length());
+        let device = &residual.device();
         for block in &self.transformer.resblocks {
-            residual = block.forward(residual, mask.as_ref());
+            residual = block.forward(residual, mask);
         }
         let [_, _, width] = residual.dims();
         let rows: Vec<i32> = tokens.ends().iter().enumerate().map(|(text, end)| (text * length + end) as i32).collect();

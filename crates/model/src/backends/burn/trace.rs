@@ -34,7 +34,7 @@ pub struct HeadTrace {
 pub struct TokenTrace {
     /// The layer.
     pub layer: usize,
-    /// Attention of the class token, `[batch, heads, tokens]`.
+    /// As [`HostTokens::attention`], `[batch, heads · looks, tokens]`.
     pub attention: Tensor<3>,
     /// Values, `[batch, heads, tokens, head_dim]`.
     pub values: Tensor<4>,

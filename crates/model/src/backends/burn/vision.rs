@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use burn::{
     module::{Initializer, Module, Param},
     nn::{LayerNorm, LayerNormConfig},
@@ -6,10 +8,11 @@ use burn::{
 
 use crate::{
     backends::burn::{
-        AttentionPool, Transformer, TransformerConfig, pooling::BlockOutputs, trace::HeadTrace, transformer::Queries,
+        AttentionPool, Transformer, TransformerConfig, inner::Rotation, pooling::BlockOutputs, trace::HeadTrace,
+        transformer::Queries,
     },
     error::{ClipError, Result},
-    families::{Pooling, clip::VisionConfig},
+    families::{Pooling, RotaryTable, clip::VisionConfig},
     precision::Precision,
     trace::TraceRequest,
 };
@@ -33,7 +36,7 @@ pub struct BurnVisionTower {
     pub ln_post: LayerNorm,
     /// Attention pooling behind it, where the tower has it.
     pub attn_pool: Option<AttentionPool>,
-    /// Output projection `P`, `[width, d]`.
+    /// Output projection `P`, `[width, d]`; behind the queries of CoCa `[d, d]`, with the weight of the norm before it.
     pub proj: Param<Tensor<2>>,
     /// Epsilon of the norms, for the scalars of the decomposition.
     pub norm_epsilon: f64,
@@ -41,8 +44,13 @@ pub struct BurnVisionTower {
     pub image_size: usize,
     /// Tokens before the patches: class token and registers.
     pub prefix: usize,
+    /// Bias of the output projection, `[d]`, where it has one.
+    pub proj_bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
     pub(crate) pooling: Pooling,
+    /// Rotary positions of all tokens, where the tower has them.
+    #[module(skip)]
+    pub(crate) rotary: Option<Arc<RotaryTable>>,
 }
 
 impl BurnVisionTower {
@@ -60,11 +68,19 @@ impl BurnVisionTower {
             norm_epsilon: config.norm_epsilon,
             quick_gelu,
             gelu_tanh: config.shape.gelu_tanh,
+            shape: config.shape.block(),
         };
         let attn_pool = match config.shape.pooling {
             Pooling::Attention { mlp_width } => Some(AttentionPool::new(&blocks, mlp_width, device)),
+            Pooling::Queries { heads, .. } => Some(AttentionPool::of_queries(width, [embed_dim, heads], device)),
             Pooling::ClassToken | Pooling::Mean { .. } => None,
         };
+        // A norm behind queries leaves its bias to the projection.
+        let has_norm_behind = matches!(config.shape.pooling, Pooling::Queries { .. });
+        let has_bias = config.shape.projection_bias || has_norm_behind;
+        let pooled = if has_norm_behind { embed_dim } else { width };
+        let rotary = config.shape.rotary;
+        let rotary = rotary.map(|rotary| rotary.table(config.grid(), config.shape.prefix(), config.head_width));
         Self {
             conv1: normal((patch_inputs as f64).powf(-0.5))
                 .init([width, 3, config.patch_size, config.patch_size], device),
@@ -74,11 +90,13 @@ impl BurnVisionTower {
             transformer: blocks.init(device),
             ln_post: norm.init(device),
             attn_pool,
-            proj: normal(scale).init([width, embed_dim], device),
+            proj: normal(scale).init([pooled, embed_dim], device),
             norm_epsilon: config.norm_epsilon,
             image_size: config.image_size,
             prefix: config.shape.prefix(),
+            proj_bias: has_bias.then(|| Initializer::Zeros.init([embed_dim], device)),
             pooling: config.shape.pooling,
+            rotary: rotary.map(Arc::new),
         }
     }
 
@@ -123,9 +141,6 @@ impl BurnVisionTower {
     /// The forward pass with the outputs of the heads asked for (design section 1): pixels `[batch, 3, side, side]`.
     pub fn trace(&self, pixels: Tensor<4>, request: &TraceRequest) -> Result<HeadTrace> {
         let last = self.layers() - 1;
-        if self.attn_pool.is_some() && !request.token_layers.is_empty() {
-            return Err(ClipError::NoTokenParts);
-        }
         match request.layers.iter().chain(&request.token_layers).find(|layer| **layer > last) {
             Some(&layer) => Err(ClipError::NoLayer { layer, last }),
             None => Ok(self.run(self.embed(pixels), request)),
@@ -140,6 +155,7 @@ impl BurnVisionTower {
         };
         let mut kept = BlockOutputs::default();
         let last = self.layers() - 1;
+        let rotation = self.rotary.as_ref().map(|table| Rotation::new(table, &residual.device()));
         let all_asked = self.pooling != Pooling::ClassToken;
         if request.residual_components {
             kept.components.push(self.asked(residual.clone(), 1));
@@ -147,7 +163,7 @@ impl BurnVisionTower {
         for (layer, block) in self.transformer.resblocks.iter().enumerate() {
             // Nothing after the last attention is needed for any token that is not pooled.
             let queries = if layer == last && !all_asked { Queries::ClassToken } else { Queries::All };
-            let heads = block.attn.attend(block.ln_1.forward(residual.clone()), queries, None);
+            let heads = block.attn.attend(block.ln_1.forward(residual.clone()), queries, None, rotation.as_ref());
             if request.layers.contains(&layer) {
                 kept.z.push((layer, self.asked(heads.z.clone(), 2)));
             }
@@ -155,7 +171,7 @@ impl BurnVisionTower {
                 kept.mean_attention.push(heads.attention.clone().mean_dim(1).squeeze_dim(1));
             }
             if request.token_layers.contains(&layer) {
-                kept.tokens.push((layer, self.asked(heads.attention, 2), heads.values));
+                kept.tokens.push((layer, self.asked(heads.weights(), 2), heads.values.clone()));
             }
             if layer == last {
                 residual = self.asked(residual, 1);
@@ -168,6 +184,15 @@ impl BurnVisionTower {
             residual = residual + update;
         }
         self.pool(residual, kept)
+    }
+
+    /// Output projection of what is pooled, `[batch, width]`.
+    pub(super) fn project(&self, pooled: Tensor<2>) -> Tensor<2> {
+        let projected = pooled.matmul(self.proj.val());
+        match &self.proj_bias {
+            Some(bias) => projected + bias.val().unsqueeze(),
+            None => projected,
+        }
     }
 
     /// The rows of the tokens that are pooled, along a dimension: of the class token alone, where it is the representation.

@@ -44,6 +44,22 @@ pub(super) struct Looks {
     pub(super) mean: Option<Vec<f32>>,
 }
 
+impl Looks {
+    /// Multiplies the attention that values are summed with, and not its mean, by a factor for each query.
+    pub(super) fn scale(&mut self, factors: &[f32], sequences: &Sequences, heads: usize) {
+        let (count, tokens) = (sequences.count(), sequences.length_of_first());
+        let Some((attention, _)) = self.tokens.as_mut().filter(|_| count > 0) else { return };
+        // Of a class token's attention there is the first query's alone.
+        let asked = attention.len() / (count * heads * tokens);
+        let factors = factors.chunks_exact(factors.len() / count);
+        for (attention, factors) in attention.chunks_exact_mut(heads * asked * tokens).zip(factors) {
+            for (row, query) in attention.chunks_exact_mut(tokens).zip((0..asked).cycle()) {
+                row.iter_mut().for_each(|attention| *attention *= factors[query]);
+            }
+        }
+    }
+}
+
 /// Attention of all heads of a block.
 pub(super) struct Attend<'a> {
     pub(super) arch: Arch,
@@ -117,6 +133,7 @@ impl Attend<'_> {
             tokens: rows.len(),
             head_dim,
             is_masked: self.is_causal && !self.chosen_alone,
+            is_blind: self.sequences.is_blind(sequence),
             scratch,
         });
     }
@@ -163,6 +180,8 @@ struct OneHead<'a> {
     head_dim: usize,
     /// Whether a query sees only the tokens up to its own.
     is_masked: bool,
+    /// Whether the last query does not see its own token.
+    is_blind: bool,
     scratch: &'a mut AttentionScratch,
 }
 
@@ -171,13 +190,14 @@ impl WithSimd for OneHead<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { query, keys, values, queries, tokens, head_dim, is_masked, scratch } = self;
+        let Self { query, keys, values, queries, tokens, head_dim, is_masked, is_blind, scratch } = self;
         scratch.keys.fill_from_columns(keys.values, keys.stride, head_dim, tokens);
         scratch.values.fill_from_rows(values.values, values.stride, tokens, head_dim);
         let target = Rows { values: scratch.scores.as_mut_slice(), stride: tokens };
         simd.vectorize(Product::new(queries, query, &scratch.keys, target));
         for (number, row) in scratch.scores.chunks_exact_mut(tokens).enumerate() {
-            let (seen, later) = row.split_at_mut(if is_masked { number + 1 } else { tokens });
+            let seen = if is_masked { number + 1 } else { tokens };
+            let (seen, later) = row.split_at_mut(seen - usize::from(is_blind && number + 1 == queries));
             softmax(simd, seen);
             later.fill(0.0);
         }

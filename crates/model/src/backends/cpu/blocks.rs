@@ -4,6 +4,7 @@ use pulp::Arch;
 
 use super::{
     attention::{Attend, Looks, LooksAsked},
+    inner::Inner,
     product::{Activation, Packed, Product, Rows},
     rows::{Norm, Normalise},
     scratch::Scratch,
@@ -31,6 +32,13 @@ pub(super) struct Block {
     pub(super) contract: Linear,
 }
 
+impl Block {
+    /// Numbers from one hidden row of the MLP to the next: with a gate twice as many as the row has.
+    fn hidden(&self) -> usize {
+        self.expand.bias.len()
+    }
+}
+
 /// A tower's blocks, first to last.
 #[derive(Debug)]
 pub(super) struct Stack {
@@ -40,6 +48,8 @@ pub(super) struct Stack {
     pub(super) activation: Activation,
     /// Whether a token sees only those up to itself.
     pub(super) is_causal: bool,
+    /// What the blocks have between their layers.
+    pub(super) inner: Inner,
     pub(super) blocks: Vec<Block>,
 }
 
@@ -64,7 +74,7 @@ impl Stack {
 
     /// Width of the widest rows between two products.
     pub(super) fn widest(&self) -> usize {
-        let hidden = self.blocks.iter().map(|block| block.expand.bias.len()).max().unwrap_or(0);
+        let hidden = self.blocks.iter().map(Block::hidden).max().unwrap_or(0);
         hidden.max(3 * self.width())
     }
 
@@ -93,9 +103,9 @@ impl Stack {
             scratch.add(&block.output, Source::Narrow);
             self.expand(block, scratch);
             if request.residual_components {
-                kept.components.push(update_of(&block.contract, &chosen, scratch));
+                kept.components.push(update_of(block, &chosen, scratch));
             }
-            scratch.add(&block.contract, Source::Wide);
+            scratch.add(&block.contract, Source::Wide(block.hidden()));
         }
         kept
     }
@@ -107,10 +117,11 @@ impl Stack {
         self.attend(block, sequences, false, LooksAsked::default(), scratch);
         scratch.add(&block.output, Source::Narrow);
         self.expand(block, scratch);
-        scratch.add(&block.contract, Source::Wide);
+        scratch.add(&block.contract, Source::Wide(block.hidden()));
     }
 
-    /// Attention: `z` of all tokens, or of the chosen ones, into `scratch.narrow`.
+    /// Attention: `z` of all tokens, or of the chosen ones, into `scratch.narrow`. Chosen tokens that ask alone are class tokens or
+    /// texts' ends, which are not rotated.
     fn attend(
         &self,
         block: &Block,
@@ -129,33 +140,44 @@ impl Stack {
             product.bias(&linear.bias).run(pairs, threads);
         };
         project(&block.key_value, narrow, Rows { values: &mut wide[width..], stride: 3 * width });
-        let query = if chosen_alone {
+        if chosen_alone {
             few.clear();
             few.extend(sequences.chosen().flat_map(|row| &narrow[row * width..][..width]));
             queries.resize(few.len(), 0.0);
             project(&block.query, few, Rows { values: queries, stride: width });
             narrow.truncate(few.len());
-            Rows { values: queries.as_slice(), stride: width }
         } else {
             project(&block.query, narrow, Rows { values: wide, stride: 3 * width });
+        }
+        let projected = &mut wide[..3 * width * sequences.rows()];
+        self.inner.rotate(projected, width, sequences.length_of_first(), !chosen_alone, threads);
+        let query = if chosen_alone {
+            Rows { values: queries.as_slice(), stride: width }
+        } else {
             Rows { values: wide.as_slice(), stride: 3 * width }
         };
         let (heads, is_causal) = (self.heads, self.is_causal);
         let attend =
             Attend { arch: self.arch, query, projected: wide, sequences, chosen_alone, width, heads, is_causal, asked };
-        attend.run(narrow, attention, threads)
+        let mut looks = attend.run(narrow, attention, threads);
+        if let Some(factors) = self.inner.scale_heads(self.arch, narrow, width) {
+            looks.scale(&factors, sequences, heads);
+        }
+        looks
     }
 
-    /// Hidden rows of the MLP, one after the other, into `scratch.wide`.
+    /// Hidden rows of the MLP, [`Block::hidden`] apart, into `scratch.wide`.
     fn expand(&self, block: &Block, scratch: &mut Scratch) {
         let width = self.width();
         let threads = scratch.threads;
         let Scratch { residual, narrow, wide, pairs, .. } = scratch;
         Normalise { input: residual, output: narrow, norm: &block.ln_2 }.run(self.arch, threads);
         let normed = Rows { values: narrow.as_slice(), stride: width };
-        let hidden = Rows { values: wide.as_mut_slice(), stride: block.expand.bias.len() };
-        let product = Product::new(residual.len() / width, normed, &block.expand.weight, hidden);
+        let (rows, stride) = (residual.len() / width, block.hidden());
+        let hidden = Rows { values: wide.as_mut_slice(), stride };
+        let product = Product::new(rows, normed, &block.expand.weight, hidden);
         product.bias(&block.expand.bias).activation(self.activation).run(pairs, threads);
+        self.inner.finish_hidden(self.arch, &mut wide[..rows * stride], stride, threads);
     }
 }
 
@@ -209,9 +231,10 @@ fn gather_in_place(values: &mut Vec<f32>, rows: &[usize], width: usize) {
 }
 
 /// MLP update of some rows alone; the update of all rows goes straight into the residual.
-fn update_of(contract: &Linear, rows: &[usize], scratch: &mut Scratch) -> Vec<f32> {
+fn update_of(block: &Block, rows: &[usize], scratch: &mut Scratch) -> Vec<f32> {
+    let (contract, stride) = (&block.contract, block.hidden());
     let (depth, width) = (contract.weight.depth(), contract.bias.len());
-    let hidden = gathered(&scratch.wide, rows, depth);
+    let hidden: Vec<f32> = rows.iter().flat_map(|row| &scratch.wide[row * stride..][..depth]).copied().collect();
     let mut update = vec![0.0; rows.len() * width];
     let target = Rows { values: update.as_mut_slice(), stride: width };
     let hidden = Rows { values: hidden.as_slice(), stride: depth };
@@ -224,5 +247,6 @@ fn update_of(contract: &Linear, rows: &[usize], scratch: &mut Scratch) -> Vec<f3
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Source {
     Narrow,
-    Wide,
+    /// Rows so far apart.
+    Wide(usize),
 }

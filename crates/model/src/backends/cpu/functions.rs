@@ -81,6 +81,13 @@ pub(super) fn gelu_tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.div_f32s(x, simd.add_f32s(power, simd.splat_f32s(1.0)))
 }
 
+/// `x/(1 + exp(-x))`, within `3e-7·max(1, |x|)`.
+#[inline(always)]
+pub(super) fn silu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let power = exp(simd, simd.neg_f32s(x));
+    simd.div_f32s(x, simd.add_f32s(power, simd.splat_f32s(1.0)))
+}
+
 /// `x/(1 + exp(-1.702·x))`, within `3e-7·max(1, |x|)`.
 #[inline(always)]
 pub(super) fn quick_gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {

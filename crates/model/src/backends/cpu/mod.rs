@@ -12,6 +12,7 @@ mod bfloat16;
 mod blocks;
 mod calibration;
 mod functions;
+mod inner;
 mod instructions;
 mod pooling;
 mod product;
@@ -94,15 +95,20 @@ impl CpuVision {
 
     /// The weights that readouts are folded from; none of a pass in bfloat16, which has them rounded.
     pub fn readout_folder(&self) -> Option<ReadoutFolder> {
-        let Tower { blocks, ln_post, projection, .. } = &self.tower;
+        let Tower { blocks, ln_post, projection, projection_bias, .. } = &self.tower;
+        let pool = match &self.tower.attention_pool {
+            Some(pool) => Some(pool.readout_weights()?),
+            None => None,
+        };
         let output = |block: &blocks::Block| Some((block.output.weight.to_rows()?, block.output.bias.clone()));
         Some(ReadoutFolder::of_weights(ReadoutWeights {
             heads: blocks.heads,
             norm_weight: ln_post.weight.clone(),
             norm_bias: ln_post.bias.clone(),
             projection: projection.to_rows()?,
+            projection_bias: projection_bias.clone(),
             output: blocks.blocks.iter().map(output).collect::<Option<_>>()?,
-            pooled_by_attention: self.tower.attention_pool.is_some(),
+            pool,
         }))
     }
 
@@ -138,9 +144,6 @@ impl CpuVision {
         if let Some(&layer) = request.layers.iter().chain(&request.token_layers).find(|layer| **layer > last) {
             return Err(ClipError::NoLayer { layer, last });
         }
-        if self.tower.attention_pool.is_some() && !request.token_layers.is_empty() {
-            return Err(ClipError::NoTokenParts);
-        }
         let image = self.tower.image_length();
         if !pixels.len().is_multiple_of(image) {
             return Err(ClipError::Pixels { values: pixels.len(), image });
@@ -151,6 +154,8 @@ impl CpuVision {
     /// One trace of all images from those of a few each.
     fn join(&self, parts: Vec<Passed>) -> HostTrace {
         let (width, d) = (self.tower.width(), self.tower.dimensions());
+        // Behind the queries of CoCa rows are of another width.
+        let pooled = self.tower.projection.depth();
         let mut all = Passed::default();
         for part in parts {
             all.residual.extend(part.residual);
@@ -158,7 +163,7 @@ impl CpuVision {
             all.scales.extend(part.scales);
             all.kept.append(part.kept);
         }
-        let images = all.residual.chunks_exact(width).zip(all.representation.chunks_exact(d));
+        let images = all.residual.chunks_exact(pooled).zip(all.representation.chunks_exact(d));
         let scalars: Vec<Scalars<f64>> = images
             .enumerate()
             .map(|(image, (residual, r))| match all.scales.get(image) {

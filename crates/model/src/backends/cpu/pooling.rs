@@ -3,7 +3,7 @@
 use super::{
     blocks::Kept,
     rows::{Norm, Normalise},
-    tower::{Passed, Tower, matrix_product},
+    tower::{Passed, Tower, project_normed},
 };
 use crate::trace::HostTokens;
 
@@ -35,7 +35,7 @@ impl Tower {
         }
         let tokens = kept.tokens.into_iter().map(|layer| pool_attention(layer, &shares)).collect();
         Passed {
-            representation: matrix_product(&normed, &self.projection),
+            representation: project_normed(&normed, &self.projection, self.projection_bias.as_deref()),
             residual,
             scales: shares.iter().filter_map(|shares| shares.scales).collect(),
             kept: Kept {

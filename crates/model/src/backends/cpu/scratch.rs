@@ -50,11 +50,11 @@ impl Scratch {
     /// `residual += source · weight + bias`.
     pub(super) fn add(&mut self, linear: &Linear, from: Source) {
         let width = linear.bias.len();
-        let values = match from {
-            Source::Narrow => self.narrow.as_slice(),
-            Source::Wide => self.wide.as_slice(),
+        let a = match from {
+            Source::Narrow => Rows { values: self.narrow.as_slice(), stride: linear.weight.depth() },
+            Source::Wide(stride) => Rows { values: self.wide.as_slice(), stride },
         };
-        let (rows, a) = (self.residual.len() / width, Rows { values, stride: linear.weight.depth() });
+        let rows = self.residual.len() / width;
         let residual = Rows { values: self.residual.as_mut_slice(), stride: width };
         let product = Product::new(rows, a, &linear.weight, residual);
         product.bias(&linear.bias).accumulate().run(&mut self.pairs, self.threads);

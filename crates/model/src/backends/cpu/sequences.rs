@@ -8,6 +8,8 @@ pub(super) struct Sequences {
     /// First row of each sequence, and behind the last one the number of rows.
     starts: Vec<usize>,
     chosen: Chosen,
+    /// Whether the last token of a sequence does not see itself; empty if all do.
+    blind: Vec<bool>,
 }
 
 /// The token of a sequence that its result is read from, or the tokens.
@@ -30,7 +32,17 @@ impl Sequences {
             rows += length;
             starts.push(rows);
         }
-        Self { starts, chosen }
+        Self { starts, chosen, blind: Vec::new() }
+    }
+
+    /// With sequences whose last token does not see itself.
+    pub(super) fn with_blind(self, blind: Vec<bool>) -> Self {
+        Self { blind, ..self }
+    }
+
+    /// Whether the last token of a sequence does not see itself.
+    pub(super) fn is_blind(&self, sequence: usize) -> bool {
+        self.blind.get(sequence).copied().unwrap_or_default()
     }
 
     pub(super) fn count(&self) -> usize {

@@ -14,8 +14,13 @@ use super::{
     weights::read_text_tower,
 };
 use crate::{
-    backends::burn::BurnTextTower, checkpoint::StoredRows, error::Result, precision::Precision, readout::read,
-    tokenizer::TokenBatch, trace::TraceRequest,
+    backends::burn::BurnTextTower,
+    checkpoint::StoredRows,
+    error::Result,
+    precision::Precision,
+    readout::read,
+    tokenizer::{ClassRows, TokenBatch},
+    trace::TraceRequest,
 };
 
 /// Weights of a text tower but for its token embedding.
@@ -29,6 +34,8 @@ pub(super) struct TextWeights {
     pub(super) projection: Packed,
     /// Its bias, `[d]`.
     pub(super) bias: Option<Vec<f32>>,
+    /// Class token behind a text, `[width]`, where the tower has one.
+    pub(super) class: Option<Vec<f32>>,
 }
 
 /// The text tower for passes on the CPU, in single precision, with its own copy of the weights.
@@ -60,40 +67,71 @@ impl CpuText {
     /// Text features, not normalised, `[texts, d]`: the row of the end token after the last block. Threads of the current rayon pool
     /// share the texts, or the rows of a few texts. An error where rows of the token embedding cannot be read from their file.
     pub(crate) fn encode(&self, tokens: &TokenBatch) -> Result<Vec<f32>> {
-        let parts = parts(tokens.ends());
+        let context = self.weights.positions.len() / self.weights.blocks.width();
+        let class_rows = self.weights.class.as_ref().map(|_class| ClassRows::new(tokens, context - 1));
+        let tokens = Rows { batch: class_rows.as_ref().map_or(tokens, |rows| &rows.batch), class: class_rows.as_ref() };
+        let parts = parts(tokens.batch.ends());
         let threads = rayon::current_num_threads();
         let arch = self.weights.blocks.arch;
         if 2 * parts.len() <= threads {
             let mut scratch = Scratch::new(arch, threads);
-            let features = parts.into_iter().map(|texts| self.pass(tokens, texts, &mut scratch));
+            let features = parts.into_iter().map(|texts| self.pass(&tokens, texts, &mut scratch));
             return Ok(features.collect::<Result<Vec<_>>>()?.concat());
         }
         let parts = parts.into_par_iter();
-        let features = parts.map_init(|| Scratch::new(arch, 1), |scratch, texts| self.pass(tokens, texts, scratch));
+        let features = parts.map_init(|| Scratch::new(arch, 1), |scratch, texts| self.pass(&tokens, texts, scratch));
         Ok(features.collect::<Result<Vec<_>>>()?.concat())
     }
 
-    fn pass(&self, tokens: &TokenBatch, texts: std::ops::Range<usize>, scratch: &mut Scratch) -> Result<Vec<f32>> {
-        let TextWeights { positions, blocks, ln_final, projection, bias } = &self.weights;
+    fn pass(&self, tokens: &Rows<'_>, texts: std::ops::Range<usize>, scratch: &mut Scratch) -> Result<Vec<f32>> {
+        let TextWeights { positions, blocks, ln_final, projection, bias, .. } = &self.weights;
         let width = blocks.width();
-        let sequences = Sequences::new(tokens.ends()[texts.clone()].iter().map(|end| end + 1), Chosen::Last);
-        let ids: Vec<u32> = texts.flat_map(|text| tokens.text(text)).map(|id| id.unsigned_abs()).collect();
+        let batch = tokens.batch;
+        let sequences = Sequences::new(batch.ends()[texts.clone()].iter().map(|end| end + 1), Chosen::Last);
+        let ids: Vec<u32> = texts.clone().flat_map(|text| batch.text(text)).map(|id| id.unsigned_abs()).collect();
         scratch.resize(ids.len(), width, blocks.widest());
         self.embedding.read(&ids, &mut scratch.residual)?;
+        if let Some(rows) = tokens.class {
+            return Ok(self.pass_class_rows(rows, texts, sequences, scratch));
+        }
         for sequence in 0..sequences.count() {
             let rows = sequences.range(sequence);
             let text = &mut scratch.residual[rows.start * width..rows.end * width];
             text.iter_mut().zip(positions).for_each(|(value, position)| *value += position);
         }
         blocks.run(&sequences, &TraceRequest::default(), scratch);
-        let mut features = project(&scratch.residual, ln_final, projection);
-        if let Some(bias) = bias {
-            for row in features.chunks_exact_mut(bias.len()) {
-                row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
-            }
-        }
-        Ok(features)
+        Ok(project(&scratch.residual, ln_final, projection, bias.as_deref()))
     }
+
+    /// As [`CpuText::pass`], of texts with a class token behind each, whose rows are embedded but for the class tokens.
+    fn pass_class_rows(
+        &self,
+        rows: &ClassRows,
+        texts: std::ops::Range<usize>,
+        sequences: Sequences,
+        scratch: &mut Scratch,
+    ) -> Vec<f32> {
+        let TextWeights { positions, blocks, ln_final, projection, bias, class } = &self.weights;
+        let width = blocks.width();
+        let last: Vec<usize> = sequences.chosen().collect();
+        for row in last {
+            scratch.residual[row * width..][..width].copy_from_slice(class.as_deref().unwrap_or_default());
+        }
+        let places = texts.clone().flat_map(|text| rows.of_text(text));
+        for (row, place) in scratch.residual.chunks_exact_mut(width).zip(places) {
+            row.iter_mut().zip(&positions[place * width..]).for_each(|(value, position)| *value += position);
+        }
+        let sequences = sequences.with_blind(rows.blind[texts].to_vec());
+        blocks.run(&sequences, &TraceRequest::default(), scratch);
+        project(&scratch.residual, ln_final, projection, bias.as_deref())
+    }
+}
+
+/// Texts as they go through the tower.
+struct Rows<'a> {
+    batch: &'a TokenBatch,
+    /// Where a class token stands behind each.
+    class: Option<&'a ClassRows>,
 }
 
 impl TokenEmbedding {

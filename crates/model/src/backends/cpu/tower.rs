@@ -28,6 +28,8 @@ pub(super) struct Tower {
     pub(super) ln_post: Norm,
     /// Output projection, `[width, d]`.
     pub(super) projection: Packed,
+    /// Its bias, `[d]`.
+    pub(super) projection_bias: Option<Vec<f32>>,
 }
 
 /// What a pass over some images found.
@@ -72,7 +74,7 @@ impl Tower {
         if let Pooling::Mean { norm_first, .. } = self.pooling {
             return self.pool_means(&residual, kept, norm_first);
         }
-        let representation = project(&residual, &self.ln_post, &self.projection);
+        let representation = project(&residual, &self.ln_post, &self.projection, self.projection_bias.as_deref());
         Passed { kept, residual, representation, scales: Vec::new() }
     }
 
@@ -129,10 +131,21 @@ impl Tower {
 }
 
 /// Norm and projection of some rows, `[rows, width]` to `[rows, d]`.
-pub(super) fn project(rows: &[f32], norm: &Norm, projection: &Packed) -> Vec<f32> {
+pub(super) fn project(rows: &[f32], norm: &Norm, projection: &Packed, bias: Option<&[f32]>) -> Vec<f32> {
     let mut normed = vec![0.0; rows.len()];
     Normalise { input: rows, output: &mut normed, norm }.run(projection.arch(), 1);
-    matrix_product(&normed, projection)
+    project_normed(&normed, projection, bias)
+}
+
+/// As [`project`], of rows that are normalised.
+pub(super) fn project_normed(rows: &[f32], projection: &Packed, bias: Option<&[f32]>) -> Vec<f32> {
+    let mut projected = matrix_product(rows, projection);
+    if let Some(bias) = bias {
+        for row in projected.chunks_exact_mut(bias.len()) {
+            row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
+        }
+    }
+    projected
 }
 
 /// `[rows, depth]` times `[depth, columns]`.

@@ -4,8 +4,9 @@ use burn::nn::{LayerNorm, Linear as BurnLinear};
 use rayon::prelude::*;
 
 use super::{
-    attention_pool::{AttentionPool, linear as apply},
+    attention_pool::{AttentionPool, PoolMlp, linear as apply},
     blocks::{Block, Linear, Stack},
+    inner::Inner,
     product::{Activation, Packing},
     rows::Norm,
     text::TextWeights,
@@ -25,7 +26,8 @@ pub(super) fn read_tower(tower: BurnVisionTower, packing: Packing) -> Result<Tow
     let attention_pool = tower.attn_pool.as_ref().map(|pool| read_pool(pool, &tower, packing.exact())).transpose()?;
     let [width, _, patch, _] = tower.conv1.val().dims();
     let depth = 3 * patch * patch;
-    let [_, d] = tower.proj.val().dims();
+    // Behind the queries of CoCa what is pooled has another width.
+    let [pooled, d] = tower.proj.val().dims();
     let mut positions = read(tower.positional_embedding.val())?;
     if let Some(class) = &tower.class_embedding {
         let class = read(class.val())?;
@@ -43,8 +45,12 @@ pub(super) fn read_tower(tower: BurnVisionTower, packing: Packing) -> Result<Tow
         positions,
         ln_pre: tower.ln_pre.as_ref().map(|ln_pre| norm(ln_pre, epsilon)).transpose()?,
         ln_post: norm(&tower.ln_post, epsilon)?,
-        projection: exact.rows(&read(tower.proj.val())?, d, width, d),
-        blocks: read_blocks(tower.transformer, false, epsilon, packing)?,
+        projection: exact.rows(&read(tower.proj.val())?, d, pooled, d),
+        projection_bias: tower.proj_bias.as_ref().map(|bias| read(bias.val())).transpose()?,
+        blocks: Stack {
+            inner: Inner { rotary: tower.rotary, ..inner(&tower.transformer) },
+            ..read_blocks(tower.transformer, false, epsilon, packing)?
+        },
     })
 }
 
@@ -57,6 +63,7 @@ pub(super) fn read_text_tower(tower: BurnTextTower, packing: Packing) -> Result<
         ln_final: norm(&tower.ln_final, epsilon)?,
         projection: packing.exact().rows(&read(tower.text_projection.val())?, d, width, d),
         bias: tower.text_projection_bias.as_ref().map(|bias| read(bias.val())).transpose()?,
+        class: tower.cls_emb.as_ref().map(|class| read(class.val())).transpose()?,
         blocks: read_blocks(tower.transformer, tower.causal, epsilon, packing)?,
     })
 }
@@ -70,27 +77,50 @@ fn read_blocks(blocks: Transformer, is_causal: bool, epsilon: f32, packing: Pack
         heads,
         activation,
         is_causal,
+        inner: Inner::default(),
         blocks: blocks.resblocks.into_par_iter().map(read).collect::<Result<_>>()?,
     })
 }
 
+/// What the blocks of an image tower have between their layers, but for rotary positions.
+fn inner(blocks: &Transformer) -> Inner {
+    let ResidualBlock { attn, mlp, .. } = &blocks.resblocks[0];
+    let single = |epsilon: Option<f64>| epsilon.map(|epsilon| epsilon as f32);
+    Inner {
+        rotary: None,
+        attention_epsilon: single(attn.inner_epsilon),
+        is_gated: mlp.is_gated,
+        mlp_epsilon: single(mlp.inner_epsilon),
+    }
+}
+
 fn activation(mlp: &Mlp) -> Activation {
-    match (mlp.quick_gelu, mlp.gelu_tanh) {
-        (true, _) => Activation::QuickGelu,
-        (false, true) => Activation::GeluTanh,
-        (false, false) => Activation::Gelu,
+    match (mlp.is_gated, mlp.quick_gelu, mlp.gelu_tanh) {
+        (true, ..) => Activation::Identity,
+        (_, true, _) => Activation::QuickGelu,
+        (_, false, true) => Activation::GeluTanh,
+        (_, false, false) => Activation::Gelu,
     }
 }
 
 /// Attention pooling, in single precision, with each block's output projection head by head.
 fn read_pool(pool: &BurnAttentionPool, tower: &BurnVisionTower, packing: Packing) -> Result<AttentionPool> {
     let (heads, head_dim, epsilon) = (pool.attn.heads, pool.attn.head_dim, tower.norm_epsilon as f32);
-    let width = heads * head_dim;
+    let [width, _] = pool.attn.in_proj.weight.val().dims();
+    let pooled = heads * head_dim;
     let (fused, key_value) = (read(pool.attn.in_proj.weight.val())?, linear(&pool.attn.in_proj, packing)?);
-    let values = (0..heads).map(|head| packing.rows(&fused[width + head * head_dim..], 2 * width, width, head_dim));
+    let values = (0..heads).map(|head| packing.rows(&fused[pooled + head * head_dim..], 2 * pooled, width, head_dim));
     let output = linear(&pool.attn.out_proj, packing)?;
+    let pool_mlp = |mlp: &Mlp, ln_2: &LayerNorm| -> Result<PoolMlp> {
+        Ok(PoolMlp {
+            norm: norm(ln_2, epsilon)?,
+            expand: linear(&mlp.c_fc, packing)?,
+            contract: linear(&mlp.c_proj, packing)?,
+            activation: activation(mlp),
+        })
+    };
     // Weights of attention sum to one, so that the norm's bias goes through as it is.
-    let value = apply(&norm(&tower.ln_post, epsilon)?.bias, &key_value, Activation::Identity).split_off(width);
+    let value = apply(&norm(&tower.ln_post, epsilon)?.bias, &key_value, Activation::Identity).split_off(pooled);
     let constant = apply(&value, &output, Activation::Identity);
     let heads_of = |block: &ResidualBlock| -> Result<_> {
         let attn = &block.attn;
@@ -104,10 +134,8 @@ fn read_pool(pool: &BurnAttentionPool, tower: &BurnVisionTower, packing: Packing
         values: values.collect(),
         key_value,
         output,
-        norm: norm(&pool.ln_2, epsilon)?,
-        expand: linear(&pool.mlp.c_fc, packing)?,
-        contract: linear(&pool.mlp.c_proj, packing)?,
-        activation: activation(&pool.mlp),
+        mlp: pool.mlp.as_ref().zip(pool.ln_2.as_ref()).map(|(mlp, ln_2)| pool_mlp(mlp, ln_2)).transpose()?,
+        is_normed: pool.is_normed,
         constant,
         blocks: tower.transformer.resblocks.iter().map(heads_of).collect::<Result<_>>()?,
     })

@@ -117,6 +117,9 @@ fn covered(tower: &BurnVisionTower) -> Result<(&Param<Tensor<1>>, &LayerNorm), C
     if tower.pooling != Pooling::ClassToken {
         return no("towers that pool other tokens than the class token");
     }
+    if tower.rotary.is_some() {
+        return no("rotary positions");
+    }
     if tower.prefix != 1 {
         return no("towers with register tokens");
     }

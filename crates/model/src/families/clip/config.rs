@@ -8,7 +8,7 @@ use crate::{
     checkpoint::Resample,
     error::{ClipError, Result},
     families::{
-        ModelOptions, Parts, TextStyle, VisionShape,
+        ModelOptions, Parts, Pooling, TextStyle, VisionShape,
         clip::{architectures, huggingface::config as huggingface_config, open_clip, siglip},
     },
 };
@@ -74,6 +74,12 @@ impl VisionConfig {
     /// Number of tokens `N`, those without a patch included.
     pub fn tokens(&self) -> usize {
         self.grid() * self.grid() + self.shape.prefix()
+    }
+
+    /// Why its heads cannot have the positions that it says.
+    pub(crate) fn rotary_problem(&self) -> Option<String> {
+        let is_odd = self.shape.rotary.is_some() && !self.head_width.is_multiple_of(4);
+        is_odd.then(|| format!("rotary positions need heads of a multiple of 4 channels, not {}", self.head_width))
     }
 }
 
@@ -208,6 +214,14 @@ impl ClipConfig {
         }
         if self.text.heads == 0 || !self.text.width.is_multiple_of(self.text.heads) {
             return wrong(format!("text width {} is not a multiple of heads {}", self.text.width, self.text.heads));
+        }
+        if let Some(what) = vision.rotary_problem() {
+            return wrong(what);
+        }
+        if let Pooling::Queries { heads, queries } = vision.shape.pooling
+            && (heads == 0 || queries == 0 || !self.embed_dim.is_multiple_of(heads))
+        {
+            return wrong(format!("embed_dim {} is not a multiple of attn_pooler_heads {heads}", self.embed_dim));
         }
         let counts = [vision.image_size, vision.layers, self.text.layers, self.embed_dim];
         if counts.contains(&0) || self.text.context_length < 2 {

@@ -13,15 +13,22 @@ use crate::{
     tokenizer::ids_above_end,
 };
 
-/// The probe of SigLIP's pooling, which transformers stores as a batch of one token.
+/// Tokens that transformers may store as a batch of one: the probe of SigLIP's pooling, BLIP's class token.
+const TOKENS: [&str; 2] = [PROBE, "visual.class_embedding"];
 const PROBE: &str = "visual.attn_pool.probe";
+/// Positions that may be a batch of one.
+const POSITIONS: &str = "visual.positional_embedding";
 
 /// Prefixes of transformers' names and what OpenCLIP calls them; the first that fits counts.
-const PREFIXES: [(&str, &str); 21] = [
+const PREFIXES: [(&str, &str); 24] = [
     ("vision_model.embeddings.class_embedding", "visual.class_embedding"),
     ("vision_model.embeddings.patch_embedding.", "visual.conv1."),
     ("vision_model.embeddings.position_embedding.weight", "visual.positional_embedding"),
     ("vision_model.embeddings.position_ids", "visual.position_ids"),
+    // BLIP's positions are no layer, and its projection has a bias.
+    ("vision_model.embeddings.position_embedding", "visual.positional_embedding"),
+    ("vision_proj.weight", "visual.proj"),
+    ("vision_proj.bias", "visual.proj_bias"),
     ("vision_model.pre_layrnorm.", "visual.ln_pre."),
     ("vision_model.encoder.layers.", "visual.transformer.resblocks."),
     ("vision_model.post_layernorm.", "visual.ln_post."),
@@ -42,8 +49,11 @@ const PREFIXES: [(&str, &str); 21] = [
 ];
 
 /// Names inside a block.
-const PARTS: [(&str, &str); 5] = [
+const PARTS: [(&str, &str); 8] = [
     (".self_attn.out_proj.", ".attn.out_proj."),
+    (".self_attn.projection.", ".attn.out_proj."),
+    (".self_attn.qkv.weight", ".attn.in_proj_weight"),
+    (".self_attn.qkv.bias", ".attn.in_proj_bias"),
     (".layer_norm1.", ".ln_1."),
     (".layer_norm2.", ".ln_2."),
     (".mlp.fc1.", ".mlp.c_fc."),
@@ -63,18 +73,27 @@ pub(crate) fn to_open_clip(path: &Path, stored: BTreeMap<String, Weights>) -> Re
         }
         if open_clip == "visual.proj" || open_clip == "text_projection" {
             renamed.insert(open_clip, tensor.transposed());
-        } else if open_clip == PROBE {
+        } else if TOKENS.contains(&open_clip.as_str()) {
             let elements = tensor.elements();
             renamed.insert(open_clip, tensor.of_shape(vec![elements]));
+        } else if let (POSITIONS, [1, rows, width]) = (open_clip.as_str(), &tensor.shape[..]) {
+            let shape = vec![*rows, *width];
+            renamed.insert(open_clip, tensor.of_shape(shape));
         } else {
             renamed.insert(open_clip, tensor);
         }
     }
-    fused_parts(path, renamed)
+    fused_parts(path, renamed, false)
 }
 
-/// Fuses queries, keys and values, whose layers are called as in `CLIPModel`.
-pub(crate) fn fused_parts(path: &Path, tensors: BTreeMap<String, Weights>) -> Result<BTreeMap<String, Weights>> {
+/// Fuses queries, keys and values, whose layers are called as in `CLIPModel`. Where no key may have a bias, and none has, those of the keys
+/// are zero.
+pub(crate) fn fused_parts(
+    path: &Path,
+    tensors: BTreeMap<String, Weights>,
+    keys_may_lack_biases: bool,
+) -> Result<BTreeMap<String, Weights>> {
+    let without = keys_may_lack_biases && !tensors.keys().any(|name| name.ends_with(".self_attn.k_proj.bias"));
     let mut whole = BTreeMap::new();
     let mut split: BTreeMap<String, BTreeMap<usize, Weights>> = BTreeMap::new();
     for (name, tensor) in tensors {
@@ -83,7 +102,10 @@ pub(crate) fn fused_parts(path: &Path, tensors: BTreeMap<String, Weights>) -> Re
             None => _ = whole.insert(name, tensor),
         }
     }
-    for (name, thirds) in split {
+    for (name, mut thirds) in split {
+        if let (true, None, Some(query)) = (without && name.ends_with("_bias"), thirds.get(&1), thirds.get(&0)) {
+            thirds.insert(1, Weights::zeros(query.shape.clone()));
+        }
         whole.insert(name.clone(), fused(path, &name, &thirds)?);
     }
     Ok(whole)

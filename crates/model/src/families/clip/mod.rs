@@ -6,13 +6,14 @@ pub(crate) mod expected;
 pub(crate) mod huggingface;
 mod keywords;
 mod open_clip;
+mod open_clip_keys;
 mod preprocessor;
 pub(crate) mod siglip;
 mod towers;
 
 use crate::{
     error::Result,
-    families::{AS_ITS_LIBRARY, Family, Member, ModelConfig},
+    families::{AS_ITS_LIBRARY, Family, Member, ModelConfig, vit},
 };
 
 pub(crate) use config::check_std;
@@ -26,9 +27,11 @@ pub(crate) fn config_of(name: &str) -> Result<ModelConfig> {
 /// The family's entry in the table.
 pub(crate) const FAMILY: Family = Family {
     name: "CLIP",
-    recognises: |value| value.get("model_cfg").is_some() || value.get("vision_config").is_some(),
+    recognises: |value| {
+        value.get("model_cfg").is_some() || value.get("vision_config").is_some() && !vit::is_of_transformers(value)
+    },
     read: |path, value| Ok(ClipConfig::from_json(path, value)?.into()),
-    refuses: open_clip::REFUSED,
+    refuses: open_clip_keys::REFUSED,
     members: &[
         Member {
             name: "CLIP by OpenAI and OpenCLIP",
@@ -63,6 +66,20 @@ pub(crate) const FAMILY: Family = Family {
             configuration: "open_clip_config.json with timm_model_name",
             pooling: "class token, or mean",
             texts: "CLIP's, SigLIP's",
+            shown: AS_ITS_LIBRARY,
+        },
+        Member {
+            name: "EVA-CLIP: EVA01, EVA02 but for EVA02-E",
+            configuration: "open_clip_config.json with timm_model_name",
+            pooling: "class token",
+            texts: "CLIP's",
+            shown: AS_ITS_LIBRARY,
+        },
+        Member {
+            name: "CoCa of OpenCLIP",
+            configuration: "open_clip_config.json with attentional_pool",
+            pooling: "attention",
+            texts: "CLIP's",
             shown: AS_ITS_LIBRARY,
         },
         Member {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::{
     config::{check_std, square},
     keywords::{epsilon, is_tanh},
+    open_clip_keys::{MODEL_KEYS, NO_ATTENTION_POOL, NO_POOL, TEXT_KEYS, TIMM_KEYS, VISION_KEYS, refuse_unknown},
 };
 use crate::{
     error::{ClipError, Result},
@@ -68,115 +69,10 @@ struct RawText {
     mlp_ratio: Option<f64>,
     ls_init_value: Option<f64>,
     no_causal_mask: Option<bool>,
+    embed_cls: Option<bool>,
+    pad_id: Option<u32>,
     proj_bias: Option<bool>,
     hf_tokenizer_name: Option<String>,
-}
-
-/// Keys of a tower that headspan reads.
-const VISION_KEYS: [&str; 13] = [
-    "image_size",
-    "layers",
-    "width",
-    "patch_size",
-    "head_width",
-    "mlp_ratio",
-    "no_ln_pre",
-    "ls_init_value",
-    "pool_type",
-    "global_average_pool",
-    "final_ln_after_pool",
-    "act_kwargs",
-    "norm_kwargs",
-];
-/// The same beside `timm_model_name`, which says the sizes of the tower.
-const TIMM_KEYS: [&str; 10] = [
-    "image_size",
-    "timm_model_name",
-    "timm_pool",
-    "timm_proj",
-    "timm_proj_bias",
-    "layers",
-    "width",
-    "patch_size",
-    "head_width",
-    "mlp_ratio",
-];
-const TEXT_KEYS: [&str; 14] = [
-    "context_length",
-    "vocab_size",
-    "width",
-    "heads",
-    "layers",
-    "mlp_ratio",
-    "ls_init_value",
-    "no_causal_mask",
-    "proj_bias",
-    "pool_type",
-    "act_kwargs",
-    "norm_kwargs",
-    "hf_tokenizer_name",
-    "tokenizer_kwargs",
-];
-
-/// Keys that do not change the forward pass as long as they hold the value given here (null: whatever the value).
-const HARMLESS: [(&str, Option<&str>); 30] = [
-    ("patch_dropout", None),
-    ("timm_drop", None),
-    ("timm_drop_path", None),
-    ("pos_embed_type", Some("\"sin_cos_2d\"")),
-    ("output_tokens", None),
-    ("attentional_pool", Some("false")),
-    ("input_patchnorm", Some("false")),
-    ("pos_embed_type", Some("\"learnable\"")),
-    ("timm_model_name", Some("null")),
-    ("hf_model_name", Some("null")),
-    ("embed_cls", Some("false")),
-    ("proj_type", Some("\"linear\"")),
-    ("pad_id", None),
-    ("bos_id", None),
-    ("eos_id", None),
-    ("attn_pooler_queries", None),
-    ("attn_pooler_heads", Some("8")),
-    ("block_type", Some("null")),
-    ("block_type", Some("\"default\"")),
-    ("qk_norm", Some("false")),
-    ("scaled_cosine_attn", Some("false")),
-    ("scale_heads", Some("false")),
-    ("scale_attn_inner", Some("false")),
-    ("scale_attn", Some("false")),
-    ("scale_fc", Some("false")),
-    ("tokenizer_mode", Some("null")),
-    ("timm_model_pretrained", None),
-    ("timm_pool", None),
-    ("timm_proj", None),
-    ("timm_proj_bias", None),
-];
-
-/// Keys of `model_cfg` that matter only in training, or that the weights themselves say.
-const MODEL_KEYS: [&str; 6] =
-    ["custom_text", "init_logit_scale", "init_logit_bias", "nonscalar_logit_scale", "cast_dtype", "output_dict"];
-
-const NO_ATTENTION_POOL: &str =
-    "CoCa pools with several queries and normalises afterwards, which the decomposition does not cover";
-
-const NO_POOL: &str = "the representation is the class token (`tok`) or the mean of tokens (`avg`)";
-
-/// Keys that are often met and refused, and why.
-pub(super) const REFUSED: &[(&str, &str)] = &[
-    ("timm_model_name", timm::KNOWN),
-    ("hf_model_name", "text towers of Hugging Face transformers other than CLIP's have no class of their own here"),
-    ("attentional_pool", NO_ATTENTION_POOL),
-    ("attn_pooler_heads", NO_ATTENTION_POOL),
-    ("pool_type", NO_POOL),
-    ("global_average_pool", NO_POOL),
-];
-
-/// Why a key is refused.
-fn reason(key: &str) -> &'static str {
-    REFUSED.iter().find(|(refused, _)| *refused == key).map_or(
-        "it changes the forward pass and headspan does not know how; OpenAI's and LAION's ViTs do not use it",
-        |(_, why)| why,
-    )
 }
 
 /// Reads the content of the file.
@@ -268,24 +164,34 @@ fn of_timm(path: &Path, name: &Value, keys: &Map<String, Value>) -> Result<Tower
         what: format!("vision_cfg.{key} = {}", keys.get(key).unwrap_or(&Value::Null)),
         why,
     };
-    let known = name.as_str().and_then(timm::tower).ok_or_else(|| unsupported("timm_model_name", timm::KNOWN))?;
+    let name = name.as_str().unwrap_or_default();
+    let known = timm::tower(name).ok_or_else(|| unsupported("timm_model_name", timm::why_not(name)))?;
     refuse_unknown(path, "vision_cfg", keys, &TIMM_KEYS)?;
     let TimmTower { mut vision, quick_gelu } = known;
     if let Some(size) = keys.get("image_size") {
         vision.image_size = square(path, size)?;
     }
-    let projection = keys.get("timm_proj").and_then(Value::as_str).unwrap_or("linear");
+    // With null the tower's own classifier is the projection, which has a bias.
+    let projection = match keys.get("timm_proj") {
+        None => "linear",
+        Some(Value::Null) => "head",
+        Some(kind) => kind.as_str().unwrap_or_default(),
+    };
     let has_bias = keys.get("timm_proj_bias").and_then(Value::as_bool).unwrap_or_default();
     match projection {
         "none" => {}
-        "linear" if !has_bias => vision.shape.projection = true,
-        _ => return Err(unsupported("timm_proj", "the projection is `linear` without a bias, or `none`")),
+        "head" => (vision.shape.projection, vision.shape.projection_bias) = (true, true),
+        "linear" => (vision.shape.projection, vision.shape.projection_bias) = (true, has_bias),
+        _ => return Err(unsupported("timm_proj", "the projection is `linear`, the tower's own (null), or `none`")),
     }
     let pool = keys.get("timm_pool").and_then(Value::as_str).unwrap_or("avg");
-    // With a projection OpenCLIP takes the trunk's own norm; without one timm moves it behind a mean.
-    let after = !vision.shape.projection;
+    // With a projection of its own OpenCLIP takes the trunk's norm; without one timm moves it behind a mean.
+    let after = projection != "linear";
     vision.shape.pooling = timm::pooling(&vision, pool, after)
         .ok_or_else(|| unsupported("timm_pool", "the representation is pooled by `token`, `avg` or `map`"))?;
+    if vision.shape.projection_bias && vision.shape.pooling.is_attention() {
+        return Err(unsupported("timm_proj_bias", "behind attention pooling the projection has no bias"));
+    }
     Ok(Tower { width: vision.width, vision, quick_gelu })
 }
 
@@ -300,6 +206,24 @@ fn pooling(path: &Path, keys: &Map<String, Value>) -> Result<Pooling> {
         None | Some(Value::Null | Value::Bool(false)) => {}
         Some(Value::Bool(true)) => return Ok(Pooling::Mean { prefix: true, norm_first: false }),
         Some(other) => return Err(refused("global_average_pool", other)),
+    }
+    let number = |key: &str, standard| match keys.get(key) {
+        None => Ok(standard),
+        Some(value) => value.as_u64().map(|number| number as usize).ok_or_else(|| refused(key, value)),
+    };
+    match keys.get("attentional_pool") {
+        None | Some(Value::Null | Value::Bool(false)) => {}
+        Some(Value::Bool(true)) if keys.get("pool_type").is_none_or(|kind| kind == "tok") => {
+            let (heads, queries) = (number("attn_pooler_heads", 8)?, number("attn_pooler_queries", 256)?);
+            return Ok(Pooling::Queries { heads, queries });
+        }
+        Some(other) => {
+            return Err(ClipError::Unsupported {
+                path: path.to_owned(),
+                what: format!("vision_cfg.attentional_pool = {other}"),
+                why: NO_ATTENTION_POOL,
+            });
+        }
     }
     let after = keys.get("final_ln_after_pool").and_then(Value::as_bool).unwrap_or_default();
     match keys.get("pool_type") {
@@ -338,6 +262,10 @@ fn text(path: &Path, keys: &Map<String, Value>) -> Result<TextConfig> {
     if !causal && !padded {
         return Err(refused("no_causal_mask", "tokens behind the end token would count, and headspan leaves them out"));
     }
+    let class_token = raw.embed_cls.unwrap_or_default();
+    if class_token && (!causal || padded || raw.pad_id.is_some_and(|id| id != 0)) {
+        return Err(refused("embed_cls", "a class token stands behind causal tokens, and the id of padding is 0"));
+    }
     let width = raw.width.unwrap_or(512);
     Ok(TextConfig {
         context_length: raw.context_length.unwrap_or(77),
@@ -350,6 +278,7 @@ fn text(path: &Path, keys: &Map<String, Value>) -> Result<TextConfig> {
         style: TextStyle {
             causal,
             padded,
+            class_token,
             projection_bias: raw.proj_bias.unwrap_or_default(),
             layer_scale: raw.ls_init_value.is_some(),
             gelu_tanh,
@@ -382,21 +311,6 @@ fn preprocess(path: &Path, raw: &RawPreprocess) -> Result<PreprocessConfig> {
     let std = raw.std.unwrap_or(standard.std);
     check_std(path, "preprocess_cfg.std", std)?;
     Ok(PreprocessConfig { mean: raw.mean.unwrap_or(standard.mean), std, resize })
-}
-
-fn refuse_unknown(path: &Path, section: &str, keys: &Map<String, Value>, known: &[&str]) -> Result<()> {
-    for (key, value) in keys {
-        let harmless =
-            HARMLESS.iter().any(|(name, only)| name == key && only.is_none_or(|only| *value.to_string() == *only));
-        if !known.contains(&key.as_str()) && !harmless {
-            return Err(ClipError::Unsupported {
-                path: path.to_owned(),
-                what: format!("{section}.{key} = {value}"),
-                why: reason(key),
-            });
-        }
-    }
-    Ok(())
 }
 
 fn scaled(width: usize, ratio: Option<f64>) -> usize {

@@ -85,6 +85,7 @@ pub(super) fn config(path: &Path, value: &Value) -> Result<ClipConfig> {
             style: TextStyle {
                 causal: false,
                 padded: true,
+                class_token: false,
                 projection_bias: true,
                 layer_scale: false,
                 gelu_tanh: text.is_tanh(path)?,

@@ -3,7 +3,10 @@ use std::path::Path;
 use headspan_images::{Preprocess, Resize};
 use serde_json::Value;
 
-use super::{huggingface, timm};
+use super::{
+    huggingface::{self, ModelType},
+    timm, vision_models,
+};
 use crate::{
     checkpoint::Resample,
     error::{ClipError, Result},
@@ -17,6 +20,8 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct VitConfig {
     pub(crate) vision: VisionConfig,
+    /// Length of what the output projection gives; none without one.
+    pub(crate) projection_dim: Option<usize>,
     pub(crate) quick_gelu: bool,
     pub(crate) preprocess: PreprocessConfig,
     /// How its library interpolates position embeddings.
@@ -29,6 +34,7 @@ impl VitConfig {
     /// Reads timm's `config.json`, or that of Hugging Face transformers.
     pub(super) fn from_json(path: &Path, value: &Value) -> Result<Self> {
         let config = match huggingface::model_type(value) {
+            Some(ModelType::Owned(owner)) => vision_models::config(path, value, owner)?,
             Some(kind) => huggingface::config(path, value, kind)?,
             None => timm::config(path, value)?,
         };
@@ -45,7 +51,7 @@ impl VitConfig {
         if vision.head_width == 0 || !vision.width.is_multiple_of(vision.head_width) || vision.layers == 0 {
             return wrong(format!("width {} in {} blocks is not a multiple of its heads", vision.width, vision.layers));
         }
-        Ok(())
+        vision.rotary_problem().map_or(Ok(()), wrong)
     }
 
     pub(super) fn with(mut self, options: &ModelOptions) -> Result<Self> {
@@ -73,7 +79,7 @@ impl VitConfig {
     pub(crate) fn parts(&self) -> Parts<'_> {
         Parts {
             vision: &self.vision,
-            embed_dim: self.vision.width,
+            embed_dim: self.projection_dim.unwrap_or(self.vision.width),
             text: None,
             quick_gelu: self.quick_gelu,
             resample: self.interpolated.then_some(self.resample),

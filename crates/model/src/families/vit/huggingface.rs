@@ -7,8 +7,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    VitConfig,
+    VitConfig, dinov3,
     timm::{IMAGENET_MEAN, IMAGENET_STD},
+    vision_models::{Owner, owner},
 };
 use crate::{
     checkpoint::Resample,
@@ -24,8 +25,11 @@ use crate::{
 pub(super) enum ModelType {
     Dinov2,
     Dinov2WithRegisters,
+    Dinov3,
     Vit,
     SiglipVision,
+    /// Image tower of a model whose texts are not read.
+    Owned(Owner),
 }
 
 /// Which of the models a configuration is of; none for any other.
@@ -33,9 +37,10 @@ pub(super) fn model_type(value: &Value) -> Option<ModelType> {
     match value.get("model_type")?.as_str()? {
         "dinov2" => Some(ModelType::Dinov2),
         "dinov2_with_registers" => Some(ModelType::Dinov2WithRegisters),
+        "dinov3_vit" => Some(ModelType::Dinov3),
         "vit" => Some(ModelType::Vit),
         "siglip_vision_model" => Some(ModelType::SiglipVision),
-        _ => None,
+        other => owner(other).map(ModelType::Owned),
     }
 }
 
@@ -60,7 +65,17 @@ struct RawConfig {
 pub(super) fn config(path: &Path, value: &Value, kind: ModelType) -> Result<VitConfig> {
     if kind == ModelType::SiglipVision {
         let (vision, preprocess) = siglip::image_tower(path, value)?;
-        return Ok(VitConfig { vision, quick_gelu: false, preprocess, resample: Resample::Plain, interpolated: false });
+        return Ok(VitConfig {
+            vision,
+            projection_dim: None,
+            quick_gelu: false,
+            preprocess,
+            resample: Resample::Plain,
+            interpolated: false,
+        });
+    }
+    if kind == ModelType::Dinov3 {
+        return dinov3::config(path, value);
     }
     let raw: RawConfig =
         serde_json::from_value(value.clone()).map_err(|source| ClipError::Config { path: path.to_owned(), source })?;
@@ -74,7 +89,7 @@ pub(super) fn config(path: &Path, value: &Value, kind: ModelType) -> Result<VitC
     };
     let registers = match kind {
         ModelType::Dinov2WithRegisters => raw.num_register_tokens.unwrap_or(4),
-        ModelType::Dinov2 | ModelType::Vit | ModelType::SiglipVision => 0,
+        _ => 0,
     };
     let shape = VisionShape {
         registers,
@@ -97,7 +112,14 @@ pub(super) fn config(path: &Path, value: &Value, kind: ModelType) -> Result<VitC
     let quick_gelu = raw.hidden_act.as_deref() == Some("quick_gelu");
     let standard = PreprocessConfig { mean: IMAGENET_MEAN, std: IMAGENET_STD, resize: Resize::Shortest };
     let (preprocess, crop) = preprocess(path, vision.image_size, standard)?;
-    let mut config = VitConfig { vision, quick_gelu, preprocess, resample: Resample::Plain, interpolated: false };
+    let mut config = VitConfig {
+        vision,
+        projection_dim: None,
+        quick_gelu,
+        preprocess,
+        resample: Resample::Plain,
+        interpolated: false,
+    };
     // DINOv2 was trained with positions for 518 pixels and is run on 224: transformers interpolates at every pass.
     if crop != config.vision.image_size {
         (config.vision.image_size, config.interpolated) = (crop, true);

@@ -45,8 +45,9 @@ pub(super) fn config(path: &Path, value: &Value) -> Result<VitConfig> {
     let raw: RawConfig =
         serde_json::from_value(value.clone()).map_err(|source| ClipError::Config { path: path.to_owned(), source })?;
     let unsupported = |what: String, why| ClipError::Unsupported { path: path.to_owned(), what, why };
-    let known = timm::tower(&raw.architecture)
-        .ok_or_else(|| unsupported(format!("architecture = `{}`", raw.architecture), timm::KNOWN))?;
+    let known = timm::tower(&raw.architecture).ok_or_else(|| {
+        unsupported(format!("architecture = `{}`", raw.architecture), timm::why_not(&raw.architecture))
+    })?;
     let TimmTower { mut vision, quick_gelu } = known;
     if let Some([_, height, width]) = raw.pretrained_cfg.input_size {
         if height != width {
@@ -69,7 +70,14 @@ pub(super) fn config(path: &Path, value: &Value) -> Result<VitConfig> {
         })?;
     }
     let preprocess = preprocess(path, &raw.pretrained_cfg, vision.image_size)?;
-    Ok(VitConfig { vision, quick_gelu, preprocess, resample: Resample::Antialiased, interpolated: false })
+    Ok(VitConfig {
+        vision,
+        projection_dim: None,
+        quick_gelu,
+        preprocess,
+        resample: Resample::Antialiased,
+        interpolated: false,
+    })
 }
 
 /// Arguments that change no pass.
@@ -82,7 +90,7 @@ fn set(vision: &mut crate::families::clip::VisionConfig, key: &str, value: usize
         "img_size" => vision.image_size = value,
         "patch_size" => vision.patch_size = value,
         "depth" => vision.layers = value,
-        "reg_tokens" => vision.shape.registers = value,
+        "reg_tokens" | "num_reg_tokens" => vision.shape.registers = value,
         "embed_dim" => {
             vision.mlp_width = vision.mlp_width * value / vision.width;
             (vision.width, vision.head_width) = (value, value / heads);
