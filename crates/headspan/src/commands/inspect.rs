@@ -224,6 +224,7 @@ fn pooled(pooling: Pooling) -> &'static str {
         Pooling::Mean { prefix: true, .. } => "the mean of all tokens",
         Pooling::Mean { prefix: false, .. } => "the mean of the patches",
         Pooling::Attention { .. } => "attention pooling",
+        Pooling::Queries { .. } => "attention pooling by several queries",
     }
 }
 

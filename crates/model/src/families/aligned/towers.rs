@@ -45,7 +45,7 @@ impl AlignedTowers {
     /// The tower's, but for the length of its representation.
     fn geometry(&self) -> VisionGeometry {
         let (own, d) = (self.tower.vision, self.map.columns);
-        VisionGeometry { d, head_dim: if own.has_token_parts() { own.head_dim } else { d }, ..own }
+        VisionGeometry { d, head_dim: if own.gives_contributions() { d } else { own.head_dim }, ..own }
     }
 
     fn clip_checkpoint(&self) -> Result<Checkpoint> {
