@@ -95,6 +95,11 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "ViT-L-16-SigLIP2-256_webli",
     "ViT-SO400M-14-SigLIP2_webli",
     "ViT-SO400M-16-SigLIP2-384_webli",
+    "EVA02-B-16_merged2b_s8b_b131k",
+    "EVA02-L-14_merged2b_s4b_b131k",
+    "EVA02-L-14-336_merged2b_s6b_b61k",
+    "coca_ViT-B-32_laion2b_s13b_b90k",
+    "coca_ViT-L-14_laion2b_s13b_b90k",
 ];
 
 /// A name that stands for no model, or a model's file that cannot be used.
@@ -268,13 +273,13 @@ mod tests {
     fn each_model_is_known_once_and_has_the_size_of_its_architecture() -> Result<(), Box<dyn std::error::Error>> {
         let registry = built_in()?;
         let mut ids: Vec<&str> = registry.models().iter().map(|model| model.id.as_str()).collect();
-        assert_eq!(ids.len(), 46);
+        assert_eq!(ids.len(), 51);
         ids.sort_unstable();
         ids.dedup();
-        assert_eq!(ids.len(), 46, "an id stands twice");
+        assert_eq!(ids.len(), 51, "an id stands twice");
         let known = |model: &&KnownModel| architectures().any(|name| name == model.architecture);
         let of_clip: Vec<&KnownModel> = registry.models().iter().filter(known).collect();
-        assert_eq!(of_clip.len(), 35, "the others are SigLIP's");
+        assert_eq!(of_clip.len(), 35, "the others are SigLIP's, EVA's and CoCa's");
         for model in of_clip {
             let options = ModelOptions { architecture: Some(model.architecture.clone()), ..ModelOptions::default() };
             let vision = ModelConfig::with_options(None, &options)?.vision;
