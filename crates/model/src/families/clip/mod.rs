@@ -89,19 +89,5 @@ pub(crate) const FAMILY: Family = Family {
             texts: "SigLIP's",
             shown: AS_ITS_LIBRARY,
         },
-        Member {
-            name: "EVA01 and EVA02-CLIP of OpenCLIP, but EVA02-E",
-            configuration: "open_clip_config.json with timm_model_name",
-            pooling: "class token, or mean",
-            texts: "CLIP's",
-            shown: "within 1e-5 of its library, random weights; EVA02-B-16 in its true size too",
-        },
-        Member {
-            name: "CoCa of OpenCLIP, without its decoder",
-            configuration: "open_clip_config.json",
-            pooling: "attention by the first query",
-            texts: "CLIP's",
-            shown: AS_ITS_LIBRARY,
-        },
     ],
 };
