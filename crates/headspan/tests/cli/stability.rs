@@ -31,8 +31,11 @@ fn halves_other_runs_and_labellers_are_compared() -> Outcome {
     let itself = figures(&world, &["--splits", "0", "--against", "tiny"])?;
     assert_eq!((mean(&itself, "run", "jaccard"), mean(&itself, "run", "same_property")), (Some(1.0), Some(1.0)));
     // Labels of another labeller, each of which differs.
-    let labels = (0..3).flat_map(|layer| (0..2).map(move |head| format!("{layer},{head},other{layer}{head}")));
-    fs::write(world.path("labels.csv"), format!("layer,head,property\n{}\n", labels.collect::<Vec<_>>().join("\n")))?;
+    let labels = (0..3).flat_map(|layer| (0..2).map(move |head| format!("tiny,{layer},{head},other{layer}{head}")));
+    fs::write(
+        world.path("labels.csv"),
+        format!("model,layer,head,property\n{}\n", labels.collect::<Vec<_>>().join("\n")),
+    )?;
     let output = world.command("metrics", "runs").arg("tiny").arg("--labels").arg(world.path("labels.csv")).output()?;
     stderr_of(&output, 0);
     assert!(fs::read(world.run_folder("runs").join("stability.parquet"))?.starts_with(b"PAR1"));

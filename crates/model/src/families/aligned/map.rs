@@ -57,7 +57,7 @@ impl LinearMap {
         Ok(Self { rows, columns, values })
     }
 
-    /// The tower with its output projection followed by the map, `P W`. Everything that comes of the projection is in CLIP's space then:
+    /// The tower with its output projection followed by the map, `P W`, and its bias with it, `b W`. Everything that comes of the projection is in CLIP's space then:
     /// the representation, readouts, contributions. The product is rounded once.
     pub(super) fn behind(&self, mut tower: BurnVisionTower) -> Result<BurnVisionTower> {
         let projection = tower.proj.val();
@@ -68,6 +68,12 @@ impl LinearMap {
         let folded: Vec<f32> = rows.par_chunks(self.rows).flat_map_iter(of_row).map(|value| value as f32).collect();
         let folded = Tensor::from_data(TensorData::new(folded, [width, self.columns]), &device);
         tower.proj = tower.proj.clone().map(|_projection| folded);
+        if let Some(bias) = tower.proj_bias.take() {
+            let row: Vec<f32> =
+                row_product(&read(bias.val())?, &map, self.columns).into_iter().map(|value| value as f32).collect();
+            let folded = Tensor::from_data(TensorData::new(row, [self.columns]), &device);
+            tower.proj_bias = Some(bias.map(|_bias| folded));
+        }
         Ok(tower)
     }
 }
