@@ -38,6 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::float_cmp, reason = "sums of small whole numbers are exact")]
     fn single_products_are_put_or_added() {
         let (a, b) = ([1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
         let mut out = [9.0; 6];

@@ -51,6 +51,7 @@ fn rows(value: &Value) -> Vec<Vec<f32>> {
 }
 
 impl Case {
+    #[expect(clippy::too_many_lines, reason = "one line for each tensor of the golden case")]
     fn read() -> Outcome<Self> {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/classification.json");
         let case: Value = serde_json::from_slice(&fs_err::read(path)?)?;
@@ -334,11 +335,15 @@ fn what_cannot_be_measured_is_refused() -> Outcome {
     let one = predict(&case.run, &case.images, &case.classes[..1], &labels);
     assert!(matches!(one, Err(ClassificationError::FewClasses { classes: 1 })));
     let mut others = case.classes.clone();
-    others.iter_mut().for_each(|class| class.embedding.push(0.0));
+    for class in &mut others {
+        class.embedding.push(0.0);
+    }
     let other = predict(&case.run, &case.images, &others, &labels);
     assert!(matches!(other, Err(ClassificationError::OtherEmbedding { found: 13, expected: 12 })));
     let mut renamed = case.classes.clone();
-    renamed.iter_mut().for_each(|class| class.class_id.push('x'));
+    for class in &mut renamed {
+        class.class_id.push('x');
+    }
     let strange = LabelledImages::new(&case.images, &renamed, None, 0);
     assert!(matches!(strange, Err(ClassificationError::NoLabels { images: 60, classes: 4 })));
     let groups = BTreeMap::from([("elsewhere.png".to_owned(), "g".to_owned())]);

@@ -39,7 +39,7 @@ struct Pooling {
 
 impl Pooling {
     /// What a direction, `[d]`, asks of a token through each of the probe's heads, `M_pᵀ P t`, `[heads, width]`.
-    fn into_tokens(&self, direction: &[f32]) -> Vec<Vec<f64>> {
+    fn to_tokens(&self, direction: &[f32]) -> Vec<Vec<f64>> {
         let dot = |row: &[f32], other: &[f64]| row.iter().zip(other).map(|(a, b)| f64::from(*a) * b).sum::<f64>();
         let direction: Vec<f64> = direction.iter().map(|x| f64::from(*x)).collect();
         let pooled: Vec<f64> = self.projection.chunks_exact(direction.len()).map(|row| dot(row, &direction)).collect();
@@ -204,7 +204,7 @@ impl ReadoutFolder {
     /// ([`HostTokens::attention`](crate::HostTokens)). None for any other tower, whose readouts tell it.
     pub fn token_directions(&self, heads: &[HeadId], direction: &[f32]) -> Result<Option<Vec<Vec<f32>>>> {
         let Some(pooling) = &self.pooling else { return Ok(None) };
-        let into_tokens = pooling.into_tokens(direction);
+        let to_tokens = pooling.to_tokens(direction);
         let of_head = |head: &HeadId| {
             let (layer, head) = (head.layer as usize, head.head as usize);
             let (weight, _) = self.output.get(layer).ok_or(ClipError::NoLayer { layer, last: self.layers - 1 })?;
@@ -213,7 +213,7 @@ impl ReadoutFolder {
             let of_look = |look: &Vec<f64>| -> Vec<f32> {
                 rows.chunks_exact(self.width).map(|row| dot(row, look) as f32).collect()
             };
-            Ok(into_tokens.iter().flat_map(of_look).collect())
+            Ok(to_tokens.iter().flat_map(of_look).collect())
         };
         heads.iter().map(of_head).collect::<Result<_>>().map(Some)
     }

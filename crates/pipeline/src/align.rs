@@ -95,7 +95,7 @@ fn warn(figures: &AlignFigures, examples: &[(String, String)], images: u64) {
         tracing::warn!("skipped {} of {images} images:{examples}", figures.skipped);
     }
     // Written so that a figure that is not a number is warned of.
-    if !(figures.r2 > 0.0) {
+    if figures.r2.is_nan() || figures.r2 <= 0.0 {
         tracing::warn!(
             "on held-out images the map is no better than the mean of CLIP's representations (R² {:.3}): texts say nothing about this tower",
             figures.r2

@@ -164,7 +164,7 @@ pub enum PipelineError {
         /// The column.
         column: String,
         /// Why.
-        source: headspan_images::DatasetError,
+        source: Box<headspan_images::DatasetError>,
     },
     /// Scenes cannot be rendered.
     #[error(transparent)]

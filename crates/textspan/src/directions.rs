@@ -36,7 +36,9 @@ pub fn text_directions(
         let left = dot(&rest, &rest);
         if left > NOTHING_NEW * whole {
             let length = left.sqrt();
-            rest.iter_mut().for_each(|x| *x /= length);
+            for x in &mut rest {
+                *x /= length;
+            }
             kept.push(rest);
         }
     }
@@ -82,7 +84,9 @@ mod tests {
         let (readout, rows, mut texts) = (draw(d * m), draw(200 * m), draw(12 * d));
         for text in texts.chunks_exact_mut(d) {
             let norm = text.iter().map(|x| x * x).sum::<f32>().sqrt();
-            text.iter_mut().for_each(|x| *x /= norm);
+            for x in text.iter_mut() {
+                *x /= norm;
+            }
         }
         let at = |row: usize, i: usize| f64::from(rows[row * m + i]);
         let mean = |of: &dyn Fn(usize) -> f64| (0..200).map(of).sum::<f64>() / 200.0;

@@ -123,7 +123,9 @@ mod tests {
 
     fn moments(rows: &[(Vec<f32>, Vec<f32>)]) -> PairMoments {
         let mut sums = PairSums::new([rows[0].0.len(), rows[0].1.len()]);
-        rows.iter().for_each(|(x, y)| sums.add(x, y));
+        for (x, y) in rows {
+            sums.add(x, y);
+        }
         sums.moments()
     }
 

@@ -67,7 +67,7 @@ pub(crate) struct PruneArgs {
 /// `5`, or `0-1`.
 fn level(text: &str) -> Result<RangeInclusive<u32>, String> {
     let wrong = || format!("`{text}` is no level: expected a number of texts such as 5, or a range such as 0-1");
-    let number = |text: &str| text.trim().parse::<u32>().map_err(|_| wrong());
+    let number = |text: &str| text.trim().parse::<u32>().map_err(|_no_number| wrong());
     let (least, most) = text.split_once('-').unwrap_or((text, text));
     let (least, most) = (number(least)?, number(most)?);
     if least > most { Err(wrong()) } else { Ok(least..=most) }

@@ -81,6 +81,7 @@ struct Answer<'a> {
 }
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "these are the keys of the answer")]
 struct Head<'a> {
     head: String,
     property: Option<&'a str>,
@@ -103,6 +104,7 @@ struct Direction<'a> {
 }
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "these are the keys of the answer")]
 struct Text<'a> {
     text: &'a str,
     text_index: u32,

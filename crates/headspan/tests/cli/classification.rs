@@ -131,7 +131,7 @@ fn heads_are_ablated_by_kind_and_by_list() -> Outcome {
 fn groups_come_from_a_table() -> Outcome {
     let world = world()?;
     let line = |number: usize| {
-        let class = if number % 2 == 0 { "even" } else { "odd" };
+        let class = if number.is_multiple_of(2) { "even" } else { "odd" };
         format!("{class}/{number:05}.png,{},{}\n", number % 3, number / 12)
     };
     let table: String = std::iter::once("image_id,y,place\n".to_owned()).chain((0..IMAGES).map(line)).collect();

@@ -107,7 +107,9 @@ impl Sources {
         for row in read_rows::<TextspanRow>(&run.table(Table::Textspan))? {
             picks.entry(row.head_id()).or_default().push(row);
         }
-        picks.values_mut().for_each(|picks| picks.sort_by_key(|row| row.pick));
+        for picks in picks.values_mut() {
+            picks.sort_by_key(|row| row.pick);
+        }
         Ok(Self {
             moments: moments.into_iter().map(|row| (row.head_id(), row.into())).collect(),
             picks,

@@ -74,6 +74,7 @@ pub fn random_halves(parts: usize, splits: usize, seed: u64) -> Vec<[Vec<usize>;
 }
 
 /// A head as it is written everywhere, `L3.H1`.
+#[expect(clippy::ref_option, reason = "serde hands over a reference to the field")]
 fn as_written<S: Serializer>(head: &Option<HeadId>, serializer: S) -> Result<S::Ok, S::Error> {
     match head {
         Some(head) => serializer.collect_str(head),

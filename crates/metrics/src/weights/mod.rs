@@ -97,7 +97,7 @@ pub struct Agreement {
     pub texts_shared: f64,
     /// Mean share of those texts' length within the head's span that the first directions hold.
     pub span_share: f64,
-    /// The same for a direction that is drawn at random in the span: directions / head_dim.
+    /// The same for a direction that is drawn at random in the span: directions / `head_dim`.
     pub span_share_by_chance: f64,
     /// Whether the first direction's category is the head's property; none where either is missing.
     pub same_property: Option<bool>,

@@ -80,12 +80,14 @@ fn columns_scaled(weights: Weights, scales: Vec<f32>) -> Weights {
         for row in values.chunks_mut(columns) {
             for (own, scale) in row.chunks_mut(of_head).zip(&scales) {
                 // A head that is removed is removed, whatever its weights are.
-                own.iter_mut().for_each(|value| *value = if *scale == 0.0 { 0.0 } else { *value * scale });
+                for value in own.iter_mut() {
+                    *value = if *scale == 0.0 { 0.0 } else { *value * scale };
+                }
             }
         }
         Ok(values)
     });
-    scaled.as_stored_in(stored_as)
+    scaled.of_type(stored_as)
 }
 
 /// Values in the type that they were stored in, little-endian; float64 as float32, which is all that a model computes with.

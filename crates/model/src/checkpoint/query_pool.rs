@@ -29,7 +29,9 @@ fn scaled(weight: Weights, projection: Weights) -> Weights {
         let (mut values, weight) = (projection.values()?, weight.values()?);
         let columns = values.len() / weight.len();
         for (row, weight) in values.chunks_exact_mut(columns).zip(&weight) {
-            row.iter_mut().for_each(|value| *value *= weight);
+            for value in row.iter_mut() {
+                *value *= weight;
+            }
         }
         Ok(values)
     })
@@ -56,13 +58,11 @@ fn fold_query(tensors: &mut Tensors, heads: usize, epsilon: f64) {
     let Some(biases) = take("attn.in_proj_bias") else { return };
     let pooled = weight.elements();
     // PyTorch fuses the layers where all widths are equal.
-    let layers = match take("attn.in_proj_weight") {
-        Some(fused) => part_of(&fused, pooled, 0..1).zip(part_of(&fused, pooled, 1..3)),
-        None => {
-            let (own, key, value) =
-                (take("attn.q_proj_weight"), take("attn.k_proj_weight"), take("attn.v_proj_weight"));
-            own.zip(key.zip(value).map(|(key, value)| Weights::below(key, value)))
-        }
+    let layers = if let Some(fused) = take("attn.in_proj_weight") {
+        part_of(&fused, pooled, 0..1).zip(part_of(&fused, pooled, 1..3))
+    } else {
+        let (own, key, value) = (take("attn.q_proj_weight"), take("attn.k_proj_weight"), take("attn.v_proj_weight"));
+        own.zip(key.zip(value).map(|(key, value)| Weights::below(key, value)))
     };
     let Some((own, key_value)) = layers else { return };
     tensors.insert("visual.attn_pool.attn.in_proj_weight".to_owned(), key_value);

@@ -126,7 +126,7 @@ impl Weights {
     }
 
     /// As if the values had been stored in another type.
-    pub(crate) fn as_stored_in(self, stored_as: ValueType) -> Self {
+    pub(crate) fn of_type(self, stored_as: ValueType) -> Self {
         Self { stored_as, ..self }
     }
 

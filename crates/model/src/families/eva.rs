@@ -1,4 +1,4 @@
-//! timm's class `Eva` by name: EVA-01 and EVA-02, those of CLIP among them, and DINOv3.
+//! timm's class `Eva` by name: EVA-01 and EVA-02, those of CLIP among them, and `DINOv3`.
 
 use super::timm::TimmTower;
 use crate::families::{Pooling, Rotary, RotaryPlaces, VisionShape, clip::VisionConfig};
@@ -12,7 +12,7 @@ const EVAS: [(&str, [usize; 3], bool); 5] = [
     ("eva02_large", [1024, 24, 16], true),
 ];
 
-/// Name of a DINOv3, with width, layers, heads and the MLP's width, and whether the MLP is gated.
+/// Name of a `DINOv3`, with width, layers, heads and the MLP's width, and whether the MLP is gated.
 const DINOS: [(&str, [usize; 4], bool); 7] = [
     ("tiny", [192, 12, 3, 768], false),
     ("small", [384, 12, 6, 1536], false),
@@ -23,13 +23,13 @@ const DINOS: [(&str, [usize; 4], bool); 7] = [
     ("7b", [4096, 40, 32, 8192], true),
 ];
 
-/// Side of the images that timm's configurations of DINOv3 are for.
+/// Side of the images that timm's configurations of `DINOv3` are for.
 const DINO_SIZE: usize = 256;
 
 /// Patches on a side of the grid that EVA-02 was trained on first, which rotary positions are scaled to.
 const EVA_GRID: usize = 16;
 
-/// Rotary positions of DINOv3 as timm and transformers have them.
+/// Rotary positions of `DINOv3` as timm and transformers have them.
 pub(crate) const DINO_ROTARY: Rotary = Rotary { base: 100.0, places: RotaryPlaces::Centred, interleaved: false };
 
 /// A tower by its name, without the tag of its weights; none if it is no such tower.
@@ -67,7 +67,7 @@ pub(super) fn tower(name: &str) -> Option<TimmTower> {
     Some(of(shape, [width, layers, heads, mlp_width], patch.parse().ok()?, image_size, 1e-6))
 }
 
-/// DINOv3, whose weights with biases of queries and values timm calls `qkvb`.
+/// `DINOv3`, whose weights with biases of queries and values timm calls `qkvb`.
 fn dino(size: &str, rest: &str) -> Option<TimmTower> {
     let (_, sizes, gated_mlp) = *DINOS.iter().find(|(known, ..)| *known == size)?;
     let (patch, kind) = rest.split_once('_')?;

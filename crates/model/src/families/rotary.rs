@@ -19,7 +19,7 @@ pub struct Rotary {
 pub enum RotaryPlaces {
     /// Its number from 0, scaled to a grid of so many patches (EVA-02).
     Scaled(usize),
-    /// Its centre from -1 to 1 on the side, times 2π (DINOv3).
+    /// Its centre from -1 to 1 on the side, times 2π (`DINOv3`).
     Centred,
 }
 

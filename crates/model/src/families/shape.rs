@@ -22,7 +22,7 @@ pub struct VisionShape {
     pub qkv_bias: bool,
     /// Whether the outputs of a block's heads are normalised together before the output projection (EVA-02's sub-norm).
     pub attention_norm: bool,
-    /// Whether the MLP multiplies its hidden layer by SiLU of another one (SwiGLU, arXiv 2002.05202).
+    /// Whether the MLP multiplies its hidden layer by SiLU of another one (`SwiGLU`, arXiv 2002.05202).
     pub gated_mlp: bool,
     /// Whether the hidden layer of the MLP is normalised.
     pub mlp_norm: bool,
@@ -124,7 +124,7 @@ impl VisionShape {
 pub struct BlockShape {
     /// Whether the heads' outputs are normalised together before the output projection.
     pub attention_norm: bool,
-    /// Whether the MLP multiplies its hidden layer by SiLU of another one (SwiGLU).
+    /// Whether the MLP multiplies its hidden layer by SiLU of another one (`SwiGLU`).
     pub gated_mlp: bool,
     /// Whether the hidden layer of the MLP is normalised.
     pub mlp_norm: bool,

@@ -89,7 +89,11 @@ fn values(settings: &DatasetSettings, column: &str) -> Result<BTreeMap<String, S
         Err(error) if is_of_paths(&error) => with_paths(IMAGE_ID),
         opened => opened,
     };
-    let failed = |source| PipelineError::Groups { path: settings.path.clone(), column: column.to_owned(), source };
+    let failed = |source: DatasetError| PipelineError::Groups {
+        path: settings.path.clone(),
+        column: column.to_owned(),
+        source: Box::new(source),
+    };
     let table = opened.map_err(failed)?;
     let value = |place: u64| {
         let item = table.item(place);

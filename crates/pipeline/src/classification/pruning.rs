@@ -78,7 +78,8 @@ pub fn prune(session: &Session, options: &PruneOptions, progress: &dyn Progress)
     let labels = LabelledImages::new(run.images(), &classes, groups.as_ref().map(|groups| &groups.of), 0)?;
     warn_of_others(&labels);
     let stored = predict(directory, run.images(), &classes, &labels)?;
-    let stored = spread(stored.into_iter().filter(|row| row.class_index.is_some()).collect(), options.limit);
+    let stored: Vec<ZeroshotRow> = stored.into_iter().filter(|row| row.class_index.is_some()).collect();
+    let stored = spread(&stored, options.limit);
     let files = session.checked_files()?;
     let weights = Checkpoint::open(&files.files.weights)?;
     if let (Some(folder), [target]) = (&options.save, &targets[..]) {
@@ -157,7 +158,7 @@ fn scales(heads: &[HeadId], factor: f32) -> BTreeMap<HeadId, f32> {
 }
 
 /// At most so many, spread evenly.
-fn spread(rows: Vec<ZeroshotRow>, limit: Option<usize>) -> Vec<ZeroshotRow> {
+fn spread(rows: &[ZeroshotRow], limit: Option<usize>) -> Vec<ZeroshotRow> {
     let (all, wanted) = (rows.len(), limit.unwrap_or(rows.len()).min(rows.len()));
     (0..wanted).map(|at| rows[at * all / wanted].clone()).collect()
 }
@@ -236,7 +237,7 @@ mod tests {
         let row =
             |image_index| ZeroshotRow { image_index, class_index: Some(0), predicted: 0, margin: 0.0, rank: None };
         let all: Vec<ZeroshotRow> = (0..10).map(row).collect();
-        let of = |limit| spread(all.clone(), limit).iter().map(|row| row.image_index).collect::<Vec<_>>();
+        let of = |limit| spread(&all, limit).iter().map(|row| row.image_index).collect::<Vec<_>>();
         assert_eq!(of(Some(4)), [0, 2, 5, 7]);
         assert_eq!((of(None).len(), of(Some(99)).len(), of(Some(0)).len()), (10, 10, 0));
     }

@@ -54,7 +54,9 @@ impl Looks {
         let factors = factors.chunks_exact(factors.len() / count);
         for (attention, factors) in attention.chunks_exact_mut(heads * asked * tokens).zip(factors) {
             for (row, query) in attention.chunks_exact_mut(tokens).zip((0..asked).cycle()) {
-                row.iter_mut().for_each(|attention| *attention *= factors[query]);
+                for attention in row.iter_mut() {
+                    *attention *= factors[query];
+                }
             }
         }
     }
