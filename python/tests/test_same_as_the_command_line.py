@@ -74,8 +74,7 @@ def test_diff(runs, answer):
 
 def test_weights_are_those_of_numpy(run, answer):
     found = headspan.weights(run, directions=3, texts=4)
-    flags = ["--runs", run.path.parent.parent, "--directions", 3, "--texts-per-direction", 4]
-    theirs = answer("weights", "scenes/scenes-4", *map(str, flags))
+    theirs = answer("weights", "scenes-4", "--directions", "3", "--texts-per-direction", "4")
     assert found.heads == theirs["heads"] and found.frame.pl().height == sum(len(head["spectrum"]) for head in found.heads)
     readouts = pl.read_parquet(run.path / "readout.parquet")
     texts = np.stack(pl.read_parquet(run.path / "texts.parquet")["embedding"].to_numpy()).astype(np.float64)
@@ -94,7 +93,7 @@ def test_weights_are_those_of_numpy(run, answer):
 
 def test_stability(run, answer):
     found = headspan.stability(run, splits=2, seed=3, against=run)
-    theirs = answer("stability", "scenes/scenes-4", "--runs", str(run.path.parent.parent), "--splits", "2", "--seed", "3", "--against", "scenes/scenes-4")
+    theirs = answer("stability", "scenes-4", "--splits", "2", "--seed", "3", "--against", "scenes-4")
     assert found.figures == theirs["figures"] and "jaccard" in repr(found)
     frame = found.frame.pl()
     assert frame.filter(pl.col("kind") == "run")["value"].unique().to_list() == [1.0]
@@ -173,9 +172,10 @@ def test_models(answer):
     assert headspan.models() == theirs["models"]
 
 
-def test_inspect(run, answer):
+def test_inspect(run):
     found = headspan.inspect(run.checkpoint)
-    assert found == answer("inspect", run.checkpoint)
+    command = [sys.executable, "-m", "headspan", "--quiet", "inspect", str(run.checkpoint), "--json"]
+    assert found == json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert found["usable"] and found["family"] == "CLIP" and found["tensors"]["layers"] == 4
     assert headspan.inspect(run.checkpoint, quick_gelu=True)["facts"] != found["facts"]
     with pytest.raises(headspan.HeadspanError, match="the configuration expects"):
