@@ -139,8 +139,8 @@ def zeroshot(
     """
     given = {"classes": classes, "templates": templates, "group": group, "groups": groups}
     answer = _asked("zeroshot", run, given, progress)
-    places = {name: place_of(answer.pop(name)) for name in ("classes_table", "table")}
-    return Zeroshot(**answer, **places)
+    classes_table, table = place_of(answer.pop("classes_table")), place_of(answer.pop("table"))
+    return Zeroshot(classes_table=classes_table, table=table, **answer)
 
 
 def ablate(
