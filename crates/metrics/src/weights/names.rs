@@ -1,10 +1,8 @@
 //! Sparse sums of texts that name a direction.
 
-use faer::{Mat, MatRef};
+use faer::{Mat, MatRef, Side, linalg::solvers::Solve};
 
-/// Rounds of coordinate descent at most; a handful of texts needs some ten.
-const ROUNDS: usize = 1_000;
-/// A change of a weight below this ends the descent.
+/// Inner products and weights below this are rounding.
 const STILL: f64 = 1e-12;
 
 /// A direction's texts.
@@ -53,7 +51,7 @@ fn pursued(texts: MatRef<'_, f64>, axis: usize, sign: f64, most: usize) -> Name 
     Name { flipped: sign < 0.0, fidelity: length, texts }
 }
 
-/// Weights of least squares that are not negative, by coordinate descent.
+/// Weights of least squares that are not negative, by the active-set method of Lawson and Hanson (1974, chapter 23): exact for the handful of texts.
 fn fitted(texts: MatRef<'_, f64>, chosen: &[usize], axis: usize, sign: f64) -> Vec<f64> {
     let size = chosen.len();
     let inner = |one: usize, other: usize| {
@@ -61,21 +59,44 @@ fn fitted(texts: MatRef<'_, f64>, chosen: &[usize], axis: usize, sign: f64) -> V
     };
     let gram = Mat::from_fn(size, size, inner);
     let wanted: Vec<f64> = chosen.iter().map(|row| sign * texts[(*row, axis)]).collect();
-    let mut weights = vec![0.0; size];
-    for _ in 0..ROUNDS {
-        let mut change: f64 = 0.0;
-        for at in 0..size {
-            let others: f64 =
-                (0..size).filter(|other| *other != at).map(|other| gram[(at, other)] * weights[other]).sum();
-            let next = ((wanted[at] - others) / gram[(at, at)]).max(0.0);
-            change = change.max((next - weights[at]).abs());
-            weights[at] = next;
-        }
-        if change < STILL {
-            break;
+    let (mut weights, mut active, mut refused) = (vec![0.0; size], Vec::new(), Vec::new());
+    loop {
+        let gain = |at: usize| wanted[at] - (0..size).map(|other| gram[(at, other)] * weights[other]).sum::<f64>();
+        let free = (0..size).filter(|at| !active.contains(at) && !refused.contains(at));
+        let best = free.map(|at| (at, gain(at))).max_by(|one, other| one.1.total_cmp(&other.1));
+        let Some((joining, _)) = best.filter(|(_, gain)| *gain > STILL) else { return weights };
+        active.push(joining);
+        if !settle(&gram, &wanted, &mut active, &mut weights) {
+            // A text that the others span already adds nothing.
+            active.retain(|at| *at != joining);
+            refused.push(joining);
+        } else if weights[joining] <= 0.0 {
+            refused.push(joining);
         }
     }
-    weights
+}
+
+/// Fits the active weights; those that would be negative leave. False if the active texts are not independent.
+fn settle(gram: &Mat<f64>, wanted: &[f64], active: &mut Vec<usize>, weights: &mut [f64]) -> bool {
+    while !active.is_empty() {
+        let own = Mat::from_fn(active.len(), active.len(), |one, other| gram[(active[one], active[other])]);
+        let Ok(factors) = own.llt(Side::Lower) else { return false };
+        let fit = factors.solve(Mat::from_fn(active.len(), 1, |row, _| wanted[active[row]]));
+        let steps = active.iter().enumerate().filter(|(row, _)| fit[(*row, 0)] <= 0.0);
+        let step = steps.map(|(row, at)| weights[*at] / (weights[*at] - fit[(row, 0)])).fold(1.0, f64::min);
+        for (row, at) in active.iter().enumerate() {
+            weights[*at] += step * (fit[(row, 0)] - weights[*at]);
+        }
+        if step >= 1.0 {
+            return true;
+        }
+        let leaving: Vec<usize> = active.iter().copied().filter(|at| weights[*at] <= STILL).collect();
+        for at in &leaving {
+            weights[*at] = 0.0;
+        }
+        active.retain(|at| !leaving.contains(at));
+    }
+    true
 }
 
 #[cfg(test)]
