@@ -108,6 +108,14 @@ pub fn curve_chart(metric: &CurveMetric, curves: &Curves) -> Markup {
                     (line(run, name, points, &x, curves.len()))
                 }
             }
+            @if curves.values().flatten().any(|point| point.interval.is_some()) {
+                p.note {
+                    "A vertical line is the bootstrap interval over the layer's heads."
+                    @if curves.values().flatten().any(|point| point.null_mean.is_some()) {
+                        " A short horizontal line is the mean with properties drawn at random."
+                    }
+                }
+            }
             (values(title, curves, layers))
         }
     }
