@@ -47,7 +47,7 @@ pub const CURVE_METRICS: [CurveMetric; 3] = [
     },
     CurveMetric {
         metric: "ccs_at_5",
-        title: "Heads whose 5 texts all fit, by layer (CCS@5; higher is better)",
+        title: "CCS@5 by layer, from the last (higher is better)",
         axis: "share of heads",
     },
 ];
