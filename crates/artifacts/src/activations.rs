@@ -11,7 +11,7 @@ use arrow_array::{
     types::{Float32Type, UInt64Type},
 };
 use arrow_schema::{DataType, Field, Schema};
-use headspan_headspace::{HeadId, HeadVector, Scalars};
+use headspan_headspace::{HeadId, HeadVector, MomentTerms, Scalars, vector_length};
 use headspan_store::Blob;
 use parquet::{
     arrow::{
@@ -87,6 +87,23 @@ impl ActivationBatch {
         let column = &self.heads[head];
         let head_dim = column.len() / self.len();
         HeadVector::new(&column[image * head_dim..][..head_dim], self.scalars(image))
+    }
+
+    /// Terms of the moments of `u` over `count` images, the rows that `row` gives. `head` is the head's position in the batch and `head_dim` the length of
+    /// its column, which a batch without images does not have.
+    pub fn moment_terms(
+        &self,
+        head: usize,
+        head_dim: usize,
+        count: usize,
+        row: impl Fn(usize) -> usize,
+    ) -> MomentTerms {
+        let z = self.heads.get(head).map_or(&[][..], Vec::as_slice);
+        let scalars = self.scalar_columns();
+        MomentTerms::of(vector_length(head_dim), count, |image, column| {
+            let image = row(image);
+            if column < head_dim { z[image * head_dim + column] } else { scalars[column - head_dim][image] }
+        })
     }
 
     /// Adds the rows of another batch of the same columns.

@@ -67,14 +67,7 @@ fn terms_below(
 
 /// Terms of each head over the images of one part.
 pub(crate) fn terms_of(batch: &ActivationBatch, shape: &ActivationShape) -> Vec<MomentTerms> {
-    let (head_dim, scalars) = (shape.head_dim, batch.scalar_columns());
-    let of_head = |head: usize| {
-        // Of a batch without images the columns of heads are not there.
-        let z = batch.heads.get(head).map_or(&[][..], Vec::as_slice);
-        MomentTerms::of(vector_length(head_dim), batch.len(), |image, column| {
-            if column < head_dim { z[image * head_dim + column] } else { scalars[column - head_dim][image] }
-        })
-    };
+    let of_head = |head: usize| batch.moment_terms(head, shape.head_dim, batch.len(), |image| image);
     (0..shape.heads.len()).into_par_iter().map(of_head).collect()
 }
 

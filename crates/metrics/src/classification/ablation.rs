@@ -2,10 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use headspan_artifacts::{
-    AblatedRow, ClassRow, HeadId, ImageRow, PartReader, ReadoutRow, RunDirectory, Table, read_rows,
-};
-use headspan_headspace::Readout;
+use headspan_artifacts::{AblatedRow, ClassRow, HeadId, ImageRow, RunDirectory};
 
 use crate::{
     bootstrap::percentiles,
@@ -15,7 +12,7 @@ use crate::{
         error::Result,
         means::HalfMeans,
         permutation::{Draws, draws, p_value},
-        scores::{Block, Embeddings, block_size, each_block, is_highest},
+        scores::{Block, Opened, block_size, each_block, is_highest},
         trials::{Heard, Trial},
     },
 };
@@ -45,12 +42,7 @@ pub fn ablations(
     images: &LabelledImages,
     plan: &AblationPlan,
 ) -> Result<Vec<AblatedRow>> {
-    let embeddings = Embeddings::new(classes)?;
-    let parts: Vec<PartReader> = run.parts_of(image_rows)?;
-    embeddings.fit(&parts)?;
-    let readouts: Vec<ReadoutRow> = read_rows(&run.table(Table::Readout))?;
-    let readouts: Vec<Readout> = readouts.into_iter().map(Readout::from).collect();
-    let heads: Vec<HeadId> = readouts.iter().map(|readout| readout.head).collect();
+    let Opened { embeddings, parts, readouts, heads } = Opened::new(run, image_rows, classes)?;
     let trials = chosen(plan, &heads)?;
     let (drawn, random) =
         draws(&sizes(plan, heads.len()), &plan.replacements, heads.len(), plan.permutations, plan.seed);

@@ -32,14 +32,7 @@ impl HalfMeans {
                 sum.iter_mut().zip(unit).for_each(|(sum, x)| *sum += f64::from(x));
             }
             count += rows.len() as u64;
-            let scalars = batch.scalar_columns();
-            let of_head = |head: usize| {
-                let z = &batch.heads[head];
-                MomentTerms::of(length, rows.len(), |row, column| match column.checked_sub(head_dim) {
-                    None => z[rows[row] * head_dim + column],
-                    Some(scalar) => scalars[scalar][rows[row]],
-                })
-            };
+            let of_head = |head: usize| batch.moment_terms(head, head_dim, rows.len(), |row| rows[row]);
             let terms: Vec<MomentTerms> = (0..heads.len()).into_par_iter().map(of_head).collect();
             sums.iter_mut().zip(&terms).for_each(|(sums, terms)| sums.join(terms));
         }

@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use faer::{Accum, Mat};
+use faer::{Accum, Mat, MatRef};
 use headspan_artifacts::{
-    ClassRow, HeadId, ImageRow, MomentsRow, PartReader, ReadoutRow, ReconstructionRow, RunDirectory, Table, TextRow,
-    TextspanRow, read_rows,
+    ClassRow, HeadId, ImageRow, MomentsRow, ReconstructionRow, RunDirectory, Table, TextRow, TextspanRow, read_rows,
 };
 use headspan_headspace::{Moments, Readout, product, single_product};
 use headspan_textspan::{TextPool, TextspanError, principal_directions, text_directions};
@@ -19,7 +18,7 @@ use crate::classification::{
     accuracy::{Count, wilson},
     error::Result,
     means::HalfMeans,
-    scores::{Block, Embeddings, block_size, each_block, is_highest, narrow, wide},
+    scores::{Block, Embeddings, Opened, block_size, each_block, is_highest, narrow, projected, wide},
 };
 
 /// What is reconstructed.
@@ -49,21 +48,16 @@ pub fn reconstructions(
     images: &LabelledImages,
     plan: &ReconstructionPlan,
 ) -> Result<Vec<ReconstructionRow>> {
-    let embeddings = Embeddings::new(classes)?;
-    let parts: Vec<PartReader> = run.parts_of(image_rows)?;
-    embeddings.fit(&parts)?;
-    let readouts: Vec<ReadoutRow> = read_rows(&run.table(Table::Readout))?;
-    let readouts: Vec<Readout> = readouts.into_iter().map(Readout::from).collect();
-    let heads: Vec<HeadId> = readouts.iter().map(|readout| readout.head).collect();
+    let Opened { embeddings, parts, readouts, heads } = Opened::new(run, image_rows, classes)?;
     let means = HalfMeans::read(&parts, &heads, images)?;
     let sources = Sources::read(run)?;
+    let wide = embeddings.wide();
     let one = |(place, readout): (usize, &Readout)| {
         sources
             .spans(readout, &means.heads[place], place, plan)
-            .map(|sets| Spoken::new(&embeddings, readout, sets, plan))
+            .map(|sets| Spoken::new(wide.as_ref(), readout, sets, plan))
     };
     let spoken: Vec<Spoken> = readouts.par_iter().enumerate().map(one).collect::<Result<_>>()?;
-    let wide = embeddings.wide();
     let constant = product(wide.as_ref(), column(&means.representation).as_ref());
     let trial = Trial {
         constant: (0..embeddings.classes).map(|class| constant[(class, 0)] as f32).collect(),
@@ -168,8 +162,9 @@ struct Step {
 }
 
 impl Spoken {
-    fn new(embeddings: &Embeddings, readout: &Readout, sets: Vec<Mat<f64>>, plan: &ReconstructionPlan) -> Self {
-        let (classes, matrix) = (embeddings.wide(), wide(&readout.matrix, readout.columns()));
+    /// `classes` are the embeddings, `[classes, d]`.
+    fn new(classes: MatRef<'_, f64>, readout: &Readout, sets: Vec<Mat<f64>>, plan: &ReconstructionPlan) -> Self {
+        let matrix = wide(&readout.matrix, readout.columns());
         let steps = |directions: Mat<f64>| -> Vec<Step> {
             let mut before = 0;
             let step = |level: &usize| {
@@ -177,11 +172,11 @@ impl Spoken {
                 before = *level;
                 let some = directions.as_ref().subrows(first, end - first);
                 let along = narrow(&product(some, matrix.as_ref()));
-                Step { along, heard: narrow(&product(classes.as_ref(), some.transpose())), k: end - first }
+                Step { along, heard: narrow(&product(classes, some.transpose())), k: end - first }
             };
             plan.directions.iter().map(step).collect()
         };
-        Self { whole: narrow(&embeddings.projected(readout)), steps: sets.into_iter().map(steps).collect() }
+        Self { whole: narrow(&projected(classes, readout)), steps: sets.into_iter().map(steps).collect() }
     }
 }
 

@@ -1,7 +1,9 @@
 //! Scores of images for classes, and what each head adds to them, block by block.
 
 use faer::{Accum, Mat, MatRef};
-use headspan_artifacts::{ActivationBatch, ClassRow, HeadId, PartReader};
+use headspan_artifacts::{
+    ActivationBatch, ClassRow, HeadId, ImageRow, PartReader, ReadoutRow, RunDirectory, Table, read_rows,
+};
 use headspan_headspace::{Readout, product, single_product, vector_length};
 use rayon::prelude::*;
 
@@ -48,10 +50,32 @@ impl Embeddings {
         single_product(&mut scores, &unit, &self.values, self.d, Accum::Replace);
         scores
     }
+}
 
-    /// The classes in a head's space, `E B`, `[classes, head_dim + 3]`.
-    pub(super) fn projected(&self, readout: &Readout) -> Mat<f64> {
-        product(self.wide().as_ref(), wide(&readout.matrix, readout.columns()).as_ref())
+/// The classes `E`, `[classes, d]`, in a head's space, `E B`, `[classes, head_dim + 3]`.
+pub(super) fn projected(classes: MatRef<'_, f64>, readout: &Readout) -> Mat<f64> {
+    product(classes, wide(&readout.matrix, readout.columns()).as_ref())
+}
+
+/// What ablations and reconstructions both begin with.
+pub(super) struct Opened {
+    pub(super) embeddings: Embeddings,
+    pub(super) parts: Vec<PartReader>,
+    pub(super) readouts: Vec<Readout>,
+    /// Heads of the readouts, in their order.
+    pub(super) heads: Vec<HeadId>,
+}
+
+impl Opened {
+    /// Errors if the classes do not fit the run, or its tables cannot be read.
+    pub(super) fn new(run: &RunDirectory, images: &[ImageRow], classes: &[ClassRow]) -> Result<Self> {
+        let embeddings = Embeddings::new(classes)?;
+        let parts: Vec<PartReader> = run.parts_of(images)?;
+        embeddings.fit(&parts)?;
+        let readouts: Vec<ReadoutRow> = read_rows(&run.table(Table::Readout))?;
+        let readouts: Vec<Readout> = readouts.into_iter().map(Readout::from).collect();
+        let heads = readouts.iter().map(|readout| readout.head).collect();
+        Ok(Self { embeddings, parts, readouts, heads })
     }
 }
 

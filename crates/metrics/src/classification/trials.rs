@@ -6,7 +6,7 @@ use headspan_headspace::{Readout, single_product};
 use crate::classification::{
     Removed, Replacement,
     means::HalfMeans,
-    scores::{Block, Embeddings, narrow},
+    scores::{Block, Embeddings, narrow, projected},
 };
 
 /// What is said to the classes: by the whole representation, by each head, and by the rest.
@@ -30,8 +30,9 @@ pub(super) struct Heard {
 
 impl Heard {
     pub(super) fn new(embeddings: Embeddings, readouts: &[Readout], means: &HalfMeans, with_rest: bool) -> Self {
-        let projected: Vec<Mat<f64>> = readouts.iter().map(|readout| embeddings.projected(readout)).collect();
-        let whole = of_mean(&embeddings.wide(), &means.representation);
+        let wide = embeddings.wide();
+        let projected: Vec<Mat<f64>> = readouts.iter().map(|readout| projected(wide.as_ref(), readout)).collect();
+        let whole = of_mean(&wide, &means.representation);
         let heads: Vec<Vec<f32>> =
             projected.iter().zip(&means.heads).map(|(own, moments)| of_mean(own, &moments.mean)).collect();
         let rest = if with_rest { less(&whole, &heads) } else { Vec::new() };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use headspan_artifacts::{
     HeadId, ImageRow, LabelRow, ReadoutRow, RunDirectory, Table, TextRow, TextspanRow, read_rows,
 };
-use headspan_headspace::{MomentSums, Moments, Readout, vector_length};
+use headspan_headspace::{MomentSums, MomentTerms, Moments, Readout, vector_length};
 use headspan_label::{HeadTexts, lexicon};
 use headspan_metrics::{StabilityRow, jaccard, random_halves, stability_rows};
 use headspan_textspan::{Settings as SpanSettings, TextPool};
@@ -19,7 +19,7 @@ use crate::{error::Result, settings::Settings, stages::one_head};
 const PARTS: usize = 32;
 
 /// Sums of each head over the parts of the images.
-type Sums = BTreeMap<HeadId, Vec<MomentSums>>;
+type Sums = BTreeMap<HeadId, Vec<MomentTerms>>;
 
 pub(super) fn rows(settings: &Settings, run: &RunDirectory, request: &StabilityRequest) -> Result<Vec<StabilityRow>> {
     let texts: Vec<TextRow> = read_rows(&run.table(Table::Texts))?;
@@ -40,9 +40,10 @@ pub(super) fn rows(settings: &Settings, run: &RunDirectory, request: &StabilityR
             for half in split {
                 let moments = joined(&sums[&readout.head], half);
                 let (rows, _rank) = one_head(readout, &moments, &pool, &texts, &span)?;
-                let heads = [HeadTexts { head: readout.head, texts: rows.clone() }];
+                let picks = first_of(&rows, first);
+                let heads = [HeadTexts { head: readout.head, texts: rows }];
                 let label = lexicon::label(&heads, &categories, &settings.label.lexicon);
-                sides.push((first_of(&rows, first), property(&label).map(&fold)));
+                sides.push((picks, property(&label).map(&fold)));
             }
             figures.add(&sides[0], &sides[1]);
         }
@@ -99,44 +100,31 @@ fn property(label: &[LabelRow]) -> Option<&str> {
 /// The activations are read once, a part of the run at a time.
 fn sums(run: &RunDirectory) -> Result<Sums> {
     let images: Vec<ImageRow> = read_rows(&run.table(Table::Images))?;
-    let mut sums = Sums::new();
+    let mut sums: BTreeMap<HeadId, Vec<MomentSums>> = BTreeMap::new();
     for part in run.parts_of(&images)? {
         let shape = part.shape().clone();
         let batch = part.read(&shape.heads, false)?;
-        let (length, scalars) = (vector_length(shape.head_dim), batch.scalar_columns());
         let rows: Vec<Vec<usize>> = (0..PARTS)
             .map(|part| (0..batch.len()).filter(|row| batch.image_index[*row] as usize % PARTS == part).collect())
             .collect();
-        let add = |(at, head): (usize, &HeadId)| {
-            let z = &batch.heads[at];
-            let mut own = vec![MomentSums::new(length); PARTS];
-            for (sums, rows) in own.iter_mut().zip(&rows) {
-                sums.add(rows.len(), |row, column| {
-                    let row = rows[row];
-                    if column < shape.head_dim {
-                        z[row * shape.head_dim + column]
-                    } else {
-                        scalars[column - shape.head_dim][row]
-                    }
-                });
-            }
-            (*head, own)
+        let of_head = |head: usize| -> Vec<MomentTerms> {
+            rows.iter().map(|rows| batch.moment_terms(head, shape.head_dim, rows.len(), |row| rows[row])).collect()
         };
-        let of_part: Vec<(HeadId, Vec<MomentSums>)> = shape.heads.par_iter().enumerate().map(add).collect();
-        for (head, own) in of_part {
-            match sums.get_mut(&head) {
-                None => _ = sums.insert(head, own),
-                Some(all) => all.iter_mut().zip(own).for_each(|(all, own)| all.join(&own.into_terms())),
-            }
+        let terms: Vec<Vec<MomentTerms>> = (0..shape.heads.len()).into_par_iter().map(of_head).collect();
+        let none = || vec![MomentSums::new(vector_length(shape.head_dim)); PARTS];
+        for (head, terms) in shape.heads.iter().zip(&terms) {
+            let own = sums.entry(*head).or_insert_with(none);
+            own.iter_mut().zip(terms).for_each(|(sums, terms)| sums.join(terms));
         }
     }
-    Ok(sums)
+    let terms = |sums: Vec<MomentSums>| sums.into_iter().map(MomentSums::into_terms).collect();
+    Ok(sums.into_iter().map(|(head, sums)| (head, terms(sums))).collect())
 }
 
-fn joined(parts: &[MomentSums], half: &[usize]) -> Moments {
-    let mut all = MomentSums::new(parts[0].length());
+fn joined(parts: &[MomentTerms], half: &[usize]) -> Moments {
+    let mut all = MomentSums::new(parts[0].sum.len());
     for part in half {
-        all.join(&parts[*part].clone().into_terms());
+        all.join(&parts[*part]);
     }
     all.moments()
 }
