@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use half::{bf16, f16};
 use headspan_headspace::HeadId;
-use safetensors::{Dtype, tensor::TensorView};
 
 use super::{
     Checkpoint, CheckpointLayout,
-    weights::{ValueType, Weights},
+    save::{SavedTensor, serialised},
+    weights::Weights,
 };
 use crate::{
     error::{ClipError, Result},
@@ -20,7 +19,7 @@ impl Checkpoint {
     /// The same weights with heads of the image tower scaled: 0 removes a head, 1 leaves it. The columns of the output projection `W_O` that
     /// read a head's `head_dim` numbers are multiplied; its bias, which belongs to no head, stays. An error for a head that the model does not
     /// have, and for a model that normalises all heads' outputs together: its projection reads a head with the mean of all.
-    pub fn with_scaled_heads(mut self, config: &ModelConfig, scales: &BTreeMap<HeadId, f32>) -> Result<Self> {
+    pub fn with_scaled_heads(&self, config: &ModelConfig, scales: &BTreeMap<HeadId, f32>) -> Result<Self> {
         let vision = &config.vision;
         let mut by_layer: BTreeMap<u32, Vec<f32>> = BTreeMap::new();
         for (head, scale) in scales {
@@ -35,14 +34,15 @@ impl Checkpoint {
         {
             return Err(ClipError::ScaledNorm { head: *head });
         }
+        let mut scaled = self.clone();
         for (layer, scales) in by_layer {
             let name = format!("visual.transformer.resblocks.{layer}.attn.out_proj.weight");
-            let Some(weights) = self.tensors.get_mut(&name) else {
+            let Some(weights) = scaled.tensors.get_mut(&name) else {
                 return Err(ClipError::ScaledHead { head: HeadId { layer, head: 0 }, scale: scales[0] });
             };
             *weights = columns_scaled(weights.clone(), scales);
         }
-        Ok(self)
+        Ok(scaled)
     }
 
     /// The weights as the bytes of `open_clip_model.safetensors`, each tensor in the type that it was stored in. An error for names that OpenCLIP would
@@ -58,15 +58,10 @@ impl Checkpoint {
                 tensor: name.clone(),
                 source: error.to_string().into(),
             };
-            let (dtype, bytes) = stored(&weights.values().map_err(failed)?, &weights.stored_as);
-            saved.insert(name.as_str(), (dtype, weights.shape.clone(), bytes));
+            let values = weights.values().map_err(failed)?;
+            saved.insert(name.clone(), SavedTensor::new(weights.shape.clone(), &values, &weights.stored_as));
         }
-        let views: BTreeMap<&str, TensorView<'_>> = saved
-            .iter()
-            .map(|(name, (dtype, shape, bytes))| Ok((*name, TensorView::new(*dtype, shape.clone(), bytes)?)))
-            .collect::<Result<_, safetensors::SafeTensorError>>()
-            .map_err(|source| ClipError::Save { source })?;
-        safetensors::serialize(views, None).map_err(|source| ClipError::Save { source })
+        serialised(&saved)
     }
 }
 
@@ -90,24 +85,12 @@ fn columns_scaled(weights: Weights, scales: Vec<f32>) -> Weights {
     scaled.of_type(stored_as)
 }
 
-/// Values in the type that they were stored in, little-endian; float64 as float32, which is all that a model computes with.
-fn stored(values: &[f32], stored_as: &ValueType) -> (Dtype, Vec<u8>) {
-    match stored_as {
-        ValueType::Float16 => {
-            (Dtype::F16, values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect())
-        }
-        ValueType::Bfloat16 => {
-            (Dtype::BF16, values.iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect())
-        }
-        ValueType::Float64 | ValueType::Float32 | ValueType::Other(_) => {
-            (Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect())
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use half::f16;
+
     use super::*;
+    use crate::checkpoint::weights::ValueType;
 
     #[test]
     fn the_columns_of_a_head_are_scaled() {

@@ -35,8 +35,10 @@ use notices::{SHOWN_NAMES, of_calls, of_dropped, of_others};
 pub(crate) use positions::Resample;
 use positions::Stored;
 pub use save::SavedPrecision;
+pub(crate) use save::{SavedTensor, serialised};
 use shards::Split;
 pub(crate) use stored_rows::StoredRows;
+pub(crate) use weights::ValueType;
 use weights::Weights;
 
 use crate::{
@@ -95,6 +97,7 @@ pub struct Notice {
 }
 
 /// An opened weights file; tensors are read when they are put into a module.
+#[derive(Clone)]
 pub struct Checkpoint {
     path: PathBuf,
     layout: CheckpointLayout,

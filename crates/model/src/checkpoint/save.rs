@@ -2,8 +2,10 @@ use std::{collections::BTreeMap, error::Error};
 
 use burn::tensor::DType;
 use burn_store::{BurnToPyTorchAdapter, ModuleSnapshot, burn_pack::Tensor as StoredTensor};
-use half::f16;
-use safetensors::{Dtype, tensor::TensorView};
+use half::{bf16, f16};
+use safetensors::{Dtype, SafeTensorError, tensor::TensorView};
+
+use super::weights::ValueType;
 
 use crate::{
     backends::burn::Clip,
@@ -29,25 +31,50 @@ impl Clip {
             let name = open_clip_name(&tensor.name);
             let shape: Vec<usize> = if name == "logit_scale" { Vec::new() } else { tensor.shape.to_vec() };
             let values = float32(&name, tensor)?;
-            let bytes: Vec<u8> = match precision {
-                SavedPrecision::Float32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-                SavedPrecision::Float16 => {
-                    values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect()
-                }
+            let stored_as = match precision {
+                SavedPrecision::Float32 => ValueType::Float32,
+                SavedPrecision::Float16 => ValueType::Float16,
             };
-            saved.insert(name, (shape, bytes));
+            saved.insert(name, SavedTensor::new(shape, &values, &stored_as));
         }
-        let dtype = match precision {
-            SavedPrecision::Float32 => Dtype::F32,
-            SavedPrecision::Float16 => Dtype::F16,
-        };
-        let views: BTreeMap<&str, TensorView<'_>> = saved
-            .iter()
-            .map(|(name, (shape, bytes))| Ok((name.as_str(), TensorView::new(dtype, shape.clone(), bytes)?)))
-            .collect::<Result<_, safetensors::SafeTensorError>>()
-            .map_err(|source| ClipError::Save { source })?;
-        safetensors::serialize(views, None).map_err(|source| ClipError::Save { source })
+        serialised(&saved)
     }
+}
+
+/// A tensor as safetensors have it.
+pub(crate) struct SavedTensor {
+    shape: Vec<usize>,
+    dtype: Dtype,
+    /// Little-endian.
+    bytes: Vec<u8>,
+}
+
+impl SavedTensor {
+    /// Values in a type; those of float64 as float32, which is all that a model computes with.
+    pub(crate) fn new(shape: Vec<usize>, values: &[f32], stored_as: &ValueType) -> Self {
+        let (dtype, bytes) = match stored_as {
+            ValueType::Float16 => {
+                (Dtype::F16, values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect())
+            }
+            ValueType::Bfloat16 => {
+                (Dtype::BF16, values.iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect())
+            }
+            ValueType::Float64 | ValueType::Float32 | ValueType::Other(_) => {
+                (Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+            }
+        };
+        Self { shape, dtype, bytes }
+    }
+}
+
+/// The bytes of a file of safetensors.
+pub(crate) fn serialised(saved: &BTreeMap<String, SavedTensor>) -> Result<Vec<u8>> {
+    let views: BTreeMap<&String, TensorView<'_>> = saved
+        .iter()
+        .map(|(name, SavedTensor { shape, dtype, bytes })| Ok((name, TensorView::new(*dtype, shape.clone(), bytes)?)))
+        .collect::<Result<_, SafeTensorError>>()
+        .map_err(|source| ClipError::Save { source })?;
+    safetensors::serialize(views, None).map_err(|source| ClipError::Save { source })
 }
 
 fn float32(name: &str, tensor: StoredTensor) -> Result<Vec<f32>> {

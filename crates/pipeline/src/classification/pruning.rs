@@ -85,7 +85,15 @@ pub fn prune(session: &Session, options: &PruneOptions, progress: &dyn Progress)
     if let (Some(folder), [target]) = (&options.save, &targets[..]) {
         save(&weights, &files, &scales(&target.heads, options.factor), folder)?;
     }
-    let judge = Judge { session, files: &files, classes: &classes, labels: &labels, stored: &stored, progress };
+    let judge = Judge {
+        session,
+        files: &files,
+        weights: &weights,
+        classes: &classes,
+        labels: &labels,
+        stored: &stored,
+        progress,
+    };
     let all: Vec<HeadId> = run.heads().collect();
     let mut rows = Vec::new();
     for (number, target) in targets.iter().enumerate() {
@@ -118,6 +126,7 @@ pub fn save_scaled(session: &Session, scales: &BTreeMap<HeadId, f32>, folder: &P
 struct Judge<'a> {
     session: &'a Session,
     files: &'a ModelFiles,
+    weights: &'a Checkpoint,
     classes: &'a [ClassRow],
     labels: &'a LabelledImages,
     /// Predictions of the model as it is, for the images that count.
@@ -127,8 +136,7 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn after(&self, name: &str, heads: &[HeadId], factor: f32) -> Result<Vec<ZeroshotRow>> {
-        let weights = Checkpoint::open(&self.files.files.weights)?;
-        let scaled = weights.with_scaled_heads(&self.files.config, &scales(heads, factor))?;
+        let scaled = self.weights.with_scaled_heads(&self.files.config, &scales(heads, factor))?;
         let model =
             LoadedModel::for_queries(&scaled, &self.files.config, open_device(self.session.settings().device)?)?;
         let (vision, preprocess) = (model.vision(), *model.vision().preprocess());
@@ -217,7 +225,7 @@ fn targets(session: &Session, options: &PruneOptions) -> Result<Vec<Target>> {
 
 /// Writes a checkpoint folder that OpenCLIP loads. The configuration comes last: without it, a folder is no checkpoint.
 fn save(weights: &Checkpoint, files: &ModelFiles, scales: &BTreeMap<HeadId, f32>, folder: &Path) -> Result<()> {
-    let scaled = Checkpoint::open(weights.path())?.with_scaled_heads(&files.config, scales)?;
+    let scaled = weights.with_scaled_heads(&files.config, scales)?;
     let config = files.config.open_clip_json(files.files.config.as_deref())?;
     fs_err::create_dir_all(folder)?;
     write_atomic(&folder.join("open_clip_model.safetensors"), &scaled.to_open_clip()?)?;

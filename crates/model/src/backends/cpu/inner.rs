@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::functions::silu;
+use super::{functions::silu, rows::mean_and_scale};
 use crate::families::RotaryTable;
 
 /// What a tower's blocks have between their layers.
@@ -114,18 +114,9 @@ fn gate<S: Simd>(simd: S, gate: &mut [f32], other: &[f32]) {
 /// Divides a row by its deviation; returns the factor.
 #[inline(always)]
 fn scale<S: Simd>(simd: S, row: &mut [f32], epsilon: f32) -> f32 {
-    let count = row.len() as f32;
-    let (whole, rest) = S::as_mut_simd_f32s(row);
-    let sum = whole.iter().fold(simd.splat_f32s(0.0), |sum, x| simd.add_f32s(sum, *x));
-    let mean = (simd.reduce_sum_f32s(sum) + rest.iter().sum::<f32>()) / count;
-    let means = simd.splat_f32s(mean);
-    let squares = whole.iter().fold(simd.splat_f32s(0.0), |sum, x| {
-        let deviation = simd.sub_f32s(*x, means);
-        simd.mul_add_e_f32s(deviation, deviation, sum)
-    });
-    let rest_squares: f32 = rest.iter().map(|x| (x - mean) * (x - mean)).sum();
-    let factor = 1.0 / ((simd.reduce_sum_f32s(squares) + rest_squares) / count + epsilon).sqrt();
+    let (_mean, factor) = mean_and_scale(simd, row, epsilon);
     let factors = simd.splat_f32s(factor);
+    let (whole, rest) = S::as_mut_simd_f32s(row);
     for x in whole {
         *x = simd.mul_f32s(*x, factors);
     }

@@ -48,10 +48,11 @@ impl WithSimd for Normalise<'_> {
     }
 }
 
+/// Mean of a row, and one over its deviation.
 #[inline(always)]
-fn normalise<S: Simd>(simd: S, input: &[f32], output: &mut [f32], norm: &Norm) {
-    let count = input.len() as f32;
-    let (whole, rest) = S::as_simd_f32s(input);
+pub(super) fn mean_and_scale<S: Simd>(simd: S, row: &[f32], epsilon: f32) -> (f32, f32) {
+    let count = row.len() as f32;
+    let (whole, rest) = S::as_simd_f32s(row);
     let sum = whole.iter().fold(simd.splat_f32s(0.0), |sum, x| simd.add_f32s(sum, *x));
     let mean = (simd.reduce_sum_f32s(sum) + rest.iter().sum::<f32>()) / count;
     let means = simd.splat_f32s(mean);
@@ -61,8 +62,14 @@ fn normalise<S: Simd>(simd: S, input: &[f32], output: &mut [f32], norm: &Norm) {
     });
     let rest_squares: f32 = rest.iter().map(|x| (x - mean) * (x - mean)).sum();
     let variance = (simd.reduce_sum_f32s(squares) + rest_squares) / count;
-    let scale = 1.0 / (variance + norm.epsilon).sqrt();
-    let scales = simd.splat_f32s(scale);
+    (mean, 1.0 / (variance + epsilon).sqrt())
+}
+
+#[inline(always)]
+fn normalise<S: Simd>(simd: S, input: &[f32], output: &mut [f32], norm: &Norm) {
+    let (mean, scale) = mean_and_scale(simd, input, norm.epsilon);
+    let (means, scales) = (simd.splat_f32s(mean), simd.splat_f32s(scale));
+    let (whole, rest) = S::as_simd_f32s(input);
     let (weights, rest_weights) = S::as_simd_f32s(&norm.weight);
     let (biases, rest_biases) = S::as_simd_f32s(&norm.bias);
     let (normed, rest_normed) = S::as_mut_simd_f32s(output);

@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, path::Path};
 
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensors};
 
 use crate::{
     backends::burn::BurnVisionTower,
+    checkpoint::{SavedTensor, ValueType, serialised},
     error::{ClipError, Result},
     readout::{read, row_product},
 };
@@ -32,10 +33,8 @@ impl LinearMap {
 
     /// The bytes of a safetensors file with the tensor `map`, `[rows, columns]`.
     pub fn to_safetensors(&self) -> Result<Vec<u8>> {
-        let bytes: Vec<u8> = self.values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let failed = |source| ClipError::Save { source };
-        let view = TensorView::new(Dtype::F32, vec![self.rows, self.columns], &bytes).map_err(failed)?;
-        safetensors::serialize(BTreeMap::from([(TENSOR, view)]), None).map_err(failed)
+        let tensor = SavedTensor::new(vec![self.rows, self.columns], &self.values, &ValueType::Float32);
+        serialised(&BTreeMap::from([(TENSOR.to_owned(), tensor)]))
     }
 
     /// Reads what [`LinearMap::to_safetensors`] gives.

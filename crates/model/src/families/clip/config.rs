@@ -232,7 +232,7 @@ impl ClipConfig {
 }
 
 /// `image_size` is a number or a pair of equal numbers.
-pub(super) fn square(path: &Path, value: &serde_json::Value) -> Result<usize> {
+pub(crate) fn square(path: &Path, key: &str, value: &serde_json::Value) -> Result<usize> {
     let side = match value {
         serde_json::Value::Array(sides) => match &sides[..] {
             [height, width] if height == width => height.as_u64(),
@@ -242,7 +242,7 @@ pub(super) fn square(path: &Path, value: &serde_json::Value) -> Result<usize> {
     };
     side.map(|side| side as usize).ok_or_else(|| ClipError::Unsupported {
         path: path.to_owned(),
-        what: format!("vision_cfg.image_size = {value}"),
+        what: format!("{key} = {value}"),
         why: "the image must be square: a whole number, or two equal ones",
     })
 }

@@ -16,8 +16,8 @@ use crate::{
     families::{AS_ITS_LIBRARY, Family, Member, ModelConfig, vit},
 };
 
-pub(crate) use config::check_std;
 pub use config::{ClipConfig, PreprocessConfig, TextConfig, VisionConfig};
+pub(crate) use config::{check_std, square};
 
 /// The configuration of an architecture that is known by name.
 pub(crate) fn config_of(name: &str) -> Result<ModelConfig> {

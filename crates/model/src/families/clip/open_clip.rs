@@ -20,6 +20,8 @@ use crate::{
     },
 };
 
+const IMAGE_SIZE: &str = "vision_cfg.image_size";
+
 /// The file as it is stored. Unknown keys of a tower change the architecture in ways that we cannot know, so they are refused; those
 /// that matter only in training are named and read over.
 #[derive(Deserialize)]
@@ -137,7 +139,7 @@ fn native(path: &Path, keys: Map<String, Value>, quick_gelu: bool) -> Result<Tow
         ..VisionShape::default()
     };
     let vision = VisionConfig {
-        image_size: square(path, &vision.image_size)?,
+        image_size: square(path, IMAGE_SIZE, &vision.image_size)?,
         patch_size: vision.patch_size,
         layers: vision.layers,
         width: vision.width,
@@ -169,7 +171,7 @@ fn of_timm(path: &Path, name: &Value, keys: &Map<String, Value>) -> Result<Tower
     refuse_unknown(path, "vision_cfg", keys, &TIMM_KEYS)?;
     let TimmTower { mut vision, quick_gelu } = known;
     if let Some(size) = keys.get("image_size") {
-        vision.image_size = square(path, size)?;
+        vision.image_size = square(path, IMAGE_SIZE, size)?;
     }
     // With null the tower's own classifier is the projection, which has a bias.
     let projection = match keys.get("timm_proj") {

@@ -16,7 +16,7 @@ use crate::{
     error::{ClipError, Result},
     families::{
         Rotary, VisionShape,
-        clip::{PreprocessConfig, VisionConfig},
+        clip::{PreprocessConfig, VisionConfig, square},
         eva::DINO_ROTARY,
     },
 };
@@ -62,7 +62,7 @@ pub(super) fn config(path: &Path, value: &Value) -> Result<VitConfig> {
     };
     let image_size = match &raw.image_size {
         None => 224,
-        Some(size) => square(path, size)?,
+        Some(size) => square(path, "image_size", size)?,
     };
     let standard = PreprocessConfig { mean: IMAGENET_MEAN, std: IMAGENET_STD, resize: Resize::Squash };
     // Rotary positions are of any number of patches: the processor says the size of an image.
@@ -84,19 +84,6 @@ pub(super) fn config(path: &Path, value: &Value) -> Result<VitConfig> {
         preprocess,
         resample: Resample::Plain,
         interpolated: false,
-    })
-}
-
-/// A number or a pair of equal numbers.
-fn square(path: &Path, value: &Value) -> Result<usize> {
-    let side = match value.as_array().map(Vec::as_slice) {
-        Some([height, width]) if height == width => height.as_u64(),
-        _ => value.as_u64(),
-    };
-    side.map(|side| side as usize).ok_or_else(|| ClipError::Unsupported {
-        path: path.to_owned(),
-        what: format!("image_size = {value}"),
-        why: "the image must be square: a whole number, or two equal ones",
     })
 }
 
