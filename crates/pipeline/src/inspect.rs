@@ -3,15 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use headspan_model::{
-    Checkpoint, CheckpointLayout, ClipError, FittingArchitecture, FoundFiles, ModelConfig, ModelOptions, Notice,
-    WeightsFacts,
+    Alignment, Checkpoint, CheckpointLayout, ClipError, FittingArchitecture, FoundFiles, ModelConfig, ModelOptions,
+    Notice, WeightsFacts,
 };
 use serde_json::Value;
 
 use crate::{
-    activation,
     error::{PipelineError, Result},
-    model::tokenizer,
+    model::{notices, tokenizer},
     registry::{ModelChoice, ModelSource},
 };
 
@@ -92,12 +91,9 @@ impl Inspection {
         place: &Path,
         options: &ModelOptions,
     ) -> Result<()> {
-        self.notices = config.notices(checkpoint);
         let id = place.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let choice = ModelChoice { id, source: ModelSource::Folder(place.to_owned()) };
-        if let Some(text) = activation::doubt(&choice, checkpoint.path(), config.activation())? {
-            self.notices.push(Notice { text, is_warning: true });
-        }
+        self.notices = notices(&choice, &config, checkpoint)?;
         let source = match (&options.architecture, &self.files.config) {
             (None, Some(path)) => ConfigSource::File(path.clone()),
             (name, _) => ConfigSource::Architecture(name.clone().unwrap_or_default()),
@@ -127,11 +123,10 @@ fn pixels_are_stated(config: &Path) -> Result<bool> {
         let text = fs_err::read_to_string(path)?;
         Ok(serde_json::from_str(&text).map_err(|source| ClipError::Config { path: path.to_owned(), source })?)
     };
-    let value = parsed(config)?;
-    // A map refers to the tower that it stands behind.
-    if let Some(tower) = value.get("from").and_then(|from| from.get("config")).and_then(Value::as_str) {
-        return pixels_are_stated(Path::new(tower));
+    if let Some(alignment) = Alignment::of_config(config)? {
+        return pixels_are_stated(&alignment.from.config);
     }
+    let value = parsed(config)?;
     let sections =
         ["preprocess_cfg", "pretrained_cfg"].map(|section| value.get(section).and_then(|keys| keys.get("mean")));
     if sections.into_iter().flatten().any(Value::is_array) {

@@ -60,7 +60,7 @@ pub use facts::facts;
 pub use head_weights::{HeadWeightsRequest, WeighedRun, head_weights};
 pub use inputs::check_inputs;
 pub use inspect::{ConfigSource, InspectedModel, Inspection, inspect, inspect_files};
-pub use model::{ModelFiles, RunModel};
+pub use model::{ModelFiles, RunModel, log_notice};
 pub use plan::{StagePlan, StageStatus, state_of};
 pub use pools::Pools;
 pub use progress::{Meter, Progress, Silent};

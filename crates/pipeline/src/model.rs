@@ -6,7 +6,7 @@ use std::{
 use headspan_artifacts::{Fingerprint, FingerprintBuilder, hash_file};
 use headspan_model::{
     Alignment, Checkpoint, CheckpointFiles, ClipError, DeviceChoice, FoundFiles, LoadedModel, ModelConfig,
-    ModelOptions, TokenStyle, Tokenizer, open_device,
+    ModelOptions, Notice, TokenStyle, Tokenizer, open_device,
 };
 
 use crate::{
@@ -145,13 +145,21 @@ pub(crate) fn hash_of(config: &Path, weights: &Path) -> Result<String> {
 
 /// Logs what the user may not expect of a model.
 pub(crate) fn tell(choice: &ModelChoice, files: &ModelFiles, checkpoint: &Checkpoint) -> Result<()> {
-    for notice in files.config.notices(checkpoint) {
-        if notice.is_warning { tracing::warn!("{}", notice.text) } else { tracing::info!("{}", notice.text) }
-    }
-    if let Some(doubt) = activation::doubt(choice, &files.files.weights, files.config.activation())? {
-        tracing::warn!("{doubt}");
-    }
+    notices(choice, &files.config, checkpoint)?.iter().for_each(log_notice);
     Ok(())
+}
+
+/// What the user may not expect of a model.
+pub(crate) fn notices(choice: &ModelChoice, config: &ModelConfig, checkpoint: &Checkpoint) -> Result<Vec<Notice>> {
+    let mut notices = config.notices(checkpoint);
+    let doubt = activation::doubt(choice, checkpoint.path(), config.activation())?;
+    notices.extend(doubt.map(|text| Notice { text, is_warning: true }));
+    Ok(notices)
+}
+
+/// Logs a notice by its weight.
+pub fn log_notice(notice: &Notice) {
+    if notice.is_warning { tracing::warn!("{}", notice.text) } else { tracing::info!("{}", notice.text) }
 }
 
 /// A model whose weights are loaded when a stage first needs them, so that a run with nothing to do reads none.

@@ -63,16 +63,23 @@ pub(crate) struct ZeroshotArgs {
     pub(crate) json: bool,
 }
 
-/// Flags of `ablate`.
+/// How images are classified, for commands that measure what is left of it.
 #[derive(Debug, Args)]
-pub(crate) struct AblateArgs {
-    #[command(flatten)]
-    pub(crate) run: RunArgs,
+pub(crate) struct ClassesArgs {
     /// Texts of a class, as for `zeroshot`; default: as `zeroshot` made them
     #[arg(long, value_name = "TEMPLATES", help_heading = "Question")]
     pub(crate) templates: Option<Templates>,
     #[command(flatten)]
     pub(crate) groups: GroupArgs,
+}
+
+/// Flags of `ablate`.
+#[derive(Debug, Args)]
+pub(crate) struct AblateArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    #[command(flatten)]
+    pub(crate) classes: ClassesArgs,
     /// What is ablated; may be given several times; default: all kinds
     #[arg(long, value_name = "KIND", value_enum, help_heading = "Question")]
     kind: Vec<Kind>,

@@ -1,9 +1,8 @@
 use std::{ops::RangeInclusive, path::PathBuf};
 
 use clap::Args;
-use headspan_pipeline::Templates;
 
-use super::{RunArgs, classification::GroupArgs, pipeline::local_folder};
+use super::{RunArgs, classification::ClassesArgs, pipeline::local_folder};
 
 /// After the help of `prune`.
 pub(crate) const HELP: &str = "\
@@ -21,11 +20,8 @@ Examples:
 pub(crate) struct PruneArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
-    /// Texts of a class, as for `zeroshot`; default: as `zeroshot` made them
-    #[arg(long, value_name = "TEMPLATES", help_heading = "Question")]
-    pub(crate) templates: Option<Templates>,
     #[command(flatten)]
-    pub(crate) groups: GroupArgs,
+    pub(crate) classes: ClassesArgs,
     /// Heads that are scaled together: L3.H5,L3.H6 (a list), L3 (a layer), or a property
     #[arg(long, value_name = "HEADS", help_heading = "Question")]
     pub(crate) heads: Vec<String>,

@@ -11,7 +11,7 @@ use crate::{
     commands::{
         UsageError, percent,
         query::{open, selection},
-        zeroshot::right,
+        right,
     },
     console::Console,
 };
@@ -30,8 +30,8 @@ pub(crate) fn ablate(arguments: &AblateArgs, console: &Console<'_>) -> Result<()
     }
     let session = open(&arguments.run)?;
     let options = AblateOptions {
-        templates: arguments.templates.clone(),
-        groups: arguments.groups.choice(),
+        templates: arguments.classes.templates.clone(),
+        groups: arguments.classes.groups.choice(),
         kinds,
         heads,
         head_file: arguments.head_file.clone(),

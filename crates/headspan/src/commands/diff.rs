@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{Cell, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_artifacts::{HeadId, RunFacts};
 use headspan_metrics::{Difference, HeadPair, HeadState, Pairing, ScoreChange};
 use headspan_pipeline::{
@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     cli::DiffArgs,
-    commands::{existing_run, placed, settings},
+    commands::{existing_run, right, settings_of_runs},
     console::Console,
 };
 
@@ -21,10 +21,7 @@ const SHOWN: usize = 12;
 
 /// Compares two runs head by head.
 pub(crate) fn diff(arguments: &DiffArgs, console: &Console<'_>) -> Result<()> {
-    let pipeline = arguments.place.alone();
-    // Names with a data set need none beside them.
-    let are_whole = [&arguments.before, &arguments.after].iter().all(|name| name.contains('/'));
-    let own = settings(&if are_whole { pipeline } else { placed(&pipeline, None)? }, None)?;
+    let own = settings_of_runs(&arguments.place, &[Some(&arguments.before), Some(&arguments.after)])?;
     let runs = [existing_run(&own, Some(&arguments.before))?, existing_run(&own, Some(&arguments.after))?];
     let labeller = arguments.labeller.as_deref();
     let found =
@@ -81,10 +78,6 @@ fn scores(changes: &[ScoreChange]) -> Table {
         table.add_row([Cell::new(change.metric)].into_iter().chain(figures.map(right)).collect::<Vec<_>>());
     }
     table
-}
-
-fn right(text: String) -> Cell {
-    Cell::new(text).set_alignment(CellAlignment::Right)
 }
 
 fn heads(difference: &Difference) -> Table {

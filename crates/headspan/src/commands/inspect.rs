@@ -2,12 +2,13 @@ use std::path::Path;
 
 use anyhow::Result;
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
+use headspan_artifacts::with_causes;
 use headspan_images::Resize;
 use headspan_model::{
-    CheckpointFiles, FittingArchitecture, FoundFiles, ModelConfig, Notice, Pooling, TokenStyle, WeightsFacts,
+    CheckpointFiles, FittingArchitecture, FoundFiles, ModelConfig, Pooling, TokenStyle, WeightsFacts,
 };
 use headspan_pipeline::{
-    ConfigSource, InspectedModel, Inspection, PipelineError, cached_files, inspect as inspect_place, inspect_files,
+    ConfigSource, InspectedModel, Inspection, cached_files, inspect as inspect_place, inspect_files, log_notice,
 };
 use indicatif::DecimalBytes;
 use serde::Serialize;
@@ -50,7 +51,7 @@ struct Answer<'a> {
 pub(crate) fn inspect(arguments: &InspectArgs, console: &Console<'_>) -> Result<()> {
     let found = look(arguments)?;
     let facts = facts(&found);
-    let problem = found.problem.as_ref().map(chain);
+    let problem = found.problem.as_ref().map(|problem| with_causes(problem));
     if arguments.json {
         let model = found.model.as_ref();
         console.print_json(&Answer {
@@ -68,9 +69,7 @@ pub(crate) fn inspect(arguments: &InspectArgs, console: &Console<'_>) -> Result<
     } else {
         console.print(&told(&facts))?;
     }
-    for Notice { text, is_warning } in &found.notices {
-        if *is_warning { tracing::warn!("{text}") } else { tracing::info!("{text}") }
-    }
+    found.notices.iter().for_each(log_notice);
     match found.problem {
         None => Ok(()),
         Some(problem) if found.fitting.is_empty() => Err(problem.into()),
@@ -92,17 +91,6 @@ fn look(arguments: &InspectArgs) -> Result<Inspection> {
     let CheckpointFiles { config, weights, tokenizer } = cached_files(&known[0])?;
     let files = FoundFiles { config: Some(config), weights, tokenizer: Some(tokenizer) };
     Ok(inspect_files(files, Path::new(&known[0].id), &options)?)
-}
-
-/// An error and its causes in one line.
-fn chain(problem: &PipelineError) -> String {
-    let mut told = problem.to_string();
-    let mut source = std::error::Error::source(problem);
-    while let Some(cause) = source {
-        told += &format!(": {cause}");
-        source = cause.source();
-    }
-    told
 }
 
 /// What to type for weights without a configuration.

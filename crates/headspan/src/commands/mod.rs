@@ -36,6 +36,7 @@ mod zeroshot;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use comfy_table::{Cell, CellAlignment};
 use headspan_pipeline::{Registry, Settings, SettingsFiles, Wanted, meant_variable};
 
 use crate::{
@@ -45,7 +46,7 @@ use crate::{
 };
 
 pub(crate) use choices::choices;
-pub(crate) use place::{existing_run, placed};
+pub(crate) use place::{existing_run, placed, settings_of_runs};
 
 /// Wrong usage that only shows once files are read: exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -160,6 +161,11 @@ fn environment() -> Result<::config::Map<String, String>> {
         found.insert(name.to_owned(), value.with_context(|| format!("environment variable `{name}` is not UTF-8"))?);
     }
     Ok(found)
+}
+
+/// A cell with text at its right end, as numbers are.
+pub(crate) fn right(text: String) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
 }
 
 /// A share from 0 to 1, for a table.

@@ -7,7 +7,7 @@ use headspan_artifacts::{RunDirectory, RunId, check_address, is_remote, shown, s
 use headspan_pipeline::{PipelineError, Settings};
 
 use crate::{
-    cli::PipelineArgs,
+    cli::{PipelineArgs, PlaceArgs},
     commands::{UsageError, settings},
     hints::Hinted,
 };
@@ -32,6 +32,13 @@ pub(crate) fn placed(arguments: &PipelineArgs, model: Option<&str>) -> Result<Pi
         placed.place.dataset = Some((*only).to_owned());
     }
     Ok(placed)
+}
+
+/// The settings for a command about runs by name: with the data set that is meant, unless each name says its own (`DATASET/MODEL`).
+pub(crate) fn settings_of_runs(place: &PlaceArgs, names: &[Option<&str>]) -> Result<Settings> {
+    let arguments = place.alone();
+    let are_whole = names.iter().all(|name| name.is_some_and(|name| name.contains('/')));
+    settings(&if are_whole { arguments } else { placed(&arguments, None)? }, None)
 }
 
 /// Whether nobody named a data set.

@@ -12,7 +12,7 @@ use crate::{
     commands::{
         UsageError, percent,
         query::{open, selection},
-        zeroshot::right,
+        right,
     },
     console::Console,
 };
@@ -29,8 +29,8 @@ pub(crate) fn prune(arguments: &PruneArgs, console: &Console<'_>) -> Result<()> 
         return steer(&session, file, folder, console);
     }
     let options = PruneOptions {
-        templates: arguments.templates.clone(),
-        groups: arguments.groups.choice(),
+        templates: arguments.classes.templates.clone(),
+        groups: arguments.classes.groups.choice(),
         heads,
         head_file: arguments.head_file.clone(),
         levels: arguments.ccs.clone(),

@@ -1,14 +1,14 @@
 use std::path::Path;
 
 use anyhow::Result;
-use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{Cell, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_metrics::StabilityRow;
 use headspan_pipeline::{StabilityRequest, stability as measure};
 use serde::Serialize;
 
 use crate::{
     cli::StabilityArgs,
-    commands::{existing_run, placed, settings},
+    commands::{existing_run, right, settings_of_runs},
     console::Console,
 };
 
@@ -17,9 +17,7 @@ const SHOWN: usize = 8;
 
 /// Says whether picks and labels would come out the same again.
 pub(crate) fn stability(arguments: &StabilityArgs, console: &Console<'_>) -> Result<()> {
-    let pipeline = arguments.place.alone();
-    let is_whole = arguments.model.as_ref().is_some_and(|name| name.contains('/'));
-    let own = settings(&if is_whole { pipeline } else { placed(&pipeline, None)? }, None)?;
+    let own = settings_of_runs(&arguments.place, &[arguments.model.as_deref()])?;
     let run = existing_run(&own, arguments.model.as_deref())?;
     let against = arguments.against.as_deref().map(|name| existing_run(&own, Some(name))).transpose()?;
     let request = StabilityRequest { splits: arguments.splits, seed: arguments.seed, against };
@@ -90,6 +88,5 @@ fn means(rows: &[StabilityRow]) -> Table {
 }
 
 fn number(value: Option<f64>) -> Cell {
-    let text = value.map_or_else(|| "n/a".to_owned(), |value| format!("{value:.3}"));
-    Cell::new(text).set_alignment(CellAlignment::Right)
+    right(value.map_or_else(|| "n/a".to_owned(), |value| format!("{value:.3}")))
 }

@@ -1,14 +1,14 @@
 use std::path::Path;
 
 use anyhow::Result;
-use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{Cell, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_metrics::{Agreement, NamedDirection, WeighedHead};
 use headspan_pipeline::{HeadWeightsRequest, WeighedRun, head_weights};
 use serde::Serialize;
 
 use crate::{
     cli::WeightsArgs,
-    commands::{existing_run, percent, placed, settings},
+    commands::{existing_run, percent, right, settings_of_runs},
     console::Console,
 };
 
@@ -17,9 +17,7 @@ const SHOWN: usize = 3;
 
 /// Says from weights alone where each head can write.
 pub(crate) fn weights(arguments: &WeightsArgs, console: &Console<'_>) -> Result<()> {
-    let pipeline = arguments.place.alone();
-    let is_whole = arguments.model.as_ref().is_some_and(|name| name.contains('/'));
-    let own = settings(&if is_whole { pipeline } else { placed(&pipeline, None)? }, None)?;
+    let own = settings_of_runs(&arguments.place, &[arguments.model.as_deref()])?;
     let run = existing_run(&own, arguments.model.as_deref())?;
     let request = HeadWeightsRequest {
         directions: arguments.directions,
@@ -58,17 +56,17 @@ fn told(heads: &[WeighedHead]) -> Table {
         table.add_row(vec![
             Cell::new(head.head),
             Cell::new(head.property.as_deref().unwrap_or("–")),
-            right(first.map(|first| percent(first.share))),
-            right(first.map(|first| format!("{:.2}", first.fidelity))),
+            known(first.map(|first| percent(first.share))),
+            known(first.map(|first| format!("{:.2}", first.fidelity))),
             Cell::new(texts.join(" · ")),
-            right(agreement),
+            known(agreement),
         ]);
     }
     table
 }
 
-fn right(text: Option<String>) -> Cell {
-    Cell::new(text.unwrap_or_else(|| "n/a".to_owned())).set_alignment(CellAlignment::Right)
+fn known(text: Option<String>) -> Cell {
+    right(text.unwrap_or_else(|| "n/a".to_owned()))
 }
 
 /// Heads as JSON.

@@ -1,14 +1,14 @@
 use std::path::Path;
 
 use anyhow::Result;
-use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{Cell, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_metrics::AccuracyRow;
 use headspan_pipeline::{Session, Zeroshot, ZeroshotOptions};
 use serde::Serialize;
 
 use crate::{
     cli::ZeroshotArgs,
-    commands::{percent, query::open},
+    commands::{percent, query::open, right},
     console::Console,
 };
 
@@ -91,8 +91,4 @@ fn name(row: &AccuracyRow) -> String {
         (_, _, Some(class)) => format!("{metric}, class {class}"),
         _ => metric,
     }
-}
-
-pub(super) fn right(text: String) -> Cell {
-    Cell::new(text).set_alignment(CellAlignment::Right)
 }
