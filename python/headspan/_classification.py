@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from headspan import _native
 from headspan._frame import Frame
-from headspan._place import PathLike, Place, parts_of_run, place_of
-from headspan._program import call, flags
+from headspan._place import PathLike, Place, place_of
+from headspan._program import of_run
 from headspan._progress import Progress
 
 if TYPE_CHECKING:
@@ -138,7 +137,7 @@ def zeroshot(
     :param groups: Table of the groups; default: the manifest of the run.
     """
     given = {"classes": classes, "templates": templates, "group": group, "groups": groups}
-    answer = _asked("zeroshot", run, given, progress)
+    answer = of_run("zeroshot", run.path, given, progress)
     classes_table, table = place_of(answer.pop("classes_table")), place_of(answer.pop("table"))
     return Zeroshot(classes_table=classes_table, table=table, **answer)
 
@@ -186,7 +185,7 @@ def ablate(
         "draws": draws,
         "seed": seed,
     }
-    answer = _asked("ablate", run, given, progress)
+    answer = of_run("ablate", run.path, given, progress)
     curve = answer.pop("reconstruction_table")
     table = place_of(answer.pop("table"))
     return Ablations(table=table, reconstruction_table=None if curve is None else place_of(curve), **answer)
@@ -232,14 +231,6 @@ def prune(
         "seed": seed,
         "save": save,
     }
-    answer = _asked("prune", run, given, progress)
+    answer = of_run("prune", run.path, given, progress)
     table, saved = place_of(answer.pop("table")), answer.pop("saved")
     return Pruned(table=table, saved=None if saved is None else place_of(saved), **answer)
-
-
-def _asked(command: str, run: Run, given: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    runs, dataset, model = parts_of_run(run.path)
-    answer: dict[str, Any] = json.loads(
-        call([command, model, "--json", *flags({"runs": runs, "dataset": dataset, **given})], progress)
-    )
-    return answer

@@ -9,6 +9,7 @@ from typing import Any
 
 from headspan import _native
 from headspan._errors import InputError
+from headspan._place import PathLike, parts_of_run
 from headspan._progress import Bars, Progress, told
 
 
@@ -60,6 +61,15 @@ def toml(name: str, value: Any) -> str:
     if isinstance(value, Iterable):
         return "[" + ", ".join(toml(name, one) for one in value) + "]"
     raise InputError(f"the setting `{name}` is of type {type(value).__name__}, expected text, a number, a bool or a list")
+
+
+def of_run(command: str, run: PathLike, given: Mapping[str, Any], progress: Progress = False) -> dict[str, Any]:
+    """What a command about one run answers in JSON; ``run`` is the run's place."""
+    runs, dataset, model = parts_of_run(run)
+    answer: dict[str, Any] = json.loads(
+        call([command, model, "--json", *flags({"runs": runs, "dataset": dataset, **given})], progress)
+    )
+    return answer
 
 
 def call(command: Sequence[str], progress: Progress = False) -> str:

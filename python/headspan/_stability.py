@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ from headspan import _native
 from headspan._errors import InputError
 from headspan._frame import Frame
 from headspan._place import Place, parts_of_run, place_of
-from headspan._program import call, flags
+from headspan._program import of_run
 
 if TYPE_CHECKING:
     from headspan._run import Run
@@ -46,13 +45,12 @@ def stability(run: Run, *, splits: int = 10, seed: int = 0, against: Run | None 
     :param seed: Of the splits.
     :param against: Another run of the same heads, such as one with another pool.
     """
-    runs, dataset, model = parts_of_run(run.path)
     other = None
     if against is not None:
         other_runs, other_dataset, other_model = parts_of_run(against.path)
+        runs, _, _ = parts_of_run(run.path)
         if runs != other_runs:
             raise InputError(f"runs of two folders cannot be compared: {runs} and {other_runs}")
         other = f"{other_dataset}/{other_model}"
-    given = flags({"runs": runs, "splits": splits, "seed": seed, "against": other})
-    answer = json.loads(call(["stability", f"{dataset}/{model}", "--json", *given]))
+    answer = of_run("stability", run.path, {"splits": splits, "seed": seed, "against": other})
     return Stability(table=place_of(answer.pop("table")), **answer)

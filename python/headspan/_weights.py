@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headspan import _native
 from headspan._frame import Frame
-from headspan._place import Place, parts_of_run, place_of
-from headspan._program import call, flags
+from headspan._place import Place, place_of
+from headspan._program import of_run
 
 if TYPE_CHECKING:
     from headspan._run import Run
@@ -49,7 +48,6 @@ def weights(run: Run, *, directions: int = 5, texts: int = 5, labeller: str | No
     :param texts: Most texts of a direction.
     :param labeller: Whose properties are compared; default: the first by name.
     """
-    runs, dataset, model = parts_of_run(run.path)
-    given = flags({"runs": runs, "directions": directions, "texts_per_direction": texts, "labeller": labeller})
-    answer = json.loads(call(["weights", f"{dataset}/{model}", "--json", *given]))
+    given = {"directions": directions, "texts_per_direction": texts, "labeller": labeller}
+    answer = of_run("weights", run.path, given)
     return HeadWeights(table=place_of(answer.pop("table")), **answer)

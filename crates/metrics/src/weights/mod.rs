@@ -198,12 +198,10 @@ impl Pool<'_> {
         Some(category.to_owned())
     }
 
-    /// Where a text of the pool stands.
+    /// Where a text stands: rows are in the pool's order.
     fn place(&self, text_index: u32) -> Option<usize> {
         let at = text_index as usize;
-        // Rows are in the pool's order; a table that is not is searched.
-        let is_there = self.rows.get(at).is_some_and(|row| row.text_index == text_index);
-        if is_there { Some(at) } else { self.rows.iter().position(|row| row.text_index == text_index) }
+        (at < self.rows.len()).then_some(at)
     }
 }
 

@@ -22,14 +22,12 @@ impl HeadWeights {
         let places = |of: &dyn Fn(&WeighedHead, usize) -> u32| -> ArrayRef {
             Arc::new(UInt32Array::from_iter_values(rows.iter().map(|(head, at)| of(head, *at))))
         };
-        let direction =
-            |head: &'_ WeighedHead, at: usize| -> Option<NamedDirection> { head.directions.get(at).cloned() };
-        let named: Vec<Option<NamedDirection>> = rows.iter().map(|(head, at)| direction(head, *at)).collect();
+        let named: Vec<Option<&NamedDirection>> = rows.iter().map(|(head, at)| head.directions.get(*at)).collect();
         let (texts, weights) = lists(&named);
-        let flipped: BooleanArray = named.iter().map(|named| named.as_ref().map(|named| named.flipped)).collect();
+        let flipped: BooleanArray = named.iter().map(|named| named.map(|named| named.flipped)).collect();
         let categories: StringArray =
-            named.iter().map(|named| named.as_ref().and_then(|named| named.category.clone())).collect();
-        let fidelity: Float64Array = named.iter().map(|named| named.as_ref().map(|named| named.fidelity)).collect();
+            named.iter().map(|named| named.and_then(|named| named.category.as_deref())).collect();
+        let fidelity: Float64Array = named.iter().map(|named| named.map(|named| named.fidelity)).collect();
         Ok(parquet_bytes(vec![
             ("model", name(model)),
             ("dataset", name(dataset)),
@@ -53,7 +51,7 @@ fn share(head: &WeighedHead, at: usize) -> Option<f64> {
 }
 
 /// Texts and weights of each row; null beyond the directions that are named.
-fn lists(named: &[Option<NamedDirection>]) -> (ArrayRef, ArrayRef) {
+fn lists(named: &[Option<&NamedDirection>]) -> (ArrayRef, ArrayRef) {
     let (mut texts, mut weights) = (ListBuilder::new(StringBuilder::new()), ListBuilder::new(Float64Builder::new()));
     for named in named {
         for text in named.iter().flat_map(|named| &named.texts) {
