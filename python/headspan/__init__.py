@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from headspan._explorer import Explorer
     from headspan._frame import Frame
     from headspan._pipeline import Comparison, command, compare, fetch, inspect, models, plan, run_all, status
+    from headspan._repair import Repaired, repair
+    from headspan._replication import Replication, replicate
     from headspan._run import Head, Run, open
     from headspan._stability import Stability, stability
     from headspan._torch import (
@@ -66,6 +68,8 @@ __all__ = [
     "NotFoundError",
     "PreprocessMismatch",
     "Pruned",
+    "Repaired",
+    "Replication",
     "Run",
     "Segmentation",
     "Stability",
@@ -89,6 +93,8 @@ __all__ = [
     "open",
     "plan",
     "prune",
+    "repair",
+    "replicate",
     "run_all",
     "run_module",
     "stability",
@@ -108,6 +114,8 @@ _PLACES = {
     "_explorer": ("Explorer",),
     "_frame": ("Frame",),
     "_pipeline": ("Comparison", "command", "compare", "fetch", "inspect", "models", "plan", "run_all", "status"),
+    "_repair": ("Repaired", "repair"),
+    "_replication": ("Replication", "replicate"),
     "_run": ("Head", "Run", "open"),
     "_stability": ("Stability", "stability"),
     "_weights": ("HeadWeights", "weights"),

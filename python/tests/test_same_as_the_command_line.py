@@ -119,6 +119,57 @@ def test_ablate(run, answer):
     assert found.reconstruction_frame.pl().height == len(found.reconstruction)
 
 
+def test_repair_of_a_cue_that_a_classifier_learned(run, answer, tmp_path):
+    water = {"boat", "fish", "star", "mug", "ball"}, {"sea", "beach", "snow", "mountains"}
+    scenes = pl.read_parquet(run.path.parents[1] / ".built-in/scenes/scenes.parquet")
+    side = lambda column, names: pl.when(pl.col(column).is_in(list(names))).then(pl.lit("water")).otherwise(pl.lit("land"))
+    table = tmp_path / "sides.csv"
+    scenes.select("image_id", side=side("shapes", water[0]), ground=side("backgrounds", water[1])).write_csv(table)
+    given = dict(groups=table, learn=True, class_="side", cue="ground", correlation=0.95, permutations=100, by_ablation=True)
+    texts = ["a photo of the sea", "a photo of a forest"]
+    found = headspan.repair(run, heads="backgrounds", text=texts, count=3, **given)
+    flags = ["--groups", table, "--learn", "--class", "side", "--cue", "ground", "--correlation", "0.95", "--permutations", "100"]
+    flags += ["--heads", "backgrounds", "--text", texts[0], "--text", texts[1], "--count", "3", "--by-ablation"]
+    theirs = answer("repair", "scenes-4", *flags)
+    assert found.repair == theirs["repair"] and found.classifier == "learned" and "worst group" in repr(found)
+    worst = found.frame.pl().filter(pl.col("scope") == "worst_group")
+    assert worst["choice"].to_list() == ["property", "ablation", "text"]
+    # Random heads do not repair it, chosen ones do.
+    assert (worst["accuracy_after"] > worst["accuracy_before"] + 0.1).all() and (worst["p"] < 0.05).all()
+    assert (worst["random_mean"] < worst["accuracy_before"] + 0.05).all()
+
+
+def test_replicate_a_paper_of_ones_own(runs, run, answer, tmp_path):
+    paper = tmp_path / "mine.toml"
+    paper.write_text("""
+id = "mine"
+title = "A made-up paper"
+source = "nowhere"
+[setting]
+labeller = "lexicon"
+[[data]]
+id = "scenes"
+what = "the demo"
+[[table]]
+name = "Scores"
+data = "scenes"
+unit = "share"
+measure = { command = "metrics", metrics = ["association_associated_heads"] }
+[[table.figure]]
+row = "scenes-4"
+column = "association"
+model = "scenes-4"
+published = 0.5
+""")
+    found = headspan.replicate(paper, runs=runs)
+    [row] = found.figures
+    scores = pl.read_parquet(run.path / "metrics.parquet")
+    own = scores.filter(pl.col("metric") == "association_associated_heads", pl.col("scope") == "model").row(0, named=True)
+    assert row["measured"] == own["value"] and row["ci_low"] == own["ci_low"] and "0.5, here" in repr(found)
+    planned = headspan.replicate("2310.05916", runs=runs, dry_run=True, images={"waterbirds": "nowhere.csv"})
+    assert all(row["measured"] is None for row in planned.figures) and planned.not_known
+
+
 def test_prune_scales_heads_and_nothing_else(run, tmp_path):
     saved = tmp_path / "softer"
     found = headspan.prune(run, heads=["L2.H1", "L3.H6"], factor=0.5, limit=50, save=saved)

@@ -10,6 +10,8 @@ mod pipeline;
 mod prune;
 mod query;
 mod ray;
+mod repair;
+mod replicate;
 mod stability;
 mod submit;
 mod weights;
@@ -34,6 +36,8 @@ pub(crate) use pipeline::{DEFAULT_CONFIGS, PipelineArgs, PlaceArgs};
 pub(crate) use prune::PruneArgs;
 pub(crate) use query::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, RunArgs, SegmentArgs, WhyArgs};
 pub(crate) use ray::RayArgs;
+pub(crate) use repair::RepairArgs;
+pub(crate) use replicate::ReplicateArgs;
 pub(crate) use stability::StabilityArgs;
 pub(crate) use submit::{Again, SlurmArgs, SubmitEngine};
 pub(crate) use weights::WeightsArgs;
@@ -138,6 +142,12 @@ pub(crate) enum Command {
     /// Measure zero-shot accuracy without some heads, and where heads may only say what their texts say
     #[command(after_help = classification::ABLATE_HELP)]
     Ablate(AblateArgs),
+    /// Measure the accuracy of the worst group before and after heads are removed that bring a spurious cue in
+    #[command(after_help = repair::HELP)]
+    Repair(RepairArgs),
+    /// Measure the figures that a paper published, and print both side by side
+    #[command(after_help = replicate::HELP)]
+    Replicate(ReplicateArgs),
     /// Download weights, configuration and tokenizer of models, or the published description pool
     Fetch {
         /// Model ids or architectures, `descriptions` for the published pool, or `tokenizer` for CLIP's

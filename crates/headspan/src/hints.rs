@@ -133,6 +133,9 @@ fn pipeline(error: &PipelineError) -> Option<String> {
             "`headspan extract` with --texts embeds a pool; image towers without texts have none"
         }
         PipelineError::Classification(inner) => return classification(inner),
+        PipelineError::NoAgreement { .. } => {
+            "the values of the cue must be those of the classes, such as `water` and `land` of both: rename the values of one"
+        }
         PipelineError::NoClasses { .. } => {
             "extract images with classes: a folder for each class, a manifest with a class column, or Parquet with labels"
         }

@@ -50,9 +50,10 @@ mod weights;
 pub const VERSION: u32 = 2;
 
 pub use classification::{
-    AblationPlan, AccuracyRow, CLASSIFICATION_VERSION, ClassificationError, LabelledImages, PrunedRow,
-    ReconstructionPlan, Removed, Replacement, ReplacementError, Target, TargetKind, ablations, accuracies, classify,
-    is_for_means, predict, pruned_rows, pruning_parquet, reconstructions, wilson,
+    AblationPlan, AccuracyRow, CLASSIFICATION_VERSION, Choice, ClassificationError, Classifier, LabelledImages,
+    MadeCorrelation, PrunedRow, ReconstructionPlan, Removed, RepairPlan, RepairRow, Replacement, ReplacementError,
+    Target, TargetKind, ablations, accuracies, classify, is_for_means, predict, pruned_rows, pruning_parquet,
+    reconstructions, repair, repair_parquet, wilson,
 };
 pub use compare::{Comparison, ComparisonError, compare};
 pub use diff::{DiffError, DiffSettings, Difference, HeadPair, HeadState, Pairing, ReadoutLikeness, ScoreChange, diff};

@@ -14,6 +14,9 @@ use headspan_metrics::{
 };
 use serde_json::Value;
 
+#[path = "classification/repair.rs"]
+mod repair;
+
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 const D: usize = 12;

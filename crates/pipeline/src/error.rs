@@ -112,6 +112,32 @@ pub enum PipelineError {
         /// What the Parquet library said.
         source: headspan_artifacts::ParquetError,
     },
+    /// The accuracies of a repair could not be written as Parquet.
+    #[error("the accuracies of a repair could not be written as Parquet")]
+    RepairTable {
+        /// What the Parquet library said.
+        source: headspan_artifacts::ParquetError,
+    },
+    /// No image gives accuracy.
+    #[error("no image has `{value}` in the column `{column}`")]
+    NoTestImages {
+        /// The column.
+        column: String,
+        /// The value.
+        value: String,
+    },
+    /// A cue whose values are not those of the classes.
+    #[error("no image has a value in the column `{column}` that is its class")]
+    NoAgreement {
+        /// The column.
+        column: String,
+    },
+    /// Texts that do not differ.
+    #[error("the texts `{texts}` have one embedding, which says nothing of a cue")]
+    SameTexts {
+        /// The texts.
+        texts: String,
+    },
     /// No head has that many consistent texts.
     #[error("no head of `{run}` has {level}")]
     NoHeadsOfLevel {

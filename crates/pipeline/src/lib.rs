@@ -11,7 +11,8 @@
 //! - [`head_weights`] says from weights alone where each head can write.
 //! - [`stability`] says whether picks and labels would come out the same again.
 //! - [`zeroshot`] classifies the images of a run without training; [`ablate`] measures what is left of that without some heads, and [`prune`] with
-//!   heads scaled in the forward pass.
+//!   heads scaled in the forward pass. [`repair`] removes heads that bring a spurious cue in.
+//! - [`paper`] reads what a paper published, and [`replicate`] measures it.
 //! - [`compare`] writes the scores of all runs of a data set side by side.
 //!
 //! It uses every crate below it and is used by the command line, the explorer and the Python module. It draws no progress
@@ -32,6 +33,7 @@ mod inputs;
 mod inspect;
 mod memory;
 mod model;
+mod papers;
 mod plan;
 mod pools;
 mod precision;
@@ -50,8 +52,8 @@ mod weights;
 
 pub use align::{AlignedModel, align};
 pub use classification::{
-    AblateOptions, AblationKind, Ablations, GroupChoice, PruneOptions, Pruned, Templates, Zeroshot, ZeroshotOptions,
-    ablate, prune, save_scaled, zeroshot,
+    AblateOptions, AblationKind, Ablations, GroupChoice, Learning, PruneOptions, Pruned, RepairOptions, Repaired,
+    Templates, Zeroshot, ZeroshotOptions, ablate, ccs_level, prune, repair, save_scaled, zeroshot,
 };
 pub use compare::{ComparedRow, ComparedRuns, compare, labellers, notices, warn_of_unfinished};
 pub use diff::{DiffedRuns, diff};
@@ -61,6 +63,10 @@ pub use head_weights::{HeadWeightsRequest, WeighedRun, head_weights};
 pub use inputs::check_inputs;
 pub use inspect::{ConfigSource, InspectedModel, Inspection, inspect, inspect_files};
 pub use model::{ModelFiles, RunModel, log_notice};
+pub use papers::{
+    Measure, MeasuredFigure, Paper, PaperData, PaperError, PaperFigure, PaperJob, PaperSetting, PaperTable, Placed,
+    ReplicatedRun, Unit, paper, replicate,
+};
 pub use plan::{StagePlan, StageStatus, state_of};
 pub use pools::Pools;
 pub use progress::{Meter, Progress, Silent};

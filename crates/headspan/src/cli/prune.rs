@@ -1,6 +1,7 @@
 use std::{ops::RangeInclusive, path::PathBuf};
 
 use clap::Args;
+use headspan_pipeline::ccs_level;
 
 use super::{RunArgs, classification::ClassesArgs, pipeline::local_folder};
 
@@ -29,7 +30,7 @@ pub(crate) struct PruneArgs {
     #[arg(long, value_name = "FILE", help_heading = "Question")]
     pub(crate) head_file: Option<PathBuf>,
     /// Heads with this number of consistent texts, such as 5 or 0-1; may be given several times
-    #[arg(long, value_name = "LEVEL", value_parser = level, help_heading = "Question")]
+    #[arg(long, value_name = "LEVEL", value_parser = ccs_level, help_heading = "Question")]
     pub(crate) ccs: Vec<RangeInclusive<u32>>,
     /// What the heads' outputs are multiplied by: 0 removes them
     #[arg(
@@ -58,13 +59,4 @@ pub(crate) struct PruneArgs {
     /// Print JSON
     #[arg(long, help_heading = "Answer")]
     pub(crate) json: bool,
-}
-
-/// `5`, or `0-1`.
-fn level(text: &str) -> Result<RangeInclusive<u32>, String> {
-    let wrong = || format!("`{text}` is no level: expected a number of texts such as 5, or a range such as 0-1");
-    let number = |text: &str| text.trim().parse::<u32>().map_err(|_no_number| wrong());
-    let (least, most) = text.split_once('-').unwrap_or((text, text));
-    let (least, most) = (number(least)?, number(most)?);
-    if least > most { Err(wrong()) } else { Ok(least..=most) }
 }

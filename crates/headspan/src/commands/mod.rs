@@ -20,6 +20,8 @@ mod place;
 mod plan;
 mod prune;
 mod query;
+mod repair;
+mod replicate;
 mod run;
 mod scenes;
 mod shards;
@@ -37,7 +39,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use comfy_table::{Cell, CellAlignment};
-use headspan_pipeline::{Registry, Settings, SettingsFiles, Wanted, meant_variable};
+use headspan_pipeline::{Overrides, Registry, Settings, SettingsFiles, Wanted, meant_variable};
 
 use crate::{
     cli::{Command, DEFAULT_CONFIGS, PipelineArgs, SubmitEngine},
@@ -96,6 +98,8 @@ pub(crate) fn run(command: Command, console: &Console<'_>) -> Result<()> {
         Command::Weights(arguments) => weights::weights(&arguments, console),
         Command::Zeroshot(arguments) => zeroshot::zeroshot(&arguments, console),
         Command::Ablate(arguments) => ablate::ablate(&arguments, console),
+        Command::Repair(arguments) => repair::repair(&arguments, console),
+        Command::Replicate(arguments) => replicate::replicate(&arguments, console),
         Command::Fetch { names, configs } => fetch::fetch(&names, &configs, console),
         Command::Inspect(arguments) => inspect::inspect(&arguments, console),
         Command::Models { configs, json } => models::models(&configs, json, console),
@@ -114,6 +118,16 @@ pub(crate) fn run(command: Command, console: &Console<'_>) -> Result<()> {
 
 /// The layers of settings for one model, or for none.
 pub(crate) fn settings_files(arguments: &PipelineArgs, model: Option<&str>) -> Result<SettingsFiles> {
+    layers(arguments, model, &Overrides::default())
+}
+
+/// The settings for one model above some others: those are stronger than the files of the configuration folder, and weaker than all that the person
+/// says.
+pub(crate) fn settings_above(arguments: &PipelineArgs, model: Option<&str>, beneath: &Overrides) -> Result<Settings> {
+    Ok(layers(arguments, model, beneath)?.settings()?)
+}
+
+fn layers(arguments: &PipelineArgs, model: Option<&str>, beneath: &Overrides) -> Result<SettingsFiles> {
     let configs = &arguments.place.configs;
     if configs != Path::new(DEFAULT_CONFIGS) && !configs.is_dir() {
         let is = if configs.exists() { "is a file, expected a folder" } else { "does not exist" };
@@ -123,6 +137,7 @@ pub(crate) fn settings_files(arguments: &PipelineArgs, model: Option<&str>) -> R
     if let Some(model) = model {
         files = files.of_model(configs, model)?;
     }
+    files = files.overrides(beneath)?;
     for path in &arguments.place.config {
         files = files.file(path)?;
     }

@@ -152,6 +152,106 @@ fn groups_come_from_a_table() -> Outcome {
     Ok(())
 }
 
+/// Columns of the images: a class of their own, a cue of two of its values, and a group.
+fn cues(world: &World) -> Result<String, Box<dyn std::error::Error>> {
+    let side = |of: bool| if of { "water" } else { "land" };
+    let line = |number: usize| {
+        let class = if number.is_multiple_of(2) { "even" } else { "odd" };
+        let (side, ground) = (side(number % 3 == 0), side(number % 4 < 2));
+        format!("{class}/{number:05}.png,{side},{ground},{ground}-{class},{}\n", number % 3)
+    };
+    let head = "image_id,side,ground,group,split\n".to_owned();
+    let table: String = std::iter::once(head).chain((0..IMAGES).map(line)).collect();
+    fs::write(world.path("cues.csv"), table)?;
+    Ok(world.path("cues.csv").to_str().ok_or("a path in UTF-8")?.to_owned())
+}
+
+#[test]
+fn heads_that_bring_a_cue_in_are_removed() -> Outcome {
+    let world = world()?;
+    let table = cues(&world)?;
+    let common = ["--groups", &table, "--permutations", "19"];
+    // By default heads are chosen by ablation, and groups are those of the column `group`.
+    let found = answer(&world, "repair", &common)?;
+    let rows = found["repair"].as_array().ok_or("no rows")?;
+    assert_eq!(found["classifier"], "zeroshot");
+    assert!(rows.iter().all(|row| row["choice"] == "ablation" && row["replacement"] == "mean"), "{found}");
+    let scopes: Vec<&str> = rows.iter().filter_map(|row| row["scope"].as_str()).collect();
+    assert_eq!(scopes, ["all", "worst_group", "group", "group", "group", "group"]);
+    let groups: Vec<&str> = rows[2..].iter().filter_map(|row| row["group"].as_str()).collect();
+    assert_eq!(groups, ["land-even", "land-odd", "water-even", "water-odd"]);
+    let lowest = |row: &str| {
+        let shares = rows[2..].iter().filter_map(|group| group[row].as_f64());
+        shares.fold(f64::INFINITY, f64::min)
+    };
+    assert_eq!(rows[1]["accuracy_after"].as_f64(), Some(lowest("accuracy_after")));
+    assert_eq!(rows[1]["accuracy_before"].as_f64(), Some(lowest("accuracy_before")));
+    assert!(fs::read(world.run_folder("runs").join("repair.parquet"))?.starts_with(b"PAR1"));
+
+    // A list has the accuracies that `ablate` has; every choice has rows of its own.
+    let mut flags = common.to_vec();
+    flags.extend(["--heads", "L2.H1,L0.H0", "--heads", "colors", "--text", "a red cat", "--text", "a blue cat"]);
+    flags.extend(["--by-ablation", "--count", "2", "--replace", "mean", "--replace", "zero"]);
+    let found = answer(&world, "repair", &flags)?;
+    let rows = found["repair"].as_array().ok_or("no rows")?;
+    let all = |choice: &str| rows.iter().filter(|row| row["choice"] == choice && row["scope"] == "all").count();
+    assert_eq!(["list", "property", "text", "ablation"].map(all), [2; 4]);
+    let ablated = answer(
+        &world,
+        "ablate",
+        &["--kind", "none", "--heads", "L2.H1,L0.H0", "--groups", &table, "--group", "group", "--permutations", "0"],
+    )?;
+    let worst = |rows: &Value, key: &str, value: &str| {
+        let same = |row: &&Value| row[key] == value && row["scope"] == "worst_group";
+        rows.as_array().and_then(|rows| rows.iter().find(same).cloned()).unwrap_or_default()
+    };
+    let (own, theirs) = (worst(&found["repair"], "choice", "list"), worst(&ablated["ablations"], "kind", "list"));
+    for key in ["group", "n", "accuracy_before", "accuracy_after", "ci_low", "ci_high"] {
+        assert_eq!(own[key], theirs[key], "{key}: {own} {theirs}");
+        assert!(!own[key].is_null(), "{key}: {own}");
+    }
+    let text = worst(&found["repair"], "choice", "text");
+    assert_eq!(
+        (text["heads"].as_array().map(Vec::len), text["target"].as_str()),
+        (Some(2), Some("a red cat | a blue cat"))
+    );
+    let printed = command(&world, "repair", &flags).output()?;
+    let printed = String::from_utf8(printed.stdout)?;
+    assert!(printed.contains("property: colors") && printed.contains("heads by text: a red cat"), "{printed}");
+    Ok(())
+}
+
+#[test]
+fn a_classifier_may_learn_a_cue_and_a_split_may_be_given() -> Outcome {
+    let world = world()?;
+    let table = cues(&world)?;
+    let learn =
+        ["--groups", &table, "--learn", "--class", "side", "--cue", "ground", "--heads", "L0", "--permutations", "9"];
+    let mut flags = learn.to_vec();
+    flags.extend(["--correlation", "0.95", "--test", "split=1"]);
+    let found = answer(&world, "repair", &flags)?;
+    let rows = found["repair"].as_array().ok_or("no rows")?;
+    // Every third image gives accuracy; all of these are of the land.
+    assert_eq!((found["classifier"].as_str(), rows[0]["n"].as_u64()), (Some("learned"), Some(IMAGES as u64 / 3)));
+    let groups: Vec<&str> = rows[2..].iter().filter_map(|row| row["group"].as_str()).collect();
+    assert_eq!(groups, ["class=land ground=land", "class=land ground=water"]);
+    let refused = |flags: &[&str], code: i32| -> Result<String, Box<dyn std::error::Error>> {
+        Ok(stderr_of(&command(&world, "repair", flags).output()?, code))
+    };
+    let log = refused(&["--groups", &table, "--test", "split=7"], 1)?;
+    assert!(log.contains("no image has `7` in the column `split`"), "{log}");
+    let log = refused(&["--groups", &table, "--learn", "--cue", "ground", "--correlation", "0.9"], 1)?;
+    assert!(log.contains("`ground` that is its class") && log.contains("hint: the values of the cue"), "{log}");
+    let log = refused(&["--groups", &table, "--text", "a red cat", "--text", "a red cat"], 1)?;
+    assert!(log.contains("have one embedding"), "{log}");
+    let log = refused(&["--groups", &table, "--group", "nowhere"], 1)?;
+    assert!(log.contains("groups cannot be read from column `nowhere`"), "{log}");
+    for wrong in [&["--class", "side"][..], &["--correlation", "0.9"], &["--test", "split"], &["--count", "0"]] {
+        refused(wrong, 2)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn what_cannot_be_classified_is_refused_with_a_hint() -> Outcome {
     let world = world()?;

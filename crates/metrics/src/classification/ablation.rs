@@ -8,7 +8,7 @@ use crate::{
     bootstrap::percentiles,
     classification::{
         ClassificationError, LabelledImages, Removed, Replacement, Target,
-        accuracy::{Count, wilson},
+        accuracy::{Count, wilson, worst},
         error::Result,
         means::HalfMeans,
         permutation::{Draws, draws, p_value},
@@ -211,8 +211,7 @@ enum Scope {
 impl Counts {
     /// The group with the lowest accuracy, of those that have images.
     fn worst(&self) -> Option<usize> {
-        let there = (0..self.groups.len()).filter(|group| self.groups[*group].images > 0);
-        there.min_by(|one, other| self.groups[*one].share().total_cmp(&self.groups[*other].share()))
+        worst(&self.groups)
     }
 
     fn count(&self, scope: Scope) -> Count {

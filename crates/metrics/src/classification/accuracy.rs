@@ -57,6 +57,12 @@ impl Count {
     }
 }
 
+/// Position of the group with the lowest accuracy, the first of equal ones; none if no group has images.
+pub(super) fn worst(groups: &[Count]) -> Option<usize> {
+    let there = (0..groups.len()).filter(|group| groups[*group].images > 0);
+    there.min_by(|one, other| groups[*one].share().total_cmp(&groups[*other].share()))
+}
+
 /// Top-1 and top-5 accuracy of predictions, over all images of known classes, by class and by group. Top-5 is left out where there are five
 /// classes or fewer. Classes and groups without images have no row.
 pub fn accuracies(predictions: &[ZeroshotRow], images: &LabelledImages) -> Vec<AccuracyRow> {

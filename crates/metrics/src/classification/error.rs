@@ -44,6 +44,12 @@ pub enum ClassificationError {
         /// Images of the run.
         images: usize,
     },
+    /// A class without images in the half that teaches.
+    #[error("class `{class}` has no image to learn from in the half that gives means")]
+    NothingToLearn {
+        /// The class.
+        class: String,
+    },
     /// Too few images for two halves.
     #[error("{images} images of known classes: one of the two halves, for means and for accuracy, is empty")]
     OneHalf {

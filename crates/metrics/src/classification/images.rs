@@ -60,6 +60,27 @@ impl LabelledImages {
         Ok(Self { class_ids, groups: names, of })
     }
 
+    /// The same images with other halves: those of `test` that are true give accuracy, the others means and choices. Images that it does not list
+    /// belong to neither. `images` are those that `new` had, `test` goes by image id.
+    #[must_use]
+    pub fn with_test(mut self, images: &[ImageRow], test: &BTreeMap<String, bool>) -> Self {
+        let half = |row: &ImageRow| Some((row.image_index, !test.get(&row.image_id)?));
+        let halves: HashMap<u64, bool> = images.iter().filter_map(half).collect();
+        self.of.retain(|index, labels| {
+            let half = halves.get(index);
+            labels.for_means = half.copied().unwrap_or_default();
+            half.is_some()
+        });
+        self
+    }
+
+    /// The same images with the halves in each other's place.
+    pub(super) fn other_half(&self) -> Self {
+        let mut other = self.clone();
+        other.of.values_mut().for_each(|labels| labels.for_means = !labels.for_means);
+        other
+    }
+
     /// Identifiers of the classes, by position.
     pub fn class_ids(&self) -> &[String] {
         &self.class_ids

@@ -70,13 +70,17 @@ impl Opened {
     /// Errors if the classes do not fit the run, or its tables cannot be read.
     pub(super) fn new(run: &RunDirectory, images: &[ImageRow], classes: &[ClassRow]) -> Result<Self> {
         let embeddings = Embeddings::new(classes)?;
-        let parts: Vec<PartReader> = run.parts_of(images)?;
+        let (parts, readouts) = sources(run, images)?;
         embeddings.fit(&parts)?;
-        let readouts: Vec<ReadoutRow> = read_rows(&run.table(Table::Readout))?;
-        let readouts: Vec<Readout> = readouts.into_iter().map(Readout::from).collect();
         let heads = readouts.iter().map(|readout| readout.head).collect();
         Ok(Self { embeddings, parts, readouts, heads })
     }
+}
+
+/// The activations of a run, and the readouts of its heads.
+pub(super) fn sources(run: &RunDirectory, images: &[ImageRow]) -> Result<(Vec<PartReader>, Vec<Readout>)> {
+    let readouts: Vec<ReadoutRow> = read_rows(&run.table(Table::Readout))?;
+    Ok((run.parts_of(images)?, readouts.into_iter().map(Readout::from).collect()))
 }
 
 /// `r/|r|` of one row of a batch, `[d]`.

@@ -77,9 +77,9 @@ fn less(whole: &[f32], parts: &[Vec<f32>]) -> Vec<f32> {
 #[derive(Debug, Clone)]
 pub(super) struct Trial {
     /// Heads by position.
-    heads: Vec<usize>,
+    pub(super) heads: Vec<usize>,
     rest: bool,
-    replacement: Replacement,
+    pub(super) replacement: Replacement,
 }
 
 impl Trial {

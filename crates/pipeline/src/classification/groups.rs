@@ -32,16 +32,7 @@ impl GroupChoice {
     /// Reads the columns with the reader of manifests, each in the place of the classes. An image without a value in one of the columns has no
     /// group.
     pub(super) fn read(&self, session: &Session) -> Result<Groups> {
-        let recorded = session.data_settings()?;
-        let settings = match &self.file {
-            Some(file) => DatasetSettings {
-                path: file.clone(),
-                path_column: recorded.path_column,
-                image_column: recorded.image_column,
-                ..DatasetSettings::default()
-            },
-            None => DatasetSettings { classes: None, sample: None, limit: None, ..recorded },
-        };
+        let settings = self.settings(session)?;
         let mut of: BTreeMap<String, String> = BTreeMap::new();
         for (place, column) in self.columns.iter().enumerate() {
             let values = values(&settings, column)?;
@@ -62,6 +53,25 @@ impl GroupChoice {
         }
         let hash = if settings.path.is_file() { hash_file(&settings.path)? } else { hash_of(&of) };
         Ok(Groups { of, hash })
+    }
+
+    /// The values of one column by image id, whatever the columns of the groups.
+    pub(super) fn column(&self, session: &Session, column: &str) -> Result<BTreeMap<String, String>> {
+        values(&self.settings(session)?, column)
+    }
+
+    /// Where the table is.
+    fn settings(&self, session: &Session) -> Result<DatasetSettings> {
+        let recorded = session.data_settings()?;
+        Ok(match &self.file {
+            Some(file) => DatasetSettings {
+                path: file.clone(),
+                path_column: recorded.path_column,
+                image_column: recorded.image_column,
+                ..DatasetSettings::default()
+            },
+            None => DatasetSettings { classes: None, sample: None, limit: None, ..recorded },
+        })
     }
 }
 

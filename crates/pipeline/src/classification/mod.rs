@@ -8,10 +8,12 @@ mod made;
 mod names;
 mod predictions;
 mod pruning;
+mod repair;
 mod templates;
 
 pub use ablations::{AblateOptions, AblationKind, Ablations, ablate};
 pub use groups::GroupChoice;
 pub use predictions::{Zeroshot, ZeroshotOptions, zeroshot};
-pub use pruning::{PruneOptions, Pruned, prune, save_scaled};
+pub use pruning::{PruneOptions, Pruned, ccs_level, prune, save_scaled};
+pub use repair::{Learning, RepairOptions, Repaired, repair};
 pub use templates::Templates;

@@ -223,6 +223,15 @@ fn targets(session: &Session, options: &PruneOptions) -> Result<Vec<Target>> {
     Ok(found)
 }
 
+/// A level of concept consistency: `5`, or a range such as `0-1`. Errors with a sentence.
+pub fn ccs_level(text: &str) -> Result<RangeInclusive<u32>, String> {
+    let wrong = || format!("`{text}` is no level: expected a number of texts such as 5, or a range such as 0-1");
+    let number = |text: &str| text.trim().parse::<u32>().map_err(|_no_number| wrong());
+    let (least, most) = text.split_once('-').unwrap_or((text, text));
+    let (least, most) = (number(least)?, number(most)?);
+    if least > most { Err(wrong()) } else { Ok(least..=most) }
+}
+
 /// Writes a checkpoint folder that OpenCLIP loads. The configuration comes last: without it, a folder is no checkpoint.
 fn save(weights: &Checkpoint, files: &ModelFiles, scales: &BTreeMap<HeadId, f32>, folder: &Path) -> Result<()> {
     let scaled = weights.with_scaled_heads(&files.config, scales)?;
