@@ -39,7 +39,11 @@ fn one(rows: &[&Row], is_dry: bool) -> String {
     table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(["", "", "published", if is_dry { "by" } else { "measured" }, "interval", "difference"]);
     for row in rows {
-        let measured = if is_dry { row.command.clone() } else { row.measured.map(|value| number(value, row.unit)) };
+        let measured = if is_dry {
+            row.command.as_deref().map(shortened)
+        } else {
+            row.measured.map(|value| number(value, row.unit))
+        };
         let interval = row
             .ci_low
             .zip(row.ci_high)
@@ -62,7 +66,7 @@ fn one(rows: &[&Row], is_dry: bool) -> String {
     };
     let mut lines = vec![format!("{}{place}, {unit}{from}\n{table}", first.table)];
     lines.extend(first.differs.iter().map(|line| format!("  differs: {line}")));
-    lines.extend(reasons(rows, if is_dry && first.command.is_some() { "would run" } else { "not measured" }));
+    lines.extend(reasons(rows, if is_dry && first.command.is_some() { "dry run" } else { "not measured" }));
     lines.join("\n")
 }
 
@@ -78,6 +82,15 @@ fn reasons(rows: &[&Row], what: &str) -> Vec<String> {
         }
     }
     found.into_iter().map(|(reason, names)| format!("  {what} ({}): {reason}", names.join(", "))).collect()
+}
+
+/// A command that fits a column: lists of heads may be long.
+fn shortened(command: &str) -> String {
+    const WIDTH: usize = 40;
+    if command.chars().count() <= WIDTH {
+        return command.to_owned();
+    }
+    command.chars().take(WIDTH - 1).chain(['…']).collect()
 }
 
 fn number(value: f64, unit: Unit) -> String {

@@ -141,8 +141,8 @@ pub fn repair(
     let mut rows = Vec::new();
     for (set, after) in chosen.iter().zip(&chosen_counts[1..]) {
         let judged = Judged { before: &chosen_counts[0], after, random: of_draws(set) };
-        let heads = set.heads.iter().map(|head| judge.heads()[*head].to_string()).collect();
-        rows.extend(rows::rows(&plan.choices[set.choice], heads, set, &judged, images.groups()));
+        let heads: Vec<String> = set.heads.iter().map(|head| judge.heads()[*head].to_string()).collect();
+        rows.extend(rows::rows(&plan.choices[set.choice], &heads, set, &judged, images.groups()));
     }
     Ok(rows)
 }

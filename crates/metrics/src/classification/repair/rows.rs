@@ -62,7 +62,7 @@ pub(super) struct Judged<'a> {
 /// Rows of one choice and replacement: all images, the worst group, each group that has images.
 pub(super) fn rows(
     choice: &Choice,
-    heads: Vec<String>,
+    heads: &[String],
     chosen: &Chosen,
     judged: &Judged<'_>,
     groups: &[String],
@@ -79,7 +79,7 @@ pub(super) fn rows(
         RepairRow {
             choice: kind,
             target: target.clone(),
-            heads: heads.clone(),
+            heads: heads.to_vec(),
             values: chosen.values.clone(),
             replacement: chosen.replacement.to_string(),
             scope,
