@@ -103,11 +103,11 @@ impl<'a> Answers<'a> {
     fn find(&self, measure: &Measure) -> Result<MeasuredFigure, String> {
         match measure {
             Measure::Zeroshot { metric, scope } => {
-                let row = row(&self.zeroshot, |row| row.metric == metric && row.scope == scope)?;
+                let row = row(self.zeroshot.as_ref(), |row| row.metric == metric && row.scope == scope)?;
                 Ok(MeasuredFigure { value: row.accuracy, interval: Some((row.ci_low, row.ci_high)), n: row.n })
             }
             Measure::Ablate { kind, target, value } => {
-                let row = row(&self.ablations, |row| {
+                let row = row(self.ablations.as_ref(), |row| {
                     let is_target = target.as_ref().is_none_or(|target| row.target == *target);
                     kind.names().contains(&row.kind.as_str()) && is_target && row.scope == "all"
                 })?;
@@ -118,11 +118,11 @@ impl<'a> Answers<'a> {
                 })
             }
             Measure::Reconstruct { directions, k } => {
-                let row = row(&self.reconstruction, |row| row.directions == *directions && row.k == *k)?;
+                let row = row(self.reconstruction.as_ref(), |row| row.directions == *directions && row.k == *k)?;
                 Ok(figure(row.accuracy, Some((row.ci_low, row.ci_high)), row.n))
             }
             Measure::Repair { heads, text, value, scope } => {
-                let row = row(&self.repair, |row| {
+                let row = row(self.repair.as_ref(), |row| {
                     let is_chosen = match heads {
                         Some(heads) => {
                             let name = heads.parse::<HeadSelection>().map(|heads| heads.to_string());
@@ -142,7 +142,7 @@ impl<'a> Answers<'a> {
             }
             Measure::Prune { ccs, value } => {
                 let name = format!("CCS {ccs}");
-                let row = row(&self.pruned, |row| row.target == name && row.scope == "all")?;
+                let row = row(self.pruned.as_ref(), |row| row.target == name && row.scope == "all")?;
                 Ok(match value {
                     PrunedValue::Before => figure(row.accuracy_before, None, row.n),
                     PrunedValue::After => figure(row.accuracy_after, Some((row.ci_low, row.ci_high)), row.n),
@@ -169,7 +169,7 @@ fn figure(value: f64, interval: Option<(f64, f64)>, n: u64) -> MeasuredFigure {
 }
 
 /// The row of an answer that fits.
-fn row<T>(answer: &Answer<Vec<T>>, fits: impl Fn(&T) -> bool) -> Result<&T, String> {
+fn row<T>(answer: Option<&Result<Vec<T>, String>>, fits: impl Fn(&T) -> bool) -> Result<&T, String> {
     match answer {
         Some(Ok(rows)) => rows.iter().find(|row| fits(row)).ok_or_else(|| "the command has no such row".to_owned()),
         Some(Err(reason)) => Err(reason.clone()),
@@ -218,12 +218,14 @@ fn repair_options(data: &PaperData, groups: GroupChoice, wanted: &[&Measure]) ->
     };
     for measure in wanted {
         let Measure::Repair { heads, text, .. } = measure else { continue };
-        match heads.as_ref().and_then(|heads| heads.parse().ok()) {
-            Some(heads) if !options.heads.contains(&heads) => options.heads.push(heads),
-            Some(_) => {}
-            None if text.is_empty() => options.by_ablation = true,
-            None if options.texts.is_empty() => options.texts.clone_from(text),
-            None => {}
+        if let Some(heads) = heads.as_ref().and_then(|heads| heads.parse().ok()) {
+            if !options.heads.contains(&heads) {
+                options.heads.push(heads);
+            }
+        } else if text.is_empty() {
+            options.by_ablation = true;
+        } else if options.texts.is_empty() {
+            options.texts.clone_from(text);
         }
     }
     options

@@ -35,17 +35,15 @@ pub fn paper(name: &str, configs: &Path) -> Result<Paper, PaperError> {
     if own.is_file() {
         return Paper::parse(&own, &fs::read_to_string(&own)?);
     }
-    match BUILT_IN.iter().find(|(id, _)| *id == name) {
-        Some((id, text)) => Paper::parse(Path::new(&format!("{id}.toml")), text),
-        None => {
-            let known = || BUILT_IN.iter().map(|(id, _)| *id);
-            Err(PaperError::Unknown {
-                name: name.to_owned(),
-                known: known().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", "),
-                meant: similar_name(name, known()).map(str::to_owned),
-            })
-        }
+    if let Some((id, text)) = BUILT_IN.iter().find(|(id, _)| *id == name) {
+        return Paper::parse(Path::new(&format!("{id}.toml")), text);
     }
+    let known = || BUILT_IN.iter().map(|(id, _)| *id);
+    Err(PaperError::Unknown {
+        name: name.to_owned(),
+        known: known().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", "),
+        meant: similar_name(name, known()).map(str::to_owned),
+    })
 }
 
 #[cfg(test)]
