@@ -38,7 +38,7 @@ pub(crate) fn replicate(arguments: &ReplicateArgs, console: &Console<'_>) -> Res
         let flags = arguments.pipeline(images, classes);
         let own = settings_above(&flags, Some(job.model), &paper.settings(job.data))?;
         if arguments.dry_run {
-            answer.plan(&paper, &job, would_run(&paper, &job, &own, &registry)?);
+            answer.plan(&paper, &job, &would_run(&paper, &job, &own, &registry)?);
             continue;
         }
         let found = choice(&paper, &job, &own, &registry)
@@ -172,6 +172,7 @@ struct Answer {
 
 /// A figure as it was published and as it was measured, in one unit.
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "these are the keys of the answer")]
 struct Row {
     table: String,
     place: Option<String>,
@@ -262,8 +263,8 @@ impl Answer {
         }
     }
 
-    fn plan(&mut self, paper: &Paper, job: &PaperJob<'_>, what: String) {
-        self.leave(job, &what);
+    fn plan(&mut self, paper: &Paper, job: &PaperJob<'_>, what: &str) {
+        self.leave(job, what);
         tracing::debug!("{}: {} over {}", paper.id, job.model, job.data.id);
     }
 }
