@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from headspan._explorer import Explorer
     from headspan._frame import Frame
     from headspan._pipeline import Comparison, command, compare, fetch, inspect, models, plan, run_all, status
+    from headspan._review import Agreement, agreement
     from headspan._run import Head, Run, open
     from headspan._stability import Stability, stability
     from headspan._torch import (
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Ablations",
+    "Agreement",
     "Alignment",
     "Alike",
     "Checkpoint",
@@ -76,6 +78,7 @@ __all__ = [
     "Zeroshot",
     "__version__",
     "ablate",
+    "agreement",
     "align",
     "command",
     "compare",
@@ -108,6 +111,7 @@ _PLACES = {
     "_explorer": ("Explorer",),
     "_frame": ("Frame",),
     "_pipeline": ("Comparison", "command", "compare", "fetch", "inspect", "models", "plan", "run_all", "status"),
+    "_review": ("Agreement", "agreement"),
     "_run": ("Head", "Run", "open"),
     "_stability": ("Stability", "stability"),
     "_weights": ("HeadWeights", "weights"),

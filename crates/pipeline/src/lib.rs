@@ -12,6 +12,7 @@
 //! - [`stability`] says whether picks and labels would come out the same again.
 //! - [`zeroshot`] classifies the images of a run without training; [`ablate`] measures what is left of that without some heads, and [`prune`] with
 //!   heads scaled in the forward pass.
+//! - [`agreement`] compares labellers and people, [`standing`] lists what people said.
 //! - [`compare`] writes the scores of all runs of a data set side by side.
 //!
 //! It uses every crate below it and is used by the command line, the explorer and the Python module. It draws no progress
@@ -32,6 +33,7 @@ mod inputs;
 mod inspect;
 mod memory;
 mod model;
+mod people;
 mod plan;
 mod pools;
 mod precision;
@@ -61,6 +63,7 @@ pub use head_weights::{HeadWeightsRequest, WeighedRun, head_weights};
 pub use inputs::check_inputs;
 pub use inspect::{ConfigSource, InspectedModel, Inspection, inspect, inspect_files};
 pub use model::{ModelFiles, RunModel, log_notice};
+pub use people::{Agreement, agreement, standing, texts_of};
 pub use plan::{StagePlan, StageStatus, state_of};
 pub use pools::Pools;
 pub use progress::{Meter, Progress, Silent};

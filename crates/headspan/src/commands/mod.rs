@@ -20,6 +20,7 @@ mod place;
 mod plan;
 mod prune;
 mod query;
+mod review;
 mod run;
 mod scenes;
 mod shards;
@@ -93,6 +94,8 @@ pub(crate) fn run(command: Command, console: &Console<'_>) -> Result<()> {
         Command::Diff(arguments) => diff::diff(&arguments, console),
         Command::Prune(arguments) => prune::prune(&arguments, console),
         Command::Stability(arguments) => stability::stability(&arguments, console),
+        Command::Review(arguments) => review::review(&arguments, console),
+        Command::Notes(arguments) => review::notes(&arguments, console),
         Command::Weights(arguments) => weights::weights(&arguments, console),
         Command::Zeroshot(arguments) => zeroshot::zeroshot(&arguments, console),
         Command::Ablate(arguments) => ablate::ablate(&arguments, console),

@@ -18,6 +18,7 @@ mod left_over;
 mod pipeline;
 mod prune;
 mod query;
+mod review;
 mod scenes;
 mod snapshots;
 mod stability;
