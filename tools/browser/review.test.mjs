@@ -202,3 +202,20 @@ test("a head and a chart are saved as figures that stand alone", async () => {
     await alone.screenshot({ path: path.join(shots, `${name}.png`) });
   }
 });
+
+test("ten heads are labelled with the keys that the guide states", async () => {
+  const page = await site.page();
+  await page.goto(`${RUN}/review`);
+  await page.keyboard.type("ten");
+  for (const key of ["Tab", "ArrowDown"]) await page.keyboard.press(key);
+  await press(page, "Enter");
+  for (let head = 0; head < 10; head += 1) await press(page, `${1 + (head % 5)}`);
+  assert.equal((await state("ten", "&blind=1")).answered, 10);
+});
+
+test("s on a head's page saves it as a figure", async () => {
+  const page = await site.page();
+  await page.goto(`${RUN}/head/L3.H5`);
+  const [download] = await Promise.all([page.waitForEvent("download"), page.keyboard.press("s")]);
+  assert.equal(download.suggestedFilename(), "headspan-scenes-4-L3.H5.svg");
+});

@@ -112,6 +112,21 @@ fn a_review_outlives_its_server_and_is_a_labeller() -> Outcome {
     let has = |metric: &str| figures["figures"].to_string().contains(metric);
     assert!(has("kappa_texts") && figures["figures"].to_string().contains("\"runs\""), "{figures}");
 
+    // Another pool: the heads have other texts, and what was said of the former ones is kept and said to be older.
+    let notes_before = fs::read(world.run_folder("runs").join("notes.parquet"))?;
+    let pool = fs::read_to_string(world.path("pool.csv"))?;
+    fs::write(world.path("pool.csv"), pool.replace("A ", "The big ").replace("The small ", "A small "))?;
+    stderr_of(&world.run_all("again").output()?, 0);
+    fs::copy(world.run_folder("runs").join("notes.parquet"), world.run_folder("again").join("notes.parquet"))?;
+    let output = world.command("notes", "again").arg("tiny").arg("--json").output()?;
+    stderr_of(&output, 0);
+    let older: Value = serde_json::from_slice(&output.stdout)?;
+    let rows: Vec<&Value> = older.as_array().into_iter().flatten().collect();
+    assert!(rows.len() == 6 && rows.iter().any(|row| row["older"] == true), "{older}");
+    fs::write(world.path("pool.csv"), pool)?;
+    stderr_of(&world.run_all("runs").output()?, 0);
+    assert_eq!(fs::read(world.run_folder("runs").join("notes.parquet"))?, notes_before, "a run leaves the notes alone");
+
     // The notes are a file of labels.
     let table = world.run_folder("runs").join("notes.parquet");
     let scored = world.command("metrics", "runs").arg("--labels").arg(&table).output()?;

@@ -11,7 +11,7 @@
 
   const isTyped = (element) => element.matches("textarea, select, input:not([type=hidden], [type=radio], [type=checkbox], [type=submit])");
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     if (event.key === "Escape" && event.target.matches(".review input")) event.target.blur();
     if (isTyped(event.target)) return;
     const keyed = [...document.querySelectorAll("[data-key]")].find((element) => element.dataset.key.split(" ").includes(event.key));

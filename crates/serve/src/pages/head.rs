@@ -178,7 +178,7 @@ impl Page for HeadPage {
                         a.button href=(ask("neighbours")) { "Neighbours under this head" } " "
                         a.button.second href=(ask("segment")) { "Segment with this head" } " "
                         (formats(&head_path(run, self.head), "")) " "
-                        span.formats { a href={ (head_path(run, self.head)) ".svg" } { "SVG" } " · " a href={ (head_path(run, self.head)) ".csv" } { "CSV" } }
+                        span.formats { a href={ (head_path(run, self.head)) ".svg" } data-key="s" aria-keyshortcuts="s" title="Save as a figure (key s)" { "SVG" } " · " a href={ (head_path(run, self.head)) ".csv" } { "CSV" } }
                     }
                 }
                 (texts(self, &name))

@@ -230,7 +230,7 @@ fn views(shown: &NotesPage, path: &str) -> Markup {
                     }
                 }
             } }
-            form.ask.save method="post" action=(path) {
+            form.sheet.save method="post" action=(path) {
                 label { "Name of the view " input type="text" name="name" maxlength="200" required autofocus[shown.save.is_some()]; }
                 label.wide { "Address " input type="text" name="view" maxlength="4000" required value=(shown.save.as_deref().unwrap_or("")) placeholder="/r/…"; }
                 (author_field(shown.author.as_deref()))

@@ -211,8 +211,8 @@ fn welcome(shared: &Shared, shown: &ReviewPage) -> Markup {
     let known = shared.settings.author.as_deref().unwrap_or("");
     html! {
         (heading("Review", "Do a head's texts fit its label? What would you call the head? Your answers are a labeller of your own, beside the run."))
-        form.ask.begin method="get" action={ "/r/" (shown.run) "/review" } {
-            label { "Your name " input type="text" name="as" maxlength="40" required autocomplete="nickname" value=(known); }
+        form.sheet.begin method="get" action={ "/r/" (shown.run) "/review" } {
+            label { "Your name " input type="text" name="as" maxlength="40" required autofocus autocomplete="nickname" value=(known); }
             fieldset {
                 legend { "How" }
                 label.check { input type="radio" name="blind" value="" checked[shown.mode == Mode::Judge]; " judge texts against labels" }
