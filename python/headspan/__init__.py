@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from headspan._pipeline import Comparison, command, compare, fetch, inspect, models, plan, run_all, status
     from headspan._repair import Repaired, repair
     from headspan._replication import Replication, replicate
+    from headspan._review import Agreement, agreement
     from headspan._run import Head, Run, open
     from headspan._stability import Stability, stability
     from headspan._torch import (
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Ablations",
+    "Agreement",
     "Alignment",
     "Alike",
     "Checkpoint",
@@ -80,6 +82,7 @@ __all__ = [
     "Zeroshot",
     "__version__",
     "ablate",
+    "agreement",
     "align",
     "command",
     "compare",
@@ -116,6 +119,7 @@ _PLACES = {
     "_pipeline": ("Comparison", "command", "compare", "fetch", "inspect", "models", "plan", "run_all", "status"),
     "_repair": ("Repaired", "repair"),
     "_replication": ("Replication", "replicate"),
+    "_review": ("Agreement", "agreement"),
     "_run": ("Head", "Run", "open"),
     "_stability": ("Stability", "stability"),
     "_weights": ("HeadWeights", "weights"),

@@ -108,6 +108,13 @@ class Run:
         return Frame(self._native.table("images"))
 
     @property
+    def notes(self) -> Frame:
+        """What people said of the run in the explorer, one row each: ``author``, ``kind`` (``"judgement"``, ``"name"``, ``"label"``, ``"comment"``,
+        ``"tag"``, ``"list"``, ``"view"``), ``head``, ``property`` (the label that was shown), ``key`` (the text, tag, list or view), ``value``,
+        ``conflict``, ``older`` (said of texts that the head no longer has), ``at_ms``, ``revision``."""
+        return Frame(self._native.table("notes"))
+
+    @property
     def labeller(self) -> str | None:
         """Whose labels are shown."""
         return self._native.labeller

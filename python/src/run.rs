@@ -156,6 +156,10 @@ impl Run {
         if name == "heads" {
             return Table::of_columns(py, py.detach(|| answers::heads(self.session.run())));
         }
+        if name == "notes" {
+            let columns = py.detach(|| self.session.notes()).or_raise(py)?;
+            return Table::of_columns(py, columns);
+        }
         let table = RunTable::ALL.iter().find(|table| table.name() == name);
         let table = table.ok_or_else(|| input(py, format!("`{name}` is no table of a run")))?;
         Table::read(py, &self.session.run().directory().table(*table))

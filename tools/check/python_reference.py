@@ -43,6 +43,8 @@ SECTIONS = {
         "HeadWeights",
         "stability",
         "Stability",
+        "agreement",
+        "Agreement",
     ],
     "Towers without texts": ["align", "Alignment"],
     "The explorer": ["Explorer"],

@@ -31,6 +31,8 @@ ASKED = {
     "ablations": ["kind", "target", "replacement", "scope", "class_id", "group", "n", "accuracy_before", "accuracy_after", "ci_low", "ci_high", "p"],
     "reconstruction": ["directions", "k", "n", "accuracy", "ci_low", "ci_high", "kept"],
 }
+# Written by people, where they have said anything.
+NOTES = ["revision", "after", "author", "at_ms", "kind", "layer", "head", "pick", "property", "key", "value", "state"]
 VECTORS = {"classes": ["embedding"], "readout": ["readout"], "moments": ["mean", "second_moment"], "texts": ["embedding"], "categories": ["embedding"]}
 
 passed = 0
@@ -46,7 +48,7 @@ def check(condition: bool, what: str) -> None:
 
 def check_table(run: Path, name: str) -> pl.DataFrame:
     path = run / f"{name}.parquet"
-    columns = {**COLUMNS, **ASKED}[name]
+    columns = {**COLUMNS, **ASKED, "notes": NOTES}[name]
     frame, arrow, pandas = pl.read_parquet(path), pq.read_table(path), pd.read_parquet(path)
     check(frame.columns == ["model", "dataset", *columns], f"{name}: columns are {frame.columns}")
     check(frame.height == arrow.num_rows == len(pandas) > 0, f"{name}: rows differ")
@@ -99,6 +101,8 @@ def check_classification(tables: dict[str, pl.DataFrame]) -> None:
 def main() -> None:
     run = Path(sys.argv[1])
     tables = {name: check_table(run, name) for name in COLUMNS}
+    if (run / "notes.parquet").is_file():
+        check_table(run, "notes")
     embeddings = tables["texts"]["embedding"].to_numpy()
     check(np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5), "texts: unit norm")
     shares = tables["textspan"].group_by("layer", "head").agg(pl.col("variance_share").sum())

@@ -20,6 +20,7 @@ use crate::{
 const LEASES: &str = ".locks";
 const RUN: &str = "run";
 const JOBS: &str = "jobs";
+const NOTES: &str = "notes";
 
 /// A held lock. The operating system frees it when the process ends, however it ends; a lease ends a while after that.
 #[derive(Debug)]
@@ -59,6 +60,14 @@ impl RunDirectory {
             return self.lease(JOBS, |_other| false);
         }
         Ok(RunLock { _held: Held::Files { _files: vec![self.lock_file(JOBS, false)?] } })
+    }
+
+    /// Takes the notes for the moment that one is added: two people, or two servers, add after each other. The run may be held meanwhile.
+    pub fn lock_notes(&self) -> Result<RunLock> {
+        if self.is_remote() {
+            return self.lease(NOTES, |_other| false);
+        }
+        Ok(RunLock { _held: Held::Files { _files: vec![self.lock_file(NOTES, false)?] } })
     }
 
     fn lock_file(&self, name: &str, shared: bool) -> Result<File> {
@@ -106,7 +115,7 @@ impl RunDirectory {
     pub(crate) fn sweep_leases(&self) -> Result<()> {
         let folder = self.path().join(LEASES);
         for name in names_in(&folder)? {
-            if name != RUN && name != JOBS {
+            if name != RUN && name != JOBS && name != NOTES {
                 remove(&folder.join(name))?;
             }
         }

@@ -73,6 +73,8 @@ tables! {
     Ablations = "ablations", version 1;
     /// Accuracy where heads may speak along some directions alone.
     Reconstruction = "reconstruction", version 1;
+    /// What people say of heads: a log that only grows.
+    Notes = "notes", version 1;
 }
 
 impl fmt::Display for Table {

@@ -1,9 +1,9 @@
 //! Tables: their schemas as they are promised to readers, round trips, and files that do not fit.
 
 use headspan_artifacts::{
-    ActivationBatch, ActivationShape, HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, PartReader,
-    PartWriter, ReadoutRow, Row, RowsWriter, RunDirectory, RunId, Table, TextRow, TextspanRow, activation_schema,
-    read_metadata, read_rows, table_schema, write_rows,
+    ActivationBatch, ActivationShape, HeadId, ImageRow, ImageStatus, LabelRow, MetricRow, MomentsRow, NoteRow,
+    PartReader, PartWriter, ReadoutRow, Row, RowsWriter, RunDirectory, RunId, Table, TextRow, TextspanRow,
+    activation_schema, read_metadata, read_rows, table_schema, write_rows,
 };
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -33,6 +33,7 @@ fn schemas_are_what_readers_were_promised() {
         (TextspanRow::TABLE, table_schema::<TextspanRow>(&lengths)),
         (LabelRow::TABLE, table_schema::<LabelRow>(&lengths)),
         (MetricRow::TABLE, table_schema::<MetricRow>(&lengths)),
+        (NoteRow::TABLE, table_schema::<NoteRow>(&lengths)),
     ];
     for (table, schema) in &schemas {
         let version = if table.version() == 1 { String::new() } else { format!(", version {}", table.version()) };

@@ -12,6 +12,7 @@ mod query;
 mod ray;
 mod repair;
 mod replicate;
+mod review;
 mod stability;
 mod submit;
 mod weights;
@@ -26,7 +27,7 @@ pub(crate) use align::AlignArgs;
 pub(crate) use classification::{AblateArgs, ZeroshotArgs};
 pub(crate) use diff::DiffArgs;
 pub(crate) use evaluate::{EvaluateArgs, Evaluated, SegmentationArgs};
-pub(crate) use explore::ExploreArgs;
+pub(crate) use explore::{ExploreArgs, ServerArgs};
 pub(crate) use inspect::InspectArgs;
 use pipeline::{
     CheckpointArgs, DataArgs, DeviceArgs, IgnoredDevice, ImagesArgs, LabelArgs, LayersArgs, SourceArgs, TextspanArgs,
@@ -38,6 +39,7 @@ pub(crate) use query::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Ques
 pub(crate) use ray::RayArgs;
 pub(crate) use repair::RepairArgs;
 pub(crate) use replicate::ReplicateArgs;
+pub(crate) use review::{NotesArgs, ReviewArgs};
 pub(crate) use stability::StabilityArgs;
 pub(crate) use submit::{Again, SlurmArgs, SubmitEngine};
 pub(crate) use weights::WeightsArgs;
@@ -133,6 +135,12 @@ pub(crate) enum Command {
     /// Measure how stable texts and labels are: over halves of the images, against another run, between labellers
     #[command(after_help = stability::HELP)]
     Stability(StabilityArgs),
+    /// Judge texts against labels, or name heads blind, in the browser; print how far people and labellers agree
+    #[command(after_help = review::REVIEW_HELP)]
+    Review(ReviewArgs),
+    /// List what people said of a run's heads: labels, names, comments, tags, lists, saved views
+    #[command(after_help = review::NOTES_HELP)]
+    Notes(NotesArgs),
     /// Name the directions in which each head can write, from weights alone
     #[command(after_help = weights::HELP)]
     Weights(WeightsArgs),

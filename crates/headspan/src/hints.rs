@@ -9,6 +9,7 @@ use headspan_images::is_local;
 use headspan_label::{CategoriesError, LabelError, openai::OpenAiError};
 use headspan_metrics::{ClassificationError, ComparisonError, DiffError, HeadWeightsError, TruthError};
 use headspan_net::NetError;
+use headspan_notes::NotesError;
 use headspan_pipeline::{ModelError, PipelineError, SettingsError, demo::BuiltInModel, engine::EngineError};
 use headspan_query::ExploreError;
 use headspan_scenes::SceneError;
@@ -152,6 +153,11 @@ fn pipeline(error: &PipelineError) -> Option<String> {
         PipelineError::Engine(inner) => return engine(inner),
         PipelineError::Io(inner) => return store(inner),
         PipelineError::Textspan(inner) => return textspan(inner),
+        // Not the hint of other tables, which are computed again.
+        PipelineError::Notes(NotesError::Artifact(ArtifactError::Parquet { .. })) => {
+            "what people said is nowhere else: put back a copy of the file, or move it away to begin anew"
+        }
+        PipelineError::Notes(NotesError::Busy { .. }) => WAIT,
         // The chain shows a boxed cause only as a box, which is another type.
         PipelineError::OfModel { source, .. } => return extract(source),
         PipelineError::NoWeights { source, .. } => return hub(source),

@@ -4,13 +4,13 @@
 //! - [`compare`] puts the scores of several runs side by side, with one null for all of them.
 //! - [`diff`] puts two runs over the same images side by side, head by head.
 //! - [`head_weights`] names the directions in which each head can write, from its readout alone.
-//! - [`jaccard`] and [`krippendorff_alpha`] say how stable picks and labels are.
+//! - [`jaccard`] and [`krippendorff_alpha`] say how stable picks and labels are; [`agreements`] how far people and labellers agree.
 //! - [`predict`] classifies images without training, [`accuracies`] counts; [`ablations`] and [`reconstructions`] measure what is left of it
 //!   without some heads, and where heads may speak along some directions alone.
 //! - [`ablate`], [`group_accuracy`], [`explained_variance`] and [`spurious_correlation`] compare a run with the true attributes of
 //!   rendered scenes.
 //!
-//! It uses `artifacts`, `headspace` and `textspan`, and no model: what it needs of images are moments and activations. `pipeline` runs [`score`] as the
+//! It uses `artifacts`, `notes`, `headspace` and `textspan`, and no model: what it needs of images are moments and activations. `pipeline` runs [`score`] as the
 //! stage `metrics`.
 //!
 //! ```
@@ -31,6 +31,7 @@
 //! assert_eq!(value("association_associated_heads"), Some(2.0 / 3.0)); // 5 and 3 of 5 texts, not 2
 //! ```
 
+mod agreement;
 mod association;
 mod bootstrap;
 mod classification;
@@ -40,15 +41,17 @@ mod diff;
 mod draws;
 mod entanglement;
 mod fold;
+mod judges;
 mod score;
 mod settings;
 mod stability;
 mod truth;
 mod weights;
 
-/// Version of the scores. Raise it when they change for the same labels and settings.
-pub const VERSION: u32 = 2;
+/// Version of the scores. Raise it when they change for the same labels and settings. 3: the interval of association holds the disagreement of judges.
+pub const VERSION: u32 = 3;
 
+pub use agreement::{About, AgreementRow, agreements, cohens_kappa};
 pub use classification::{
     AblationPlan, AccuracyRow, CLASSIFICATION_VERSION, Choice, ClassificationError, Classifier, LabelledImages,
     MadeCorrelation, PrunedRow, ReconstructionPlan, Removed, RepairPlan, RepairRow, Replacement, ReplacementError,
@@ -60,7 +63,8 @@ pub use diff::{DiffError, DiffSettings, Difference, HeadPair, HeadState, Pairing
 pub use draws::draw_heads;
 pub use entanglement::{pairwise, repeated, repeated_prefix, shared_heads};
 pub use fold::{Synonyms, SynonymsError};
-pub use score::{PropertyFrequencies, score};
+pub use judges::{Association, associations};
+pub use score::{PropertyFrequencies, score, score_labeller};
 pub use settings::Settings;
 pub use stability::{
     StabilityRow, alpha_with_interval, jaccard, krippendorff_alpha, mean_share, random_halves, stability_parquet,

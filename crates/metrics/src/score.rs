@@ -3,8 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use headspan_artifacts::{LabelRow, MetricRow};
 
 use crate::{
-    association::{HeadConsistency, associated_heads, mean_consistency},
-    bootstrap::{interval, null},
+    association::{HeadConsistency, JudgedHead, associated_heads, dissent, mean_consistency},
+    bootstrap::{interval, interval_of_judges, null},
     concepts::{ccr, ccs_at},
     entanglement::{pairwise, repeated, repeated_prefix, shared_heads},
     fold::Synonyms,
@@ -39,15 +39,19 @@ impl PropertyFrequencies {
 
 /// A labelled head, ready to be counted.
 #[derive(Debug, Clone)]
-struct Head {
+pub(crate) struct Head {
     layer: u32,
     index: u32,
     property: String,
     consistency: Option<HeadConsistency>,
+    /// The same by the other labellers, where they judged the texts against the same property.
+    others: Vec<Option<HeadConsistency>>,
+    dissent: f64,
 }
 
 /// Scores the labels of one model by each of its labellers. Heads without a property are counted under `heads` and left out
-/// of everything else; a figure that nothing defines has no value.
+/// of everything else; a figure that nothing defines has no value. Where several labellers judged the texts of a head against the same property, the
+/// interval of association holds their disagreement.
 pub fn score(
     labels: &[LabelRow],
     pooled: &PropertyFrequencies,
@@ -55,13 +59,7 @@ pub fn score(
     synonyms: &Synonyms,
 ) -> Vec<MetricRow> {
     let labellers: BTreeSet<&str> = labels.iter().map(|row| row.labeller.as_str()).collect();
-    labellers
-        .into_iter()
-        .flat_map(|labeller| {
-            let rows: Vec<&LabelRow> = labels.iter().filter(|row| row.labeller == labeller).collect();
-            score_labeller(labeller, rows, pooled, settings, synonyms)
-        })
-        .collect()
+    labellers.into_iter().flat_map(|labeller| score_labeller(labeller, labels, pooled, settings, synonyms)).collect()
 }
 
 /// Null of entanglement for one model's labels of one labeller and for each of its layers, drawn from `pooled`: the rows
@@ -92,7 +90,8 @@ fn by_layer(heads: &[Head]) -> Vec<(Scope, Vec<Head>)> {
     layers.into_iter().map(|(layer, heads)| (scope(layer), heads)).collect()
 }
 
-fn labelled_heads(rows: &[&LabelRow], settings: &Settings, synonyms: &Synonyms) -> Vec<Head> {
+/// Labelled heads of one labeller, without the judgements of others.
+pub(crate) fn labelled_heads(rows: &[&LabelRow], settings: &Settings, synonyms: &Synonyms) -> Vec<Head> {
     rows.iter()
         .filter_map(|row| {
             Some(Head {
@@ -100,20 +99,51 @@ fn labelled_heads(rows: &[&LabelRow], settings: &Settings, synonyms: &Synonyms) 
                 index: row.head,
                 property: synonyms.fold(row.property.as_deref()?),
                 consistency: HeadConsistency::of(row, settings.texts),
+                others: Vec::new(),
+                dissent: dissent(row),
             })
         })
         .collect()
 }
 
-fn score_labeller(
+/// Adds what the other labellers say of the heads' texts, each that judged at least one of these heads against the same property.
+pub(crate) fn add_judges(
+    heads: &mut [Head],
     labeller: &str,
-    mut rows: Vec<&LabelRow>,
+    labels: &[LabelRow],
+    settings: &Settings,
+    synonyms: &Synonyms,
+) {
+    let mut judges: BTreeMap<&str, BTreeMap<(u32, u32, String), HeadConsistency>> = BTreeMap::new();
+    for row in labels.iter().filter(|row| row.labeller != labeller) {
+        if let (Some(property), Some(judged)) = (&row.property, HeadConsistency::of(row, settings.texts)) {
+            let at = (row.layer, row.head, synonyms.fold(property));
+            judges.entry(&row.labeller).or_default().insert(at, judged);
+        }
+    }
+    for judged in judges.values() {
+        let by = |head: &Head| judged.get(&(head.layer, head.index, head.property.clone())).copied();
+        if heads.iter().any(|head| by(head).is_some()) {
+            for head in &mut *heads {
+                let judged = by(head);
+                head.others.push(judged);
+            }
+        }
+    }
+}
+
+/// Scores the labels of one labeller; the others in `labels` count as judges of the same texts.
+pub fn score_labeller(
+    labeller: &str,
+    labels: &[LabelRow],
     pooled: &PropertyFrequencies,
     settings: &Settings,
     synonyms: &Synonyms,
 ) -> Vec<MetricRow> {
+    let mut rows: Vec<&LabelRow> = labels.iter().filter(|row| row.labeller == labeller).collect();
     rows.sort_by_key(|row| (row.layer, row.head));
-    let heads = labelled_heads(&rows, settings, synonyms);
+    let mut heads = labelled_heads(&rows, settings, synonyms);
+    add_judges(&mut heads, labeller, labels, settings, synonyms);
     let mut sheet = Sheet { labeller, settings, rows: Vec::new() };
     let model = Scope::default();
     let distinct = heads.iter().map(|head| &head.property).collect::<BTreeSet<_>>().len();
@@ -222,9 +252,10 @@ impl Sheet<'_> {
         let judged: Vec<HeadConsistency> = heads.iter().filter_map(|head| head.consistency).collect();
         let threshold = self.settings.association_threshold;
         let associated = |heads: &[HeadConsistency]| associated_heads(heads, threshold);
-        let ci = interval(&judged, self.settings, associated);
+        let by_all: Vec<JudgedHead> = heads.iter().filter_map(judged_head).collect();
+        let ci = interval_of_judges(&by_all, self.settings, associated);
         self.push(scope, "association_associated_heads", associated(&judged), ci, judged.len());
-        let ci = interval(&judged, self.settings, mean_consistency);
+        let ci = interval_of_judges(&by_all, self.settings, mean_consistency);
         self.push(scope, "association_mean_consistency", mean_consistency(&judged), ci, judged.len());
     }
 
@@ -242,6 +273,12 @@ impl Sheet<'_> {
             .collect();
         self.plain(scope, "ccr", ccr(&full), full.len());
     }
+}
+
+pub(crate) fn judged_head(head: &Head) -> Option<JudgedHead> {
+    let own = head.consistency?;
+    let others = head.others.iter().map(|other| other.unwrap_or(own)).collect();
+    Some(JudgedHead { own, others, dissent: head.dissent })
 }
 
 /// A figure over names, and the same over the numbers of the null.

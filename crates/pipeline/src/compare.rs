@@ -9,6 +9,7 @@ use headspan_metrics::{Comparison, compare as compare_runs};
 use crate::{
     error::{PipelineError, Result},
     facts::facts,
+    people::agreement,
     progress::Silent,
     report::comparison_page,
     runner::statuses,
@@ -86,7 +87,8 @@ pub fn compare(settings: &Settings, page: Option<&Path>) -> Result<ComparedRuns>
     let table = folder.join("comparison.parquet");
     write_atomic(&table, &comparison.to_parquet()?)?;
     let page = page.map_or_else(|| folder.join("comparison.html"), Path::to_owned);
-    let html = comparison_page(&settings.dataset, &runs, &comparison, &rows, &differences)?;
+    let agreed = runs.iter().map(|run| agreement(settings, run)).collect::<Result<Vec<_>>>()?;
+    let html = comparison_page(&settings.dataset, &runs, &comparison, &rows, &differences, &agreed)?;
     write_atomic(&page, html.as_bytes())?;
     Ok(ComparedRuns { runs, rows, differences, comparison, table, page })
 }

@@ -58,6 +58,9 @@ pub enum PipelineError {
     /// An artifact cannot be read or written.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
+    /// Notes of people could not be read.
+    #[error(transparent)]
+    Notes(#[from] headspan_notes::NotesError),
     /// Images or texts cannot be extracted.
     #[error(transparent)]
     Extract(#[from] headspan_extract::ExtractError),

@@ -13,6 +13,7 @@
 //! - [`zeroshot`] classifies the images of a run without training; [`ablate`] measures what is left of that without some heads, and [`prune`] with
 //!   heads scaled in the forward pass. [`repair`] removes heads that bring a spurious cue in.
 //! - [`paper`] reads what a paper published, and [`replicate`] measures it.
+//! - [`agreement`] compares labellers and people, [`standing`] lists what people said.
 //! - [`compare`] writes the scores of all runs of a data set side by side.
 //!
 //! It uses every crate below it and is used by the command line, the explorer and the Python module. It draws no progress
@@ -34,6 +35,7 @@ mod inspect;
 mod memory;
 mod model;
 mod papers;
+mod people;
 mod plan;
 mod pools;
 mod precision;
@@ -67,6 +69,7 @@ pub use papers::{
     Measure, MeasuredFigure, Paper, PaperData, PaperError, PaperFigure, PaperJob, PaperSetting, PaperTable, Placed,
     ReplicatedRun, Unit, paper, replicate,
 };
+pub use people::{Agreement, agreement, standing, texts_of};
 pub use plan::{StagePlan, StageStatus, state_of};
 pub use pools::Pools;
 pub use progress::{Meter, Progress, Silent};

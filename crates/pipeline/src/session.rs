@@ -8,7 +8,8 @@ use std::{
 use headspan_artifacts::{RunDirectory, RunFacts, StageRecord, with_causes};
 use headspan_images::{Dataset, DatasetKind, DatasetSettings, DecodeLimits, RgbImage8, decode_rgb, is_local};
 use headspan_model::{Checkpoint, LoadedModel, ModelOptions, open_device};
-use headspan_query::{AccessError, ColumnStore, ExploreModel, ExploreRun, ImageTrace, RunAccess, StoreBounds};
+use headspan_notes::standing_columns;
+use headspan_query::{AccessError, ColumnStore, Columns, ExploreModel, ExploreRun, ImageTrace, RunAccess, StoreBounds};
 
 use crate::{
     compare::notices,
@@ -16,6 +17,7 @@ use crate::{
     error::{PipelineError, Result},
     facts::facts,
     model::ModelFiles,
+    people::standing,
     provenance::Provenance,
     registry::{ModelChoice, ModelSource, Registry},
     settings::Settings,
@@ -222,6 +224,13 @@ impl Session {
             path: own.path.clone(),
             ..recorded
         })
+    }
+}
+
+impl Session {
+    /// What people said of the run, a row each ([`standing`](crate::standing)).
+    pub fn notes(&self) -> Result<Columns> {
+        Ok(standing_columns(&standing(&self.settings, self.run.directory())?))
     }
 }
 

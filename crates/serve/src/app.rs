@@ -21,11 +21,12 @@ use crate::{
     files::{image, seen, upload, uploaded},
     handlers::{analysis, head, nothing, overview},
     origin::Hosts,
-    pages,
+    pages, people,
     token::{allowed, refusal},
     uploads::Uploads,
     work::Work,
 };
+use headspan_metrics::{Settings as ScoreSettings, Synonyms};
 use headspan_query::RunAccess;
 
 /// How the explorer serves.
@@ -53,6 +54,12 @@ pub struct ExplorerSettings {
     pub host_names: Vec<String>,
     /// Whether pages of this machine, such as a notebook, may show the explorer in a frame.
     pub framed: bool,
+    /// Name of who reviews, where a browser has given none.
+    pub author: Option<String>,
+    /// How agreement is computed, and how many texts of a head are reviewed.
+    pub scores: ScoreSettings,
+    /// Names of properties that mean the same.
+    pub synonyms: Synonyms,
 }
 
 impl Default for ExplorerSettings {
@@ -68,6 +75,9 @@ impl Default for ExplorerSettings {
             listen: Ipv4Addr::LOCALHOST.into(),
             host_names: Vec::new(),
             framed: false,
+            author: None,
+            scores: ScoreSettings::default(),
+            synonyms: Synonyms::default(),
         }
     }
 }
@@ -112,8 +122,8 @@ impl Explorer {
         Router::new()
             .route("/", get(overview))
             .route("/{page}", get(overview))
-            .route("/r/{dataset}/{model}/{page}", get(analysis))
-            .route("/r/{dataset}/{model}/head/{page}", get(head))
+            .route("/r/{dataset}/{model}/{page}", get(analysis).post(people::on_run))
+            .route("/r/{dataset}/{model}/head/{page}", get(head).post(people::on_head))
             .route("/r/{dataset}/{model}/image/{page}", get(image))
             .route("/r/{dataset}/{model}/seen/{page}", get(seen))
             .route("/upload/{page}", get(uploaded))

@@ -4,6 +4,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use headspan_artifacts::{ArtifactError, with_causes};
+use headspan_notes::NotesError;
 use serde_json::json;
 
 use crate::{page_request::Form, pages::error_page};
@@ -112,5 +113,16 @@ impl From<AccessError> for WebError {
 impl From<SelectionError> for WebError {
     fn from(error: SelectionError) -> Self {
         Self::question(with_causes(&error))
+    }
+}
+
+impl From<NotesError> for WebError {
+    fn from(error: NotesError) -> Self {
+        let status = match &error {
+            NotesError::Author { .. } => StatusCode::BAD_REQUEST,
+            NotesError::Busy { .. } | NotesError::Artifact(ArtifactError::Io(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, with_causes(&error))
     }
 }

@@ -22,6 +22,7 @@ pub(super) async fn overview(page: PageRequest) -> Answer {
     page.answer(|page| match page.name("page") {
         "" | "index" => page.respond(&pages::Overview::new(&page.shared, &page.fields)?),
         "compare" => compare(page),
+        "review" => Ok(pages::to_review(page)),
         "openapi" if page.form == Form::Json => Ok(pages::text("application/json", OPENAPI)),
         _ => Err(nowhere()),
     })
@@ -35,6 +36,9 @@ pub(super) async fn analysis(page: PageRequest) -> Answer {
         "segment" => segmentation(page),
         "why" => why(page),
         "images" => images(page),
+        "review" => page.respond(&pages::ReviewPage::new(page)?),
+        "agreement" => page.respond(&pages::AgreementPage::new(page)?),
+        "notes" => page.respond(&pages::NotesPage::new(page)?),
         _ => Err(nowhere()),
     })
     .await
@@ -70,7 +74,7 @@ fn head_page(page: &PageRequest, access: &dyn RunAccess, head: HeadId) -> Result
         Kept::Moments { .. } => run.readout(head).map(|_there| None)?,
         Kept::All | Kept::Sample { .. } => Some(run.extremes(head, request, AT_EACH_END)?),
     };
-    pages::HeadPage::new(&page.shared, run, head, direction, extremes)
+    pages::HeadPage::new(page, run, head, direction, extremes)
 }
 
 fn neighbours(page: &PageRequest) -> Answer {

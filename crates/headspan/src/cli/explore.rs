@@ -31,21 +31,11 @@ pub(crate) struct ExploreArgs {
     /// Models to show; default: every finished run of the data set, or the demo if there are no runs
     #[arg(value_delimiter = ',')]
     pub(crate) models: Vec<String>,
-    /// Address to listen on; a non-loopback address is reachable from other machines
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7478", value_parser = address, help_heading = "Server")]
-    pub(crate) listen: SocketAddr,
-    /// Name under which browsers reach the server, beside localhost; may be given several times
-    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = host_name, help_heading = "Server")]
-    pub(crate) host_name: Vec<String>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     /// Let pages of this machine, such as a notebook, show the explorer in a frame
     #[arg(long, conflicts_with = "save", help_heading = "Server")]
     pub(crate) framed: bool,
-    /// Token that every request must carry: `Authorization: Bearer TOKEN`, or the password in a browser (any user name)
-    #[arg(long, value_name = "TOKEN", env = "HEADSPAN_TOKEN", hide_env_values = true, value_parser = token, help_heading = "Server")]
-    pub(crate) token: Option<String>,
-    /// Number of questions answered at once; default: one per core
-    #[arg(long, value_name = "N", help_heading = "Server")]
-    pub(crate) workers: Option<NonZeroUsize>,
     /// Write pages with everything that they show to this folder, instead of serving them
     #[arg(long, value_name = "DIR", requires = "page", help_heading = "Static pages")]
     pub(crate) save: Option<PathBuf>,
@@ -56,6 +46,23 @@ pub(crate) struct ExploreArgs {
     place: PlaceArgs,
     #[command(flatten)]
     source: SourceArgs,
+}
+
+/// Where a server listens, and for whom.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServerArgs {
+    /// Address to listen on; a non-loopback address is reachable from other machines
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7478", value_parser = address, help_heading = "Server")]
+    pub(crate) listen: SocketAddr,
+    /// Name under which browsers reach the server, beside localhost; may be given several times
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = host_name, help_heading = "Server")]
+    pub(crate) host_name: Vec<String>,
+    /// Token that every request must carry: `Authorization: Bearer TOKEN`, or the password in a browser (any user name)
+    #[arg(long, value_name = "TOKEN", env = "HEADSPAN_TOKEN", hide_env_values = true, value_parser = token, help_heading = "Server")]
+    pub(crate) token: Option<String>,
+    /// Number of questions answered at once; default: one per core
+    #[arg(long, value_name = "N", help_heading = "Server")]
+    pub(crate) workers: Option<NonZeroUsize>,
 }
 
 impl ExploreArgs {

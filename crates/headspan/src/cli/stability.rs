@@ -5,12 +5,12 @@ use super::PlaceArgs;
 /// After the help of `stability`.
 pub(crate) const HELP: &str = "\
 Random halves of the images give TEXTSPAN and the lexicon anew: how many of a head's first texts do both halves pick, and is the property the same?
-With --against, the same heads of another run, such as one with another pool. Between the labellers of the run: Krippendorff's alpha. Writes
-stability.parquet into the run. docs/science.md defines all figures.
+With --with, the same heads of other runs: with another pool, other prompts, another language model or temperature. Between the labellers of the run and the
+people who reviewed it: Krippendorff's alpha and Cohen's kappa. Writes stability.parquet into the run. docs/science.md defines all figures.
 
 Examples:
   headspan stability my-clip --dataset photos
-  headspan stability my-clip --dataset photos --against photos-own-pool/my-clip --json";
+  headspan stability my-clip --dataset photos --with photos-own-pool/my-clip --with photos-hot/my-clip --json";
 
 /// Flags of `stability`.
 #[derive(Debug, Args)]
@@ -25,9 +25,9 @@ pub(crate) struct StabilityArgs {
     /// Seed of the splits
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Another run of the same heads: a model of the data set, or DATASET/MODEL
-    #[arg(long, value_name = "RUN")]
-    pub(crate) against: Option<String>,
+    /// Another run of the same heads: a model of the data set, or DATASET/MODEL; may be given several times
+    #[arg(long, value_name = "RUN", alias = "against")]
+    pub(crate) with: Vec<String>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

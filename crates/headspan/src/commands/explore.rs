@@ -8,10 +8,11 @@ use headspan_serve::{Explorer, ExplorerSettings};
 use headspan_pipeline::{
     Session, Settings, column_store,
     demo::{DATASET, MODELS},
+    synonyms,
 };
 
 use crate::{
-    cli::{ExploreArgs, PipelineArgs},
+    cli::{ExploreArgs, PipelineArgs, ServerArgs},
     commands::{
         UsageError, existing_run,
         place::{check_runs, extracted, instead, is_default},
@@ -26,49 +27,91 @@ use crate::{
 /// Serves the explorer until it is interrupted.
 pub(crate) fn explore(arguments: &ExploreArgs, console: &Console<'_>) -> Result<()> {
     // Taken first: a port that is in use is told before the demo runs.
-    let listener = arguments.save.is_none().then(|| listen(arguments)).transpose()?;
+    let listener = arguments.save.is_none().then(|| listen(&arguments.server)).transpose()?;
     let (pipeline, own) = with_runs(arguments, console)?;
     let sessions = sessions(arguments, &pipeline, &own)?;
     let shown = sessions.len();
-    let explorer = Explorer::new(sessions, server(arguments));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let settings = ExplorerSettings { framed: arguments.framed, ..server(&arguments.server, &own)? };
+    let explorer = Explorer::new(sessions, settings);
     if let Some(folder) = &arguments.save {
-        return runtime.block_on(save(&explorer, &arguments.page, folder, console));
+        return runtime()?.block_on(save(&explorer, &arguments.page, folder, console));
     }
     let Some(listener) = listener else { return Ok(()) };
+    warn_of_others(&arguments.server);
+    tracing::info!("{shown} runs; Ctrl-C ends");
+    serve(&explorer, listener, "/", console)
+}
+
+/// Serves the explorer of one run until it is interrupted, and prints where its review begins.
+pub(crate) fn review(
+    run: RunDirectory,
+    pipeline: &PipelineArgs,
+    own: Settings,
+    arguments: &ServerArgs,
+    author: Option<String>,
+    blind: bool,
+    console: &Console<'_>,
+) -> Result<()> {
+    let listener = listen(arguments)?;
+    let settings = ExplorerSettings { author: author.clone(), ..server(arguments, &own)? };
+    let registry = Arc::new(registry(&pipeline.place.configs)?);
+    let place = format!("/r/{}/{}/review", run.id().dataset(), run.id().model());
+    let session = Session::open(run, own, registry, &column_store())?;
+    let explorer = Explorer::new(vec![Arc::new(session) as Arc<dyn RunAccess>], settings);
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(author.iter().map(|author| ("as", author.as_str())));
+    query.extend_pairs(blind.then_some(("blind", "1")));
+    let query = query.finish();
+    let place = if query.is_empty() { place } else { format!("{place}?{query}") };
+    warn_of_others(arguments);
+    tracing::info!("answers are saved at once; Ctrl-C ends");
+    serve(&explorer, listener, &place, console)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// Serves until it is interrupted; prints where the pages begin.
+fn serve(explorer: &Explorer, listener: std::net::TcpListener, place: &str, console: &Console<'_>) -> Result<()> {
     let router = explorer.router();
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        tracing::info!("{shown} runs; Ctrl-C ends");
-        console.print(&format!("http://{}/", listener.local_addr()?))?;
+        console.print(&format!("http://{}{place}", listener.local_addr()?))?;
         axum::serve(listener, router).with_graceful_shutdown(interrupted()).await.context("the server stopped")
     })
 }
-
-fn listen(arguments: &ExploreArgs) -> Result<std::net::TcpListener> {
+fn listen(arguments: &ServerArgs) -> Result<std::net::TcpListener> {
     let listener = std::net::TcpListener::bind(arguments.listen);
     let taken = || Hinted::new(format!("cannot listen on {}", arguments.listen), "choose --listen ADDRESS:PORT");
     listener.with_context(taken)
 }
 
-/// How the explorer serves, with warnings of what others can do.
-fn server(arguments: &ExploreArgs) -> ExplorerSettings {
-    let (defaults, listen) = (ExplorerSettings::default(), arguments.listen.ip());
-    let is_open = arguments.save.is_none() && !listen.is_loopback();
-    if is_open && arguments.token.is_none() {
-        tracing::warn!("{} can be reached from other machines and asks for no token (--token)", arguments.listen);
-    }
-    if is_open && arguments.host_name.is_empty() {
-        tracing::info!("browsers reach it by IP address; to reach it by a name, give the name as --host-name");
-    }
-    ExplorerSettings {
+/// How the explorer serves.
+fn server(arguments: &ServerArgs, own: &Settings) -> Result<ExplorerSettings> {
+    let defaults = ExplorerSettings::default();
+    Ok(ExplorerSettings {
         workers: arguments.workers.unwrap_or(defaults.workers),
         token: arguments.token.clone(),
-        listen,
+        listen: arguments.listen.ip(),
         host_names: arguments.host_name.clone(),
-        framed: arguments.framed,
+        scores: own.metrics.scores,
+        synonyms: synonyms(own)?,
         ..defaults
+    })
+}
+
+/// Warns of what others can do.
+fn warn_of_others(arguments: &ServerArgs) {
+    if arguments.listen.ip().is_loopback() {
+        return;
+    }
+    if arguments.token.is_none() {
+        tracing::warn!("{} can be reached from other machines and asks for no token (--token)", arguments.listen);
+    }
+    if arguments.host_name.is_empty() {
+        tracing::info!("browsers reach it by IP address; to reach it by a name, give the name as --host-name");
     }
 }
 

@@ -22,6 +22,7 @@ mod prune;
 mod query;
 mod repair;
 mod replicate;
+mod review;
 mod run;
 mod scenes;
 mod shards;
@@ -95,6 +96,8 @@ pub(crate) fn run(command: Command, console: &Console<'_>) -> Result<()> {
         Command::Diff(arguments) => diff::diff(&arguments, console),
         Command::Prune(arguments) => prune::prune(&arguments, console),
         Command::Stability(arguments) => stability::stability(&arguments, console),
+        Command::Review(arguments) => review::review(&arguments, console),
+        Command::Notes(arguments) => review::notes(&arguments, console),
         Command::Weights(arguments) => weights::weights(&arguments, console),
         Command::Zeroshot(arguments) => zeroshot::zeroshot(&arguments, console),
         Command::Ablate(arguments) => ablate::ablate(&arguments, console),

@@ -19,8 +19,8 @@ const SHOWN: usize = 8;
 pub(crate) fn stability(arguments: &StabilityArgs, console: &Console<'_>) -> Result<()> {
     let own = settings_of_runs(&arguments.place, &[arguments.model.as_deref()])?;
     let run = existing_run(&own, arguments.model.as_deref())?;
-    let against = arguments.against.as_deref().map(|name| existing_run(&own, Some(name))).transpose()?;
-    let request = StabilityRequest { splits: arguments.splits, seed: arguments.seed, against };
+    let with = arguments.with.iter().map(|name| existing_run(&own, Some(name))).collect::<Result<Vec<_>>>()?;
+    let request = StabilityRequest { splits: arguments.splits, seed: arguments.seed, with };
     let found = measure(&own, &run, &request)?;
     if arguments.json {
         let run = format!("{}/{}", run.id().dataset(), run.id().model());
@@ -68,11 +68,14 @@ fn means(rows: &[StabilityRow]) -> Table {
         let compared = match row.kind {
             "halves" => "halves of the images".to_owned(),
             "run" => format!("run {}", row.compared),
+            "runs" => format!("runs {}", row.compared),
             _ => format!("labellers {}", row.compared),
         };
         let figure = match row.metric {
             "jaccard" => "same texts (Jaccard)",
             "same_property" => "same property",
+            "kappa_texts" => "Cohen's kappa, texts",
+            "kappa_names" => "Cohen's kappa, blind names",
             _ => "Krippendorff's alpha",
         };
         let interval = row.interval.map(|(low, high)| format!("{low:.3}–{high:.3}")).unwrap_or_default();
@@ -81,7 +84,7 @@ fn means(rows: &[StabilityRow]) -> Table {
             Cell::new(figure),
             number(row.value),
             Cell::new(interval),
-            Cell::new(format!("{} heads", row.n)),
+            Cell::new(format!("{} {}", row.n, if row.metric == "kappa_texts" { "texts" } else { "heads" })),
         ]);
     }
     table

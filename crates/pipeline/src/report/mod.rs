@@ -1,5 +1,6 @@
 //! The HTML reports of comparisons: one file each, no network, no script.
 
+mod agreement;
 mod charts;
 mod difference;
 mod page;

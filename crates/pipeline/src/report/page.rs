@@ -8,7 +8,11 @@ use maud::{DOCTYPE, Markup, html};
 use crate::{
     compare::{ComparedRow, labellers},
     error::Result,
-    report::charts::{Bar, bars, style},
+    people::Agreement,
+    report::{
+        agreement::agreements,
+        charts::{Bar, bars, style},
+    },
 };
 
 /// Charts of the report: metric and title.
@@ -29,6 +33,7 @@ pub(crate) fn comparison_page(
     comparison: &Comparison,
     rows: &[ComparedRow],
     differences: &[(Fact, String)],
+    agreed: &[Agreement],
 ) -> Result<String> {
     let mut heads = Vec::new();
     for run in runs {
@@ -58,6 +63,7 @@ pub(crate) fn comparison_page(
                 (figures(comparison, rows))
                 h2 { "Made with" }
                 (made_with(rows, differences))
+                (agreements(runs, agreed))
                 h2 { "Heads by property" }
                 (properties(runs, comparison))
                 @for table in &heads { (table) }

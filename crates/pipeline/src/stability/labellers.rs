@@ -1,51 +1,83 @@
-//! Labels of one run by several labellers.
+//! Labels of one run by several labellers, people among them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use headspan_artifacts::{HeadId, LabelRow, RunDirectory};
-use headspan_metrics::{StabilityRow, alpha_with_interval, stability_rows};
+use headspan_metrics::{AgreementRow, StabilityRow, agreements, alpha_with_interval, stability_rows};
+use headspan_notes::{Notes, names};
 
 use super::folded;
-use crate::{error::Result, settings::Settings};
+use crate::{error::Result, people::texts_of, settings::Settings, stages::synonyms};
 
-/// Nothing of a run with one labeller.
+/// Nothing of a run with one labeller about which nobody has said anything.
 pub(super) fn rows(settings: &Settings, run: &RunDirectory) -> Result<Vec<StabilityRow>> {
     let fold = folded(settings)?;
     let labels: Vec<LabelRow> = run.rows_if_there()?;
-    let labellers: Vec<&str> =
-        labels.iter().map(|row| row.labeller.as_str()).collect::<BTreeSet<_>>().into_iter().collect();
-    if labellers.len() < 2 {
-        return Ok(Vec::new());
-    }
-    let mut heads: BTreeMap<HeadId, Vec<Option<String>>> = BTreeMap::new();
+    let (notes, texts) = (Notes::read(run)?, texts_of(settings, run)?);
+    let mut raters: BTreeMap<String, BTreeMap<HeadId, String>> = BTreeMap::new();
     for row in &labels {
-        let at = labellers.iter().position(|name| *name == row.labeller);
-        let names = heads.entry(row.head_id()).or_insert_with(|| vec![None; labellers.len()]);
-        if let (Some(at), Some(property)) = (at, &row.property) {
-            names[at] = Some(fold(property));
+        let rater = raters.entry(row.labeller.clone()).or_default();
+        if let Some(property) = &row.property {
+            rater.insert(row.head_id(), fold(property));
         }
     }
-    let units: Vec<Vec<Option<String>>> = heads.values().cloned().collect();
+    // Names that people gave without sight of a label; a label that somebody confirmed agrees by its making.
+    for ((author, head), name) in names(&notes, Some(&texts)) {
+        raters.entry(author).or_default().insert(head, fold(&name));
+    }
+    let mut rows = Vec::new();
+    if raters.len() > 1 {
+        rows.push(alpha(settings, &raters));
+        rows.extend(pairs(settings, &raters));
+    }
+    let scores = &settings.metrics.scores;
+    rows.extend(agreements(&labels, &texts, &notes, scores, &synonyms(settings)?).iter().map(kappa));
+    Ok(rows)
+}
+
+fn alpha(settings: &Settings, raters: &BTreeMap<String, BTreeMap<HeadId, String>>) -> StabilityRow {
+    let heads: std::collections::BTreeSet<&HeadId> = raters.values().flat_map(BTreeMap::keys).collect();
+    let unit = |head: &&HeadId| raters.values().map(|rater| rater.get(*head).cloned()).collect::<Vec<_>>();
+    let units: Vec<Vec<Option<String>>> = heads.iter().map(unit).collect();
     let alpha = alpha_with_interval(&units, &settings.metrics.scores);
-    let mut rows = vec![StabilityRow {
+    StabilityRow {
         kind: "labellers",
-        compared: labellers.join(", "),
+        compared: raters.keys().cloned().collect::<Vec<_>>().join(", "),
         head: None,
         metric: "krippendorff_alpha",
         value: alpha.map(|alpha| alpha.0),
         interval: alpha.and_then(|alpha| alpha.1),
         n: units.iter().filter(|unit| unit.iter().flatten().count() > 1).count() as u64,
-    }];
-    for (one, first) in labellers.iter().enumerate() {
-        for (other, second) in labellers.iter().enumerate().skip(one + 1) {
-            let same = |(head, names): (&HeadId, &Vec<Option<String>>)| {
-                let (one, other) = (names[one].as_ref()?, names[other].as_ref()?);
-                Some((*head, (f64::from(u8::from(one == other)), 1)))
-            };
-            let heads = heads.iter().filter_map(same).collect();
+    }
+}
+
+/// Share of equal labels of every two.
+fn pairs(settings: &Settings, raters: &BTreeMap<String, BTreeMap<HeadId, String>>) -> Vec<StabilityRow> {
+    let mut rows = Vec::new();
+    for (at, (first, one)) in raters.iter().enumerate() {
+        for (second, other) in raters.iter().skip(at + 1) {
+            let same =
+                |(head, name): (&HeadId, &String)| Some((*head, (f64::from(u8::from(name == other.get(head)?)), 1)));
+            let heads = one.iter().filter_map(same).collect();
             let compared = format!("{first}, {second}");
             rows.extend(stability_rows(("labellers", &compared, "same_property"), &heads, &settings.metrics.scores));
         }
     }
-    Ok(rows)
+    rows
+}
+
+fn kappa(row: &AgreementRow) -> StabilityRow {
+    let metric = match row.about {
+        headspan_metrics::About::Texts => "kappa_texts",
+        headspan_metrics::About::Names => "kappa_names",
+    };
+    StabilityRow {
+        kind: "labellers",
+        compared: row.labellers.join(", "),
+        head: None,
+        metric,
+        value: row.kappa,
+        interval: row.interval,
+        n: row.n,
+    }
 }

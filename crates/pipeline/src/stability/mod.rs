@@ -2,7 +2,7 @@
 
 mod halves;
 mod labellers;
-mod other_run;
+mod other_runs;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -23,13 +23,13 @@ pub struct StabilityRequest {
     pub splits: usize,
     /// Seed of the splits.
     pub seed: u64,
-    /// Another run of the same heads, such as one with another pool.
-    pub against: Option<RunDirectory>,
+    /// Other runs of the same heads: with another pool, other prompts, another language model or temperature, other images.
+    pub with: Vec<RunDirectory>,
 }
 
 impl Default for StabilityRequest {
     fn default() -> Self {
-        Self { splits: 10, seed: 0, against: None }
+        Self { splits: 10, seed: 0, with: Vec::new() }
     }
 }
 
@@ -49,9 +49,11 @@ pub fn stability(settings: &Settings, run: &RunDirectory, request: &StabilityReq
     if request.splits > 0 {
         rows.extend(halves::rows(settings, &run, request)?);
     }
-    if let Some(other) = &request.against {
-        rows.extend(other_run::rows(settings, &run, other)?);
+    let others = request.with.iter().map(RunDirectory::look).collect::<Result<Vec<_>, _>>()?;
+    for other in &others {
+        rows.extend(other_runs::rows(settings, &run, other)?);
     }
+    rows.extend(other_runs::alpha(settings, &run, &others)?);
     rows.extend(labellers::rows(settings, &run)?);
     rows.sort_by_key(|row| row.head.is_some());
     let table = run.path().join("stability.parquet");
@@ -61,7 +63,7 @@ pub fn stability(settings: &Settings, run: &RunDirectory, request: &StabilityReq
 }
 
 /// The first texts of each head, as many as the scores look at.
-fn first_texts(rows: Vec<TextspanRow>, count: usize) -> BTreeMap<HeadId, Vec<String>> {
+pub(crate) fn first_texts(rows: Vec<TextspanRow>, count: usize) -> BTreeMap<HeadId, Vec<String>> {
     let mut heads: BTreeMap<HeadId, Vec<String>> = BTreeMap::new();
     for row in rows.into_iter().filter(|row| (row.pick as usize) < count) {
         heads.entry(row.head_id()).or_default().push(row.text);

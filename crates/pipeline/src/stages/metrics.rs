@@ -6,11 +6,12 @@ use std::{
 
 use headspan_artifacts::{LabelRow, MetricRow, RunDirectory, RunId, Table, hash_file, read_rows, write_rows};
 use headspan_label::{LabelError, import};
-use headspan_metrics::{PropertyFrequencies, Synonyms, VERSION, score};
+use headspan_metrics::{PropertyFrequencies, Synonyms, VERSION, score_labeller};
 use serde_json::{Value, json};
 
 use crate::{
     error::{PipelineError, Result},
+    people::labels_in_notes,
     plan::StagePlan,
     progress::Silent,
     scope::Scope,
@@ -89,8 +90,10 @@ pub fn synonyms(settings: &Settings) -> Result<Synonyms> {
 fn scored(labels: &[LabelRow], settings: &Settings, synonyms: &Synonyms) -> Vec<MetricRow> {
     let labellers: BTreeSet<&str> = labels.iter().map(|row| row.labeller.as_str()).collect();
     let of_one = |labeller: &str| {
-        let own: Vec<LabelRow> = labels.iter().filter(|row| row.labeller == labeller).cloned().collect();
-        score(&own, &PropertyFrequencies::of(&own, synonyms), &settings.metrics.scores, synonyms)
+        let own = labels.iter().filter(|row| row.labeller == labeller);
+        // The others judge the same texts.
+        let pooled = PropertyFrequencies::of(own, synonyms);
+        score_labeller(labeller, labels, &pooled, &settings.metrics.scores, synonyms)
     };
     labellers.into_iter().flat_map(of_one).collect()
 }
@@ -103,12 +106,16 @@ pub struct ScoredLabels {
     pub beside: Option<RunDirectory>,
 }
 
-/// Scores the labels of a file for every model in it that is wanted (all if none is named), without activations: each model gets a
+/// Scores the labels of a file (also of a run's `notes.parquet`: those of each person) for every model in it that is wanted (all if none is named), without activations: each model gets a
 /// run with `labels.parquet` and `metrics.parquet`. A run that was extracted, or that has labels of a labeller, keeps its labels
 /// and scores; those of the file then go to a run beside it, `MODEL+FILE`.
 pub fn score_imported(settings: &Settings, file: &Path, wanted: &[String]) -> Result<Vec<ScoredLabels>> {
     let mut models: Vec<(String, Vec<LabelRow>)> = Vec::new();
-    for (model, row) in import::read(file, None).map_err(LabelError::from)? {
+    let labels = match labels_in_notes(file) {
+        Some(labels) => labels,
+        None => import::read(file, None).map_err(LabelError::from)?,
+    };
+    for (model, row) in labels {
         match models.iter_mut().find(|(known, _)| *known == model) {
             Some((_, rows)) => rows.push(row),
             None => models.push((model, vec![row])),
@@ -140,6 +147,10 @@ pub fn score_imported(settings: &Settings, file: &Path, wanted: &[String]) -> Re
 fn has_own_labels(run: &RunDirectory) -> Result<bool> {
     if run.record(IMAGES)?.is_some() || run.parts_there()? > 0 {
         return Ok(true);
+    }
+    // Labels of people come from a file, too.
+    if run.record(LABEL)?.is_some_and(|record| record.config["labeller"] == json!(import::NAME)) {
+        return Ok(false);
     }
     let table = run.table(Table::Labels);
     let others = |rows: Vec<LabelRow>| rows.iter().any(|row| row.labeller != import::NAME);

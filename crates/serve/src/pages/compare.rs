@@ -10,10 +10,11 @@ use serde::Serialize;
 
 use super::{
     bars::Bars,
+    curve_table::{chart_of, drawn},
     heat::maps,
     layout::{
-        Title, by, counted, cut_note, formats, heading, image_choice, in_words, own_image, page, selection_tag,
-        upload_form,
+        Title, by, counted, cut_note, figure_links, formats, heading, image_choice, in_words, own_image, page,
+        selection_tag, upload_form,
     },
     made_with::{made_with, not_comparable, warning},
     maps::Maps,
@@ -183,16 +184,19 @@ impl Page for ComparePage {
                 } @else {
                     p.empty { "Say what to ask every model: heads, and a text or an image" @if self.analysis == "segment" { ", or rather both" } "." }
                 }
-                div.sides.curves { @for metric in CURVE_METRICS {
-                    @if let Some(curves) = self.curves.get(metric.metric) { (curve_chart(&metric, curves)) }
+                div.sides.curves { @for (place, (metric, curves)) in drawn(&self.curves).into_iter().enumerate() {
+                    div { (curve_chart(&metric, curves)) p.hint { (figure_links("/compare", &self.query, place + 1)) } }
                 } }
                 (made_with(self.answers.iter().map(|side| (side.run.as_str(), &side.facts))))
             },
         )
     }
 
-    /// One row an image of each run's answer, or one a patch of each of its maps.
+    /// One row an image of each run's answer, or one a patch of each of its maps; of a chart one row a layer of each run.
     fn table(&self) -> Columns {
+        if let Some(columns) = chart_of(&self.curves, &self.query) {
+            return columns;
+        }
         let found = || self.answers.iter().filter_map(|side| Some((side, side.found.as_ref()?)));
         let runs = found().flat_map(|(side, found)| std::iter::repeat_n(&side.run, found.images.len()));
         let runs = StringArray::from_iter_values(runs);

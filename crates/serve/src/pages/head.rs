@@ -2,19 +2,25 @@ use std::sync::Arc;
 
 use arrow_array::{BooleanArray, Float64Array, StringArray, UInt32Array};
 use headspan_artifacts::{HeadId, with_causes};
+use headspan_notes::StandingRow;
 use maud::{Markup, html};
 use serde::Serialize;
 
 use super::{
     accents::Accents,
     bars::Bars,
+    head_drawing::HeadFigure,
+    head_notes,
     layout::{Title, breadcrumbs, formats, kept_note, page, urlencoded},
+    naming::offered,
     neighbours::{grid, question, strip},
 };
 use crate::{
     app::{Shared, head_path},
+    drawing::Drawing,
     error::WebError,
-    page_request::Page,
+    page_request::{Page, PageRequest},
+    people::People,
 };
 use headspan_query::{Columns, ExploreRun, Extremes, ExtremesRequest, HeadFigures, Neighbour, Similarity};
 
@@ -44,6 +50,10 @@ pub(crate) struct HeadPage {
     extremes: Option<Extremes>,
     /// Heads that say most alike, here and in other runs.
     similar: Vec<SimilarHead>,
+    /// What people said of the head.
+    notes: Vec<StandingRow>,
+    #[serde(skip)]
+    author: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -70,12 +80,13 @@ struct HeadText {
 
 impl HeadPage {
     pub(crate) fn new(
-        shared: &Shared,
+        request: &PageRequest,
         run: &ExploreRun,
         head: HeadId,
         direction: Option<usize>,
         extremes: Option<Extremes>,
     ) -> Result<Self, WebError> {
+        let shared = request.shared.as_ref();
         run.readout(head)?;
         let label = run.label(head);
         let text = |rank: usize| -> Result<HeadText, WebError> {
@@ -104,7 +115,20 @@ impl HeadPage {
             direction,
             extremes,
             similar: similar(shared, run, head),
+            notes: notes_of(shared, run, head),
+            author: request.known_author(),
         })
+    }
+}
+
+/// What people said of a head. A run whose notes cannot be read has none, and says so in the log: the head's page is of use without them.
+fn notes_of(shared: &Shared, run: &ExploreRun, head: HeadId) -> Vec<StandingRow> {
+    match People::of(shared, run) {
+        Ok(people) => people.rows().into_iter().filter(|row| row.head == Some(head)).collect(),
+        Err(error) => {
+            tracing::warn!("left out the notes of `{}`: {}", run.name(), error.message);
+            Vec::new()
+        }
     }
 }
 
@@ -153,14 +177,33 @@ impl Page for HeadPage {
                     p.actions {
                         a.button href=(ask("neighbours")) { "Neighbours under this head" } " "
                         a.button.second href=(ask("segment")) { "Segment with this head" } " "
-                        (formats(&head_path(run, self.head), ""))
+                        (formats(&head_path(run, self.head), "")) " "
+                        span.formats { a href={ (head_path(run, self.head)) ".svg" } data-key="s" aria-keyshortcuts="s" title="Save as a figure (key s)" { "SVG" } " · " a href={ (head_path(run, self.head)) ".csv" } { "CSV" } }
                     }
                 }
                 (texts(self, &name))
+                (noted(shared, self))
                 (ends(shared, self, &name))
                 (similar_heads(self, &accents))
             },
         )
+    }
+
+    fn drawing(&self, shared: &Shared) -> Option<Drawing> {
+        let text = self.direction.and_then(|rank| self.texts.get(rank));
+        let along = match text {
+            Some(text) => format!("those at the ends of what the text “{}” adds to the texts above it", text.text),
+            None => "those whose contribution is farthest from the head's mean, and those nearest to it".to_owned(),
+        };
+        let figure = HeadFigure {
+            head: self.head,
+            property: self.property.as_deref(),
+            labeller: self.labeller,
+            texts: self.texts.iter().map(|text| (text.text.as_str(), text.variance_share, text.consistent)).collect(),
+            ends: self.extremes.as_ref().map(|ends| (ends.largest.as_slice(), ends.smallest.as_slice())),
+            along,
+        };
+        Some(figure.drawing(shared.runs.get(&self.run)?.as_ref()))
     }
 
     /// One row a text.
@@ -175,6 +218,13 @@ impl Page for HeadPage {
             ("consistent", Arc::new(texts().map(|text| text.consistent).collect::<BooleanArray>())),
         ]
     }
+}
+
+/// The notes of people, and where to add to them.
+fn noted(shared: &Shared, shown: &HeadPage) -> Markup {
+    let offered = shared.runs.get(&shown.run).map(|subject| offered(subject.run())).unwrap_or_default();
+    let (label, author) = (shown.property.as_deref(), shown.author.as_deref());
+    head_notes::section(&shown.run, shown.head, label, &shown.notes, author, &offered)
 }
 
 /// Where the head stands among the others.

@@ -14,6 +14,9 @@ const SCRIPT: &str = include_str!("../assets/explorer.js");
 pub(crate) const OPENAPI: &str = include_str!("../assets/openapi.json");
 /// What all titles end with.
 pub(crate) const OURS: &str = " – headspan";
+/// Of the pages that people write on.
+const NOTES_STYLE: &str = include_str!("../assets/notes.css");
+const NOTES_SCRIPT: &str = include_str!("../assets/notes.js");
 const ICON: &str = include_str!("../assets/icon.svg");
 
 /// A file of the program itself.
@@ -21,6 +24,8 @@ pub(crate) async fn asset(Path(name): Path<String>) -> Result<Response, WebError
     let (kind, text) = match name.as_str() {
         "style.css" => ("text/css; charset=utf-8", STYLE),
         "explorer.js" => ("text/javascript; charset=utf-8", SCRIPT),
+        "notes.css" => ("text/css; charset=utf-8", NOTES_STYLE),
+        "notes.js" => ("text/javascript; charset=utf-8", NOTES_SCRIPT),
         "icon.svg" => ("image/svg+xml", ICON),
         _ => return Err(WebError::absent("there is no such page")),
     };
@@ -83,8 +88,10 @@ pub(super) fn page(title: &Title<'_>, run: Option<&str>, body: &Markup) -> Marku
     let linked = html! {
         link rel="icon" href="/assets/icon.svg";
         link rel="stylesheet" href="/assets/style.css";
+        link rel="stylesheet" href="/assets/notes.css";
         // Not a module: a browser loads none for a saved page, which has no server.
         script defer src="/assets/explorer.js" {}
+        script defer src="/assets/notes.js" {}
     };
     document(
         &title.text(run),
@@ -99,6 +106,8 @@ pub(super) fn page(title: &Title<'_>, run: Option<&str>, body: &Markup) -> Marku
                         (link("Neighbours", &format!("/r/{run}/neighbours")))
                         (link("Segmentation", &format!("/r/{run}/segment")))
                         (link("Images", &format!("/r/{run}/images")))
+                        (link("Review", &format!("/r/{run}/review")))
+                        (link("Notes", &format!("/r/{run}/notes")))
                         a.run href={ "/?run=" (urlencoded(run)) } { (run) }
                     }
                 }
@@ -250,6 +259,25 @@ pub(super) fn formats(path: &str, query: &str) -> Markup {
     html! {
         span.formats {
             a href={ (path) ".json?" (query) } { "JSON" } " · " a href={ (path) ".parquet?" (query) } { "Parquet" }
+            @if let Some(notes) = notes_of(path) {
+                " · " a href={ (notes) "?save=" (urlencoded(&format!("{path}?{query}"))) "#views" } { "save view" }
+            }
+        }
+    }
+}
+
+/// The page of notes of the run that a page is about.
+fn notes_of(path: &str) -> Option<String> {
+    let mut parts = path.strip_prefix("/r/")?.split('/');
+    Some(format!("/r/{}/{}/notes", parts.next()?, parts.next()?))
+}
+
+/// Links to a chart of a page as a figure, and to its data. `number` counts the page's charts from 1.
+pub(super) fn figure_links(path: &str, query: &str, number: usize) -> Markup {
+    let chart = Fields::read(Some(query)).with("chart", &number.to_string());
+    html! {
+        span.formats {
+            a href={ (path) ".svg?" (chart) } { "SVG" } " · " a href={ (path) ".csv?" (chart) } { "CSV" } " · " a href={ (path) ".json?" (query) } { "JSON" }
         }
     }
 }
@@ -260,7 +288,7 @@ pub(super) fn subject_query(image: Option<u64>, upload: Option<&str>) -> Option<
 }
 
 /// A value as it may stand in a query string.
-pub(super) fn urlencoded(value: &str) -> String {
+pub(crate) fn urlencoded(value: &str) -> String {
     form_urlencoded::byte_serialize(value.as_bytes()).collect()
 }
 

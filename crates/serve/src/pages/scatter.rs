@@ -3,6 +3,7 @@ use serde::Serialize;
 
 use super::{
     accents::Accents,
+    layout::figure_links,
     start::{HeadCell, ModelOverview},
     ticks::Ticks,
 };
@@ -104,7 +105,10 @@ pub(super) fn scatter(models: &[ModelOverview], x: Axis, y: Axis, query: &str, a
                 button { "Plot" }
             }
             @if cells().any(|cell| x.of(cell).is_some() && y.of(cell).is_some()) {
-                div.sides { @for model in models { (plot(model, (x, &across), (y, &down), accents)) } }
+                div.sides { @for (place, model) in models.iter().enumerate() {
+                    @let links = figure_links("/index", query, place + 1);
+                    (plot(model, (x, &across), (y, &down), accents, &links))
+                } }
             } @else {
                 p.hint { "No head has both numbers: a stage is missing (`headspan status`)." }
             }
@@ -122,14 +126,20 @@ fn choice(label: &str, name: &str, chosen: Axis) -> Markup {
     }
 }
 
-fn plot(model: &ModelOverview, (x, across): (Axis, &Ticks), (y, down): (Axis, &Ticks), accents: &Accents) -> Markup {
+fn plot(
+    model: &ModelOverview,
+    (x, across): (Axis, &Ticks),
+    (y, down): (Axis, &Ticks),
+    accents: &Accents,
+    links: &Markup,
+) -> Markup {
     let column = |value: f64| LEFT + 12.0 + (WIDTH - LEFT - 28.0) * across.place(value);
     let row = |value: f64| TOP + 6.0 + (HEIGHT - TOP - 58.0) * (1.0 - down.place(value));
     let foot = HEIGHT - 44.0;
     let cells: Vec<&HeadCell> = model.layers.iter().flat_map(|(_, cells)| cells).collect();
     html! {
         figure {
-            figcaption { (model.run) }
+            figcaption { (model.run) " · " (links) }
             svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="group" aria-label={ "Heads of " (model.run) ": " (y.title()) " against " (x.title()) } {
                 @for value in &down.at {
                     line x1=(LEFT) x2=(WIDTH) y1=(row(*value)) y2=(row(*value)) class="rule" {}

@@ -1,8 +1,10 @@
 //! The pages that show the analyses, their JSON, and what hostile requests get.
 
 mod asking;
+mod figures;
 mod hostile;
 mod origin;
+mod people;
 mod site;
 #[expect(dead_code, reason = "the dense side of the case is for the tests of query")]
 #[path = "../../../query/tests/query/support.rs"]
