@@ -19,7 +19,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::{
     files::{image, seen, upload, uploaded},
-    handlers::{analysis, head, nothing, overview},
+    handlers::{analysis, head, nothing, overview, run},
     origin::Hosts,
     pages,
     token::{allowed, refusal},
@@ -112,6 +112,8 @@ impl Explorer {
         Router::new()
             .route("/", get(overview))
             .route("/{page}", get(overview))
+            .route("/r/{dataset}/{model}", get(run))
+            .route("/r/{dataset}/{model}/", get(run))
             .route("/r/{dataset}/{model}/{page}", get(analysis))
             .route("/r/{dataset}/{model}/head/{page}", get(head))
             .route("/r/{dataset}/{model}/image/{page}", get(image))

@@ -12,6 +12,7 @@ mod templates;
 
 pub use ablations::{AblateOptions, AblationKind, Ablations, ablate};
 pub use groups::GroupChoice;
+pub(crate) use names::named_classes;
 pub use predictions::{Zeroshot, ZeroshotOptions, zeroshot};
 pub use pruning::{PruneOptions, Pruned, prune, save_scaled};
 pub use templates::Templates;

@@ -95,6 +95,7 @@ pub(super) fn page(title: &Title<'_>, run: Option<&str>, body: &Markup) -> Marku
                 nav aria-label="Analyses" {
                     a.brand href="/" { img src="/assets/icon.svg" alt="" width="22" height="22"; "headspan" }
                     (link("Heads", "/")) (link("Compare", "/compare"))
+                    (search_box(title))
                     @if let Some(run) = run {
                         (link("Neighbours", &format!("/r/{run}/neighbours")))
                         (link("Segmentation", &format!("/r/{run}/segment")))
@@ -106,6 +107,18 @@ pub(super) fn page(title: &Title<'_>, run: Option<&str>, body: &Markup) -> Marku
             main #main { (body) }
         },
     )
+}
+
+/// The box over everything, which `/` leads to; on the page of the search itself a link, as it has a larger one.
+fn search_box(title: &Title<'_>) -> Markup {
+    html! {
+        @if title.section == "Search" { a href="/search" aria-current="page" { "Search" } }
+        @else {
+            form.find role="search" method="get" action="/search" autocomplete="off" {
+                input type="search" name="q" maxlength="1000" aria-label="Search heads by a text" placeholder="Search  /" aria-keyshortcuts="/";
+            }
+        }
+    }
 }
 
 /// The frame of every page: `title`, what the page links to in its head, and its body.
@@ -260,7 +273,7 @@ pub(super) fn subject_query(image: Option<u64>, upload: Option<&str>) -> Option<
 }
 
 /// A value as it may stand in a query string.
-pub(super) fn urlencoded(value: &str) -> String {
+pub(crate) fn urlencoded(value: &str) -> String {
     form_urlencoded::byte_serialize(value.as_bytes()).collect()
 }
 

@@ -18,7 +18,7 @@ use crate::{
     error::WebError,
     page_request::Page,
 };
-use headspan_query::{Columns, ExploreRun, HeadFigures};
+use headspan_query::{Columns, ExploreRun, HeadFigures, HeadFit};
 
 /// Texts of a head that are looked at, as in the paper.
 pub(super) const TEXTS: usize = 5;
@@ -53,7 +53,7 @@ pub(super) struct ModelOverview {
     /// That not all images can be shown, where that is so.
     #[serde(skip)]
     kept: Option<String>,
-    /// Share of fitting texts, over the heads of a property.
+    /// Mean of the share of variance along texts that fit, over the heads of a property.
     by_property: BTreeMap<String, f64>,
     pub(super) layers: Vec<(u32, Vec<HeadCell>)>,
 }
@@ -66,6 +66,8 @@ pub(super) struct HeadCell {
     pub(super) property: Option<String>,
     /// Texts of the first five that are consistent with the property, of those that were judged.
     pub(super) consistent: Option<(usize, usize)>,
+    /// The same weighted by the texts' variance.
+    pub(super) fit: Option<HeadFit>,
     pub(super) texts: Vec<String>,
     /// Share of the head's variance along its first text, and along all of its texts.
     pub(super) first_share: Option<f64>,
@@ -144,12 +146,12 @@ impl ModelOverview {
             }
         }
         let mut layers: BTreeMap<u32, Vec<HeadCell>> = BTreeMap::new();
-        let mut texts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+        let mut texts: BTreeMap<String, (f64, usize)> = BTreeMap::new();
         for mut cell in cells(run) {
             cell.shown = filter.leaves(&cell);
-            if let (Some(property), Some((yes, judged))) = (&cell.property, cell.consistent) {
+            if let (Some(property), Some(fit)) = (&cell.property, cell.fit) {
                 let sum = texts.entry(property.clone()).or_default();
-                *sum = (sum.0 + yes, sum.1 + judged);
+                *sum = (sum.0 + fit.share, sum.1 + 1);
             }
             layers.entry(cell.head.layer).or_default().push(cell);
         }
@@ -161,7 +163,7 @@ impl ModelOverview {
             association,
             images: run.image_count() as usize,
             kept: run.kept().note(),
-            by_property: texts.into_iter().map(|(name, (yes, all))| (name, yes as f64 / all as f64)).collect(),
+            by_property: texts.into_iter().map(|(name, (shares, heads))| (name, shares / heads as f64)).collect(),
             layers: layers.into_iter().rev().collect(),
         }
     }
@@ -176,13 +178,13 @@ fn cells(run: &ExploreRun) -> Vec<HeadCell> {
     let cell = |head: HeadId| {
         let label = run.label(head);
         let picks = run.textspan(head);
-        let judged: Vec<bool> = label.iter().flat_map(|row| row.consistent.iter().flatten().copied()).collect();
-        let consistent = judged.iter().filter(|yes| **yes).count();
+        let fit = run.fit(head);
         HeadCell {
             head,
             name: head.to_string(),
             property: label.and_then(|row| row.property.clone()),
-            consistent: (!judged.is_empty()).then_some((consistent, judged.len())),
+            consistent: fit.map(|fit| (fit.consistent, fit.judged)),
+            fit,
             texts: picks.iter().take(TEXTS).map(|row| row.text.clone()).collect(),
             first_share: picks.first().map(|row| row.variance_share),
             span_share: picks.last().map(|row| row.cumulative_share),
@@ -193,10 +195,10 @@ fn cells(run: &ExploreRun) -> Vec<HeadCell> {
     run.heads().map(cell).collect()
 }
 
-/// Class of a cell's colour: how many of its texts fit its property.
+/// Class of a cell's colour: how much of its texts' variance fits its property.
 pub(super) fn shade(cell: &HeadCell) -> String {
-    match cell.consistent {
-        Some((yes, judged)) => format!("a{}", (5 * yes + judged / 2) / judged.max(1)),
+    match cell.fit {
+        Some(fit) => format!("a{}", (5.0 * fit.share).round() as usize),
         None => "none".to_owned(),
     }
 }
@@ -208,7 +210,7 @@ impl Page for Overview {
             &Title { section: "Heads", asked: self.filtered() },
             None,
             &html! {
-                (heading("What the heads look at", "Each cell is an attention head of a CLIP model: its property, and how many of its first five texts fit it."))
+                (heading("What the heads look at", "Each cell is an attention head of a CLIP model: its property, and how much of what its first five texts say fits it."))
                 (warning(&self.not_comparable(shared)))
                 (filter(self))
                 (properties(self, &accents))
@@ -242,6 +244,7 @@ impl Page for Overview {
                     rows().map(|(_, cell)| cell.consistent.map(|(_, judged)| judged as u32)).collect::<UInt32Array>(),
                 ),
             ),
+            ("fit", Arc::new(numbers(|cell| cell.fit.map(|fit| fit.share)))),
             ("first_text", Arc::new(strings(|cell| cell.texts.first().map(String::as_str)))),
             ("first_share", Arc::new(numbers(|cell| cell.first_share))),
             ("span_share", Arc::new(numbers(|cell| cell.span_share))),
@@ -289,8 +292,8 @@ fn matrix_cell(model: &ModelOverview, cell: &HeadCell, accents: &Accents) -> Mar
         td class={ (shade(cell)) @if !cell.shown { " dim" } } {
             a.(accents.class(cell.property.as_deref())) href=(head_path(&model.run, cell.head)) title=(cell.texts.join("\n")) {
                 span.property { (cell.property.as_deref().unwrap_or("no label")) }
-                span.fit { @match cell.consistent {
-                    Some((yes, judged)) => { (yes) "/" (judged) },
+                span.fit { @match cell.fit {
+                    Some(fit) => { (format!("{:.0} %", 100.0 * fit.share)) },
                     None => { "n/a" },
                 } }
             }
@@ -302,7 +305,7 @@ fn property_table(overview: &Overview, accents: &Accents) -> Markup {
     html! {
         section {
             h2 { "Heads by property" }
-            p.hint { "Number of heads, and the share of their first texts that fit the property." }
+            p.hint { "Number of heads, and the mean share of their first texts that fits the property, weighted by variance." }
             div.scroll tabindex="0" role="region" aria-label="Heads by property" {
                 table {
                     thead { tr {
