@@ -50,4 +50,4 @@ pub use search::{Found, FoundClass, FoundProperty, FoundText};
 pub use segmentation::{ContrastiveMaps, TokenScores, contrast, segment};
 pub use selection::{HeadSelection, SelectionError, meant_head};
 pub use tables::{Columns, image_columns, map_columns, name_columns, patch_columns};
-pub use typical::typical_score;
+pub use typical::{contrast_of, is_noise, typical_contrast};

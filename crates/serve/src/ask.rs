@@ -298,7 +298,7 @@ fn query_input(fields: &Fields, text_counts: bool) -> Result<Option<QueryInput>,
 
 /// What is searched for: an upload if one is named, else words.
 pub(super) fn search_input(fields: &Fields) -> Result<Option<QueryInput>, WebError> {
-    query_input(&fields.only(&["q", "upload", "by"]).renamed("q", "text"), true)
+    query_input(&fields.only(&["text", "upload", "by"]), true)
 }
 
 fn image_input(fields: &Fields) -> Result<Option<QueryInput>, WebError> {

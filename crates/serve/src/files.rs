@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn an_upload_leads_to_a_page_of_this_server_alone() {
-        assert!(is_page("/compare") && is_page("/search?q=a") && is_page("/r/scenes/scenes-4/segment?text=a+b"));
+        assert!(is_page("/compare") && is_page("/search?text=a") && is_page("/r/scenes/scenes-4/segment?text=a+b"));
         for elsewhere in
             ["", "/", "https://a.example/", "//a.example/r/", "/r//a.example", "/r/\\a", "/r/a\r\nb", "/r/é"]
         {

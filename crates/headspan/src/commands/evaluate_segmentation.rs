@@ -49,7 +49,7 @@ pub(super) fn segmentation(arguments: &SegmentationArgs, console: &Console<'_>) 
             let texts = Texts::new(
                 (0..NAMES).map(name).collect(),
                 |texts| embeddings(&model, texts),
-                |texts, baselines| Ok(TextTrial::new(&model, &readouts, texts, baselines)?),
+                |texts, baselines, pool| Ok(TextTrial::new(&model, &readouts, texts, baselines, pool)?),
             )?;
             return of_scenes(&trial, texts, arguments, console);
         }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_images::RgbImage8;
-use headspan_query::{Carried, TextScore, TextTrial, class_texts, rank_correlation};
+use headspan_query::{TextScore, TextTrial, class_texts, rank_correlation};
 use headspan_scenes::{Attribute, Kind, descriptions};
 use serde_json::{Value, json};
 
@@ -23,21 +23,20 @@ const BASELINES: [(&str, &str); 3] = [
 pub(super) struct Texts<'a> {
     trial: TextTrial<'a>,
     names: Vec<String>,
-    pool: Vec<f32>,
 }
 
 impl<'a> Texts<'a> {
-    /// A trial of texts; `embed` gives the embeddings of some, `make` the trial of texts and baselines.
+    /// A trial of texts; `embed` gives the embeddings of some, `make` the trial of texts, baselines and pool.
     pub(super) fn new(
         names: Vec<String>,
         embed: impl Fn(&[String]) -> Result<Vec<Vec<f32>>>,
-        make: impl FnOnce(Vec<Vec<f32>>, Vec<Vec<f32>>) -> Result<TextTrial<'a>>,
+        make: impl FnOnce(Vec<Vec<f32>>, Vec<Vec<f32>>, Vec<f32>) -> Result<TextTrial<'a>>,
     ) -> Result<Self> {
         let classes: Vec<String> = Kind::ALL.iter().map(|kind| kind.name().to_owned()).collect();
         let classes = embed(&class_texts(&classes))?;
         let pool = embed(&descriptions().into_iter().map(|one| one.text).collect::<Vec<_>>())?;
-        let trial = make(embed(&names)?, vec![mean(&classes), mean(&pool), Vec::new()])?;
-        Ok(Self { trial, names, pool: pool.concat() })
+        let trial = make(embed(&names)?, vec![mean(&classes), mean(&pool), Vec::new()], pool.concat())?;
+        Ok(Self { trial, names })
     }
 
     /// Scores an image: the place of each text, and its mask.
@@ -45,19 +44,22 @@ impl<'a> Texts<'a> {
         Ok(self.trial.add(image, asked)?)
     }
 
-    fn scored(&self) -> Vec<TextScore> {
-        self.trial.texts(&self.pool)
+    /// Rank correlation, over texts with enough maps, of a figure with the precision by default.
+    fn correlation(scored: &[TextScore], of: fn(&TextScore) -> Option<f64>) -> Option<f64> {
+        let enough = scored.iter().filter(|one| one.maps >= FEWEST_MAPS);
+        let pairs: Vec<(f64, f64)> = enough.filter_map(|one| Some((of(one)?, one.precision[0]))).collect();
+        rank_correlation(&pairs)
     }
 
-    /// Rank correlation, over texts with enough maps, of what the heads carry with the precision by default.
-    fn correlation(scored: &[TextScore], of: fn(&Carried) -> f64) -> Option<(f64, usize)> {
-        let pair = |one: &TextScore| Some((of(one.carried.as_ref()?), one.precision[0]));
-        let pairs: Vec<(f64, f64)> = scored.iter().filter(|one| one.maps >= FEWEST_MAPS).filter_map(pair).collect();
-        Some((rank_correlation(&pairs)?, pairs.len()))
+    /// Rank correlations of the margin and of the carried variance, and the number of texts.
+    fn correlations(scored: &[TextScore]) -> (Option<f64>, Option<f64>, usize) {
+        let margin = Self::correlation(scored, |one| Some(one.margin));
+        let variance = Self::correlation(scored, |one| one.carried.map(|carried| carried.times));
+        (margin, variance, scored.iter().filter(|one| one.maps >= FEWEST_MAPS).count())
     }
 
     pub(super) fn json(&self) -> Value {
-        let scored = self.scored();
+        let scored = self.trial.texts();
         let baselines = BASELINES.iter().zip(self.trial.precision());
         let baselines: Vec<Value> = baselines
             .map(|((baseline, _), precision)| json!({ "baseline": baseline, "foreground_precision": precision }))
@@ -67,15 +69,14 @@ impl<'a> Texts<'a> {
             .map(|one| {
                 json!({
                     "text": self.names[one.text], "maps": one.maps, "foreground_precision": one.precision[0],
-                    "carried": one.carried,
+                    "margin": one.margin, "carried": one.carried,
                 })
             })
             .collect();
-        let correlation = Self::correlation(&scored, |carried| carried.times);
+        let (margin, variance, count) = Self::correlations(&scored);
         json!({
             "images": self.trial.images(), "baselines": baselines, "texts": texts,
-            "rank_correlation": correlation.map(|(found, _)| found),
-            "rank_correlation_texts": correlation.map(|(_, texts)| texts),
+            "rank_correlation": { "margin": margin, "variance": variance, "texts": count },
         })
     }
 
@@ -86,12 +87,15 @@ impl<'a> Texts<'a> {
         for ((_, name), precision) in BASELINES.iter().zip(self.trial.precision()) {
             table.add_row([Cell::new(name), Cell::new(percent(precision)).set_alignment(CellAlignment::Right)]);
         }
-        let correlation = Self::correlation(&self.scored(), |carried| carried.times);
-        let correlation = correlation.map_or_else(
-            || format!("fewer than two texts have {FEWEST_MAPS} maps"),
-            |(found, texts)| format!("rank correlation of the carried variance with AP over {texts} texts: {found:.2}"),
-        );
-        format!("Two things in a scene, one text by itself:\n{table}\n{} images; {correlation}", self.trial.images())
+        let (margin, variance, texts) = Self::correlations(&self.trial.texts());
+        let shown = |found: Option<f64>| found.map_or_else(|| "n/a".to_owned(), |found| format!("{found:.2}"));
+        format!(
+            "Two things in a scene, one text by itself:\n{table}\n{} images; rank correlation with AP over {texts} texts: {} (margin over \
+             texts of the pool), {} (carried variance)",
+            self.trial.images(),
+            shown(margin),
+            shown(variance)
+        )
     }
 }
 

@@ -7,8 +7,8 @@ use headspan_artifacts::{HeadId, Kept, parquet_bytes, write_atomic};
 use headspan_images::RgbImage8;
 use headspan_query::{
     Carried, Columns, ExtremesRequest, HeadSelection, ImageTrace, Neighbour, Neighbours, NeighboursRequest, Query,
-    Scale, Shading, Similarity, Subtraction, TokenScores, contact_sheet, contrast, heat_map, image_columns,
-    map_columns, meant_head, png, segment,
+    Scale, Shading, Similarity, Subtraction, TokenScores, contact_sheet, contrast, contrast_of, heat_map,
+    image_columns, is_noise, map_columns, meant_head, png, segment, typical_contrast,
 };
 use serde::Serialize;
 
@@ -74,9 +74,9 @@ struct MapsAnswer<'a> {
 struct TextMap<'a> {
     text: &'a str,
     scores: &'a [f32],
-    /// How much of the text the heads carry.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    carried: Option<Carried>,
+    /// What the map is worth.
+    #[serde(flatten)]
+    worth: Option<Worth>,
 }
 
 /// Answers a question about a finished run.
@@ -240,22 +240,27 @@ fn segmentation(arguments: &SegmentArgs, console: &Console<'_>) -> Result<()> {
     let mut carried = Vec::with_capacity(arguments.text.len());
     let directions = arguments.text.iter().map(|text| {
         let embedding = embedding(&bench, text)?;
-        carried.push(carried_by(&bench, &resolved, text, &embedding)?);
+        carried.push(bench.run().carried(&resolved, &embedding)?);
         Ok(subtraction.of(&embedding))
     });
     let directions = directions.collect::<Result<Vec<_>>>()?;
     let texts: Vec<&[f32]> = directions.iter().map(Vec::as_slice).collect();
-    let about = Some(About { subtraction, carried });
+    let typical = typical_contrast(bench.run(), &trace, &heads, &subtraction)?;
+    let worth =
+        |at: usize, map: &TokenScores| Worth { margin: contrast_of(&map.patches) / typical, carried: carried[at] };
     let (shading, opacity) = (arguments.shading(), arguments.opacity);
     if texts.len() == 1 {
         let of = segment(bench.run(), &trace, &heads, texts[0])?;
         let scale = Scale::around_zero_of(&of.patches);
+        let about = Some(About { subtraction, texts: vec![worth(0, &of)] });
         let maps = vec![(arguments.text[0].as_str(), of.patches.as_slice())];
         let shown = View { of: &of, maps, scale, shading, opacity, about };
         return show_maps(&bench, &image, &shown, &arguments.output, console);
     }
     let found = contrast(bench.run(), &trace, &heads, &texts)?;
     let scale = Scale::around_zero(found.scale);
+    let texts_worth = found.maps.iter().enumerate().map(|(at, map)| worth(at, map)).collect();
+    let about = Some(About { subtraction, texts: texts_worth });
     let maps = arguments.text.iter().map(String::as_str).zip(found.differences.iter().map(Vec::as_slice)).collect();
     let shown = View { of: &found.maps[0], maps, scale, shading, opacity, about };
     show_maps(&bench, &image, &shown, &arguments.output, console)
@@ -277,8 +282,18 @@ struct View<'a> {
 /// What maps of texts were made with, and what they are worth.
 struct About {
     subtraction: Subtraction,
-    /// How much of each text the heads carry.
-    carried: Vec<Option<Carried>>,
+    /// Of each text.
+    texts: Vec<Worth>,
+}
+
+/// What the map of a text is worth.
+#[derive(Clone, Copy, Serialize)]
+struct Worth {
+    /// Contrast of the map over that of a typical text's.
+    margin: f32,
+    /// How much of the text the heads carry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    carried: Option<Carried>,
 }
 
 fn show_maps(
@@ -301,8 +316,8 @@ fn show_maps(
         write_columns(path, map_columns(grid, maps))?;
     }
     if output.json {
-        let carried = |at: usize| about.as_ref().and_then(|about| about.carried[at]);
-        let maps = maps.iter().enumerate().map(|(at, (text, scores))| TextMap { text, scores, carried: carried(at) });
+        let worth = |at: usize| about.as_ref().map(|about| about.texts[at]);
+        let maps = maps.iter().enumerate().map(|(at, (text, scores))| TextMap { text, scores, worth: worth(at) });
         let subtracted = about.as_ref().map(|about| &about.subtraction);
         let answer = MapsAnswer { run: bench.run().name(), heads: &of.heads, grid, subtracted, maps: maps.collect() };
         return console.print_json(&answer);
@@ -318,10 +333,14 @@ fn show_maps(
     }
     let heads = if let [one] = of.heads[..] { one.to_string() } else { format!("{} heads", of.heads.len()) };
     let mut lines = vec![format!("{table}\n{grid} × {grid} patches, by {heads}")];
-    if let Some(About { subtraction, carried }) = about {
+    if let Some(About { subtraction, texts }) = about {
         lines.push(format!("each text less {}", subtraction.in_words()));
-        let known = maps.iter().zip(carried).filter_map(|((text, _), carried)| Some((text, carried.as_ref()?)));
-        lines.extend(known.map(|(text, carried)| format!("{text}: {}", carried.in_words())));
+        for ((text, _), Worth { margin, .. }) in maps.iter().zip(texts) {
+            lines.push(format!("{text}: {margin:.1} times the contrast of a typical text's map"));
+            if is_noise(*margin) {
+                tracing::warn!("the map of {text:?} has little contrast: it is mostly noise");
+            }
+        }
     }
     console.print(&lines.join("\n"))
 }

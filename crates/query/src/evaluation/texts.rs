@@ -12,6 +12,7 @@ use crate::{
     error::{ExploreError, Result},
     model::ExploreModel,
     segmentation::token_scores,
+    typical::{contrast_of, typical},
 };
 
 /// Maps of single texts, each less one of several means, against masks.
@@ -22,11 +23,22 @@ pub struct TextTrial<'a> {
     layers: Vec<u32>,
     texts: Vec<Vec<f32>>,
     baselines: Vec<Vec<f32>>,
-    /// Of each text the number of its maps, and for each baseline the sum of their precisions.
-    found: Vec<(usize, Vec<f64>)>,
+    /// Embeddings of a pool of texts, `[n, d]`.
+    pool: Vec<f32>,
+    found: Vec<TextSums>,
     /// Of each head.
     moments: Vec<MomentSums>,
     images: usize,
+}
+
+/// Sums over the maps of a text.
+#[derive(Debug, Clone, Default)]
+struct TextSums {
+    maps: usize,
+    /// Average precision of the foreground, for each baseline.
+    precision: Vec<f64>,
+    /// Margin over the pool, with the first baseline.
+    margin: f64,
 }
 
 /// A text of a [`TextTrial`].
@@ -38,26 +50,30 @@ pub struct TextScore {
     pub maps: usize,
     /// Mean over its maps of the average precision of the foreground, for each baseline.
     pub precision: Vec<f64>,
+    /// Mean over its maps of their margin with the first baseline: contrast over that of typical texts of the pool.
+    pub margin: f64,
     /// How much of it the heads carry together.
     pub carried: Option<Carried>,
 }
 
 impl<'a> TextTrial<'a> {
-    /// A trial of the heads of `readouts` with the embeddings of texts, each `[d]`, of unit norm, and of the means that are
-    /// subtracted; an empty one subtracts nothing.
+    /// A trial of the heads of `readouts` with the embeddings of texts, each `[d]`, of unit norm, of the means that are subtracted (an
+    /// empty one subtracts nothing), and of a pool of texts to compare with, `[n, d]`.
     pub fn new(
         model: &'a ExploreModel,
         readouts: &'a [Readout],
         texts: Vec<Vec<f32>>,
         baselines: Vec<Vec<f32>>,
+        pool: Vec<f32>,
     ) -> Result<Self> {
         pooled_by_class_token(model)?;
         let heads: Vec<HeadId> = readouts.iter().map(|readout| readout.head).collect();
         let mut layers: Vec<u32> = heads.iter().map(|head| head.layer).collect();
         layers.dedup();
-        let found = texts.iter().map(|_| (0, vec![0.0; baselines.len()])).collect();
+        let none = TextSums { precision: vec![0.0; baselines.len()], ..TextSums::default() };
+        let found = vec![none; texts.len()];
         let moments = readouts.iter().map(|readout| MomentSums::new(readout.columns())).collect();
-        Ok(Self { model, heads, readouts, layers, texts, baselines, found, moments, images: 0 })
+        Ok(Self { model, heads, readouts, layers, texts, baselines, pool, found, moments, images: 0 })
     }
 
     /// Scores the maps of texts that an image shows: the place of each text, and its mask. Errors as
@@ -75,20 +91,26 @@ impl<'a> TextTrial<'a> {
             let u = trace.u(*head)?;
             sums.add(1, |_row, column| u.as_slice()[column]);
         }
-        let readouts: Vec<&Readout> = self.readouts.iter().collect();
+        let (readouts, d): (Vec<&Readout>, usize) = (self.readouts.iter().collect(), self.readouts[0].d);
+        let less = |text: &[f32], mean: &[f32]| -> Vec<f32> {
+            text.iter().enumerate().map(|(at, own)| own - mean.get(at).unwrap_or(&0.0)).collect()
+        };
+        let first = self.baselines.first().cloned().unwrap_or_default();
+        let unit = typical(&trace, &self.heads, &readouts, &self.pool, d, |text| less(text, &first))?;
         for (text, mask) in asked {
             let (side, truth) = truth_of(self.model, mask);
             if !truth.contains(&true) {
                 continue;
             }
-            let (maps, sums) = &mut self.found[*text];
-            *maps += 1;
-            for (mean, sum) in self.baselines.iter().zip(sums) {
-                let own = &self.texts[*text];
-                let direction: Vec<f32> =
-                    own.iter().enumerate().map(|(at, own)| own - mean.get(at).unwrap_or(&0.0)).collect();
+            let sums = &mut self.found[*text];
+            sums.maps += 1;
+            for (at, mean) in self.baselines.iter().enumerate() {
+                let direction = less(&self.texts[*text], mean);
                 let (patches, _elsewhere) = token_scores(&self.heads, &readouts, &trace, &direction)?;
-                *sum += average_precision(&to_pixels(&patches, trace.grid, side), &truth);
+                sums.precision[at] += average_precision(&to_pixels(&patches, trace.grid, side), &truth);
+                if at == 0 && unit > 0.0 {
+                    sums.margin += f64::from(contrast_of(&patches) / unit);
+                }
             }
         }
         self.images += 1;
@@ -102,25 +124,26 @@ impl<'a> TextTrial<'a> {
 
     /// Mean over all maps of the average precision of the foreground, for each baseline.
     pub fn precision(&self) -> Vec<f64> {
-        let maps: usize = self.found.iter().map(|(maps, _)| maps).sum();
-        let sum = |baseline: usize| self.found.iter().map(|(_, sums)| sums[baseline]).sum::<f64>();
+        let maps: usize = self.found.iter().map(|sums| sums.maps).sum();
+        let sum = |baseline: usize| self.found.iter().map(|sums| sums.precision[baseline]).sum::<f64>();
         (0..self.baselines.len()).map(|baseline| sum(baseline) / maps.max(1) as f64).collect()
     }
 
-    /// The texts that have maps. What the heads carry of them is told by the images of the trial, beside the texts of `pool`, `[n, d]`.
-    pub fn texts(&self, pool: &[f32]) -> Vec<TextScore> {
+    /// The texts that have maps. What the heads carry of them is told by the images of the trial.
+    pub fn texts(&self) -> Vec<TextScore> {
         let readouts: BTreeMap<HeadId, Readout> = self.readouts.iter().map(|one| (one.head, one.clone())).collect();
         let moments = self.heads.iter().zip(&self.moments).map(|(head, sums)| (*head, sums.moments())).collect();
         let d = self.readouts.first().map_or(1, |readout| readout.d);
-        let carriers = Carriers::new(pool, d, &readouts, &moments);
+        let carriers = Carriers::new(&self.pool, d, &readouts, &moments);
         let heads: Vec<&Readout> = self.readouts.iter().collect();
-        let score = |(text, (maps, sums)): (usize, &(usize, Vec<f64>))| TextScore {
+        let score = |(text, sums): (usize, &TextSums)| TextScore {
             text,
-            maps: *maps,
-            precision: sums.iter().map(|sum| sum / *maps as f64).collect(),
+            maps: sums.maps,
+            precision: sums.precision.iter().map(|sum| sum / sums.maps as f64).collect(),
+            margin: sums.margin / sums.maps as f64,
             carried: carriers.carried(&heads, &self.texts[text]),
         };
-        self.found.iter().enumerate().filter(|(_, (maps, _))| *maps > 0).map(score).collect()
+        self.found.iter().enumerate().filter(|(_, sums)| sums.maps > 0).map(score).collect()
     }
 }
 

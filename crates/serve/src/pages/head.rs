@@ -10,6 +10,7 @@ use super::{
     bars::Bars,
     layout::{Title, breadcrumbs, formats, kept_note, page, urlencoded},
     neighbours::{grid, question, strip},
+    terms::term,
 };
 use crate::{
     app::{Shared, head_path},
@@ -209,17 +210,17 @@ fn numbers(shown: &HeadPage) -> Markup {
     html! {
         dl.numbers {
             div {
-                dt { "texts that fit" }
+                dt { (term("fit", "texts that fit")) }
                 dd { @match shown.fit {
                     Some(fit) => { span title={ (fit.consistent) " of the first " (fit.judged) " texts, weighted by their variance" } { (format!("{:.0} %", 100.0 * fit.share)) } },
                     None => { "n/a" },
                 } }
             }
             @if let Some(figures) = &shown.figures {
-                div { dt { "variance" } dd { (format!("{:.4}", figures.variance)) } }
-                div { dt { "of the run's" } dd { (percent(figures.variance_share)) } }
-                div { dt { "effective rank" } dd { (format!("{:.1}", figures.effective_rank)) } }
-                div { dt { "length of the mean" } dd { (format!("{:.4}", figures.mean_length)) } }
+                div { dt { (term("variance", "variance")) } dd { (format!("{:.4}", figures.variance)) } }
+                div { dt { (term("of-run", "of the run's")) } dd { (percent(figures.variance_share)) } }
+                div { dt { (term("effective-rank", "effective rank")) } dd { (format!("{:.1}", figures.effective_rank)) } }
+                div { dt { (term("mean-length", "length of the mean")) } dd { (format!("{:.4}", figures.mean_length)) } }
             }
         }
     }

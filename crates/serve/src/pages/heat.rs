@@ -3,10 +3,10 @@
 use maud::{Markup, html};
 
 use super::{
-    carried::carried_words,
     maps::{Map, Maps},
+    terms::term,
 };
-use headspan_query::{Scale, Shading, number};
+use headspan_query::{Scale, Shading, is_noise, number};
 
 /// Colours of a legend.
 const STEPS: usize = 33;
@@ -23,10 +23,10 @@ pub(super) fn maps(answer: &Maps, picture: &str, shading: Shading, shared: Optio
                 div.picture { img src=(picture) alt="The image as the model sees it"; }
             }
             @if answer.texts.is_empty() {
-                @for map in leads { (heat.figure(&sums(map), &map.title, &map.scores, map.carried.map(carried_words).as_ref())) }
+                @for map in leads { (heat.figure(&sums(map), &map.title, &map.scores, Some(&worth(map)))) }
             } @else {
                 @for (place, text) in answer.texts.iter().enumerate() {
-                    (heat.figure(&html! { (letter(place)) strong { (text.title) } }, &text.title, &text.scores, Some(&html! { (sum(&leads[place])) @if let Some(carried) = leads[place].carried { ". " (carried_words(carried)) } })))
+                    (heat.figure(&html! { (letter(place)) strong { (text.title) } }, &text.title, &text.scores, Some(&html! { (sum(&leads[place])) ". " (worth(&leads[place])) })))
                 }
                 @if let [first, second] = &leads[..] {
                     @let title = format!("{} less {}", first.title, second.title);
@@ -49,6 +49,17 @@ fn sum(map: &Map) -> String {
 
 fn sums(map: &Map) -> Markup {
     html! { strong { (map.title) } " · " (sum(map)) }
+}
+
+/// What a text's map is worth: its margin over the maps of other texts, and what the heads carry of the text.
+fn worth(map: &Map) -> Markup {
+    html! {
+        @if let Some(margin) = map.margin {
+            @if is_noise(margin) { strong.noise role="note" { "Likely noise: " } }
+            (term("margin", "contrast")) " " strong { (format!("{margin:.1} ×")) } " a typical text's"
+            @if is_noise(margin) { ", so that bright patches mean little" } ". "
+        }
+    }
 }
 
 /// The letter that a text goes by on its maps, in its colour.
@@ -113,7 +124,7 @@ impl Heat<'_> {
     fn told(&self, score: f32) -> Markup {
         html! {
             @match self.typical {
-                Some(typical) => { span title={ "score " (number(score)) "; the unit is the typical size of a patch's score for a text of the pool" } { (format!("{:.1} ×", score / typical)) } },
+                Some(typical) => { span title={ "score " (number(score)) "; the unit is the contrast of a typical text's map" } { (format!("{:.1} ×", score / typical)) } },
                 None => { (number(score)) },
             }
         }

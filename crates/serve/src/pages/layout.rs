@@ -10,6 +10,7 @@ use crate::{app::Shared, ask::Fields, error::WebError};
 
 const STYLE: &str = include_str!("../assets/style.css");
 const SCRIPT: &str = include_str!("../assets/explorer.js");
+const KEYS: &str = include_str!("../assets/keys.js");
 /// Description of the paths and their fields for machines.
 pub(crate) const OPENAPI: &str = include_str!("../assets/openapi.json");
 /// What all titles end with.
@@ -21,6 +22,7 @@ pub(crate) async fn asset(Path(name): Path<String>) -> Result<Response, WebError
     let (kind, text) = match name.as_str() {
         "style.css" => ("text/css; charset=utf-8", STYLE),
         "explorer.js" => ("text/javascript; charset=utf-8", SCRIPT),
+        "keys.js" => ("text/javascript; charset=utf-8", KEYS),
         "icon.svg" => ("image/svg+xml", ICON),
         _ => return Err(WebError::absent("there is no such page")),
     };
@@ -85,6 +87,7 @@ pub(super) fn page(title: &Title<'_>, run: Option<&str>, body: &Markup) -> Marku
         link rel="stylesheet" href="/assets/style.css";
         // Not a module: a browser loads none for a saved page, which has no server.
         script defer src="/assets/explorer.js" {}
+        script defer src="/assets/keys.js" {}
     };
     document(
         &title.text(run),
@@ -115,7 +118,7 @@ fn search_box(title: &Title<'_>) -> Markup {
         @if title.section == "Search" { a href="/search" aria-current="page" { "Search" } }
         @else {
             form.find role="search" method="get" action="/search" autocomplete="off" {
-                input type="search" name="q" maxlength="1000" aria-label="Search heads by a text" placeholder="Search  /" aria-keyshortcuts="/";
+                input type="search" name="text" maxlength="1000" aria-label="Search heads by a text" placeholder="Search  /" aria-keyshortcuts="/";
             }
         }
     }

@@ -3,8 +3,8 @@ use serde::Serialize;
 use super::layout::counted;
 use crate::error::WebError;
 use headspan_query::{
-    Carried, Columns, ExploreRun, HeadSelection, ImageTrace, Scale, Subtraction, contrast, patch_columns,
-    segment as token_scores, typical_score,
+    Carried, Columns, ExploreRun, HeadSelection, ImageTrace, Scale, Subtraction, contrast, contrast_of, patch_columns,
+    segment as token_scores, typical_contrast,
 };
 
 /// Heat maps on one scale.
@@ -13,7 +13,7 @@ pub(crate) struct Maps {
     pub(super) grid: usize,
     pub(super) heads: usize,
     pub(super) scale: Scale,
-    /// Root mean square of the patches' scores for texts of the pool: the unit that a scale is read in. None of a neighbour's map.
+    /// Contrast of a typical map of this image, over texts of the pool: the unit that a scale is read in. None of a neighbour's map.
     pub(super) typical: Option<f32>,
     /// What was subtracted from each text. None of a neighbour's map.
     pub(super) subtracted: Option<Subtraction>,
@@ -39,6 +39,8 @@ pub(super) struct Map {
     pub(super) class_token: f32,
     /// Score of all tokens together.
     pub(super) total: f64,
+    /// Contrast of the text's map over that of a typical one.
+    pub(super) margin: Option<f32>,
     /// How much of the text the heads carry.
     pub(super) carried: Option<Carried>,
 }
@@ -68,11 +70,12 @@ impl Maps {
             embeddings.iter().map(|(text, _cut)| run.carried(&carriers, text)).collect::<Result<Vec<_>, _>>()?;
         let left: Vec<Vec<f32>> = embeddings.iter().map(|(text, _cut)| subtracted.of(text)).collect();
         let directions: Vec<&[f32]> = left.iter().map(Vec::as_slice).collect();
-        let typical = Some(typical_score(run, trace, heads, &subtracted)?).filter(|typical| *typical > 0.0);
+        let typical = Some(typical_contrast(run, trace, heads, &subtracted)?).filter(|typical| *typical > 0.0);
         let cut = embeddings.iter().any(|(_, cut)| *cut);
         if let [only] = directions[..] {
             let mut found = Self::single(run, trace, heads, &texts[0], only)?;
             found.shown[0].carried = carried[0];
+            found.shown[0].margin = typical.map(|typical| contrast_of(&found.shown[0].scores) / typical);
             let scale = Scale::around_zero_of(&found.shown[0].scores);
             return Ok(Self { scale, cut, typical, subtracted: Some(subtracted), ..found });
         }
@@ -84,6 +87,7 @@ impl Maps {
             scores,
             class_token: map.class_token,
             total: map.total(),
+            margin: typical.map(|typical| contrast_of(&map.patches) / typical),
             carried,
         });
         let shown: Vec<Map> = shown.collect();
@@ -117,7 +121,8 @@ impl Maps {
         let found = token_scores(run, trace, heads, direction)?;
         let (grid, heads, scale) = (found.grid, found.heads.len(), Scale::of(&found.patches));
         let (class_token, total) = (found.class_token, found.total());
-        let map = Map { title: title.to_owned(), scores: found.patches, class_token, total, carried: None };
+        let map =
+            Map { title: title.to_owned(), scores: found.patches, class_token, total, margin: None, carried: None };
         Ok(Self {
             grid,
             heads,

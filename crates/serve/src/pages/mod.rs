@@ -16,6 +16,7 @@ mod scatter;
 mod search;
 mod segment;
 mod start;
+mod terms;
 mod ticks;
 
 pub(super) use compare::ComparePage;

@@ -12,6 +12,7 @@ use super::{
         Title, by, counted, cut_note, formats, heading, heads_field, image_choice, in_words, kept_note, own_image,
         page, selection_tag, sight, subject_query, upload_form, urlencoded,
     },
+    terms::term,
 };
 use crate::{
     app::{Shared, head_path},
@@ -199,7 +200,7 @@ fn asked(shared: &Shared, shown: &NeighboursPage, answer: &Neighbours, path: &st
                 }
                 dt { "shown" } dd { (answer.images.len()) " of " (answer.compared) " images" }
                 dt { "score" } dd {
-                    @if shown.similarity == Similarity::Dot { "dot product" } @else { "cosine" }
+                    @if shown.similarity == Similarity::Dot { (term("dot", "dot product")) } @else { (term("cosine", "cosine")) }
                     span.hint { ", over all images " (number(answer.mean as f32)) " ± " (number(answer.std as f32)) }
                 }
                 @if let Some(carried) = shown.carried { dt { "text" } dd.hint { (carried_words(carried)) } }

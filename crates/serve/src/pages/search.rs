@@ -194,7 +194,7 @@ fn form(shown: &SearchPage) -> Markup {
             fieldset {
                 div.choice.wide {
                     (by("text", "a text or a name", shown.upload.is_none()))
-                    input type="search" name="q" aria-label="Text or name" maxlength="1000" value=(shown.words.as_deref().unwrap_or("")) placeholder="something striped" data-by="text" autofocus[shown.words.is_none() && shown.upload.is_none()];
+                    input type="search" name="text" aria-label="Text or name" maxlength="1000" value=(shown.words.as_deref().unwrap_or("")) placeholder="something striped" data-by="text" autofocus[shown.words.is_none() && shown.upload.is_none()];
                 }
                 (own_image(shown.upload.as_deref()))
             }

@@ -11,6 +11,7 @@ use super::{
     layout::{Title, formats, heading, page, urlencoded},
     made_with::{not_comparable, warning},
     scatter::{Axis, scatter},
+    terms::term,
 };
 use crate::{
     app::{Shared, head_path},
@@ -53,8 +54,10 @@ pub(super) struct ModelOverview {
     /// That not all images can be shown, where that is so.
     #[serde(skip)]
     kept: Option<String>,
-    /// Mean of the share of variance along texts that fit, over the heads of a property.
+    /// Share of fitting texts, over the heads of a property.
     by_property: BTreeMap<String, f64>,
+    /// Mean of the share of variance along texts that fit, over the heads of a property.
+    fit_by_property: BTreeMap<String, f64>,
     pub(super) layers: Vec<(u32, Vec<HeadCell>)>,
 }
 
@@ -146,15 +149,17 @@ impl ModelOverview {
             }
         }
         let mut layers: BTreeMap<u32, Vec<HeadCell>> = BTreeMap::new();
-        let mut texts: BTreeMap<String, (f64, usize)> = BTreeMap::new();
+        let mut texts: BTreeMap<String, Vec<HeadFit>> = BTreeMap::new();
         for mut cell in cells(run) {
             cell.shown = filter.leaves(&cell);
             if let (Some(property), Some(fit)) = (&cell.property, cell.fit) {
-                let sum = texts.entry(property.clone()).or_default();
-                *sum = (sum.0 + fit.share, sum.1 + 1);
+                texts.entry(property.clone()).or_default().push(fit);
             }
             layers.entry(cell.head.layer).or_default().push(cell);
         }
+        let each = |of: &dyn Fn(&[HeadFit]) -> f64| -> BTreeMap<String, f64> {
+            texts.iter().map(|(name, fits)| (name.clone(), of(fits))).collect()
+        };
         Self {
             run: name.to_owned(),
             labeller,
@@ -163,7 +168,11 @@ impl ModelOverview {
             association,
             images: run.image_count() as usize,
             kept: run.kept().note(),
-            by_property: texts.into_iter().map(|(name, (shares, heads))| (name, shares / heads as f64)).collect(),
+            by_property: each(&|fits| {
+                let sum = |count: fn(&HeadFit) -> usize| fits.iter().map(count).sum::<usize>() as f64;
+                sum(|fit| fit.consistent) / sum(|fit| fit.judged)
+            }),
+            fit_by_property: each(&|fits| fits.iter().map(|fit| fit.share).sum::<f64>() / fits.len() as f64),
             layers: layers.into_iter().rev().collect(),
         }
     }
@@ -210,7 +219,7 @@ impl Page for Overview {
             &Title { section: "Heads", asked: self.filtered() },
             None,
             &html! {
-                (heading("What the heads look at", "Each cell is an attention head of a CLIP model: its property, and how much of what its first five texts say fits it."))
+                (heading("What the heads look at", "An attention head is one of the parallel units of a transformer layer: it looks at the image in its own way and adds one vector to what the model makes of it. Each cell is a head, with its property and the share of its first five texts that fits it."))
                 (warning(&self.not_comparable(shared)))
                 (filter(self))
                 (properties(self, &accents))
@@ -265,10 +274,10 @@ fn matrix(model: &ModelOverview, accents: &Accents) -> Markup {
             div.title {
                 h2 { (model.run) }
                 dl.numbers {
-                    div { dt { "entanglement ↓" } dd { (score(model.entanglement)) } }
-                    div { dt { "association ↑" } dd { (score(model.association)) } }
+                    div { dt { (term("entanglement", "entanglement ↓")) } dd { (score(model.entanglement)) } }
+                    div { dt { (term("association", "association ↑")) } dd { (score(model.association)) } }
                     div { dt { "images" } dd { (model.images) } }
-                    div { dt { "labels by" } dd { (model.labeller.unwrap_or("nobody yet")) } }
+                    div { dt { (term("labels-by", "labels by")) } dd { (model.labeller.unwrap_or("nobody yet")) } }
                 }
             }
             @for notice in &model.notices { p.error role="note" { (notice) } }
@@ -321,7 +330,7 @@ fn property_table(overview: &Overview, accents: &Accents) -> Markup {
                                         @match counts.get(&model.run) {
                                             Some(count) => {
                                                 a href={ "/r/" (model.run) "/neighbours?heads=" (urlencoded(property)) } { (count) }
-                                                @if let Some(share) = model.by_property.get(property) { " (" (format!("{:.0} %", 100.0 * share)) ")" }
+                                                @if let Some(share) = model.fit_by_property.get(property) { " (" (format!("{:.0} %", 100.0 * share)) ")" }
                                             },
                                             None => "0",
                                         }

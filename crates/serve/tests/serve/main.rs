@@ -3,6 +3,7 @@
 mod asking;
 mod hostile;
 mod origin;
+mod search;
 mod site;
 #[expect(dead_code, reason = "the dense side of the case is for the tests of query")]
 #[path = "../../../query/tests/query/support.rs"]
