@@ -11,7 +11,7 @@ use crate::{
 const TYPICAL: usize = 32;
 
 /// A map with less contrast than this share of a typical one is mostly noise: over rendered scenes its average precision is 38 to 44
-/// instead of 70 (`docs/world.md`).
+/// instead of 69 to 74 (`docs/world.md`).
 const NOISE: f32 = 0.75;
 
 /// Contrast of a map: the standard deviation of its scores over the patches.

@@ -296,9 +296,11 @@ fn query_input(fields: &Fields, text_counts: bool) -> Result<Option<QueryInput>,
     text.map_or(Ok(None), text_input)
 }
 
-/// What is searched for: an upload if one is named, else words.
+/// What is searched for: an upload if one is named, else words, which the box of every page calls `q`.
 pub(super) fn search_input(fields: &Fields) -> Result<Option<QueryInput>, WebError> {
-    query_input(&fields.only(&["text", "upload", "by"]), true)
+    let own = fields.only(&["text", "upload", "by"]);
+    let fields = if own.get("text").is_some() { own } else { fields.only(&["q", "upload", "by"]).renamed("q", "text") };
+    query_input(&fields, true)
 }
 
 fn image_input(fields: &Fields) -> Result<Option<QueryInput>, WebError> {

@@ -118,7 +118,7 @@ fn search_box(title: &Title<'_>) -> Markup {
         @if title.section == "Search" { a href="/search" aria-current="page" { "Search" } }
         @else {
             form.find role="search" method="get" action="/search" autocomplete="off" {
-                input type="search" name="text" maxlength="1000" aria-label="Search heads by a text" placeholder="Search  /" aria-keyshortcuts="/";
+                input type="search" name="q" maxlength="1000" aria-label="Search everything" placeholder="Search  /" aria-keyshortcuts="/";
             }
         }
     }

@@ -201,7 +201,9 @@ fn asked(shared: &Shared, shown: &NeighboursPage, answer: &Neighbours, path: &st
                 dt { "shown" } dd { (answer.images.len()) " of " (answer.compared) " images" }
                 dt { "score" } dd {
                     @if shown.similarity == Similarity::Dot { (term("dot", "dot product")) } @else { (term("cosine", "cosine")) }
-                    span.hint { ", over all images " (number(answer.mean as f32)) " ± " (number(answer.std as f32)) }
+                    span.hint title="Mean and standard deviation of the scores of all images of the run" {
+                        ", over all images " (spread(shown.similarity, answer.mean)) " ± " (spread(shown.similarity, answer.std))
+                    }
                 }
                 @if let Some(carried) = shown.carried { dt { "text" } dd.hint { (carried_words(carried)) } }
             }
@@ -210,6 +212,14 @@ fn asked(shared: &Shared, shown: &NeighboursPage, answer: &Neighbours, path: &st
             }
             p.onward { a href={ "/compare?" (shown.query) } { "other models" } " " (formats(path, &shown.query)) }
         }
+    }
+}
+
+/// A score's mean or deviation: of a cosine with two places, as its range is known.
+fn spread(similarity: Similarity, value: f64) -> String {
+    match similarity {
+        Similarity::Cosine => format!("{value:.2}"),
+        Similarity::Dot => number(value as f32),
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     accents::Accents,
     bars::Bars,
     layout::{Title, by, counted, cut_note, formats, heading, own_image, page, upload_form, urlencoded},
+    terms::term,
 };
 use crate::{
     app::{Shared, head_path},
@@ -244,7 +245,9 @@ fn ranked(shared: &Shared, shown: &SearchPage) -> Markup {
             p.error role="note" { "Likely noise: every head varies more along most other texts of its pool." }
         }
         p.hint {
-            @if by_text { "By the variance of the head's contribution along the text, in units of that along a typical text of the pool. " }
+            @if by_text {
+                "By the " (term("carried", "variance along the text")) ". " (term("above", "Above")) " and " (term("span", "in its span")) " say how it compares. "
+            }
             @else { "By the distance of the head's contribution from its mean, in units of the typical distance over all images. " }
             (formats("/search", &shown.query))
         }

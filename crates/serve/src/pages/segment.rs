@@ -145,7 +145,7 @@ fn as_published(shown: &SegmentPage, answer: &Maps, path: &str) -> Markup {
                     "Nothing is subtracted, as published: what all texts have in common hides what this one says. "
                     a href=(other("auto")) { "Subtract the default" }
                 } @else {
-                    "Shown is the text less " (subtracted.in_words()) ", without what all texts have in common. "
+                    "What all texts have in common is subtracted. "
                     a href=(other("none")) { "As published" }
                 }
             }
@@ -163,7 +163,7 @@ pub(super) fn baseline_fields(chosen: &Baseline) -> Markup {
                 (option("auto", "default: class names, else the pool", *chosen == Baseline::Auto))
                 (option("classes", "the mean of the class names", *chosen == Baseline::Classes))
                 (option("pool", "the mean of the pool", *chosen == Baseline::Pool))
-                (option(OWN, "texts of mine", matches!(chosen, Baseline::Texts(_))))
+                (option(OWN, "others, of my own", matches!(chosen, Baseline::Texts(_))))
                 (option("none", "nothing, as published", *chosen == Baseline::Nothing))
             }
         }

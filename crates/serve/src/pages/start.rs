@@ -219,7 +219,7 @@ impl Page for Overview {
             &Title { section: "Heads", asked: self.filtered() },
             None,
             &html! {
-                (heading("What the heads look at", "An attention head is one of the parallel units of a transformer layer: it looks at the image in its own way and adds one vector to what the model makes of it. Each cell is a head, with its property and the share of its first five texts that fits it."))
+                (heading("What the heads look at", "An attention head is one of a layer's parallel units: it looks at the image in its own way and adds one vector to what the model makes of it. Each cell is one."))
                 (warning(&self.not_comparable(shared)))
                 (filter(self))
                 (properties(self, &accents))

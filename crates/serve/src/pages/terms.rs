@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 /// Each term with its definition.
-const TERMS: [(&str, &str); 14] = [
+const TERMS: [(&str, &str); 16] = [
     (
         "head",
         "An attention head is one of the parallel units of a transformer layer. It attends to the image's patches with its own weights and adds one vector to the image's representation.",
@@ -32,6 +32,8 @@ const TERMS: [(&str, &str); 14] = [
         "carried",
         "Variance of the heads' contributions along the text, over the mean of that variance over texts of the pool.",
     ),
+    ("above", "Share of the pool's texts along which the head varies less than along this one."),
+    ("span", "Length of the text's projection on what the head can write, 0 to 1, whether or not it does."),
     ("labels-by", "Who named the properties: the lexicon of the pool, a language model, or an imported file."),
 ];
 
