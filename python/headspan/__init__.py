@@ -50,6 +50,7 @@ __all__ = [
     "Ablations",
     "Alignment",
     "Alike",
+    "Carried",
     "Checkpoint",
     "Comparison",
     "Difference",

@@ -59,9 +59,9 @@ test("a map is of the text less what all texts share, and says so; as published 
   await page.goto(`${RUN}/segment?heads=all&image=12&text=a+mushroom`);
   const own = (await site.json(page.url())).answer;
   assert.equal(own.subtracted.baseline, "classes");
-  assert.match(await page.locator("section p.meta").textContent(), /each text less the mean of 10 class names/);
+  assert.match(await page.locator("section p.meta").textContent(), /less the mean of 10 class names/);
   assert.ok(own.shown[0].margin > 0.75 && await page.locator(".noise").count() === 0);
-  await page.getByRole("link", { name: "As published" }).click();
+  await page.getByRole("link", { name: "as published" }).click();
   await page.waitForURL(/baseline=none/);
   const published = (await site.json(page.url())).answer;
   assert.equal(published.subtracted.baseline, "none");

@@ -148,13 +148,8 @@ impl Maps {
 
     /// What was summed, in words.
     pub(super) fn summary(&self) -> String {
-        let less = self.subtracted.as_ref().map(|less| format!(", each text less {}", less.in_words()));
-        format!(
-            "{0} × {0} patches, summed over {1}{2}",
-            self.grid,
-            counted(self.heads, "head"),
-            less.unwrap_or_default()
-        )
+        let less = self.subtracted.as_ref().map(|less| format!(", less {}", less.in_words())).unwrap_or_default();
+        format!("{0} × {0} patches of {1}{less}", self.grid, counted(self.heads, "head"))
     }
 
     /// One scale for the maps of several answers, if they have maps of one kind.

@@ -81,13 +81,12 @@ impl Page for SegmentPage {
                 @if let Some(answer) = &self.answer {
                     section aria-label="Answer" {
                         p.meta {
-                            (selection_tag(shared, run, &self.heads)) " · " (answer.summary()) " · "
+                            (selection_tag(shared, run, &self.heads)) " · " (answer.summary()) (as_published(self, answer, &path)) " · "
                             a href={ "/r/" (run) "/neighbours?heads=" (urlencoded(&self.heads)) "&" (subject_query(self.image, self.upload.as_deref()).unwrap_or_default()) }
                                 { "neighbours of this image" }
                             " · " a href={ "/compare?analysis=segment&" (self.query) } { "other models" } " · " (formats(&path, &self.query))
                         }
                         (cut_note(self.cut))
-                        (as_published(self, answer, &path))
                         (maps(answer, &picture, self.shading, None))
                     }
                 } @else if has_image {
@@ -132,7 +131,7 @@ fn form(shared: &Shared, shown: &SegmentPage, path: &str) -> Markup {
     }
 }
 
-/// What was subtracted, and the same question with nothing subtracted, or with the default.
+/// The same question with nothing subtracted, or with the default, whichever this one is not.
 fn as_published(shown: &SegmentPage, answer: &Maps, path: &str) -> Markup {
     let other = |baseline: &str| {
         let fields = Fields::read(Some(&shown.query)).without(&[OWN_BASELINE]);
@@ -140,15 +139,10 @@ fn as_published(shown: &SegmentPage, answer: &Maps, path: &str) -> Markup {
     };
     html! {
         @if let Some(subtracted) = &answer.subtracted {
-            p.hint {
-                @if subtracted.baseline == Baseline::Nothing {
-                    "Nothing is subtracted, as published: what all texts have in common hides what this one says. "
-                    a href=(other("auto")) { "Subtract the default" }
-                } @else {
-                    "What all texts have in common is subtracted. "
-                    a href=(other("none")) { "As published" }
-                }
-            }
+            " ("
+            @if subtracted.baseline == Baseline::Nothing { a href=(other("auto")) { "less what all texts share" } }
+            @else { a href=(other("none")) { "as published" } }
+            ")"
         }
     }
 }
