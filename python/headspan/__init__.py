@@ -22,7 +22,7 @@ from headspan._native import __version__
 
 if TYPE_CHECKING:
     from headspan._align import Alignment, align
-    from headspan._answers import Alike, Extremes, Neighbours, Segmentation, Why
+    from headspan._answers import Alike, Carried, Extremes, Neighbours, Segmentation, Why
     from headspan._classification import Ablations, Pruned, Zeroshot, ablate, prune, zeroshot
     from headspan._diff import Difference, diff
     from headspan._engines import submit
@@ -54,6 +54,7 @@ __all__ = [
     "Agreement",
     "Alignment",
     "Alike",
+    "Carried",
     "Checkpoint",
     "Comparison",
     "Difference",
@@ -110,7 +111,7 @@ __all__ = [
 # Where each name is. Modules are imported when a name is first used, so that `import headspan` is quick.
 _PLACES = {
     "_align": ("Alignment", "align"),
-    "_answers": ("Alike", "Extremes", "Neighbours", "Segmentation", "Why"),
+    "_answers": ("Alike", "Carried", "Extremes", "Neighbours", "Segmentation", "Why"),
     "_classification": ("Ablations", "Pruned", "Zeroshot", "ablate", "prune", "zeroshot"),
     "_diff": ("Difference", "diff"),
     "_engines": ("submit",),

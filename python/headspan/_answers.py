@@ -42,6 +42,18 @@ class _Table:
         return len(self.frame)
 
 
+@dataclass(frozen=True)
+class Carried:
+    """How much of a text some heads carry. The text is taken without the mean of the pool."""
+
+    #: Length of the text's projection on the span of the heads' readouts, 0 to 1.
+    span: float
+    #: Variance of the heads' contributions along the text, over the mean of that variance over texts of the pool.
+    times: float
+    #: Share of the pool's texts along which the heads vary less, 0 to 1. Below 0.5 answers are likely noise.
+    above: float
+
+
 @dataclass(frozen=True, repr=False)
 class Neighbours(_Table):
     """Images near an image or a text: ``image_index``, ``image_id``, ``class_id``, ``score``, nearest first."""
@@ -56,6 +68,8 @@ class Neighbours(_Table):
     frame: Frame
     #: Images that were compared.
     compared: int
+    #: How much of the text the heads carry; None if it was not a text that was asked about.
+    carried: Carried | None = None
 
     def plot(self, axes: Any = None, *, columns: int = 4) -> Any:
         """The images with their scores. Returns the matplotlib axes."""
@@ -157,6 +171,10 @@ class Segmentation(_Maps):
     class_token: list[float]
     #: Whether each map is less the largest of the others: above zero where its text wins.
     contrastive: bool
+    #: Of each text the contrast of its map over that of a typical text's in the same image; below 0.75 a map is mostly noise.
+    margins: list[float]
+    #: What was subtracted from each text, in words.
+    subtracted: str
 
     def plot(self, axes: Any = None) -> Any:
         """The maps over the image, on one scale around zero. Returns the matplotlib axes."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from headspan import _html, _native
-from headspan._answers import Alike, Extremes, Neighbours, Segmentation, Why
+from headspan._answers import Alike, Carried, Extremes, Neighbours, Segmentation, Why
 from headspan._errors import InputError
 from headspan._frame import Frame
 from headspan._images import ImageLike, picture
@@ -187,15 +187,16 @@ class Run:
         text: str | None = None,
         heads: HeadsLike = "all",
         k: int = 8,
-        cosine: bool = False,
+        cosine: bool = True,
         farthest: bool = False,
         classes: Sequence[str] = (),
     ) -> Neighbours:
-        """Images near an image or a text under some heads: dot products (or cosines) of the mean contributions.
+        """Images near an image or a text under some heads: cosines of the mean contributions.
 
         :param subject: An image by index, file, PIL image or pixels; a text as str; or a direction ``[d]``.
         :param image: An image, also by its id as str.
         :param text: A text.
+        :param cosine: False compares by dot products, as published: images with large contributions are near to everything.
         :param classes: Only images of these classes.
         """
         return _neighbours(self, subject, image, text, _selection(heads), k, cosine, farthest, classes)
@@ -207,20 +208,43 @@ class Run:
         *,
         heads: HeadsLike = "all",
         contrastive: bool | None = None,
+        baseline: str | Sequence[str] | None = "auto",
     ) -> Segmentation:
         """Where in an image texts score high (topic segmentation), or higher than the other texts (contrastive segmentation).
 
         :param heads: A property, a head, a list, or ``"all"``.
         :param contrastive: Each map less the largest of the others; default: if there are several texts.
+        :param baseline: Texts whose mean is subtracted from each text: ``"classes"`` (names of the data set's classes), ``"pool"``,
+            ``"auto"`` (classes with names, else the pool), a list of texts, or None for nothing, as published.
         """
         named = [texts] if isinstance(texts, str) else list(texts)
         against = len(named) > 1 if contrastive is None else contrastive
         chosen = _selection(heads)
-        scores, found, class_token = self._native.segment(picture(image), named, chosen, against)
+        own = [] if baseline is None or isinstance(baseline, str) else list(baseline)
+        choice = baseline if isinstance(baseline, str) else "none"
+        if baseline is not None and not isinstance(baseline, str) and not own:
+            raise InputError("no texts to subtract", 'give texts, or baseline=None to subtract nothing')
+        answer = self._native.segment(picture(image), named, chosen, against, choice, own)
+        scores, found, class_token, margins, subtracted = answer
         return Segmentation(
             run=self, image=image, texts=named, heads=found, scores=_array(scores), class_token=class_token,
-            contrastive=against and len(named) > 1,
+            contrastive=against and len(named) > 1, margins=margins, subtracted=subtracted,
         )  # fmt: skip
+
+    def search(self, text: str | None = None, *, image: ImageLike | None = None) -> Frame:
+        """All heads by how much of a text they carry, or by how much an image excites them, most first.
+
+        :param text: A text of your own. Columns: ``name``, ``property``, ``times`` (variance along the text, over that along a typical
+            text of the pool), ``above`` (share of the pool's texts along which the head varies less) and ``span`` (length of the text's
+            projection on what the head can write).
+        :param image: An image. Columns: ``name``, ``property`` and ``excited`` (distance from the head's mean, over its root mean square
+            over all images).
+        """
+        if text is not None and image is None:
+            return Frame(self._native.heads_by_text(text))
+        if image is not None and text is None:
+            return Frame(self._native.heads_by_image(picture(image)))
+        raise InputError("search by one of a text and an image", 'such as search("something striped") or search(image="a.jpg")')
 
     def why(self, image: ImageLike, neighbour: ImageLike, *, heads: HeadsLike = "all") -> Why:
         """Which patches of an image make an image of the run its neighbour."""
@@ -318,7 +342,7 @@ class Head:
         image: ImageLike | None = None,
         text: str | None = None,
         k: int = 8,
-        cosine: bool = False,
+        cosine: bool = True,
         farthest: bool = False,
         classes: Sequence[str] = (),
     ) -> Neighbours:
@@ -340,9 +364,16 @@ class Head:
         run = other or self.run
         return Alike(head=self.name, run=run, frame=Frame(self.run._native.alike(self.name, run._native)))
 
-    def segment(self, image: ImageLike, texts: str | Sequence[str], *, contrastive: bool | None = None) -> Segmentation:
+    def segment(
+        self,
+        image: ImageLike,
+        texts: str | Sequence[str],
+        *,
+        contrastive: bool | None = None,
+        baseline: str | Sequence[str] | None = "auto",
+    ) -> Segmentation:
         """Where in an image texts score high under this head. See :meth:`Run.segment`."""
-        return self.run.segment(image, texts, heads=self.name, contrastive=contrastive)
+        return self.run.segment(image, texts, heads=self.name, contrastive=contrastive, baseline=baseline)
 
     def plot(self, ax: Any = None, *, texts: int = 10) -> Any:
         """Bars of the head's first texts by the share of variance that each removed. Returns the matplotlib axes."""
@@ -397,6 +428,9 @@ def _neighbours(
     own = None if image is None else picture(image)
     if k < 1:
         raise InputError(f"k is {k}, expected 1 or more")
-    table, found, compared = run._native.neighbours(heads, own, text, direction, k, cosine, farthest, list(classes))
+    table, found, compared, carried = run._native.neighbours(heads, own, text, direction, k, cosine, farthest, list(classes))
     asked = text if text is not None else image
-    return Neighbours(run=run, subject=asked, heads=found, frame=Frame(table), compared=compared)
+    return Neighbours(
+        run=run, subject=asked, heads=found, frame=Frame(table), compared=compared,
+        carried=None if carried is None else Carried(*carried),
+    )  # fmt: skip

@@ -7,7 +7,7 @@ use arrow_array::{
     builder::{ListBuilder, StringBuilder},
 };
 use headspan_headspace::HeadId;
-use headspan_query::{Columns, ExploreRun, Extremes, image_columns};
+use headspan_query::{Carried, Columns, ExploreRun, Extremes, image_columns};
 
 /// First texts of a head that stand in the table of heads.
 const TEXTS: usize = 5;
@@ -55,5 +55,33 @@ pub(crate) fn alike(found: &[(HeadId, f32)], other: &ExploreRun) -> Columns {
         ("name", Arc::new(StringArray::from_iter_values(found.iter().map(|(head, _)| head.to_string())))),
         ("property", Arc::new(found.iter().map(|(head, _)| label(head)).collect::<StringArray>())),
         ("correlation", Arc::new(found.iter().map(|(_, correlation)| *correlation).collect::<Float32Array>())),
+    ]
+}
+
+/// Heads by how much of a text they carry.
+pub(crate) fn by_text(found: &[(HeadId, Carried)], run: &ExploreRun) -> Columns {
+    let figure = |of: fn(&Carried) -> f64| -> ArrayRef {
+        Arc::new(found.iter().map(|(_, carried)| Some(of(carried))).collect::<Float64Array>())
+    };
+    let mut columns = named(found.iter().map(|(head, _)| *head), run);
+    columns.push(("times", figure(|carried| carried.times)));
+    columns.push(("above", figure(|carried| carried.above)));
+    columns.push(("span", figure(|carried| carried.span)));
+    columns
+}
+
+/// Heads by how much an image excites them.
+pub(crate) fn by_image(found: &[(HeadId, f64)], run: &ExploreRun) -> Columns {
+    let mut columns = named(found.iter().map(|(head, _)| *head), run);
+    columns.push(("excited", Arc::new(Float64Array::from_iter_values(found.iter().map(|(_, excited)| *excited)))));
+    columns
+}
+
+/// Name and property of heads.
+fn named(heads: impl Iterator<Item = HeadId> + Clone, run: &ExploreRun) -> Columns {
+    let property = |head: HeadId| run.label(head).and_then(|label| label.property.as_deref());
+    vec![
+        ("name", Arc::new(StringArray::from_iter_values(heads.clone().map(|head| head.to_string())))),
+        ("property", Arc::new(heads.map(property).collect::<StringArray>())),
     ]
 }

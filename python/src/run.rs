@@ -8,7 +8,8 @@ use headspan_headspace::HeadId;
 use headspan_images::RgbImage8;
 use headspan_pipeline::Session;
 use headspan_query::{
-    ExtremesRequest, HeadSelection, NeighboursRequest, Query, Similarity, contrast, image_columns, segment,
+    Baseline, Carried, ExtremesRequest, HeadSelection, NeighboursRequest, Query, Similarity, contrast, contrast_of,
+    image_columns, segment, typical_contrast,
 };
 use pyo3::{prelude::*, types::PyBytes};
 
@@ -26,6 +27,11 @@ use crate::{
 #[pyclass(frozen, module = "headspan._native")]
 pub(crate) struct Run {
     session: Session,
+}
+
+/// Span, times and above, as Python's side names them.
+fn figures(carried: Carried) -> (f64, f64, f64) {
+    (carried.span, carried.times, carried.above)
 }
 
 /// One head by its name.
@@ -237,7 +243,8 @@ impl Run {
         Ok(Numbers::floats(trace.representation().to_vec(), vec![self.d()]))
     }
 
-    /// Images near an image or a text under some heads: a table, the heads, and how many images were compared.
+    /// Images near an image or a text under some heads: a table, the heads, how many images were compared, and how much of the text the
+    /// heads carry (span, times, above).
     #[pyo3(signature = (heads, image, text, direction, k, cosine, farthest, classes))]
     #[expect(clippy::too_many_arguments, reason = "Python's side gives them names")]
     fn neighbours(
@@ -251,7 +258,7 @@ impl Run {
         cosine: bool,
         farthest: bool,
         classes: Vec<String>,
-    ) -> PyResult<(Table, Vec<String>, usize)> {
+    ) -> PyResult<(Table, Vec<String>, usize, Option<(f64, f64, f64)>)> {
         may_compute(py)?;
         let similarity = if cosine { Similarity::Cosine } else { Similarity::Dot };
         let classes: BTreeSet<String> = classes.into_iter().collect();
@@ -259,17 +266,23 @@ impl Run {
         let request = NeighboursRequest { heads, count: k, similarity, classes, farthest };
         let run = self.session.run();
         let ask = |query: Query<'_>| py.detach(|| run.neighbours(query, &request)).or_raise(py);
+        let mut carried = None;
         let found = match (image, text, direction) {
             (Some(picture), None, None) => match picture.index(&self.session).or_raise(py)? {
                 Some(index) => ask(Query::Image(index))?,
                 None => ask(Query::Trace(&picture.trace(py, &self.session)?))?,
             },
-            (None, Some(text), None) => ask(Query::Text(&self.embeddings(py, &[text])?[0]))?,
+            (None, Some(text), None) => {
+                let embedding = &self.embeddings(py, &[text])?[0];
+                let heads = run.resolve(&request.heads).or_raise(py)?;
+                carried = run.carried(&heads, embedding).or_raise(py)?;
+                ask(Query::Text(embedding))?
+            }
             (None, None, Some(direction)) => ask(Query::Text(&direction))?,
             _ => return Err(input(py, "ask with one of an image, a text and a direction")),
         };
         let heads = found.heads.iter().map(ToString::to_string).collect();
-        Ok((Table::of_columns(py, image_columns(&found.images))?, heads, found.compared))
+        Ok((Table::of_columns(py, image_columns(&found.images))?, heads, found.compared, carried.map(figures)))
     }
 
     /// Images at the ends of what a head says: a table, mean and standard deviation.
@@ -307,7 +320,9 @@ impl Run {
     }
 
     /// Scores of an image's patches for texts through some heads, `[texts, grid, grid]`; where there are several texts, each less the
-    /// largest of the others if `contrastive`. With the heads and the scores of the class token.
+    /// largest of the others if `contrastive`. From each text the mean of `baseline_texts` is subtracted, or else what `baseline` names.
+    /// With the heads, the scores of the class token, the margins, and what was subtracted.
+    #[expect(clippy::too_many_arguments, reason = "Python's side gives them names")]
     fn segment(
         &self,
         py: Python<'_>,
@@ -315,15 +330,22 @@ impl Run {
         texts: Vec<String>,
         heads: &str,
         contrastive: bool,
-    ) -> PyResult<(Numbers, Vec<String>, Vec<f32>)> {
+        baseline: &str,
+        baseline_texts: Vec<String>,
+    ) -> PyResult<(Numbers, Vec<String>, Vec<f32>, Vec<f32>, String)> {
         may_compute(py)?;
         let heads = self.selection(py, heads)?;
         if texts.is_empty() {
             return Err(input(py, "no text to segment by"));
         }
+        let baseline =
+            if baseline_texts.is_empty() { baseline.parse().or_raise(py)? } else { Baseline::Texts(baseline_texts) };
         let trace = image.trace(py, &self.session)?;
         let embeddings = self.embeddings(py, &texts)?;
         let run = self.session.run();
+        let subtraction = py.detach(|| self.session.subtraction(&baseline)).or_raise(py)?;
+        let embeddings: Vec<Vec<f32>> = embeddings.iter().map(|text| subtraction.of(text)).collect();
+        let typical = py.detach(|| typical_contrast(run, &trace, &heads, &subtraction)).or_raise(py)?;
         let compute = || {
             if contrastive && embeddings.len() > 1 {
                 let directions: Vec<&[f32]> = embeddings.iter().map(Vec::as_slice).collect();
@@ -339,7 +361,26 @@ impl Run {
         let named = maps[0].heads.iter().map(ToString::to_string).collect();
         let class_token = maps.iter().map(|map| map.class_token).collect();
         let shape = vec![texts.len(), trace.grid(), trace.grid()];
-        Ok((Numbers::floats(scores.concat(), shape), named, class_token))
+        let margins = maps.iter().map(|map| contrast_of(&map.patches) / typical).collect();
+        Ok((Numbers::floats(scores.concat(), shape), named, class_token, margins, subtraction.in_words()))
+    }
+
+    /// All heads by how much of a text they carry, most first: name, property, times, above, span.
+    fn heads_by_text(&self, py: Python<'_>, text: String) -> PyResult<Table> {
+        may_compute(py)?;
+        let embedding = &self.embeddings(py, &[text])?[0];
+        let run = self.session.run();
+        let found = py.detach(|| run.heads_by_text(embedding)).or_raise(py)?;
+        Table::of_columns(py, answers::by_text(&found, run))
+    }
+
+    /// All heads by how much an image excites them, most first: name, property, excited.
+    fn heads_by_image(&self, py: Python<'_>, image: Picture) -> PyResult<Table> {
+        may_compute(py)?;
+        let trace = image.trace(py, &self.session)?;
+        let run = self.session.run();
+        let found = py.detach(|| run.heads_by_image(&trace)).or_raise(py)?;
+        Table::of_columns(py, answers::by_image(&found, run))
     }
 
     /// Why an image of the run is near a query: the patches' parts of their dot product, `[grid, grid]`, and the class token's.

@@ -81,8 +81,9 @@ class FakeNative:
         ]
         return FakeTable(columns, rows)
 
-    def neighbours(self, heads: str, *asked: Any) -> tuple[FakeTable, list[str], int]:
-        return self.images(asked[3]), self.resolve(heads), self.count
+    def neighbours(self, heads: str, *asked: Any) -> tuple[FakeTable, list[str], int, tuple[float, float, float] | None]:
+        carried = None if asked[1] is None else (0.5, 2.0, 0.75)
+        return self.images(asked[3]), self.resolve(heads), self.count, carried
 
     def extremes(
         self, head: str, text: str | None, pick: int | None, count: int
@@ -98,10 +99,10 @@ class FakeNative:
         )
 
     def segment(
-        self, image: Any, texts: Sequence[str], heads: str, against: bool
-    ) -> tuple[Any, list[str], list[float]]:
+        self, image: Any, texts: Sequence[str], heads: str, against: bool, *baseline: Any
+    ) -> tuple[Any, list[str], list[float], list[float], str]:
         scores = numpy.linspace(-0.5, 1, len(texts) * 16, dtype=numpy.float32).reshape(len(texts), 4, 4)
-        return scores, self.resolve(heads), [0.125] * len(texts)
+        return scores, self.resolve(heads), [0.125] * len(texts), [1.5] * len(texts), "the mean of 10 class names"
 
     def why(self, image: Any, neighbour: Any, heads: str) -> tuple[Any, float]:
         return numpy.zeros((4, 4), numpy.float32), 0.125

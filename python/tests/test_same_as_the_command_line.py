@@ -249,8 +249,10 @@ def test_neighbours_of_a_text_and_of_an_image(run, answer):
     same_images(found.pl(), theirs["images"])
     assert found.compared == theirs["compared"] and found.heads == ["L3.H1"]
     same_images(head.neighbours("something red", k=5).pl(), theirs["images"])
-    theirs = answer(*asked, "--image", "#7", "--cosine")["found"]
-    same_images(head.neighbours(7, k=5, cosine=True).pl(), theirs["images"])
+    theirs = answer(*asked, "--image", "#7", "--dot")["found"]
+    same_images(head.neighbours(7, k=5, cosine=False).pl(), theirs["images"])
+    assert vars(found.carried) == answer(*asked, "--text", "something red")["carried"]
+    assert head.neighbours(7).carried is None, "of an image nothing is carried"
     theirs = answer(*asked, "--image", "#7", "--farthest")["found"]
     same_images(head.neighbours(image=7, k=5, farthest=True).pl(), theirs["images"])
 
@@ -282,11 +284,36 @@ def test_segmentation(run, answer):
     assert found.scores.shape == (1, theirs["grid"], theirs["grid"])
     assert found.heads == [f"L{head['layer']}.H{head['head']}" for head in theirs["heads"]]
     assert found.scores.ravel().tolist() == [np.float32(one) for one in theirs["maps"][0]["scores"]]
+    assert found.margins == [np.float32(theirs["maps"][0]["margin"])]
+    for flags, baseline in (
+        (("--baseline", "none"), None),
+        (("--baseline", "pool"), "pool"),
+        (("--baseline-text", "a photo", "--baseline-text", "a cat"), ["a photo", "a cat"]),
+    ):
+        other = run.segment(3, "a dog", heads="L3", baseline=baseline)
+        theirs = answer(*asked, "--text", "a dog", *flags)["maps"][0]["scores"]
+        assert other.scores.ravel().tolist() == [np.float32(one) for one in theirs]
+        assert other.subtracted != found.subtracted and not np.allclose(other.scores, found.scores)
     theirs = answer(*asked, "--text", "a dog", "--text", "a red thing")
     found = run.segment(3, ["a dog", "a red thing"], heads="L3")
     for own, one in zip(found.scores, theirs["maps"]):
         assert own.ravel().tolist() == [np.float32(score) for score in one["scores"]]
     assert found.contrastive and not run.segment(3, ["a dog", "a cat"], contrastive=False).contrastive
+
+
+def test_search(run, answer, tmp_path):
+    theirs = answer("query", "search", "something red", "--model", "scenes-4", "--count", "5")
+    found = run.search("something red").pl()
+    assert found.height == len(run) and found.columns == ["name", "property", "times", "above", "span"]
+    names = [f"L{one['head']['layer']}.H{one['head']['head']}" for one in theirs["heads"]]
+    assert found["name"].to_list()[:5] == names
+    assert found["times"].to_list()[:5] == [one["carried"]["times"] for one in theirs["heads"]]
+    image = tmp_path / "seven.png"
+    run.image(7).save(image)
+    theirs = answer("query", "search", "--file", image, "--model", "scenes-4", "--count", "5")
+    assert run.search(image=7).pl()["excited"].to_list()[:5] == pytest.approx([one["excited"] for one in theirs["heads"]])
+    with pytest.raises(headspan.InputError):
+        run.search()
 
 
 def test_why(run, answer):

@@ -88,8 +88,8 @@ def same_figures(old, new, more=False):
     return [f"figures differ: {' '.join(one[at : at + 3]) or 'none'} and {' '.join(other[at : at + 3]) or 'none'}"], ""
 
 
-# Commands that say more below the figures than they did: what they were made with.
-MORE = {"compare": functools.partial(same_figures, more=True)}
+# Commands that say more below the figures than they did: what they were made with, and what they are worth.
+MORE = dict.fromkeys(["compare", "query"], functools.partial(same_figures, more=True))
 
 
 def figures(text):

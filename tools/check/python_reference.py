@@ -26,7 +26,7 @@ END = "<!-- end of the reference -->"
 SECTIONS = {
     "Running the pipeline": ["run_all", "submit", "plan", "status", "fetch", "models", "inspect", "command"],
     "Runs and heads": ["open", "Run", "Head"],
-    "Answers": ["Frame", "Neighbours", "Extremes", "Alike", "Segmentation", "Why"],
+    "Answers": ["Frame", "Neighbours", "Carried", "Extremes", "Alike", "Segmentation", "Why"],
     "Comparing": ["compare", "Comparison", "diff", "Difference"],
     "Measuring": [
         "zeroshot",

@@ -10,15 +10,15 @@ def query(question, *words):
     return ["query", question, MODEL, *RUN, *words]
 
 
-# Answers in JSON.
+# Answers in JSON. Neighbours are by cosine unless `--dot` is given, and maps of one text have a mean subtracted: the questions are those that
+# both versions understand alike.
 JSON = [
     ["status", "--json"],
     ["models", "--json"],
-    query("neighbours", "--heads", "L3.H5", "--image", "#12", "--json"),
-    query("neighbours", "--heads", "L3.H5", "--text", "a red boat", "--json"),
+    query("neighbours", "--heads", "L3.H5", "--image", "#12", "--cosine", "--json"),
+    query("neighbours", "--heads", "L3.H5", "--text", "a red boat", "--cosine", "--json"),
     query("neighbours", "--heads", "colors", "--image", "#12", "--cosine", "--farthest", "--count", "5", "--json"),
-    query("neighbours", "--heads", "all", "--image", "#3", "--class", "boat", "--class", "car", "--json"),
-    query("segment", "--image", "#12", "--text", "a boat", "--json"),
+    query("neighbours", "--heads", "all", "--image", "#3", "--class", "boat", "--class", "car", "--cosine", "--json"),
     query("segment", "--image", "#12", "--heads", "L3", "--text", "a boat", "--text", "the sea", "--json"),
     query("extremes", "--head", "L3.H5", "--json"),
     query("extremes", "--head", "L3.H5", "--pick", "0", "--json"),
@@ -34,7 +34,7 @@ TEXT = [
     ["truth", MODEL, *RUN, "--attributes", ATTRIBUTES, "--permutations", "50"],
     ["label", MODEL, *RUN, "--labeller", "openai", "--dry-run"],
     ["metrics", MODEL, *RUN],
-    query("neighbours", "--heads", "all", "--text", "a red boat"),
+    query("neighbours", "--heads", "all", "--text", "a red boat", "--cosine"),
     query("segment", "--image", "#12", "--text", "a boat", "--text", "the sea"),
     query("extremes", "--head", "L3.H5", "--pick", "1"),
     query("why", "--image", "#12", "--neighbour", "#7", "--heads", "L3.H5"),
@@ -49,7 +49,7 @@ FILES = [
         ["two.parquet"],
     ),
     (
-        query("neighbours", "--heads", "L3.H5", "--image", "#12", "--parquet", "near.parquet", "--picture", "near.png"),
+        query("neighbours", "--heads", "L3.H5", "--image", "#12", "--cosine", "--parquet", "near.parquet", "--picture", "near.png"),
         ["near.parquet", "near.png"],
     ),
     (
@@ -63,13 +63,13 @@ FILES = [
 # Pages of the explorer as JSON. A head's page has the heads that are most like it.
 PAGES = [
     "/index.json",
-    "/compare.json?heads=L3.H5&text=a+red+boat",
+    "/compare.json?heads=L3.H5&text=a+red+boat&similarity=cosine",
     "/r/scenes/scenes-4/head/L3.H5.json",
     "/r/scenes/scenes-4/head/L3.H5.json?direction=2",
     "/r/scenes/scenes-6/head/L5.H0.json",
-    "/r/scenes/scenes-4/neighbours.json?heads=colors&image=12&count=8",
+    "/r/scenes/scenes-4/neighbours.json?heads=colors&image=12&count=8&similarity=cosine",
     "/r/scenes/scenes-4/neighbours.json?heads=all&text=a+red+boat&similarity=cosine",
-    "/r/scenes/scenes-4/segment.json?image=12&text=a+boat&text=the+sea",
+    "/r/scenes/scenes-4/segment.json?image=12&text=a+boat&text=the+sea&baseline=none",
     "/r/scenes/scenes-4/why.json?image=12&neighbour=7&heads=L3",
     "/r/scenes/scenes-4/images.json",
     "/r/scenes/scenes-4/head/L9.H5.json",

@@ -35,7 +35,9 @@ use pipeline::{
 };
 pub(crate) use pipeline::{DEFAULT_CONFIGS, PipelineArgs, PlaceArgs};
 pub(crate) use prune::PruneArgs;
-pub(crate) use query::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, RunArgs, SegmentArgs, WhyArgs};
+pub(crate) use query::{
+    ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, RunArgs, SearchArgs, SegmentArgs, WhyArgs,
+};
 pub(crate) use ray::RayArgs;
 pub(crate) use repair::RepairArgs;
 pub(crate) use replicate::ReplicateArgs;

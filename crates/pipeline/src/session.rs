@@ -9,9 +9,13 @@ use headspan_artifacts::{RunDirectory, RunFacts, StageRecord, with_causes};
 use headspan_images::{Dataset, DatasetKind, DatasetSettings, DecodeLimits, RgbImage8, decode_rgb, is_local};
 use headspan_model::{Checkpoint, LoadedModel, ModelOptions, open_device};
 use headspan_notes::standing_columns;
-use headspan_query::{AccessError, ColumnStore, Columns, ExploreModel, ExploreRun, ImageTrace, RunAccess, StoreBounds};
+use headspan_query::{
+    AccessError, Baseline, ColumnStore, Columns, ExploreModel, ExploreRun, ImageTrace, RunAccess, StoreBounds,
+    Subtraction,
+};
 
 use crate::{
+    classification::named_classes,
     compare::notices,
     demo::BuiltInModel,
     error::{PipelineError, Result},
@@ -45,6 +49,7 @@ pub struct Session {
     loading: Mutex<()>,
     store: Arc<ColumnStore>,
     dataset: OnceLock<Dataset>,
+    classes: OnceLock<Vec<String>>,
 }
 
 impl Session {
@@ -67,6 +72,7 @@ impl Session {
             loading: Mutex::new(()),
             store: Arc::clone(store),
             dataset: OnceLock::new(),
+            classes: OnceLock::new(),
         })
     }
 
@@ -105,6 +111,23 @@ impl Session {
         let model = LoadedModel::for_queries(&checkpoint, &files.config, device)
             .inspect_err(|_| self.store.give_back(weights))?;
         Ok(self.model.get_or_init(|| ExploreModel::new(model, tokenizer)))
+    }
+
+    /// Names of the data set's classes; none if it has no classes. A class file that cannot be read is warned of.
+    pub fn names_of_classes(&self) -> &[String] {
+        self.classes.get_or_init(|| match named_classes(self) {
+            Ok(named) => named.into_iter().map(|(_, name)| name).collect(),
+            Err(PipelineError::NoClasses { .. }) => Vec::new(),
+            Err(error) => {
+                tracing::warn!("names of classes are not known: {}", with_causes(&error));
+                Vec::new()
+            }
+        })
+    }
+
+    /// What a baseline of topic maps subtracts in this run.
+    pub fn subtraction(&self, baseline: &Baseline) -> Result<Subtraction> {
+        self.run.subtraction(baseline, self.names_of_classes(), || self.model())
     }
 
     /// The files of the model whose heads were extracted, checked by their hash.
@@ -245,6 +268,10 @@ impl RunAccess for Session {
 
     fn facts(&self) -> RunFacts {
         facts(self.run.directory(), self.run.labeller().unwrap_or("none")).unwrap_or_default()
+    }
+
+    fn class_names(&self) -> &[String] {
+        self.names_of_classes()
     }
 
     fn model(&self) -> Result<&ExploreModel, AccessError> {

@@ -32,6 +32,11 @@ pub trait RunAccess: Send + Sync {
         RunFacts::default()
     }
 
+    /// Names of the data set's classes, in their order; none if it has no classes.
+    fn class_names(&self) -> &[String] {
+        &[]
+    }
+
     /// The model that the run was made with.
     fn model(&self) -> Result<&ExploreModel, AccessError>;
 

@@ -7,7 +7,10 @@ use std::{
 use headspan_artifacts::HeadId;
 use lru::LruCache;
 
-use crate::{error::Result, extremes::Extremes};
+use crate::{
+    error::{ExploreError, Result},
+    extremes::Extremes,
+};
 
 // Each `unwrap` is of a constant: the compiler evaluates it.
 
@@ -15,6 +18,8 @@ use crate::{error::Result, extremes::Extremes};
 const MOST_EXTREMES: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 /// Most selections whose lengths are kept (0.2 MB each for 50,000 images), and most heads whose directions are.
 const MOST_HEADS: NonZeroUsize = NonZeroUsize::new(128).unwrap();
+/// Most sets of texts whose mean is kept.
+const MOST_MEANS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
 /// A head, the rank of a text or none for distance, and the number of images at each end.
 pub(crate) type ExtremesKey = (HeadId, Option<usize>, usize);
@@ -24,6 +29,7 @@ pub(crate) struct Answers {
     extremes: Mutex<LruCache<ExtremesKey, Extremes>>,
     lengths: Mutex<LruCache<Vec<HeadId>, Arc<Vec<f32>>>>,
     directions: Mutex<LruCache<HeadId, Arc<Vec<Vec<f64>>>>>,
+    means: Mutex<LruCache<Vec<String>, Arc<Vec<f32>>>>,
 }
 
 impl Default for Answers {
@@ -33,6 +39,7 @@ impl Default for Answers {
             extremes: Mutex::new(LruCache::sparse(MOST_EXTREMES)),
             lengths: Mutex::new(LruCache::sparse(MOST_HEADS)),
             directions: Mutex::new(LruCache::sparse(MOST_HEADS)),
+            means: Mutex::new(LruCache::sparse(MOST_MEANS)),
         }
     }
 }
@@ -56,10 +63,23 @@ impl Answers {
     ) -> Result<Arc<Vec<Vec<f64>>>> {
         kept(&self.directions, head, || find().map(Arc::new))
     }
+
+    /// Mean embedding of some texts, of the pool without any.
+    pub(crate) fn mean<E: From<ExploreError>>(
+        &self,
+        texts: &[String],
+        find: impl FnOnce() -> Result<Vec<f32>, E>,
+    ) -> Result<Arc<Vec<f32>>, E> {
+        kept(&self.means, texts.to_vec(), || find().map(Arc::new))
+    }
 }
 
 /// What is kept under a key, or what is found now. Two threads may both find it; the store is not locked while they do.
-fn kept<K: Eq + Hash, V: Clone>(store: &Mutex<LruCache<K, V>>, key: K, find: impl FnOnce() -> Result<V>) -> Result<V> {
+fn kept<K: Eq + Hash, V: Clone, E>(
+    store: &Mutex<LruCache<K, V>>,
+    key: K,
+    find: impl FnOnce() -> Result<V, E>,
+) -> Result<V, E> {
     let lock = || store.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(found) = lock().get(&key) {
         return Ok(found.clone());
@@ -76,11 +96,15 @@ mod tests {
     #[test]
     fn what_is_known_is_not_looked_for_again() -> Result<()> {
         let store = Mutex::new(LruCache::sparse(NonZeroUsize::MIN.saturating_add(1)));
-        assert_eq!(kept(&store, 1, || Ok("one"))?, "one");
-        kept(&store, 2, || Ok("two"))?;
-        assert_eq!(kept(&store, 1, || Ok("another"))?, "one");
-        kept(&store, 3, || Ok("three"))?;
-        assert_eq!(kept(&store, 2, || Ok("two again"))?, "two again", "it had not been asked for longest");
+        assert_eq!(kept(&store, 1, || Ok::<_, ExploreError>("one"))?, "one");
+        kept(&store, 2, || Ok::<_, ExploreError>("two"))?;
+        assert_eq!(kept(&store, 1, || Ok::<_, ExploreError>("another"))?, "one");
+        kept(&store, 3, || Ok::<_, ExploreError>("three"))?;
+        assert_eq!(
+            kept(&store, 2, || Ok::<_, ExploreError>("two again"))?,
+            "two again",
+            "it had not been asked for longest"
+        );
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     error::{ExploreError, Result},
-    neighbours::{Neighbour, Query, best},
+    neighbours::{Neighbour, Query, best, mean_and_std},
     run::ExploreRun,
 };
 
@@ -69,9 +69,7 @@ impl ExploreRun {
         let count = count.min(ordered.len());
         let step = |index: usize| ordered[(2 * index + 1) * ordered.len() / (2 * count)];
         let between: Vec<usize> = (0..count).map(step).collect();
-        let n = scores.len() as f64;
-        let mean = scores.iter().map(|score| f64::from(*score)).sum::<f64>() / n;
-        let squares = scores.iter().map(|score| (f64::from(*score) - mean).powi(2)).sum::<f64>();
+        let (mean, std) = mean_and_std(scores);
         let smallest: Vec<usize> = ordered.iter().rev().take(count).copied().collect();
         Ok(Extremes {
             head,
@@ -79,7 +77,7 @@ impl ExploreRun {
             smallest: self.named(&rows, &smallest, scores),
             between: self.named(&rows, &between, scores),
             mean,
-            std: (squares / (n - 1.0).max(1.0)).sqrt(),
+            std,
         })
     }
 

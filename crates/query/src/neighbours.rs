@@ -31,9 +31,9 @@ pub enum Query<'a> {
 #[serde(rename_all = "snake_case")]
 pub enum Similarity {
     /// Dot product of contributions, as published. Images with large contributions are near to everything.
-    #[default]
     Dot,
     /// Cosine of the angle between contributions.
+    #[default]
     Cosine,
 }
 
@@ -53,9 +53,9 @@ pub struct NeighboursRequest {
 }
 
 impl NeighboursRequest {
-    /// The `count` nearest images by dot product, of any class.
+    /// The `count` nearest images by cosine, of any class.
     pub fn new(heads: HeadSelection, count: usize) -> Self {
-        Self { heads, count, similarity: Similarity::Dot, classes: BTreeSet::new(), farthest: false }
+        Self { heads, count, similarity: Similarity::default(), classes: BTreeSet::new(), farthest: false }
     }
 }
 
@@ -81,6 +81,17 @@ pub struct Neighbours {
     pub images: Vec<Neighbour>,
     /// Images that were compared.
     pub compared: usize,
+    /// Mean of the scores of all images of the run, and their standard deviation (n − 1): what a score is high or low against.
+    pub mean: f64,
+    /// See `mean`.
+    pub std: f64,
+}
+
+impl Neighbours {
+    /// How many standard deviations a score lies above the mean over all images; none if all scores are equal.
+    pub fn deviations(&self, score: f32) -> Option<f64> {
+        (self.std > 0.0).then(|| (f64::from(score) - self.mean) / self.std)
+    }
 }
 
 /// A linear function of the `u` of some heads: what a query is in head space.
@@ -131,7 +142,8 @@ impl ExploreRun {
             return Err(ExploreError::NoClass { class, run: self.name(), known });
         }
         let chosen = best(candidates(), &scores, request.count, request.farthest);
-        Ok(Neighbours { heads, images: self.named(&rows, &chosen, &scores), compared })
+        let (mean, std) = mean_and_std(&scores);
+        Ok(Neighbours { heads, images: self.named(&rows, &chosen, &scores), compared, mean, std })
     }
 
     /// A query as a vector of the joint embedding, `[d]`.
@@ -299,6 +311,14 @@ pub(crate) fn dot(one: &[f32], other: &[f32]) -> f32 {
     }
     let rest: f32 = one_chunks.remainder().iter().zip(other_chunks.remainder()).map(|(a, b)| a * b).sum();
     lanes.iter().sum::<f32>() + rest
+}
+
+/// Mean and standard deviation (n − 1) of scores.
+pub(crate) fn mean_and_std(scores: &[f32]) -> (f64, f64) {
+    let n = scores.len() as f64;
+    let mean = scores.iter().map(|score| f64::from(*score)).sum::<f64>() / n.max(1.0);
+    let squares = scores.iter().map(|score| (f64::from(*score) - mean).powi(2)).sum::<f64>();
+    (mean, (squares / (n - 1.0).max(1.0)).sqrt())
 }
 
 pub(crate) fn norm(vector: &[f64]) -> f64 {

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 
 use crate::{
     answers::Answers,
+    carried::{Carriers, carriers_of},
     columns::{ColumnStore, Columns, HeadColumn, Rows},
     error::{ExploreError, Result},
     figures::HeadFigures,
@@ -44,6 +45,7 @@ pub struct ExploreRun {
     metrics: Vec<MetricRow>,
     pool: OnceLock<Pool>,
     profiles: OnceLock<Profiles>,
+    carriers: OnceLock<Carriers>,
     figures: OnceLock<BTreeMap<HeadId, HeadFigures>>,
     answers: Answers,
     columns: Columns,
@@ -101,6 +103,7 @@ impl ExploreRun {
             textspan,
             pool: OnceLock::new(),
             profiles: OnceLock::new(),
+            carriers: OnceLock::new(),
             figures: OnceLock::new(),
             answers: Answers::default(),
         })
@@ -211,6 +214,15 @@ impl ExploreRun {
         }
         let profiles = Profiles::new(self.pool()?, &self.readouts, &self.moments);
         Ok(self.profiles.get_or_init(|| profiles))
+    }
+
+    /// What the heads carry of texts, computed when it is first wanted.
+    pub(crate) fn carriers(&self) -> Result<&Carriers> {
+        if let Some(carriers) = self.carriers.get() {
+            return Ok(carriers);
+        }
+        let carriers = carriers_of(self.pool()?, &self.readouts, &self.moments);
+        Ok(self.carriers.get_or_init(|| carriers))
     }
 
     /// Length of the joint embedding.

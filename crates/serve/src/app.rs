@@ -19,7 +19,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::{
     files::{image, seen, upload, uploaded},
-    handlers::{analysis, head, nothing, overview},
+    handlers::{analysis, head, nothing, overview, run},
     origin::Hosts,
     pages, people,
     token::{allowed, refusal},
@@ -122,6 +122,8 @@ impl Explorer {
         Router::new()
             .route("/", get(overview))
             .route("/{page}", get(overview))
+            .route("/r/{dataset}/{model}", get(run))
+            .route("/r/{dataset}/{model}/", get(run))
             .route("/r/{dataset}/{model}/{page}", get(analysis).post(people::on_run))
             .route("/r/{dataset}/{model}/head/{page}", get(head).post(people::on_head))
             .route("/r/{dataset}/{model}/image/{page}", get(image))

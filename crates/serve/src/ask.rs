@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use form_urlencoded::{Serializer, parse};
 
 use crate::error::WebError;
-use headspan_query::{HeadSelection, NeighboursRequest, Shading, Similarity};
+use headspan_query::{Baseline, HeadSelection, NeighboursRequest, Shading, Similarity};
 
 /// Longest text that a question may hold, in characters.
 const LONGEST_TEXT: usize = 1_000;
 /// Most texts of one segmentation.
 const MOST_TEXTS: usize = 6;
+/// Most texts of one's own whose mean is subtracted.
+const MOST_BASELINE_TEXTS: usize = 64;
 /// Most images of one answer.
 const MOST_IMAGES: usize = 200;
 
@@ -144,6 +146,8 @@ pub(super) struct SegmentAsk {
     pub(super) input: Option<QueryInput>,
     pub(super) texts: Vec<String>,
     pub(super) heads: HeadSelection,
+    /// What is subtracted from each text.
+    pub(super) baseline: Baseline,
     pub(super) shading: Shading,
 }
 
@@ -230,13 +234,35 @@ impl SegmentAsk {
         }
         texts.iter().try_for_each(|text| short_enough(text))?;
         let shading = fields.either("shading", [("smooth", Shading::Smooth), ("patches", Shading::Patches)])?;
-        Ok(Self { input: query_input(fields, false)?, texts, heads: heads(fields)?, shading })
+        let (input, heads, baseline) = (query_input(fields, false)?, heads(fields)?, baseline(fields)?);
+        Ok(Self { input, texts, heads, baseline, shading })
     }
 }
 
 /// How images are compared.
 pub(super) fn similarity(fields: &Fields) -> Result<Similarity, WebError> {
-    fields.either("similarity", [("dot", Similarity::Dot), ("cosine", Similarity::Cosine)])
+    fields.either("similarity", [("cosine", Similarity::Cosine), ("dot", Similarity::Dot)])
+}
+
+/// Name of the choice of texts of one's own, which stand in [`OWN_BASELINE`], with semicolons between them.
+pub(super) const OWN: &str = "texts";
+/// Field of texts whose mean is subtracted.
+pub(super) const OWN_BASELINE: &str = "baseline_text";
+
+/// What is subtracted from texts: texts of one's own if they are chosen, or if nothing is chosen and some are given.
+fn baseline(fields: &Fields) -> Result<Baseline, WebError> {
+    let own: Vec<String> =
+        fields.all(OWN_BASELINE).flat_map(|texts| texts.split(';')).map(|text| text.trim().to_owned()).collect();
+    let own: Vec<String> = own.into_iter().filter(|text| !text.is_empty()).collect();
+    own.iter().try_for_each(|text| short_enough(text))?;
+    if own.len() > MOST_BASELINE_TEXTS {
+        return Err(WebError::question(format!("{} texts to subtract are more than {MOST_BASELINE_TEXTS}", own.len())));
+    }
+    match fields.get("baseline") {
+        None | Some(OWN) if !own.is_empty() => Ok(Baseline::Texts(own)),
+        None | Some(OWN) => Ok(Baseline::Auto),
+        Some(name) => name.parse().map_err(|error| WebError::question(format!("baseline: {error}"))),
+    }
 }
 
 fn heads(fields: &Fields) -> Result<HeadSelection, WebError> {
@@ -268,6 +294,13 @@ fn query_input(fields: &Fields, text_counts: bool) -> Result<Option<QueryInput>,
         return image_input(fields);
     }
     text.map_or(Ok(None), text_input)
+}
+
+/// What is searched for: an upload if one is named, else words, which the box of every page calls `q`.
+pub(super) fn search_input(fields: &Fields) -> Result<Option<QueryInput>, WebError> {
+    let own = fields.only(&["text", "upload", "by"]);
+    let fields = if own.get("text").is_some() { own } else { fields.only(&["q", "upload", "by"]).renamed("q", "text") };
+    query_input(&fields, true)
 }
 
 fn image_input(fields: &Fields) -> Result<Option<QueryInput>, WebError> {

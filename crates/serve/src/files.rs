@@ -143,7 +143,7 @@ fn referrer(headers: &HeaderMap) -> Option<String> {
 fn is_page(next: &str) -> bool {
     let path = next.split_once('?').map_or(next, |(path, _query)| path);
     let plain = next.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"' | b'<' | b'>'));
-    (path == "/compare" || path.starts_with("/r/")) && !path.contains("//") && plain
+    (path == "/compare" || path == "/search" || path.starts_with("/r/")) && !path.contains("//") && plain
 }
 
 #[cfg(test)]
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn an_upload_leads_to_a_page_of_this_server_alone() {
-        assert!(is_page("/compare") && is_page("/r/scenes/scenes-4/segment?text=a+b"));
+        assert!(is_page("/compare") && is_page("/search?text=a") && is_page("/r/scenes/scenes-4/segment?text=a+b"));
         for elsewhere in
             ["", "/", "https://a.example/", "//a.example/r/", "/r//a.example", "/r/\\a", "/r/a\r\nb", "/r/é"]
         {

@@ -4,15 +4,17 @@ use headspan_artifacts::{HeadId, Kept};
 use headspan_images::RgbImage8;
 use std::sync::Arc;
 
+use axum::response::{IntoResponse, Redirect};
+
 use crate::{
     app::Shared,
-    ask::{CompareAsk, ImagesAsk, NeighboursAsk, QueryInput, SegmentAsk, similarity},
+    ask::{CompareAsk, ImagesAsk, NeighboursAsk, QueryInput, SegmentAsk, search_input, similarity},
     error::WebError,
     page_request::{Answer, Form, PageRequest},
     pages::{self, Maps, OPENAPI},
 };
 use headspan_query::RunAccess;
-use headspan_query::{ExtremesRequest, HeadSelection, ImageTrace, Neighbours, Query};
+use headspan_query::{Carried, ExtremesRequest, HeadSelection, ImageTrace, Neighbours, Query};
 
 /// Images at each end of a head's range.
 const AT_EACH_END: usize = 6;
@@ -23,6 +25,7 @@ pub(super) async fn overview(page: PageRequest) -> Answer {
         "" | "index" => page.respond(&pages::Overview::new(&page.shared, &page.fields)?),
         "compare" => compare(page),
         "review" => Ok(pages::to_review(page)),
+        "search" => search(page),
         "openapi" if page.form == Form::Json => Ok(pages::text("application/json", OPENAPI)),
         _ => Err(nowhere()),
     })
@@ -59,6 +62,12 @@ pub(super) async fn head(page: PageRequest) -> Answer {
 
 pub(super) async fn nothing(page: PageRequest) -> WebError {
     nowhere().in_form(page.form)
+}
+
+/// A run's name alone leads to its heads.
+pub(super) async fn run(page: PageRequest) -> Answer {
+    let name = page.access().map(|access| access.run().name()).map_err(|error| error.in_form(page.form))?;
+    Ok(Redirect::to(&format!("/?run={}", pages::urlencoded(&name))).into_response())
 }
 
 fn nowhere() -> WebError {
@@ -128,6 +137,11 @@ fn compare(page: &PageRequest) -> Answer {
     page.respond(&pages::ComparePage::new(&page.shared, &ask, &page.fields)?)
 }
 
+fn search(page: &PageRequest) -> Answer {
+    let asked = search_input(&page.fields)?;
+    page.respond(&pages::SearchPage::new(&page.shared, asked.as_ref(), &page.fields)?)
+}
+
 fn no_upload() -> WebError {
     WebError::absent(
         "that upload is no longer here (the server has restarted, or newer ones took its room); upload it again",
@@ -139,6 +153,8 @@ pub(super) struct Near {
     pub(super) found: Neighbours,
     /// Whether the text was longer than the model's context.
     pub(super) cut: bool,
+    /// How much of the text the heads carry, if it is one that was asked about.
+    pub(super) carried: Option<Carried>,
 }
 
 /// Neighbours of what was asked about, if anything was.
@@ -147,18 +163,19 @@ pub(super) fn near(shared: &Shared, access: &dyn RunAccess, ask: &NeighboursAsk)
     let asked = ask.input.as_ref()?;
     let found = || -> Result<Near, WebError> {
         // A selection without heads is found out before a forward pass is made for it.
-        run.resolve(&request.heads)?;
-        let mut cut = false;
+        let heads = run.resolve(&request.heads)?;
+        let (mut cut, mut carried) = (false, None);
         let found = match asked {
             QueryInput::Image(image) => run.neighbours(Query::Image(*image), request)?,
             QueryInput::Upload(_) => run.neighbours(Query::Trace(&trace(shared, access, asked)?), request)?,
             QueryInput::Text(text) => {
                 let embedded;
                 (embedded, cut) = access.model()?.embed(&[text])?.remove(0);
+                carried = run.carried(&heads, &embedded)?;
                 run.neighbours(Query::Text(&embedded), request)?
             }
         };
-        Ok(Near { found, cut })
+        Ok(Near { found, cut, carried })
     };
     Some(found())
 }
@@ -171,7 +188,9 @@ pub(super) fn maps(shared: &Shared, access: &dyn RunAccess, ask: &SegmentAsk) ->
         run.resolve(&ask.heads)?;
         let texts: Vec<&str> = ask.texts.iter().map(String::as_str).collect();
         let embedded = access.model()?.embed(&texts)?;
-        Maps::of_texts(run, &trace(shared, access, asked)?, &ask.heads, &ask.texts, &embedded)
+        let model = || access.model().map_err(WebError::from);
+        let subtraction = run.subtraction(&ask.baseline, access.class_names(), model)?;
+        Maps::of_texts(run, &trace(shared, access, asked)?, &ask.heads, &ask.texts, &embedded, subtraction)
     };
     Some(found())
 }

@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Subcommand};
-use headspan_query::Shading;
+use headspan_query::{Baseline, Shading};
 
 use super::{PipelineArgs, PlaceArgs, SourceArgs, output_file};
 
@@ -11,12 +11,18 @@ const NEIGHBOURS_HELP: &str = "\
 Examples:
   headspan query neighbours ViT-L-14_openai --heads colors --image n01440764/ILSVRC2012_val_00000293.JPEG
   headspan query neighbours ViT-L-14_openai --heads L23.H7 --text 'a photo of a beach' --picture beach.png
-  headspan query neighbours ViT-L-14_openai --heads counting --file mine.jpg --cosine --json";
+  headspan query neighbours ViT-L-14_openai --heads counting --file mine.jpg --dot --json";
 
 const SEGMENT_HELP: &str = "\
 Examples:
   headspan query segment ViT-L-14_openai --file mine.jpg --text 'a dog' --picture dog.png
-  headspan query segment ViT-L-14_openai --file mine.jpg --text 'a dog' --text 'a cat' --picture versus.png";
+  headspan query segment ViT-L-14_openai --file mine.jpg --text 'a dog' --text 'a cat' --picture versus.png
+  headspan query segment ViT-L-14_openai --file mine.jpg --text 'a dog' --baseline none       # as published";
+
+const SEARCH_HELP: &str = "\
+Examples:
+  headspan query search 'something striped' --dataset imagenet-val
+  headspan query search --file mine.jpg --dataset imagenet-val --model ViT-L-14_openai";
 
 /// The analyses of CLIP-InterpreT (arXiv 2409.06579, section 5).
 #[derive(Debug, Subcommand)]
@@ -31,6 +37,9 @@ pub(crate) enum Question {
     Extremes(ExtremesArgs),
     /// Which patches of an image make another its neighbour
     Why(WhyArgs),
+    /// The heads that carry a text, or that an image excites, over all models; and properties, texts and classes by name
+    #[command(after_help = SEARCH_HELP)]
+    Search(SearchArgs),
 }
 
 /// Whom to ask.
@@ -91,9 +100,12 @@ pub(crate) struct NeighboursArgs {
     /// Number of images in the answer
     #[arg(long, value_name = "N", default_value = "8", help_heading = "Question")]
     pub(crate) count: NonZeroUsize,
-    /// Compare by cosine instead of the dot product
-    #[arg(long, help_heading = "Question")]
+    /// Compare by cosine (default)
+    #[arg(long, conflicts_with = "dot", help_heading = "Question")]
     pub(crate) cosine: bool,
+    /// Compare by the dot product, as published: images with large contributions are near to everything
+    #[arg(long, help_heading = "Question")]
+    pub(crate) dot: bool,
     /// Only images of this class; may be given several times
     #[arg(long, value_name = "CLASS", help_heading = "Question")]
     pub(crate) class: Vec<String>,
@@ -117,6 +129,12 @@ pub(crate) struct SegmentArgs {
     /// L3.H5 (a head), L3 (a layer), a property, all, or a list such as L3.H5,L3.H6; contributions are added
     #[arg(long, value_name = "HEADS", default_value = "all", help_heading = "Question")]
     pub(crate) heads: Vec<String>,
+    /// Texts whose mean is subtracted: auto (class names if there are any, else the pool), classes, pool, or none (as published)
+    #[arg(long, value_name = "TEXTS", default_value = "auto", help_heading = "Question")]
+    pub(crate) baseline: Baseline,
+    /// Subtract the mean of texts of your own; may be given several times
+    #[arg(long, value_name = "TEXT", conflicts_with = "baseline", help_heading = "Question")]
+    pub(crate) baseline_text: Vec<String>,
     /// Draw one colour per patch, instead of a smooth map
     #[arg(long, help_heading = "Answer")]
     pub(crate) patches: bool,
@@ -127,7 +145,42 @@ pub(crate) struct SegmentArgs {
     pub(crate) output: OutputArgs,
 }
 
+/// Flags of `query search`.
+#[derive(Debug, Args)]
+pub(crate) struct SearchArgs {
+    /// A text of your own, or a part of a name
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub(crate) words: Option<String>,
+    /// An image file: which heads does it excite?
+    #[arg(long, value_name = "PATH", help_heading = "Question")]
+    pub(crate) file: Option<PathBuf>,
+    /// Only this model of the data set; may be given several times
+    #[arg(long = "model", value_name = "MODEL", help_heading = "Question")]
+    pub(crate) models: Vec<String>,
+    /// Number of heads, and of texts of each model, in the answer
+    #[arg(long, value_name = "N", default_value = "12", help_heading = "Question")]
+    pub(crate) count: NonZeroUsize,
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+    /// Print JSON
+    #[arg(long, help_heading = "Answer")]
+    pub(crate) json: bool,
+}
+
+impl SearchArgs {
+    pub(crate) fn pipeline(&self) -> PipelineArgs {
+        self.source.at(&self.place)
+    }
+}
+
 impl SegmentArgs {
+    /// What is subtracted from each text.
+    pub(crate) fn baseline(&self) -> Baseline {
+        if self.baseline_text.is_empty() { self.baseline.clone() } else { Baseline::Texts(self.baseline_text.clone()) }
+    }
+
     pub(crate) fn shading(&self) -> Shading {
         if self.patches { Shading::Patches } else { Shading::Smooth }
     }

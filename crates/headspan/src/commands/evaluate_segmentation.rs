@@ -6,7 +6,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_images::{DecodeLimits, RgbImage8, decode_rgb};
-use headspan_query::{ExploreModel, MapMethod, SegmentationScores, SegmentationTrial};
+use headspan_query::{ExploreModel, MapMethod, SegmentationScores, SegmentationTrial, TextTrial};
 use headspan_scenes::{Attribute, Count, Hue, Kind, Pattern, Scene, World};
 use serde_json::{Value, json};
 
@@ -15,6 +15,7 @@ use crate::{
     commands::{
         UsageError,
         evaluate::{Opened, opened},
+        evaluate_texts::Texts,
         percent,
     },
     console::Console,
@@ -42,18 +43,18 @@ pub(super) fn segmentation(arguments: &SegmentationArgs, console: &Console<'_>) 
             if trial.images() == 0 {
                 bail!("no image could be scored; the warnings above say why");
             }
-            vec![Scored { title: "", key: "folders", scores: trial.scores(), images: trial.images(), skipped }]
+            Scored { title: "", key: "folders", scores: trial.scores(), images: trial.images(), skipped }
         }
-        _ => of_scenes(&trial, arguments)?,
+        _ => {
+            let texts = Texts::new(
+                (0..NAMES).map(name).collect(),
+                |texts| embeddings(&model, texts),
+                |texts, baselines, pool| Ok(TextTrial::new(&model, &readouts, texts, baselines, pool)?),
+            )?;
+            return of_scenes(&trial, texts, arguments, console);
+        }
     };
-    match found.as_slice() {
-        [one] if arguments.json => console.print_json(&one.json()),
-        several if arguments.json => {
-            let named = several.iter().map(|one| (one.key, one.json()));
-            console.print_json(&named.collect::<BTreeMap<_, _>>())
-        }
-        tables => console.print(&tables.iter().map(Scored::table).collect::<Vec<_>>().join("\n\n")),
-    }
+    if arguments.json { console.print_json(&found.json()) } else { console.print(&found.table()) }
 }
 
 /// What one trial found.
@@ -115,8 +116,10 @@ fn listed(file: &Path, template: &str) -> Result<Vec<String>> {
 /// Scenes of one kind, the class predicted as published, and scenes with two things, each asked for by its text.
 fn of_scenes<'a>(
     trial: &impl Fn(&[String]) -> Result<SegmentationTrial<'a>>,
+    mut texts: Texts<'_>,
     arguments: &SegmentationArgs,
-) -> Result<Vec<Scored>> {
+    console: &Console<'_>,
+) -> Result<()> {
     let world = World { seed: arguments.seed, captions: 0, ..World::default() };
     let mut named = trial(&(0..NAMES).map(name).collect::<Vec<_>>())?;
     let beside = World { bystanders: 1.0, ..world };
@@ -130,6 +133,7 @@ fn of_scenes<'a>(
             (named_class(bystander.kind, hue(bystander.hue)), &other),
         ];
         named.add_named(&rgb(&scene), &asked)?;
+        texts.add(&rgb(&scene), &asked)?;
     }
     let mut predicted = trial(&objects())?;
     for scene in (0..arguments.limit.get() as u64).map(|index| world.scene(index)) {
@@ -142,10 +146,18 @@ fn of_scenes<'a>(
         images: trial.images(),
         skipped: 0,
     };
-    Ok(vec![
+    let found = [
         scored("Things of one kind, the class predicted:\n", "predicted", &predicted),
         scored("Two things in a scene, each asked for by its text:\n", "named", &named),
-    ])
+    ];
+    if arguments.json {
+        let mut all: BTreeMap<&str, Value> = found.iter().map(|one| (one.key, one.json())).collect();
+        all.insert("single", texts.json());
+        return console.print_json(&all);
+    }
+    let mut tables: Vec<String> = found.iter().map(Scored::table).collect();
+    tables.push(texts.table());
+    console.print(&tables.join("\n\n"))
 }
 
 /// Classes of what is asked for by name: each kind, and each kind in each colour.

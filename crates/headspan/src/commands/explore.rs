@@ -29,7 +29,9 @@ pub(crate) fn explore(arguments: &ExploreArgs, console: &Console<'_>) -> Result<
     // Taken first: a port that is in use is told before the demo runs.
     let listener = arguments.save.is_none().then(|| listen(&arguments.server)).transpose()?;
     let (pipeline, own) = with_runs(arguments, console)?;
-    let sessions = sessions(arguments, &pipeline, &own)?;
+    let sessions = sessions(&arguments.models, &pipeline, &own)?;
+    let sessions: Vec<Arc<dyn RunAccess>> =
+        sessions.into_iter().map(|session| Arc::new(session) as Arc<dyn RunAccess>).collect();
     let shown = sessions.len();
     let settings = ExplorerSettings { framed: arguments.framed, ..server(&arguments.server, &own)? };
     let explorer = Explorer::new(sessions, settings);
@@ -147,8 +149,8 @@ fn with_runs(arguments: &ExploreArgs, console: &Console<'_>) -> Result<(Pipeline
     Ok((pipeline, own))
 }
 
-fn sessions(arguments: &ExploreArgs, pipeline: &PipelineArgs, own: &Settings) -> Result<Vec<Arc<dyn RunAccess>>> {
-    let models = &arguments.models;
+/// The finished runs of a data set, of these models or of all.
+pub(super) fn sessions(models: &[String], pipeline: &PipelineArgs, own: &Settings) -> Result<Vec<Session>> {
     let registry = Arc::new(registry(&pipeline.place.configs)?);
     let runs = if models.is_empty() {
         extracted(RunDirectory::list(&own.runs, Some(&own.dataset))?)?
@@ -159,12 +161,12 @@ fn sessions(arguments: &ExploreArgs, pipeline: &PipelineArgs, own: &Settings) ->
         let message = format!("no run of `{}` in `{}`", own.dataset, own.runs.display());
         return Err(UsageError::hinted(message, instead(own, &own.dataset, "")?));
     }
-    let mut sessions: Vec<Arc<dyn RunAccess>> = Vec::new();
+    let mut sessions = Vec::new();
     let store = column_store();
     for run in runs {
         let name = run.path().display().to_string();
         match Session::open(run, own.clone(), Arc::clone(&registry), &store) {
-            Ok(session) => sessions.push(Arc::new(session)),
+            Ok(session) => sessions.push(session),
             // One run that is not ready must not hide the others; a run that was named must be there.
             Err(error) if models.is_empty() => tracing::warn!("left out `{name}`: {}", report(&error.into())),
             Err(error) => return Err(error.into()),

@@ -6,15 +6,15 @@ use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_artifacts::{HeadId, Kept, parquet_bytes, write_atomic};
 use headspan_images::RgbImage8;
 use headspan_query::{
-    Columns, ExtremesRequest, HeadSelection, ImageTrace, Neighbour, Neighbours, NeighboursRequest, Query, Scale,
-    Shading, Similarity, TokenScores, contact_sheet, contrast, heat_map, image_columns, map_columns, meant_head, png,
-    segment,
+    Carried, Columns, ExtremesRequest, HeadSelection, ImageTrace, Neighbour, Neighbours, NeighboursRequest, Query,
+    Scale, Shading, Similarity, Subtraction, TokenScores, contact_sheet, contrast, contrast_of, heat_map,
+    image_columns, is_noise, map_columns, meant_head, png, segment, typical_contrast,
 };
 use serde::Serialize;
 
 use crate::{
     cli::{ExtremesArgs, ImageArgs, NeighboursArgs, OutputArgs, Question, RunArgs, SegmentArgs, WhyArgs},
-    commands::{UsageError, existing_run, placed, registry, settings},
+    commands::{UsageError, existing_run, placed, query_search::search, registry, settings},
     console::Console,
 };
 use headspan_pipeline::{Session, column_store};
@@ -29,6 +29,9 @@ struct Answer<'a, T: Serialize> {
     /// The images that were asked about, where they are a sample.
     #[serde(skip_serializing_if = "Option::is_none")]
     sample: Option<SampleOf>,
+    /// How much of the text the heads carry, of a question about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    carried: Option<Carried>,
     found: &'a T,
 }
 
@@ -61,6 +64,9 @@ struct MapsAnswer<'a> {
     run: String,
     heads: &'a [HeadId],
     grid: usize,
+    /// What was subtracted from each text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subtracted: Option<&'a Subtraction>,
     maps: Vec<TextMap<'a>>,
 }
 
@@ -68,6 +74,9 @@ struct MapsAnswer<'a> {
 struct TextMap<'a> {
     text: &'a str,
     scores: &'a [f32],
+    /// What the map is worth.
+    #[serde(flatten)]
+    worth: Option<Worth>,
 }
 
 /// Answers a question about a finished run.
@@ -77,6 +86,7 @@ pub(crate) fn query(question: &Question, console: &Console<'_>) -> Result<()> {
         Question::Segment(arguments) => segmentation(arguments, console),
         Question::Extremes(arguments) => extremes(arguments, console),
         Question::Why(arguments) => why(arguments, console),
+        Question::Search(arguments) => search(arguments, console),
     }
 }
 
@@ -103,7 +113,7 @@ fn pixels(bench: &Session, of: &ImageArgs) -> Result<RgbImage8> {
     }
 }
 
-fn embedding(bench: &Session, text: &str) -> Result<Vec<f32>> {
+pub(super) fn embedding(bench: &Session, text: &str) -> Result<Vec<f32>> {
     if text.trim().is_empty() {
         return Err(UsageError("an empty text has no direction".to_owned()).into());
     }
@@ -130,10 +140,11 @@ fn neighbours(arguments: &NeighboursArgs, console: &Console<'_>) -> Result<()> {
     let request = NeighboursRequest {
         heads,
         count: arguments.count.get(),
-        similarity: if arguments.cosine { Similarity::Cosine } else { Similarity::Dot },
+        similarity: if arguments.dot { Similarity::Dot } else { Similarity::Cosine },
         classes: arguments.class.iter().cloned().collect::<BTreeSet<_>>(),
         farthest: arguments.farthest,
     };
+    let mut carried = None;
     let found = match (&arguments.of.image, &arguments.of.file, &arguments.text) {
         (Some(image), None, None) => bench.run().neighbours(Query::Image(bench.run().find_image(image)?), &request)?,
         (None, Some(file), None) => {
@@ -144,14 +155,33 @@ fn neighbours(arguments: &NeighboursArgs, console: &Console<'_>) -> Result<()> {
         (_, _, text) => {
             // Heads are looked for before the model is loaded.
             bench.run().resolve(&request.heads)?;
-            let embedding = embedding(&bench, text.as_deref().unwrap_or_default())?;
+            let text = text.as_deref().unwrap_or_default();
+            let embedding = embedding(&bench, text)?;
+            carried = carried_by(&bench, &bench.run().resolve(&request.heads)?, text, &embedding)?;
             bench.run().neighbours(Query::Text(&embedding), &request)?
         }
     };
-    show_images(&bench, &found, &arguments.output, console)
+    show_images(&bench, &found, carried, &arguments.output, console)
 }
 
-fn show_images(bench: &Session, found: &Neighbours, output: &OutputArgs, console: &Console<'_>) -> Result<()> {
+/// How much of a text heads carry, with a warning if the answer about it is noise.
+fn carried_by(bench: &Session, heads: &[HeadId], text: &str, embedding: &[f32]) -> Result<Option<Carried>> {
+    let carried = bench.run().carried(heads, embedding)?;
+    if carried.is_some_and(|carried| carried.is_noise()) {
+        tracing::warn!(
+            "these heads hardly carry {text:?}: they vary more along most other texts, so the answer is noise"
+        );
+    }
+    Ok(carried)
+}
+
+fn show_images(
+    bench: &Session,
+    found: &Neighbours,
+    carried: Option<Carried>,
+    output: &OutputArgs,
+    console: &Console<'_>,
+) -> Result<()> {
     if let Some(path) = &output.picture {
         write_sheet(bench, path, found.images.iter().enumerate().map(|(rank, one)| ((rank + 1).to_string(), one)))?;
     }
@@ -159,11 +189,14 @@ fn show_images(bench: &Session, found: &Neighbours, output: &OutputArgs, console
         write_columns(path, image_columns(&found.images))?;
     }
     if output.json {
-        return console.print_json(&Answer { run: bench.run().name(), sample: SampleOf::of(bench), found });
+        return console.print_json(&Answer { run: bench.run().name(), sample: SampleOf::of(bench), carried, found });
     }
     let heads: Vec<String> = found.heads.iter().map(ToString::to_string).collect();
     let (table, sample) = (image_table(&found.images), SampleOf::in_words(bench));
-    console.print(&format!("{table}\nof {} images{sample}, by {}", found.compared, heads.join(" ")))
+    let (mean, std) = (found.mean, found.std);
+    let scores = format!("over all images: mean {mean:.5}, standard deviation {std:.5}");
+    let carried = carried.map(|carried| format!("\nthe text: {}", carried.in_words())).unwrap_or_default();
+    console.print(&format!("{table}\nof {} images{sample}, by {}\n{scores}{carried}", found.compared, heads.join(" ")))
 }
 
 /// A contact sheet of images, each with what it is called and its score.
@@ -202,19 +235,35 @@ fn segmentation(arguments: &SegmentArgs, console: &Console<'_>) -> Result<()> {
     bench.run().resolve(&heads)?;
     let image = pixels(&bench, &arguments.of)?;
     let trace = bench.trace(&image)?;
-    let embeddings = arguments.text.iter().map(|text| embedding(&bench, text)).collect::<Result<Vec<_>>>()?;
-    let texts: Vec<&[f32]> = embeddings.iter().map(Vec::as_slice).collect();
+    let subtraction = bench.subtraction(&arguments.baseline())?;
+    let resolved = bench.run().resolve(&heads)?;
+    let mut carried = Vec::with_capacity(arguments.text.len());
+    let directions = arguments.text.iter().map(|text| {
+        let embedding = embedding(&bench, text)?;
+        carried.push(bench.run().carried(&resolved, &embedding)?);
+        Ok(subtraction.of(&embedding))
+    });
+    let directions = directions.collect::<Result<Vec<_>>>()?;
+    let texts: Vec<&[f32]> = directions.iter().map(Vec::as_slice).collect();
+    let typical = typical_contrast(bench.run(), &trace, &heads, &subtraction)?;
+    let worth =
+        |at: usize, map: &TokenScores| Worth { margin: contrast_of(&map.patches) / typical, carried: carried[at] };
     let (shading, opacity) = (arguments.shading(), arguments.opacity);
     if texts.len() == 1 {
         let of = segment(bench.run(), &trace, &heads, texts[0])?;
         let scale = Scale::around_zero_of(&of.patches);
+        let about = Some(About { subtraction, texts: vec![worth(0, &of)] });
         let maps = vec![(arguments.text[0].as_str(), of.patches.as_slice())];
-        return show_maps(&bench, &image, &View { of: &of, maps, scale, shading, opacity }, &arguments.output, console);
+        let shown = View { of: &of, maps, scale, shading, opacity, about };
+        return show_maps(&bench, &image, &shown, &arguments.output, console);
     }
     let found = contrast(bench.run(), &trace, &heads, &texts)?;
     let scale = Scale::around_zero(found.scale);
+    let texts_worth = found.maps.iter().enumerate().map(|(at, map)| worth(at, map)).collect();
+    let about = Some(About { subtraction, texts: texts_worth });
     let maps = arguments.text.iter().map(String::as_str).zip(found.differences.iter().map(Vec::as_slice)).collect();
-    show_maps(&bench, &image, &View { of: &found.maps[0], maps, scale, shading, opacity }, &arguments.output, console)
+    let shown = View { of: &found.maps[0], maps, scale, shading, opacity, about };
+    show_maps(&bench, &image, &shown, &arguments.output, console)
 }
 
 /// Maps of one image, and how they are drawn.
@@ -226,6 +275,25 @@ struct View<'a> {
     scale: Scale,
     shading: Shading,
     opacity: f32,
+    /// Of maps of texts.
+    about: Option<About>,
+}
+
+/// What maps of texts were made with, and what they are worth.
+struct About {
+    subtraction: Subtraction,
+    /// Of each text.
+    texts: Vec<Worth>,
+}
+
+/// What the map of a text is worth.
+#[derive(Clone, Copy, Serialize)]
+struct Worth {
+    /// Contrast of the map over that of a typical text's.
+    margin: f32,
+    /// How much of the text the heads carry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    carried: Option<Carried>,
 }
 
 fn show_maps(
@@ -235,7 +303,7 @@ fn show_maps(
     output: &OutputArgs,
     console: &Console<'_>,
 ) -> Result<()> {
-    let View { of, maps, scale, shading, opacity } = shown;
+    let View { of, maps, scale, shading, opacity, about } = shown;
     let grid = of.grid;
     if let Some(path) = &output.picture {
         let seen = bench.seen(image)?;
@@ -248,8 +316,11 @@ fn show_maps(
         write_columns(path, map_columns(grid, maps))?;
     }
     if output.json {
-        let maps = maps.iter().map(|(text, scores)| TextMap { text, scores }).collect();
-        return console.print_json(&MapsAnswer { run: bench.run().name(), heads: &of.heads, grid, maps });
+        let worth = |at: usize| about.as_ref().map(|about| about.texts[at]);
+        let maps = maps.iter().enumerate().map(|(at, (text, scores))| TextMap { text, scores, worth: worth(at) });
+        let subtracted = about.as_ref().map(|about| &about.subtraction);
+        let answer = MapsAnswer { run: bench.run().name(), heads: &of.heads, grid, subtracted, maps: maps.collect() };
+        return console.print_json(&answer);
     }
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
@@ -261,7 +332,17 @@ fn show_maps(
         table.add_row([(*text).to_owned(), format!("{:.5}", own.low), format!("{:.5}", own.high), place]);
     }
     let heads = if let [one] = of.heads[..] { one.to_string() } else { format!("{} heads", of.heads.len()) };
-    console.print(&format!("{table}\n{grid} × {grid} patches, by {heads}"))
+    let mut lines = vec![format!("{table}\n{grid} × {grid} patches, by {heads}")];
+    if let Some(About { subtraction, texts }) = about {
+        lines.push(format!("each text less {}", subtraction.in_words()));
+        for ((text, _), Worth { margin, .. }) in maps.iter().zip(texts) {
+            lines.push(format!("{text}: {margin:.1} times the contrast of a typical text's map"));
+            if is_noise(*margin) {
+                tracing::warn!("the map of {text:?} has little contrast: it is mostly noise");
+            }
+        }
+    }
+    console.print(&lines.join("\n"))
 }
 
 /// `map.png` for one map; `map-1.png`, `map-2.png` for several.
@@ -307,7 +388,7 @@ fn extremes(arguments: &ExtremesArgs, console: &Console<'_>) -> Result<()> {
     }
     if arguments.output.json {
         let sample = SampleOf::of(&bench);
-        return console.print_json(&Answer { run: bench.run().name(), sample, found: &found });
+        return console.print_json(&Answer { run: bench.run().name(), sample, carried: None, found: &found });
     }
     let what = match (&arguments.text, arguments.pick) {
         (Some(text), _) => format!("projection of {head} on {text:?}"),
@@ -331,7 +412,7 @@ fn why(arguments: &WhyArgs, console: &Console<'_>) -> Result<()> {
     let (total, scale) = (map.total(), Scale::of(&map.patches));
     let title = format!("near {}", arguments.neighbour);
     let maps = vec![(title.as_str(), map.patches.as_slice())];
-    let shown = View { of: &map, maps, scale, shading: Shading::Patches, opacity: 0.6 };
+    let shown = View { of: &map, maps, scale, shading: Shading::Patches, opacity: 0.6, about: None };
     show_maps(&bench, &image, &shown, &arguments.output, console).context("the query's patches")?;
     if !arguments.output.json {
         console.print(&format!("score {total:.5}, of which the class token carries {:.5}", map.class_token))?;

@@ -63,6 +63,7 @@ fn neighbours_are_found_and_drawn() -> Outcome {
     ];
     let found = answer(&world, &text)?;
     assert_eq!(found["found"]["compared"], 6);
+    assert!(found["carried"]["times"].as_f64().is_some_and(|times| times >= 0.0), "{found}");
     let picture = image::open(&sheet)?;
     assert!(picture.width() > 700 && picture.height() > 300, "two rows of four images");
     let reader = SerializedFileReader::new(fs::File::open(&table)?.into_parts().0)?;
@@ -76,11 +77,48 @@ fn neighbours_are_found_and_drawn() -> Outcome {
 }
 
 #[test]
+fn heads_are_found_by_texts_images_and_names() -> Outcome {
+    let world = asked()?;
+    let search = |arguments: &[&str]| -> Result<Value, Box<dyn std::error::Error>> {
+        let mut command = world.bare();
+        command.args(["query", "search", "--dataset", "toy", "--device", "cpu", "--json"]).args(arguments);
+        let output = command.output()?;
+        stderr_of(&output, 0);
+        Ok(serde_json::from_slice(&output.stdout)?)
+    };
+    let found = search(&["a red cat", "--count", "3"])?;
+    let heads = found["heads"].as_array().ok_or("no heads")?;
+    let times: Vec<f64> = heads.iter().filter_map(|head| head["carried"]["times"].as_f64()).collect();
+    assert!(times.len() == 3 && times.windows(2).all(|pair| pair[0] >= pair[1]), "{found}");
+    let named = search(&["even"])?;
+    assert_eq!(named["named"][0]["found"]["classes"][0]["class"], "even", "{named}");
+    let file = world.path("images").join("even/00004.png").display().to_string();
+    let excited = search(&["--file", &file])?;
+    assert!(excited["heads"][0]["excited"].as_f64().is_some_and(|times| times > 0.0), "{excited}");
+    let mut both = world.bare();
+    both.args(["query", "search", "a cat", "--file", &file, "--dataset", "toy"]);
+    stderr_of(&both.output()?, 2);
+    Ok(())
+}
+
+#[test]
 fn texts_are_found_in_images() -> Outcome {
     let world = asked()?;
     let one = answer(&world, &["segment", "--image", "#3", "--text", "a red cat"])?;
     let grid = one["grid"].as_u64().unwrap_or_default() as usize;
     assert_eq!(one["maps"][0]["scores"].as_array().map(Vec::len), Some(grid * grid));
+    // The toy's classes have names, which are subtracted unless something else is asked for.
+    assert_eq!(one["subtracted"], serde_json::json!({ "baseline": "classes", "texts": 2 }), "{one}");
+    assert!(one["maps"][0]["margin"].as_f64().is_some_and(|margin| margin > 0.0), "{one}");
+    let published = answer(&world, &["segment", "--image", "#3", "--text", "a red cat", "--baseline", "none"])?;
+    assert_eq!(published["subtracted"]["baseline"], "none");
+    assert_ne!(published["maps"][0]["scores"], one["maps"][0]["scores"]);
+    let own = answer(&world, &["segment", "--image", "#3", "--text", "a red cat", "--baseline-text", "a red cat"])?;
+    let left = own["maps"][0]["scores"].as_array().ok_or("no map")?;
+    assert!(
+        left.iter().filter_map(Value::as_f64).all(|score| score.abs() < 1e-6),
+        "a text less itself is nothing: {own}"
+    );
     let (map, first) = (world.path("map.png").display().to_string(), world.path("map-1.png"));
     let two = ["segment", "--image", "#3", "--text", "a red cat", "--text", "two dog", "--picture", &map, "--patches"];
     let found = answer(&world, &two)?;
@@ -94,7 +132,7 @@ fn texts_are_found_in_images() -> Outcome {
     );
     assert!(image::open(first)?.width() > 448 && world.path("map-2.png").is_file());
 
-    let near = answer(&world, &["neighbours", "--heads", "L1", "--image", "#3", "--count", "1"])?;
+    let near = answer(&world, &["neighbours", "--heads", "L1", "--image", "#3", "--count", "1", "--dot"])?;
     let id = near["found"]["images"][0]["image_id"].as_str().unwrap_or_default().to_owned();
     let output = query(&world, &["why", "--image", "#3", "--neighbour", &id, "--heads", "L1"]).output()?;
     stderr_of(&output, 0);

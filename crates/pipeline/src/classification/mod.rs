@@ -13,6 +13,7 @@ mod templates;
 
 pub use ablations::{AblateOptions, AblationKind, Ablations, ablate};
 pub use groups::GroupChoice;
+pub(crate) use names::named_classes;
 pub use predictions::{Zeroshot, ZeroshotOptions, zeroshot};
 pub use pruning::{PruneOptions, Pruned, ccs_level, prune, save_scaled};
 pub use repair::{Learning, RepairOptions, Repaired, repair};

@@ -18,10 +18,10 @@ use crate::{
 const IMAGENET: &str = include_str!("../../../../data/classes/imagenet.csv");
 
 /// A class: its identifier in the data set, and its name in texts.
-pub(super) type NamedClass = (String, String);
+pub(crate) type NamedClass = (String, String);
 
 /// The classes of a run: of a class file where there is one, in its order; else those that its images have. Errors if there are none.
-pub(super) fn named_classes(session: &Session) -> Result<Vec<NamedClass>> {
+pub(crate) fn named_classes(session: &Session) -> Result<Vec<NamedClass>> {
     if let Some(file) = class_file(session)? {
         let list = ClassList::read(&file)?;
         return Ok(readable(list.ids().iter().cloned().zip(list.names().iter().cloned()).collect()));

@@ -1,6 +1,7 @@
 //! Segmentation held against masks (arXiv 2310.05916, section 5), beside what attention alone shows of the same model.
 
 mod scores;
+mod texts;
 
 use headspan_headspace::{HeadId, Readout};
 use headspan_images::RgbImage8;
@@ -16,6 +17,7 @@ use crate::{
 
 pub use scores::SegmentationScores;
 use scores::Tally;
+pub use texts::{TextScore, TextTrial, rank_correlation};
 
 /// How a map of an image is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -77,11 +79,7 @@ impl<'a> SegmentationTrial<'a> {
     /// foreground. Returns the predicted class.
     pub fn add(&mut self, image: &RgbImage8, mask: &RgbImage8) -> Result<usize> {
         same_size(image, mask)?;
-        let pooling = self.model.pooling();
-        if pooling != Pooling::ClassToken {
-            let (found, expected) = (format!("{pooling:?}"), "the class token".to_owned());
-            return Err(ExploreError::Invalid { what: "what the representation is read from", found, expected });
-        }
+        pooled_by_class_token(self.model)?;
         let trace = self.model.trace_with_attention(image, &self.layers)?;
         let class = self.predicted(&trace);
         self.score(&trace, class, mask)?;
@@ -99,11 +97,7 @@ impl<'a> SegmentationTrial<'a> {
                 return Err(ExploreError::Invalid { what: "the class", found: class.to_string(), expected });
             }
         }
-        let pooling = self.model.pooling();
-        if pooling != Pooling::ClassToken {
-            let (found, expected) = (format!("{pooling:?}"), "the class token".to_owned());
-            return Err(ExploreError::Invalid { what: "what the representation is read from", found, expected });
-        }
+        pooled_by_class_token(self.model)?;
         let trace = self.model.trace_with_attention(image, &self.layers)?;
         for (class, mask) in asked {
             self.score(&trace, *class, mask)?;
@@ -114,13 +108,10 @@ impl<'a> SegmentationTrial<'a> {
 
     /// Scores the maps of a class against a mask.
     fn score(&mut self, trace: &ImageTrace, class: usize, mask: &RgbImage8) -> Result<()> {
-        // The mask goes through the very transform of the image, so that both are cropped alike.
-        let seen = self.model.seen(mask);
-        let truth: Vec<bool> = seen.data.chunks_exact(3).map(|pixel| pixel.iter().any(|value| *value > 127)).collect();
+        let (side, truth) = truth_of(self.model, mask);
         let direction: Vec<f32> = self.classes[class].iter().zip(&self.mean).map(|(own, mean)| own - mean).collect();
         let (decomposition, _) = token_scores(&self.heads, &self.readouts, trace, &direction)?;
         let (raw, rollout) = attention_maps(trace);
-        let side = seen.width as usize;
         for (tally, patches) in self.tallies.iter_mut().zip([decomposition, raw, rollout]) {
             let scores = to_pixels(&patches, trace.grid, side);
             tally.add(&scores, &clipped(&scores), &truth);
@@ -145,6 +136,24 @@ impl<'a> SegmentationTrial<'a> {
     pub fn scores(&self) -> Vec<(MapMethod, SegmentationScores)> {
         MapMethod::ALL.into_iter().zip(self.tallies.iter().map(Tally::scores)).collect()
     }
+}
+
+/// Refuses a tower without a class token's attention: its raw attention and rollout are that token's.
+fn pooled_by_class_token(model: &ExploreModel) -> Result<()> {
+    let pooling = model.pooling();
+    if pooling == Pooling::ClassToken {
+        return Ok(());
+    }
+    let (found, expected) = (format!("{pooling:?}"), "the class token".to_owned());
+    Err(ExploreError::Invalid { what: "what the representation is read from", found, expected })
+}
+
+/// Side of what the model sees, and which of its pixels are foreground. A mask goes through the very transform of its image, so that
+/// both are cropped alike.
+fn truth_of(model: &ExploreModel, mask: &RgbImage8) -> (usize, Vec<bool>) {
+    let seen = model.seen(mask);
+    let truth = seen.data.chunks_exact(3).map(|pixel| pixel.iter().any(|value| *value > 127)).collect();
+    (seen.width as usize, truth)
 }
 
 /// The mask has the image's height and width.

@@ -64,7 +64,7 @@ impl Tally {
 }
 
 /// Area under precision over recall, in steps as scikit-learn has it: equal values count together.
-fn average_precision(map: &[f32], truth: &[bool]) -> f64 {
+pub(super) fn average_precision(map: &[f32], truth: &[bool]) -> f64 {
     let mut order: Vec<usize> = (0..map.len()).collect();
     order.sort_unstable_by(|a, b| map[*b].total_cmp(&map[*a]));
     let all = truth.iter().filter(|value| **value).count() as f64;

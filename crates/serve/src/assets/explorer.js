@@ -45,35 +45,40 @@
     return canvas;
   }
 
-  const overlays = [];
-  for (const maps of document.querySelectorAll(".maps")) {
-    for (const svg of maps.querySelectorAll("svg.patches, svg.winners")) {
-      let overlay = svg;
-      if (svg.matches(".patches") && maps.dataset.shading === "smooth") {
-        overlay = smooth(svg, svg.closest("figure").querySelector(".legend svg"));
-        svg.before(overlay);
-        svg.style.opacity = "0"; // It still says its numbers where the pointer rests.
+  /** Smooth maps and the control of their opacity. */
+  const drawMaps = () => {
+    const overlays = [];
+    for (const maps of document.querySelectorAll(".maps")) {
+      for (const svg of maps.querySelectorAll("svg.patches, svg.winners")) {
+        let overlay = svg;
+        if (svg.matches(".patches") && maps.dataset.shading === "smooth") {
+          overlay = smooth(svg, svg.closest("figure").querySelector(".legend svg"));
+          svg.before(overlay);
+          svg.style.opacity = "0"; // It still says its numbers where the pointer rests.
+        }
+        overlays.push(overlay);
       }
-      overlays.push(overlay);
     }
-  }
-  if (overlays.length > 0) {
-    const label = document.createElement("label");
-    label.className = "opacity";
-    label.textContent = "Opacity ";
-    const slider = document.createElement("input");
-    Object.assign(slider, { type: "range", autocomplete: "off", min: "0", max: "1", step: "0.05", value: "0.6" });
-    const value = document.createElement("output");
-    const show = () => {
-      for (const overlay of overlays) overlay.style.opacity = slider.value;
-      value.textContent = `${Math.round(100 * slider.value)} %`;
-    };
-    slider.addEventListener("input", show);
-    label.append(slider, value);
-    // Beside what the maps are of, so that it takes no room of theirs.
-    (document.querySelector("p.meta") ?? document.querySelector(".maps")).prepend(label);
-    show();
-  }
+    if (overlays.length > 0) {
+      const label = document.createElement("label");
+      label.className = "opacity";
+      label.textContent = "Opacity ";
+      const slider = document.createElement("input");
+      Object.assign(slider, { type: "range", autocomplete: "off", min: "0", max: "1", step: "0.05", value: "0.6" });
+      const value = document.createElement("output");
+      const show = () => {
+        for (const overlay of overlays) overlay.style.opacity = slider.value;
+        value.textContent = `${Math.round(100 * slider.value)} %`;
+      };
+      slider.addEventListener("input", show);
+      label.append(slider, value);
+      // Beside what the maps are of, so that it takes no room of theirs.
+      (document.querySelector("p.meta") ?? document.querySelector(".maps")).prepend(label);
+      show();
+    }
+  };
+  drawMaps();
+  document.addEventListener("answered", drawMaps);
 
   // A page that the browser kept shows the question that its answer is to, not what was typed before it was left.
   addEventListener("pageshow", (event) => {
@@ -81,42 +86,43 @@
   });
 
   // Typing into a field chooses what it belongs to.
-  for (const field of document.querySelectorAll("[data-by]")) {
-    field.addEventListener("input", () => {
-      const own = field.form?.querySelector(`input[name=by][value=${field.dataset.by}]`);
-      if (own) own.checked = true;
-    });
-  }
+  document.addEventListener("input", ({ target: field }) => {
+    const own = field.dataset?.by && field.form?.querySelector(`input[name=by][value=${field.dataset.by}]`);
+    if (own) own.checked = true;
+    const list = field.dataset?.chooses && field.form?.elements[field.dataset.chooses];
+    if (list) list.value = field.value.trim() === "" ? list.options[0].value : "texts";
+  }, true);
 
-  const form = document.querySelector("form[data-drop]");
-  if (form) {
-    const ask = document.querySelector("form.ask");
-    const input = form.elements.file;
-    const hint = document.querySelector("#own-hint");
+  /** The form that takes an image, which comes anew with every answer. */
+  const taker = () => document.querySelector("form[data-drop]");
+  const ask = () => document.querySelector("form.ask");
+  const hint = () => document.querySelector("#own-hint");
+  if (taker()) {
     // The answer is to the question as it stands in the form, not as it was when the page came.
-    form.addEventListener("formdata", (event) => {
-      const asked = new URLSearchParams(new FormData(ask));
+    document.addEventListener("formdata", (event) => {
+      if (event.target !== taker()) return;
+      const asked = new URLSearchParams(new FormData(ask()));
       for (const gone of ["upload", "image", "by"]) asked.delete(gone);
-      event.formData.set("next", `${new URL(ask.action).pathname}?${asked}`);
+      event.formData.set("next", `${new URL(ask().action).pathname}?${asked}`);
     });
     const take = (files) => {
       const image = [...files].find((file) => file.type.startsWith("image/"));
       if (!image) return false;
       const list = new DataTransfer();
       list.items.add(image);
-      input.files = list.files;
-      form.submit();
+      taker().elements.file.files = list.files;
+      taker().submit();
       return true;
     };
     const holdsFiles = (event) => event.dataTransfer.types.includes("Files"); // Text that is dragged goes where it would go.
-    const over = (is) => ask.classList.toggle("over", is);
+    const over = (is) => ask().classList.toggle("over", is);
     document.addEventListener("dragover", (event) => { if (holdsFiles(event)) { event.preventDefault(); over(true); } });
     document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) over(false); });
     document.addEventListener("drop", (event) => {
       if (!holdsFiles(event)) return;
       event.preventDefault();
       over(false);
-      if (!take(event.dataTransfer.files)) hint.textContent = "That is no image: PNG, JPEG and WebP are read.";
+      if (!take(event.dataTransfer.files)) hint().textContent = "That is no image: PNG, JPEG and WebP are read.";
     });
     document.addEventListener("paste", (event) => { if (take(event.clipboardData.files)) event.preventDefault(); });
   }

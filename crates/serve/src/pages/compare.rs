@@ -19,7 +19,7 @@ use super::{
     made_with::{made_with, not_comparable, warning},
     maps::Maps,
     neighbours::{class_fields, class_list, grid, question},
-    segment::{seen, text_fields},
+    segment::{baseline_fields, seen, text_fields},
 };
 use crate::{
     app::Shared,
@@ -29,8 +29,8 @@ use crate::{
     page_request::Page,
 };
 use headspan_query::{
-    CURVE_METRICS, Columns, CurveMetric, Curves, HeadSelection, Neighbours, Shading, Similarity, curve, curve_chart,
-    image_columns, patch_columns,
+    Baseline, CURVE_METRICS, Columns, CurveMetric, Curves, HeadSelection, Neighbours, Shading, Similarity, curve,
+    curve_chart, image_columns, patch_columns,
 };
 
 /// Most runs side by side.
@@ -63,6 +63,8 @@ pub(crate) struct ComparePage {
     chosen: bool,
     #[serde(skip)]
     shading: Shading,
+    #[serde(skip)]
+    baseline: Baseline,
     #[serde(skip)]
     similarity: Similarity,
     #[serde(skip)]
@@ -126,6 +128,7 @@ impl ComparePage {
             CompareAsk::Segment(ask) => ("segment", &ask.heads, &ask.input, ask.shading),
         };
         let request = if let CompareAsk::Neighbours(ask) = ask { Some(&ask.request) } else { None };
+        let baseline = if let CompareAsk::Segment(ask) = ask { ask.baseline.clone() } else { Baseline::default() };
         // As it was asked: the default is another than that of neighbours.
         let count = |own| if fields.get("count").is_none() { COUNT } else { own };
         Self {
@@ -143,7 +146,8 @@ impl ComparePage {
             curves,
             chosen: fields.get("run").is_some(),
             shading,
-            similarity: request.map_or(Similarity::Dot, |request| request.similarity),
+            baseline,
+            similarity: request.map_or(Similarity::default(), |request| request.similarity),
             query: fields.text(),
         }
     }
@@ -308,8 +312,8 @@ fn form(shared: &Shared, shown: &ComparePage) -> Markup {
                     label { "Images " input type="number" name="count" min="1" max="200" value=(shown.count.unwrap_or(COUNT)); }
                     label { "Compare by "
                         select name="similarity" {
-                            option value="dot" selected[shown.similarity == Similarity::Dot] { "dot product" }
                             option value="cosine" selected[shown.similarity == Similarity::Cosine] { "cosine" }
+                            option value="dot" selected[shown.similarity == Similarity::Dot] { "dot product, as published" }
                         }
                     }
                     (class_fields(&shown.classes))
@@ -317,6 +321,7 @@ fn form(shared: &Shared, shown: &ComparePage) -> Markup {
                     label.check { input type="checkbox" name="farthest" value="1" checked[shown.farthest]; " farthest first" }
                 }
                 @if segments {
+                    (baseline_fields(&shown.baseline))
                     label { "Shading "
                         select name="shading" {
                             option value="smooth" selected[shown.shading == Shading::Smooth] { "smooth" }

@@ -72,8 +72,8 @@ pub(super) fn properties(overview: &Overview, accents: &Accents) -> Markup {
             }
             span.left role="status" { (left) " of " (counted(all, "head")) }
             div.shades {
-                span { "texts that fit" }
-                ol { @for fit in 0..=TEXTS { li.(format!("a{fit}")) { (fit) } } li.none { "n/a" } }
+                span title="Share of the variance along a head's first five texts that lies along texts which fit its property" { "texts that fit, %" }
+                ol { @for fit in 0..=TEXTS { li.(format!("a{fit}")) { (100 * fit / TEXTS) } } li.none { "n/a" } }
             }
         }
     }

@@ -14,6 +14,7 @@ use super::{
     layout::{Title, breadcrumbs, formats, kept_note, page, urlencoded},
     naming::offered,
     neighbours::{grid, question, strip},
+    terms::term,
 };
 use crate::{
     app::{Shared, head_path},
@@ -22,7 +23,7 @@ use crate::{
     page_request::{Page, PageRequest},
     people::People,
 };
-use headspan_query::{Columns, ExploreRun, Extremes, ExtremesRequest, HeadFigures, Neighbour, Similarity};
+use headspan_query::{Columns, ExploreRun, Extremes, ExtremesRequest, HeadFigures, HeadFit, Neighbour, Similarity};
 
 /// Texts shown with images at both ends of their direction.
 const ILLUSTRATED: usize = 5;
@@ -43,6 +44,8 @@ pub(crate) struct HeadPage {
     description: Option<String>,
     labeller: Option<&'static str>,
     figures: Option<HeadFigures>,
+    /// How well its first texts fit its property.
+    fit: Option<HeadFit>,
     texts: Vec<HeadText>,
     /// The text whose direction the extremes are along; by distance from the head's mean without one.
     direction: Option<usize>,
@@ -111,6 +114,7 @@ impl HeadPage {
             description: label.and_then(|row| row.description.clone()),
             labeller: label.and_then(|_| run.labeller()),
             figures: run.figures().get(&head).copied(),
+            fit: run.fit(head),
             texts: (0..run.textspan(head).len().min(TEXTS)).map(text).collect::<Result<_, _>>()?,
             direction,
             extremes,
@@ -253,16 +257,20 @@ fn others(shared: &Shared, shown: &HeadPage) -> Markup {
 }
 
 fn numbers(shown: &HeadPage) -> Markup {
-    let judged = || shown.texts.iter().filter_map(|text| text.consistent);
-    let (fitting, all) = (judged().filter(|fits| *fits).count(), judged().count());
     html! {
         dl.numbers {
-            div { dt { "texts that fit" } dd { @if all > 0 { (fitting) " of " (all) } @else { "n/a" } } }
+            div {
+                dt { (term("fit", "texts that fit")) }
+                dd { @match shown.fit {
+                    Some(fit) => { span title={ (fit.consistent) " of the first " (fit.judged) " texts, weighted by their variance" } { (format!("{:.0} %", 100.0 * fit.share)) } },
+                    None => { "n/a" },
+                } }
+            }
             @if let Some(figures) = &shown.figures {
-                div { dt { "variance" } dd { (format!("{:.4}", figures.variance)) } }
-                div { dt { "of the run's" } dd { (percent(figures.variance_share)) } }
-                div { dt { "effective rank" } dd { (format!("{:.1}", figures.effective_rank)) } }
-                div { dt { "length of the mean" } dd { (format!("{:.4}", figures.mean_length)) } }
+                div { dt { (term("variance", "variance")) } dd { (format!("{:.4}", figures.variance)) } }
+                div { dt { (term("of-run", "of the run's")) } dd { (percent(figures.variance_share)) } }
+                div { dt { (term("effective-rank", "effective rank")) } dd { (format!("{:.1}", figures.effective_rank)) } }
+                div { dt { (term("mean-length", "length of the mean")) } dd { (format!("{:.4}", figures.mean_length)) } }
             }
         }
     }
@@ -308,8 +316,8 @@ fn text_row(shown: &HeadPage, name: &str, rank: usize, text: &HeadText, bars: Ba
             } @else if text.largest.is_empty() {
                 td colspan="2" { a href={ (head_path(run, shown.head)) "?direction=" (rank) "#ends" } { "images along it" } }
             } @else {
-                td { (strip(run, &question(name, Similarity::Dot), &text.largest)) }
-                td { (strip(run, &question(name, Similarity::Dot), &text.smallest)) }
+                td { (strip(run, &question(name, Similarity::default()), &text.largest)) }
+                td { (strip(run, &question(name, Similarity::default()), &text.smallest)) }
             }
         }
     }
@@ -320,7 +328,7 @@ fn ends(shared: &Shared, shown: &HeadPage, name: &str) -> Markup {
     let Some(extremes) = &shown.extremes else {
         return html! { section #ends { h2 { "Images that it sets apart most" } (kept_note(shared, run)) } };
     };
-    let question = question(name, Similarity::Dot);
+    let question = question(name, Similarity::default());
     let bars = Bars::of(extremes.largest.iter().chain(&extremes.between).chain(&extremes.smallest));
     let grid = |images: &[Neighbour]| grid(run, &question, images, None, bars);
     let text = shown.direction.and_then(|rank| shown.texts.get(rank)).map(|text| text.text.as_str());

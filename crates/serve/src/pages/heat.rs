@@ -2,8 +2,11 @@
 
 use maud::{Markup, html};
 
-use super::maps::{Map, Maps};
-use headspan_query::{Scale, Shading, number};
+use super::{
+    maps::{Map, Maps},
+    terms::term,
+};
+use headspan_query::{Scale, Shading, is_noise, number};
 
 /// Colours of a legend.
 const STEPS: usize = 33;
@@ -11,7 +14,7 @@ const STEPS: usize = 33;
 /// Heat maps over a picture, after the picture itself. `shared` is the scale, if it is not the answer's own.
 pub(super) fn maps(answer: &Maps, picture: &str, shading: Shading, shared: Option<Scale>) -> Markup {
     let scale = shared.unwrap_or(answer.scale);
-    let heat = Heat { grid: answer.grid, picture, scale };
+    let heat = Heat { grid: answer.grid, picture, scale, typical: answer.typical };
     let leads = &answer.shown;
     html! {
         div.maps.contrast[!answer.texts.is_empty()] data-shading=(match shading { Shading::Smooth => "smooth", Shading::Patches => "patches" }) {
@@ -20,10 +23,10 @@ pub(super) fn maps(answer: &Maps, picture: &str, shading: Shading, shared: Optio
                 div.picture { img src=(picture) alt="The image as the model sees it"; }
             }
             @if answer.texts.is_empty() {
-                @for map in leads { (heat.figure(&sums(map), &map.title, &map.scores, None)) }
+                @for map in leads { (heat.figure(&sums(map), &map.title, &map.scores, Some(&worth(map)))) }
             } @else {
                 @for (place, text) in answer.texts.iter().enumerate() {
-                    (heat.figure(&html! { (letter(place)) strong { (text.title) } }, &text.title, &text.scores, Some(&html! { (sum(&leads[place])) })))
+                    (heat.figure(&html! { (letter(place)) strong { (text.title) } }, &text.title, &text.scores, Some(&html! { (sum(&leads[place])) ". " (worth(&leads[place])) })))
                 }
                 @if let [first, second] = &leads[..] {
                     @let title = format!("{} less {}", first.title, second.title);
@@ -48,6 +51,17 @@ fn sums(map: &Map) -> Markup {
     html! { strong { (map.title) } " · " (sum(map)) }
 }
 
+/// What a text's map is worth: its margin over the maps of other texts, and what the heads carry of the text.
+fn worth(map: &Map) -> Markup {
+    html! {
+        @if let Some(margin) = map.margin {
+            @if is_noise(margin) { strong.noise role="note" { "Likely noise: " } }
+            (term("margin", "contrast")) " " strong { (format!("{margin:.1} ×")) } " a typical text's"
+            @if is_noise(margin) { ", so that bright patches mean little" } ". "
+        }
+    }
+}
+
 /// The letter that a text goes by on its maps, in its colour.
 fn letter(place: usize) -> Markup {
     html! { span.letter.(format!("t{place}")) { (char::from(b'A' + place as u8)) } " " }
@@ -58,6 +72,8 @@ struct Heat<'a> {
     grid: usize,
     picture: &'a str,
     scale: Scale,
+    /// The unit that the scale is read in.
+    typical: Option<f32>,
 }
 
 impl Heat<'_> {
@@ -70,7 +86,7 @@ impl Heat<'_> {
                     (self.patches(name, scores))
                 }
                 (self.legend())
-                @if let Some(note) = note { p.hint { (note) } }
+                @if let Some(note) = note { div.hint { (note) } }
             }
         }
     }
@@ -99,7 +115,17 @@ impl Heat<'_> {
                         rect x=(step) y="0" width="1.05" height="1" fill=(self.hex(at(step))) fill-opacity=[self.cover(at(step))] {}
                     }
                 }
-                span { (number(low)) } span { (number(f32::midpoint(low, high))) } span { (number(high)) }
+                span { (self.told(low)) } span { (self.told(f32::midpoint(low, high))) } span { (self.told(high)) }
+            }
+        }
+    }
+
+    /// A score as people read it: in units of the typical score of a text, where there is one.
+    fn told(&self, score: f32) -> Markup {
+        html! {
+            @match self.typical {
+                Some(typical) => { span title={ "score " (number(score)) "; the unit is the contrast of a typical text's map" } { (format!("{:.1} ×", score / typical)) } },
+                None => { (number(score)) },
             }
         }
     }

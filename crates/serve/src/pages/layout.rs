@@ -10,6 +10,7 @@ use crate::{app::Shared, ask::Fields, error::WebError};
 
 const STYLE: &str = include_str!("../assets/style.css");
 const SCRIPT: &str = include_str!("../assets/explorer.js");
+const KEYS: &str = include_str!("../assets/keys.js");
 /// Description of the paths and their fields for machines.
 pub(crate) const OPENAPI: &str = include_str!("../assets/openapi.json");
 /// What all titles end with.
@@ -26,6 +27,7 @@ pub(crate) async fn asset(Path(name): Path<String>) -> Result<Response, WebError
         "explorer.js" => ("text/javascript; charset=utf-8", SCRIPT),
         "notes.css" => ("text/css; charset=utf-8", NOTES_STYLE),
         "notes.js" => ("text/javascript; charset=utf-8", NOTES_SCRIPT),
+        "keys.js" => ("text/javascript; charset=utf-8", KEYS),
         "icon.svg" => ("image/svg+xml", ICON),
         _ => return Err(WebError::absent("there is no such page")),
     };
@@ -92,6 +94,7 @@ pub(super) fn page(title: &Title<'_>, run: Option<&str>, body: &Markup) -> Marku
         // Not a module: a browser loads none for a saved page, which has no server.
         script defer src="/assets/explorer.js" {}
         script defer src="/assets/notes.js" {}
+        script defer src="/assets/keys.js" {}
     };
     document(
         &title.text(run),
@@ -102,6 +105,7 @@ pub(super) fn page(title: &Title<'_>, run: Option<&str>, body: &Markup) -> Marku
                 nav aria-label="Analyses" {
                     a.brand href="/" { img src="/assets/icon.svg" alt="" width="22" height="22"; "headspan" }
                     (link("Heads", "/")) (link("Compare", "/compare"))
+                    (search_box(title))
                     @if let Some(run) = run {
                         (link("Neighbours", &format!("/r/{run}/neighbours")))
                         (link("Segmentation", &format!("/r/{run}/segment")))
@@ -115,6 +119,18 @@ pub(super) fn page(title: &Title<'_>, run: Option<&str>, body: &Markup) -> Marku
             main #main { (body) }
         },
     )
+}
+
+/// The box over everything, which `/` leads to; on the page of the search itself a link, as it has a larger one.
+fn search_box(title: &Title<'_>) -> Markup {
+    html! {
+        @if title.section == "Search" { a href="/search" aria-current="page" { "Search" } }
+        @else {
+            form.find role="search" method="get" action="/search" autocomplete="off" {
+                input type="search" name="q" maxlength="1000" aria-label="Search everything" placeholder="Search  /" aria-keyshortcuts="/";
+            }
+        }
+    }
 }
 
 /// The frame of every page: `title`, what the page links to in its head, and its body.

@@ -3,7 +3,8 @@ use serde::Serialize;
 use super::layout::counted;
 use crate::error::WebError;
 use headspan_query::{
-    Columns, ExploreRun, HeadSelection, ImageTrace, Scale, contrast, patch_columns, segment as token_scores,
+    Carried, Columns, ExploreRun, HeadSelection, ImageTrace, Scale, Subtraction, contrast, contrast_of, patch_columns,
+    segment as token_scores, typical_contrast,
 };
 
 /// Heat maps on one scale.
@@ -12,6 +13,10 @@ pub(crate) struct Maps {
     pub(super) grid: usize,
     pub(super) heads: usize,
     pub(super) scale: Scale,
+    /// Contrast of a typical map of this image, over texts of the pool: the unit that a scale is read in. None of a neighbour's map.
+    pub(super) typical: Option<f32>,
+    /// What was subtracted from each text. None of a neighbour's map.
+    pub(super) subtracted: Option<Subtraction>,
     /// Whether a text was longer than the model's context. The pages say it, beside their answer.
     #[serde(skip)]
     pub(super) cut: bool,
@@ -34,6 +39,10 @@ pub(super) struct Map {
     pub(super) class_token: f32,
     /// Score of all tokens together.
     pub(super) total: f64,
+    /// Contrast of the text's map over that of a typical one.
+    pub(super) margin: Option<f32>,
+    /// How much of the text the heads carry.
+    pub(super) carried: Option<Carried>,
 }
 
 #[derive(Debug, Serialize)]
@@ -54,21 +63,32 @@ impl Maps {
         heads: &HeadSelection,
         texts: &[String],
         embeddings: &[(Vec<f32>, bool)],
+        subtracted: Subtraction,
     ) -> Result<Self, WebError> {
-        let directions: Vec<&[f32]> = embeddings.iter().map(|(text, _cut)| text.as_slice()).collect();
+        let carriers = run.resolve(heads)?;
+        let carried =
+            embeddings.iter().map(|(text, _cut)| run.carried(&carriers, text)).collect::<Result<Vec<_>, _>>()?;
+        let left: Vec<Vec<f32>> = embeddings.iter().map(|(text, _cut)| subtracted.of(text)).collect();
+        let directions: Vec<&[f32]> = left.iter().map(Vec::as_slice).collect();
+        let typical = Some(typical_contrast(run, trace, heads, &subtracted)?).filter(|typical| *typical > 0.0);
         let cut = embeddings.iter().any(|(_, cut)| *cut);
         if let [only] = directions[..] {
-            let found = Self::single(run, trace, heads, &texts[0], only)?;
+            let mut found = Self::single(run, trace, heads, &texts[0], only)?;
+            found.shown[0].carried = carried[0];
+            found.shown[0].margin = typical.map(|typical| contrast_of(&found.shown[0].scores) / typical);
             let scale = Scale::around_zero_of(&found.shown[0].scores);
-            return Ok(Self { scale, cut, ..found });
+            return Ok(Self { scale, cut, typical, subtracted: Some(subtracted), ..found });
         }
         let found = contrast(run, trace, heads, &directions)?;
         let (grid, count) = (found.maps[0].grid, found.maps[0].heads.len());
-        let shown = texts.iter().zip(&found.maps).zip(found.differences).map(|((text, map), scores)| Map {
+        let shown = texts.iter().zip(&found.maps).zip(found.differences).zip(carried);
+        let shown = shown.map(|(((text, map), scores), carried)| Map {
             title: text.clone(),
             scores,
             class_token: map.class_token,
             total: map.total(),
+            margin: typical.map(|typical| contrast_of(&map.patches) / typical),
+            carried,
         });
         let shown: Vec<Map> = shown.collect();
         let texts = texts.iter().zip(found.maps);
@@ -77,7 +97,7 @@ impl Maps {
         // The texts and their differences are shown side by side, so the scale holds them all.
         let scale = Scale::around_zero_of(texts.iter().flat_map(|text| &text.scores).chain([&found.scale]));
         let winners = (0..grid * grid).map(|patch| ahead(&texts, patch)).collect();
-        Ok(Self { grid, heads: count, scale, cut, shown, texts, winners })
+        Ok(Self { grid, heads: count, scale, typical, subtracted: Some(subtracted), cut, shown, texts, winners })
     }
 
     /// Of the direction in which a neighbour lies.
@@ -101,8 +121,19 @@ impl Maps {
         let found = token_scores(run, trace, heads, direction)?;
         let (grid, heads, scale) = (found.grid, found.heads.len(), Scale::of(&found.patches));
         let (class_token, total) = (found.class_token, found.total());
-        let map = Map { title: title.to_owned(), scores: found.patches, class_token, total };
-        Ok(Self { grid, heads, scale, cut: false, shown: vec![map], texts: Vec::new(), winners: Vec::new() })
+        let map =
+            Map { title: title.to_owned(), scores: found.patches, class_token, total, margin: None, carried: None };
+        Ok(Self {
+            grid,
+            heads,
+            scale,
+            typical: None,
+            subtracted: None,
+            cut: false,
+            shown: vec![map],
+            texts: Vec::new(),
+            winners: Vec::new(),
+        })
     }
 
     /// One row a patch of each map.
@@ -117,7 +148,8 @@ impl Maps {
 
     /// What was summed, in words.
     pub(super) fn summary(&self) -> String {
-        format!("{0} × {0} patches, summed over {1}", self.grid, counted(self.heads, "head"))
+        let less = self.subtracted.as_ref().map(|less| format!(", less {}", less.in_words())).unwrap_or_default();
+        format!("{0} × {0} patches of {1}{less}", self.grid, counted(self.heads, "head"))
     }
 
     /// One scale for the maps of several answers, if they have maps of one kind.

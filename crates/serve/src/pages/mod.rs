@@ -3,6 +3,7 @@
 mod accents;
 mod agreement;
 mod bars;
+mod carried;
 mod compare;
 mod curve_table;
 mod filter;
@@ -19,8 +20,10 @@ mod neighbours;
 mod notes;
 mod review;
 mod scatter;
+mod search;
 mod segment;
 mod start;
+mod terms;
 mod ticks;
 
 pub(super) use agreement::AgreementPage;
@@ -32,5 +35,6 @@ pub(super) use maps::Maps;
 pub(super) use neighbours::NeighboursPage;
 pub(super) use notes::NotesPage;
 pub(super) use review::{ReviewPage, to_review};
+pub(super) use search::SearchPage;
 pub(super) use segment::{SegmentPage, WhyPage};
 pub(super) use start::Overview;

@@ -7,10 +7,12 @@ use serde::Serialize;
 use super::{
     accents::Accents,
     bars::Bars,
+    carried::carried_words,
     layout::{
         Title, by, counted, cut_note, formats, heading, heads_field, image_choice, in_words, kept_note, own_image,
         page, selection_tag, sight, subject_query, upload_form, urlencoded,
     },
+    terms::term,
 };
 use crate::{
     app::{Shared, head_path},
@@ -18,7 +20,7 @@ use crate::{
     handlers::Near,
     page_request::Page,
 };
-use headspan_query::{Columns, ExploreRun, Neighbour, Neighbours, Similarity, image_columns, number};
+use headspan_query::{Carried, Columns, ExploreRun, Neighbour, Neighbours, Similarity, image_columns, number};
 
 /// Most classes offered while typing.
 const LISTED: usize = 400;
@@ -41,6 +43,9 @@ pub(crate) struct NeighboursPage {
     /// Whether the text was longer than the model's context.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     cut: bool,
+    /// How much of the text the heads carry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    carried: Option<Carried>,
     answer: Option<Neighbours>,
     #[serde(skip)]
     query: String,
@@ -64,6 +69,7 @@ impl NeighboursPage {
             upload: subject.and_then(QueryInput::upload),
             text: subject.and_then(QueryInput::text),
             cut: answer.as_ref().is_some_and(|near| near.cut),
+            carried: answer.as_ref().and_then(|near| near.carried),
             answer: answer.map(|near| near.found),
             query: fields.text(),
         }
@@ -137,8 +143,8 @@ fn form(shared: &Shared, shown: &NeighboursPage, path: &str) -> Markup {
                 label { "Images " input type="number" name="count" min="1" max="200" value=(shown.count); }
                 label { "Compare by "
                     select name="similarity" {
-                        option value="dot" selected[shown.similarity == Similarity::Dot] { "dot product" }
                         option value="cosine" selected[shown.similarity == Similarity::Cosine] { "cosine" }
+                        option value="dot" selected[shown.similarity == Similarity::Dot] { "dot product, as published" }
                     }
                 }
                 (class_fields(&shown.classes))
@@ -193,10 +199,27 @@ fn asked(shared: &Shared, shown: &NeighboursPage, answer: &Neighbours, path: &st
                     }
                 }
                 dt { "shown" } dd { (answer.images.len()) " of " (answer.compared) " images" }
-                dt { "score" } dd { @if shown.similarity == Similarity::Dot { "dot product" } @else { "cosine" } }
+                dt { "score" } dd {
+                    @if shown.similarity == Similarity::Dot { (term("dot", "dot product")) } @else { (term("cosine", "cosine")) }
+                    span.hint title="Mean and standard deviation of the scores of all images of the run" {
+                        ", over all images " (spread(shown.similarity, answer.mean)) " ± " (spread(shown.similarity, answer.std))
+                    }
+                }
+                @if let Some(carried) = shown.carried { dt { "text" } dd.hint { (carried_words(carried)) } }
+            }
+            @if shown.similarity == Similarity::Cosine {
+                p.onward { a href={ (path) "?" (Fields::read(Some(&shown.query)).with("similarity", "dot")) } { "dot product, as published" } }
             }
             p.onward { a href={ "/compare?" (shown.query) } { "other models" } " " (formats(path, &shown.query)) }
         }
+    }
+}
+
+/// A score's mean or deviation: of a cosine with two places, as its range is known.
+fn spread(similarity: Similarity, value: f64) -> String {
+    match similarity {
+        Similarity::Cosine => format!("{value:.2}"),
+        Similarity::Dot => number(value as f32),
     }
 }
 
@@ -209,7 +232,7 @@ fn one_head(shared: &Shared, run: &str, head: HeadId) -> Markup {
 
 /// What a link keeps of a question: its heads and its measure.
 pub(super) fn question(heads: &str, similarity: Similarity) -> String {
-    let measure = if similarity == Similarity::Cosine { "&similarity=cosine" } else { "" };
+    let measure = if similarity == Similarity::Cosine { "&similarity=cosine" } else { "&similarity=dot" };
     format!("heads={}{measure}", urlencoded(heads))
 }
 

@@ -65,13 +65,13 @@ impl Axis {
 
     /// Whether many heads share a value, so that their points would hide each other.
     fn is_shared(self) -> bool {
-        matches!(self, Self::Consistent | Self::Layer)
+        self == Self::Layer
     }
 
     fn of(self, cell: &HeadCell) -> Option<f64> {
         match self {
             Self::Variance => cell.figures.map(|figures| figures.variance_share),
-            Self::Consistent => cell.consistent.map(|(yes, judged)| yes as f64 / judged.max(1) as f64),
+            Self::Consistent => cell.fit.map(|fit| fit.share),
             Self::FirstText => cell.first_share,
             Self::Span => cell.span_share,
             Self::Rank => cell.figures.map(|figures| figures.effective_rank),

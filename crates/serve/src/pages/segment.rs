@@ -11,11 +11,11 @@ use super::{
 };
 use crate::{
     app::Shared,
-    ask::{Fields, QueryInput, SegmentAsk},
+    ask::{Fields, OWN, OWN_BASELINE, QueryInput, SegmentAsk},
     error::WebError,
     page_request::Page,
 };
-use headspan_query::{Columns, ExploreRun, Shading, Similarity};
+use headspan_query::{Baseline, Columns, ExploreRun, Shading, Similarity};
 
 /// Text fields of the form.
 const FIELDS: usize = 3;
@@ -29,6 +29,8 @@ pub(crate) struct SegmentPage {
     image: Option<u64>,
     upload: Option<String>,
     shading: Shading,
+    /// What was asked to be subtracted from each text.
+    baseline: Baseline,
     /// Whether a text was longer than the model's context.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     cut: bool,
@@ -46,6 +48,7 @@ impl SegmentPage {
             image: ask.input.as_ref().and_then(QueryInput::image),
             upload: ask.input.as_ref().and_then(QueryInput::upload),
             shading: ask.shading,
+            baseline: ask.baseline.clone(),
             cut: answer.as_ref().is_some_and(|maps| maps.cut),
             answer,
             query: fields.text(),
@@ -78,7 +81,7 @@ impl Page for SegmentPage {
                 @if let Some(answer) = &self.answer {
                     section aria-label="Answer" {
                         p.meta {
-                            (selection_tag(shared, run, &self.heads)) " · " (answer.summary()) " · "
+                            (selection_tag(shared, run, &self.heads)) " · " (answer.summary()) (as_published(self, answer, &path)) " · "
                             a href={ "/r/" (run) "/neighbours?heads=" (urlencoded(&self.heads)) "&" (subject_query(self.image, self.upload.as_deref()).unwrap_or_default()) }
                                 { "neighbours of this image" }
                             " · " a href={ "/compare?analysis=segment&" (self.query) } { "other models" } " · " (formats(&path, &self.query))
@@ -115,6 +118,7 @@ fn form(shared: &Shared, shown: &SegmentPage, path: &str) -> Markup {
                 (own_image(shown.upload.as_deref()))
             }
             div.details {
+                (baseline_fields(&shown.baseline))
                 label { "Shading "
                     select name="shading" {
                         option value="smooth" selected[shown.shading == Shading::Smooth] { "smooth" }
@@ -124,6 +128,40 @@ fn form(shared: &Shared, shown: &SegmentPage, path: &str) -> Markup {
                 button { "Show" }
             }
         }
+    }
+}
+
+/// The same question with nothing subtracted, or with the default, whichever this one is not.
+fn as_published(shown: &SegmentPage, answer: &Maps, path: &str) -> Markup {
+    let other = |baseline: &str| {
+        let fields = Fields::read(Some(&shown.query)).without(&[OWN_BASELINE]);
+        format!("{path}?{}", fields.with("baseline", baseline))
+    };
+    html! {
+        @if let Some(subtracted) = &answer.subtracted {
+            " ("
+            @if subtracted.baseline == Baseline::Nothing { a href=(other("auto")) { "less what all texts share" } }
+            @else { a href=(other("none")) { "as published" } }
+            ")"
+        }
+    }
+}
+
+/// The choice of what is subtracted from each text.
+pub(super) fn baseline_fields(chosen: &Baseline) -> Markup {
+    let own = if let Baseline::Texts(texts) = chosen { texts.join("; ") } else { String::new() };
+    let option = |value: &str, name: &str, is: bool| html! { option value=(value) selected[is] { (name) } };
+    html! {
+        label { "Subtract "
+            select name="baseline" {
+                (option("auto", "default: class names, else the pool", *chosen == Baseline::Auto))
+                (option("classes", "the mean of the class names", *chosen == Baseline::Classes))
+                (option("pool", "the mean of the pool", *chosen == Baseline::Pool))
+                (option(OWN, "others, of my own", matches!(chosen, Baseline::Texts(_))))
+                (option("none", "nothing, as published", *chosen == Baseline::Nothing))
+            }
+        }
+        label { "Texts of mine " input type="text" name=(OWN_BASELINE) maxlength="1000" value=(own) placeholder="a photo; a scene" data-chooses="baseline"; }
     }
 }
 

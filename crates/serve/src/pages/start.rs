@@ -11,6 +11,7 @@ use super::{
     layout::{Title, formats, heading, page, urlencoded},
     made_with::{not_comparable, warning},
     scatter::{Axis, scatter},
+    terms::term,
 };
 use crate::{
     app::{Shared, head_path},
@@ -18,7 +19,7 @@ use crate::{
     error::WebError,
     page_request::Page,
 };
-use headspan_query::{Columns, ExploreRun, HeadFigures};
+use headspan_query::{Columns, ExploreRun, HeadFigures, HeadFit};
 
 /// Texts of a head that are looked at, as in the paper.
 pub(super) const TEXTS: usize = 5;
@@ -55,6 +56,8 @@ pub(super) struct ModelOverview {
     kept: Option<String>,
     /// Share of fitting texts, over the heads of a property.
     by_property: BTreeMap<String, f64>,
+    /// Mean of the share of variance along texts that fit, over the heads of a property.
+    fit_by_property: BTreeMap<String, f64>,
     pub(super) layers: Vec<(u32, Vec<HeadCell>)>,
 }
 
@@ -66,6 +69,8 @@ pub(super) struct HeadCell {
     pub(super) property: Option<String>,
     /// Texts of the first five that are consistent with the property, of those that were judged.
     pub(super) consistent: Option<(usize, usize)>,
+    /// The same weighted by the texts' variance.
+    pub(super) fit: Option<HeadFit>,
     pub(super) texts: Vec<String>,
     /// Share of the head's variance along its first text, and along all of its texts.
     pub(super) first_share: Option<f64>,
@@ -144,15 +149,17 @@ impl ModelOverview {
             }
         }
         let mut layers: BTreeMap<u32, Vec<HeadCell>> = BTreeMap::new();
-        let mut texts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+        let mut texts: BTreeMap<String, Vec<HeadFit>> = BTreeMap::new();
         for mut cell in cells(run) {
             cell.shown = filter.leaves(&cell);
-            if let (Some(property), Some((yes, judged))) = (&cell.property, cell.consistent) {
-                let sum = texts.entry(property.clone()).or_default();
-                *sum = (sum.0 + yes, sum.1 + judged);
+            if let (Some(property), Some(fit)) = (&cell.property, cell.fit) {
+                texts.entry(property.clone()).or_default().push(fit);
             }
             layers.entry(cell.head.layer).or_default().push(cell);
         }
+        let each = |of: &dyn Fn(&[HeadFit]) -> f64| -> BTreeMap<String, f64> {
+            texts.iter().map(|(name, fits)| (name.clone(), of(fits))).collect()
+        };
         Self {
             run: name.to_owned(),
             labeller,
@@ -161,7 +168,11 @@ impl ModelOverview {
             association,
             images: run.image_count() as usize,
             kept: run.kept().note(),
-            by_property: texts.into_iter().map(|(name, (yes, all))| (name, yes as f64 / all as f64)).collect(),
+            by_property: each(&|fits| {
+                let sum = |count: fn(&HeadFit) -> usize| fits.iter().map(count).sum::<usize>() as f64;
+                sum(|fit| fit.consistent) / sum(|fit| fit.judged)
+            }),
+            fit_by_property: each(&|fits| fits.iter().map(|fit| fit.share).sum::<f64>() / fits.len() as f64),
             layers: layers.into_iter().rev().collect(),
         }
     }
@@ -176,13 +187,13 @@ fn cells(run: &ExploreRun) -> Vec<HeadCell> {
     let cell = |head: HeadId| {
         let label = run.label(head);
         let picks = run.textspan(head);
-        let judged: Vec<bool> = label.iter().flat_map(|row| row.consistent.iter().flatten().copied()).collect();
-        let consistent = judged.iter().filter(|yes| **yes).count();
+        let fit = run.fit(head);
         HeadCell {
             head,
             name: head.to_string(),
             property: label.and_then(|row| row.property.clone()),
-            consistent: (!judged.is_empty()).then_some((consistent, judged.len())),
+            consistent: fit.map(|fit| (fit.consistent, fit.judged)),
+            fit,
             texts: picks.iter().take(TEXTS).map(|row| row.text.clone()).collect(),
             first_share: picks.first().map(|row| row.variance_share),
             span_share: picks.last().map(|row| row.cumulative_share),
@@ -193,10 +204,10 @@ fn cells(run: &ExploreRun) -> Vec<HeadCell> {
     run.heads().map(cell).collect()
 }
 
-/// Class of a cell's colour: how many of its texts fit its property.
+/// Class of a cell's colour: how much of its texts' variance fits its property.
 pub(super) fn shade(cell: &HeadCell) -> String {
-    match cell.consistent {
-        Some((yes, judged)) => format!("a{}", (5 * yes + judged / 2) / judged.max(1)),
+    match cell.fit {
+        Some(fit) => format!("a{}", (5.0 * fit.share).round() as usize),
         None => "none".to_owned(),
     }
 }
@@ -208,7 +219,7 @@ impl Page for Overview {
             &Title { section: "Heads", asked: self.filtered() },
             None,
             &html! {
-                (heading("What the heads look at", "Each cell is an attention head of a CLIP model: its property, and how many of its first five texts fit it."))
+                (heading("What the heads look at", "An attention head is one of a layer's parallel units: it looks at the image in its own way and adds one vector to what the model makes of it. Each cell is one."))
                 (warning(&self.not_comparable(shared)))
                 (filter(self))
                 (properties(self, &accents))
@@ -242,6 +253,7 @@ impl Page for Overview {
                     rows().map(|(_, cell)| cell.consistent.map(|(_, judged)| judged as u32)).collect::<UInt32Array>(),
                 ),
             ),
+            ("fit", Arc::new(numbers(|cell| cell.fit.map(|fit| fit.share)))),
             ("first_text", Arc::new(strings(|cell| cell.texts.first().map(String::as_str)))),
             ("first_share", Arc::new(numbers(|cell| cell.first_share))),
             ("span_share", Arc::new(numbers(|cell| cell.span_share))),
@@ -262,10 +274,10 @@ fn matrix(model: &ModelOverview, accents: &Accents) -> Markup {
             div.title {
                 h2 { (model.run) }
                 dl.numbers {
-                    div { dt { "entanglement ↓" } dd { (score(model.entanglement)) } }
-                    div { dt { "association ↑" } dd { (score(model.association)) } }
+                    div { dt { (term("entanglement", "entanglement ↓")) } dd { (score(model.entanglement)) } }
+                    div { dt { (term("association", "association ↑")) } dd { (score(model.association)) } }
                     div { dt { "images" } dd { (model.images) } }
-                    div { dt { "labels by" } dd { (model.labeller.unwrap_or("nobody yet")) } }
+                    div { dt { (term("labels-by", "labels by")) } dd { (model.labeller.unwrap_or("nobody yet")) } }
                 }
             }
             @for notice in &model.notices { p.error role="note" { (notice) } }
@@ -289,8 +301,8 @@ fn matrix_cell(model: &ModelOverview, cell: &HeadCell, accents: &Accents) -> Mar
         td class={ (shade(cell)) @if !cell.shown { " dim" } } {
             a.(accents.class(cell.property.as_deref())) href=(head_path(&model.run, cell.head)) title=(cell.texts.join("\n")) {
                 span.property { (cell.property.as_deref().unwrap_or("no label")) }
-                span.fit { @match cell.consistent {
-                    Some((yes, judged)) => { (yes) "/" (judged) },
+                span.fit { @match cell.fit {
+                    Some(fit) => { (format!("{:.0} %", 100.0 * fit.share)) },
                     None => { "n/a" },
                 } }
             }
@@ -302,7 +314,7 @@ fn property_table(overview: &Overview, accents: &Accents) -> Markup {
     html! {
         section {
             h2 { "Heads by property" }
-            p.hint { "Number of heads, and the share of their first texts that fit the property." }
+            p.hint { "Number of heads, and the mean share of their first texts that fits the property, weighted by variance." }
             div.scroll tabindex="0" role="region" aria-label="Heads by property" {
                 table {
                     thead { tr {
@@ -318,7 +330,7 @@ fn property_table(overview: &Overview, accents: &Accents) -> Markup {
                                         @match counts.get(&model.run) {
                                             Some(count) => {
                                                 a href={ "/r/" (model.run) "/neighbours?heads=" (urlencoded(property)) } { (count) }
-                                                @if let Some(share) = model.by_property.get(property) { " (" (format!("{:.0} %", 100.0 * share)) ")" }
+                                                @if let Some(share) = model.fit_by_property.get(property) { " (" (format!("{:.0} %", 100.0 * share)) ")" }
                                             },
                                             None => "0",
                                         }

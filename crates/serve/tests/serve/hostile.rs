@@ -175,6 +175,8 @@ fn piece() -> impl Strategy<Value = String> {
         "farthest",
         "shading",
         "neighbour",
+        "baseline",
+        "baseline_text",
         "next",
         "from",
         "find",
@@ -215,7 +217,7 @@ proptest! {
     #[test]
     fn no_question_breaks_the_server(
         page in proptest::sample::select(vec![
-            "/", "/index.json", "/compare", "/compare.parquet", "/r/scenes/scenes-4/neighbours", "/r/scenes/scenes-4/segment.json",
+            "/", "/index.json", "/compare", "/compare.parquet", "/search", "/search.json", "/r/scenes/scenes-4/neighbours", "/r/scenes/scenes-4/segment.json",
             "/r/scenes/scenes-4/why", "/r/scenes/scenes-4/images", "/r/scenes/scenes-4/head/L3.H3", "/r/scenes/scenes-4/head/",
             "/r/scenes/scenes-4/image/", "/r/scenes/scenes-4/seen/", "/upload/", "/assets/",
         ]),

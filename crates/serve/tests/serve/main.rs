@@ -5,6 +5,7 @@ mod figures;
 mod hostile;
 mod origin;
 mod people;
+mod search;
 mod site;
 #[expect(dead_code, reason = "the dense side of the case is for the tests of query")]
 #[path = "../../../query/tests/query/support.rs"]
