@@ -14,6 +14,7 @@ mod calibration;
 mod functions;
 mod inner;
 mod instructions;
+mod pages;
 mod pooling;
 mod product;
 mod rows;

@@ -9,9 +9,10 @@ use rayon::prelude::*;
 
 use super::{
     Precision,
-    bfloat16::{self, pair_columns},
+    bfloat16::{self, Round, pair_columns},
     functions::{gelu, gelu_tanh, quick_gelu},
-    tiles,
+    pages,
+    tiles::{self, TileScratch},
 };
 
 /// Rows of a tile. With four vectors a row, six rows are 24 running sums, which leaves registers for the panel's row.
@@ -53,9 +54,9 @@ impl Packing {
             Precision::Float32 | Precision::Float16 => packed.fill_from_rows(values, stride, depth, columns),
             Precision::Bfloat16 => {
                 let pairs = pair_columns(values, stride, depth, columns);
+                packed.on_tiles = self.tiles;
                 packed.fill_from_rows(&pairs, columns, depth.div_ceil(2), columns);
                 packed.pairs_of = Some(depth);
-                packed.on_tiles = self.tiles && tiles::fits(packed.depth, packed.width);
             }
         }
         packed
@@ -90,6 +91,16 @@ impl Packed {
     /// Nothing yet: memory to be filled.
     pub(super) fn empty(arch: Arch) -> Self {
         Self { arch, values: Vec::new(), depth: 0, columns: 0, width: 0, pairs_of: None, on_tiles: false }
+    }
+
+    /// As [`Packed::empty`], of pairs of bfloat16 for tiles.
+    pub(super) fn for_tiles(arch: Arch) -> Self {
+        Self { on_tiles: true, ..Self::empty(arch) }
+    }
+
+    /// Whether its products are made of the processor's tiles.
+    pub(super) fn is_for_tiles(&self) -> bool {
+        self.on_tiles
     }
 
     /// The inner dimension.
@@ -152,14 +163,66 @@ impl Packed {
 
     /// Makes room; what stands there is zero, or what an earlier matrix of the same shape left.
     fn resize(&mut self, depth: usize, columns: usize) -> usize {
+        let depth = if self.on_tiles { depth.next_multiple_of(tiles::SIDE) } else { depth };
         if (self.depth, self.columns) != (depth, columns) {
-            let width = self.arch.dispatch(PanelWidth);
+            let width = if self.on_tiles { tiles::WIDTH } else { self.arch.dispatch(PanelWidth) };
             let length = columns.div_ceil(width) * width * depth;
             // A new allocation each time, so that `start` stays where it is for the life of the values.
-            self.values = vec![0.0; length + LINE / size_of::<f32>()];
+            self.values = pages::zeros(length + LINE / size_of::<f32>());
             (self.depth, self.columns, self.width) = (depth, columns, width);
         }
         self.width
+    }
+
+    /// Reuses the memory for another matrix in pairs, `[depth, ≥ columns]`, row-major.
+    #[inline(always)]
+    pub(super) fn fill_pairs_from_rows(&mut self, from: Rows<&[f32]>, depth: usize, columns: usize) {
+        let width = self.resize(depth.div_ceil(2), columns);
+        self.pairs_of = Some(depth);
+        for (panel, packed) in self.panels_mut().enumerate() {
+            let first = panel * width;
+            let count = width.min(columns - first);
+            let row = |row: usize| &from.values[row * from.stride + first..][..count];
+            for (packed, even) in packed.chunks_exact_mut(width).zip((0..depth).step_by(2)) {
+                if even + 1 < depth {
+                    let places = packed.iter_mut().zip(row(even)).zip(row(even + 1));
+                    places.for_each(|((place, even), odd)| *place = bfloat16::pair(*even, *odd));
+                } else {
+                    packed.iter_mut().zip(row(even)).for_each(|(place, even)| *place = bfloat16::pair(*even, 0.0));
+                }
+            }
+        }
+    }
+
+    /// Reuses the memory for another matrix in pairs, given by its transpose, `[columns, ≥ depth]`.
+    #[inline(always)]
+    pub(super) fn fill_pairs_from_columns<R: Round>(
+        &mut self,
+        rounding: R,
+        from: Rows<&[f32]>,
+        depth: usize,
+        columns: usize,
+    ) {
+        let width = self.resize(depth.div_ceil(2), columns);
+        self.pairs_of = Some(depth);
+        const SIDE: usize = tiles::SIDE;
+        for (panel, packed) in self.panels_mut().enumerate() {
+            for first in (0..width).step_by(SIDE) {
+                for (step, packed) in packed.chunks_exact_mut(SIDE * width).enumerate() {
+                    let mut square = [[0.0; SIDE]; SIDE];
+                    let start = panel * width + first;
+                    for (column, pairs) in (start..columns).zip(&mut square) {
+                        let numbers = &from.values[column * from.stride..][..depth];
+                        let from = (2 * SIDE * step).min(depth);
+                        rounding.pairs(&numbers[from..depth.min(from + 2 * SIDE)], pairs);
+                    }
+                    let square = transposed(square);
+                    for (row, packed) in square.iter().zip(packed.chunks_exact_mut(width)) {
+                        packed[first..][..SIDE].copy_from_slice(row);
+                    }
+                }
+            }
+        }
     }
 
     /// Index of the first value: the first that lies on a cache line.
@@ -173,11 +236,30 @@ impl Packed {
         self.values[start..][..length].chunks_exact_mut(size)
     }
 
-    fn panels(&self) -> impl Iterator<Item = &[f32]> {
+    pub(super) fn panels(&self) -> impl Iterator<Item = &[f32]> {
         let size = self.width * self.depth;
         let length = self.columns.div_ceil(self.width) * size;
         self.values[self.start()..][..length].chunks_exact(size)
     }
+}
+
+/// Four times, rows of the upper half are put between those of the lower half, which is a transposition in vectors.
+#[inline(always)]
+fn transposed(mut square: [[f32; tiles::SIDE]; tiles::SIDE]) -> [[f32; tiles::SIDE]; tiles::SIDE] {
+    const HALF: usize = tiles::SIDE / 2;
+    for _ in 0..tiles::SIDE.ilog2() {
+        let mut next = [[0.0; tiles::SIDE]; tiles::SIDE];
+        for row in 0..HALF {
+            for at in 0..HALF {
+                next[2 * row][2 * at] = square[row][at];
+                next[2 * row][2 * at + 1] = square[row + HALF][at];
+                next[2 * row + 1][2 * at] = square[row][at + HALF];
+                next[2 * row + 1][2 * at + 1] = square[row + HALF][at + HALF];
+            }
+        }
+        square = next;
+    }
+    square
 }
 
 /// Vectors of a tile's row: as many as leave room for the rest in the registers that there are.
@@ -203,15 +285,25 @@ pub(super) struct Rows<T> {
     pub(super) stride: usize,
 }
 
+/// Memory of products.
+#[derive(Debug, Default)]
+pub(super) struct ProductScratch {
+    /// Left side of a product of bfloat16.
+    pairs: Vec<f32>,
+    /// Of products on tiles.
+    pub(super) tiles: TileScratch,
+}
+
 /// `C = activation(A·B + bias)`, or `C = activation(C + A·B + bias)`.
 pub(super) struct Product<'a> {
-    a: Rows<&'a [f32]>,
-    b: &'a Packed,
-    c: Rows<&'a mut [f32]>,
-    count: usize,
-    bias: Option<&'a [f32]>,
-    accumulate: bool,
-    activation: Activation,
+    pub(super) a: Rows<&'a [f32]>,
+    pub(super) b: &'a Packed,
+    pub(super) c: Rows<&'a mut [f32]>,
+    /// Rows of both.
+    pub(super) count: usize,
+    pub(super) bias: Option<&'a [f32]>,
+    pub(super) accumulate: bool,
+    pub(super) activation: Activation,
 }
 
 impl<'a> Product<'a> {
@@ -235,13 +327,14 @@ impl<'a> Product<'a> {
         Self { activation, ..self }
     }
 
-    /// The left side is rounded to pairs in `rows` where the right side is stored so. Threads of the current pool share the rows.
-    pub(super) fn run(self, rows: &mut Vec<f32>, threads: usize) {
+    /// The left side is rounded to pairs in the scratch memory where the right side is stored so. Threads of the current pool share the
+    /// rows.
+    pub(super) fn run(self, scratch: &mut ProductScratch, threads: usize) {
         if self.b.on_tiles {
-            return tiles::run(self, rows, threads);
+            return tiles::run(self, &mut scratch.tiles, threads);
         }
         if self.b.pairs_of.is_some() {
-            return bfloat16::run(self, rows, threads);
+            return bfloat16::run(self, &mut scratch.pairs, threads);
         }
         let arch = self.b.arch;
         self.for_each_share(threads, |share| arch.dispatch(share));
@@ -262,61 +355,14 @@ impl<'a> Product<'a> {
         });
     }
 
-    /// Instructions that the right side was laid out for.
-    pub(super) fn arch(&self) -> Arch {
-        self.b.arch
-    }
-
-    /// Number, values and inner dimension of the left side's rows.
-    pub(super) fn left(&self) -> (usize, Rows<&'a [f32]>, usize) {
-        (self.count, self.a, self.b.depth())
-    }
-
-    pub(super) fn with_left<'b>(self, a: Rows<&'b [f32]>) -> Product<'b>
-    where
-        'a: 'b,
-    {
-        Product { a, ..self }
-    }
-
-    /// Columns of the result.
-    pub(super) fn columns(&self) -> usize {
-        self.b.columns
-    }
-
-    /// The right side as it is stored, from a column and a row on, and how far apart its rows are.
-    pub(super) fn right(&self, column: usize, row: usize) -> (usize, &'a [f32]) {
-        let Packed { width, depth, .. } = *self.b;
-        let panel = &self.b.values[self.b.start() + column / width * width * depth..][..width * depth];
-        (width, &panel[row * width + column % width..])
-    }
-
     /// What follows the sums of some columns over a part of the inner dimension, which begins or ends it, or not.
     #[inline(always)]
-    pub(super) fn finish(&self, first: usize, columns: usize, begins: bool, ends: bool) -> Finish<'a> {
+    fn finish(&self, first: usize, columns: usize, begins: bool, ends: bool) -> Finish<'a> {
         Finish {
             columns,
             bias: self.bias.filter(|_| begins).map(|bias| &bias[first..][..columns]),
             accumulate: self.accumulate || !begins,
             activation: if ends { self.activation } else { Activation::Identity },
-        }
-    }
-
-    /// Puts the sums of some rows, from a row and a column on, to their place. Rows behind the last one are left out.
-    #[inline(always)]
-    pub(super) fn put<'s, S: Simd>(
-        &mut self,
-        simd: S,
-        row: usize,
-        first: usize,
-        finish: &Finish<'_>,
-        sums: impl Iterator<Item = &'s [f32]>,
-    ) {
-        let stride = self.c.stride;
-        for (row, sums) in (row..self.count).zip(sums) {
-            let (sums, _) = S::as_simd_f32s(sums);
-            let place = &mut self.c.values[row * stride + first..][..finish.columns];
-            finish.store(simd, place, sums.iter().copied());
         }
     }
 
@@ -381,7 +427,7 @@ pub(super) fn with_kernel<S: Simd, K: MultiplyAdd<S>>(simd: S, kernel: K, produc
 }
 
 /// What follows the sums of a tile.
-pub(super) struct Finish<'a> {
+struct Finish<'a> {
     columns: usize,
     bias: Option<&'a [f32]>,
     accumulate: bool,

@@ -1,29 +1,38 @@
 //! What a tile unit does, a number at a time, in the order of Intel's manual (`TDPBF16PS`, volume 2 of the developer's manual): within
 //! a tile the even and the odd numbers of the pairs are summed apart, and both sums are added to what was there.
 
-use super::{SIDE, Sums, TILE, TileUnit};
+use super::{BLOCK, Block, SIDE, Sums, TILE, TileUnit, WIDTH};
 
 #[derive(Debug)]
 pub(super) struct PlainTiles;
 
 impl TileUnit for PlainTiles {
-    fn multiply(&self, a: [&[f32]; 2], b: [&[f32]; 2], stride: usize, sums: &mut Sums) {
-        for (row, sums) in sums.0.iter_mut().enumerate() {
-            for (column, sum) in sums.iter_mut().enumerate() {
-                let (tiles, pairs) = (a[row / SIDE], b[column / SIDE]);
-                *sum = 0.0;
-                for (step, tile) in tiles.chunks_exact(TILE).enumerate() {
-                    let (mut even, mut odd) = (0.0_f32, 0.0_f32);
-                    for (term, pair) in tile[row % SIDE * SIDE..][..SIDE].iter().enumerate() {
-                        let (x, y) = (halves(*pair), halves(pairs[(step * SIDE + term) * stride + column % SIDE]));
-                        even = x[0].mul_add(y[0], even);
-                        odd = x[1].mul_add(y[1], odd);
-                    }
-                    *sum += even + odd;
+    fn multiply(&self, block: Block<'_>, sums: &mut Sums) {
+        let Block { a, more, b, continues, .. } = block;
+        let sums = sums.chunks_exact_mut(SIDE * BLOCK);
+        let rows = sums.zip([Some(a), more]).filter_map(|(sums, tiles)| Some((sums, tiles?)));
+        for (sums, tiles) in rows {
+            for (row, sums) in sums.chunks_exact_mut(BLOCK).enumerate() {
+                for (column, sum) in sums.iter_mut().enumerate() {
+                    *sum = chain(if continues { *sum } else { 0.0 }, tiles, row, b, column);
                 }
             }
         }
     }
+}
+
+fn chain(first: f32, tiles: &[f32], row: usize, b: &[f32], column: usize) -> f32 {
+    let mut sum = first;
+    for (tile, pairs) in tiles.chunks_exact(TILE).zip(b.chunks_exact(SIDE * WIDTH)) {
+        let (mut even, mut odd) = (0.0_f32, 0.0_f32);
+        for (pair, other) in tile[row * SIDE..][..SIDE].iter().zip(pairs.chunks_exact(WIDTH)) {
+            let (x, y) = (halves(*pair), halves(other[column]));
+            even = x[0].mul_add(y[0], even);
+            odd = x[1].mul_add(y[1], odd);
+        }
+        sum += even + odd;
+    }
+    sum
 }
 
 fn halves(pair: f32) -> [f32; 2] {
