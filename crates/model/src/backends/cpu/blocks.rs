@@ -9,7 +9,7 @@ use super::{
     rows::{Norm, Normalise},
     scratch::Scratch,
     sequences::Sequences,
-    tiles::TileMlp,
+    tiles::{Parts, TileMlp},
 };
 use crate::trace::{HostTokens, TraceRequest};
 
@@ -153,7 +153,7 @@ impl Stack {
             Rows { values: wide.as_slice(), stride: 3 * width }
         };
         let (arch, heads, is_causal) = (self.arch, self.heads, self.is_causal);
-        let on_tiles = block.query.weight.is_for_tiles();
+        let on_tiles = block.query.weight.parts() == Some(Parts::One);
         let attend =
             Attend { arch, query, projected: wide, sequences, chosen_alone, width, heads, is_causal, on_tiles, asked };
         let mut looks = attend.run(narrow, attention, threads);
@@ -168,7 +168,7 @@ impl Stack {
         let (width, threads) = (self.width(), scratch.threads);
         let Scratch { residual, narrow, wide, products, .. } = scratch;
         Normalise { input: residual, output: narrow, norm: &block.ln_2 }.run(self.arch, threads);
-        if block.expand.weight.is_for_tiles() && threads == 1 && !self.inner.changes_hidden() {
+        if block.expand.weight.parts().is_some() && threads == 1 && !self.inner.changes_hidden() {
             let mlp = TileMlp { expand: &block.expand, contract: &block.contract, activation: self.activation };
             return mlp.run(narrow, residual, chosen, &mut products.tiles);
         }

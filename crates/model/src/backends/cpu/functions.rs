@@ -2,6 +2,8 @@
 //!
 //! Comparisons are written so that a NaN passes through: a clamp by `min` and `max` would turn it into a bound.
 
+use std::marker::PhantomData;
+
 use pulp::Simd;
 
 /// Below it `exp` is taken as if it stood there, 1.6e-38: the result stays a normal number.
@@ -115,6 +117,8 @@ pub(super) struct Gelu;
 pub(super) struct GeluTanh;
 /// As [`quick_gelu`].
 pub(super) struct QuickGelu;
+/// An activation for results that are rounded to bfloat16: within 3e-4 of it, with no division.
+pub(super) struct Nearly<F>(PhantomData<F>);
 
 impl Function for Exactly {
     #[inline(always)]
@@ -126,6 +130,27 @@ impl Function for Exactly {
 impl Function for Gelu {
     #[inline(always)]
     fn of<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+        gelu(simd, x)
+    }
+}
+
+impl Function for GeluTanh {
+    #[inline(always)]
+    fn of<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+        gelu_tanh(simd, x)
+    }
+}
+
+impl Function for QuickGelu {
+    #[inline(always)]
+    fn of<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+        quick_gelu(simd, x)
+    }
+}
+
+impl Function for Nearly<Gelu> {
+    #[inline(always)]
+    fn of<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
         let half = simd.mul_f32s(x, simd.splat_f32s(0.5));
         let x = simd.mul_f32s(x, simd.splat_f32s(std::f32::consts::FRAC_1_SQRT_2));
         let [numerator, denominator] = erf_terms(simd, x);
@@ -135,7 +160,7 @@ impl Function for Gelu {
     }
 }
 
-impl Function for GeluTanh {
+impl Function for Nearly<GeluTanh> {
     #[inline(always)]
     fn of<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
         let square = simd.mul_f32s(x, x);
@@ -144,7 +169,7 @@ impl Function for GeluTanh {
     }
 }
 
-impl Function for QuickGelu {
+impl Function for Nearly<QuickGelu> {
     #[inline(always)]
     fn of<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
         logistic_share(simd, x, simd.mul_f32s(x, simd.splat_f32s(-1.702)))

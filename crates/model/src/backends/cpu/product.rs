@@ -12,7 +12,7 @@ use super::{
     bfloat16::{self, Round, pair_columns},
     functions::{gelu, gelu_tanh, quick_gelu},
     pages,
-    tiles::{self, TileScratch},
+    tiles::{self, Parts, TileScratch},
 };
 
 /// Rows of a tile. With four vectors a row, six rows are 24 running sums, which leaves registers for the panel's row.
@@ -36,30 +36,36 @@ pub(super) enum Activation {
 pub(super) struct Packing {
     pub(super) arch: Arch,
     pub(super) precision: Precision,
-    /// Whether products of bfloat16 are made of the processor's tiles where they fit.
+    /// Whether products are made of the processor's tiles.
     pub(super) tiles: bool,
 }
 
 impl Packing {
-    /// The same in single precision.
+    /// In single precision, by vectors.
     pub(super) fn exact(self) -> Self {
-        Self { precision: Precision::Float32, ..self }
+        Self { precision: Precision::Float32, tiles: false, ..self }
     }
 
     /// From `[depth, ≥ columns]`, row-major.
     pub(super) fn rows(self, values: &[f32], stride: usize, depth: usize, columns: usize) -> Packed {
-        let mut packed = Packed::empty(self.arch);
-        match self.precision {
+        let from = Rows { values, stride };
+        let mut packed = Packed { parts: self.parts(), ..Packed::empty(self.arch) };
+        match (self.precision, packed.parts) {
+            (_, Some(_)) => packed.fill_parts(from, depth, columns),
             // Float16 is refused before anything is packed.
-            Precision::Float32 | Precision::Float16 => packed.fill_from_rows(values, stride, depth, columns),
-            Precision::Bfloat16 => {
+            (Precision::Float32 | Precision::Float16, None) => packed.fill_from_rows(values, stride, depth, columns),
+            (Precision::Bfloat16, None) => {
                 let pairs = pair_columns(values, stride, depth, columns);
-                packed.on_tiles = self.tiles;
                 packed.fill_from_rows(&pairs, columns, depth.div_ceil(2), columns);
                 packed.pairs_of = Some(depth);
             }
         }
         packed
+    }
+
+    /// Parts of each number on tiles; none without.
+    pub(super) fn parts(self) -> Option<Parts> {
+        self.tiles.then_some(if self.precision == Precision::Bfloat16 { Parts::One } else { Parts::Three })
     }
 
     /// From the transpose, `[columns, ≥ depth]`, row-major, in single precision.
@@ -83,24 +89,25 @@ pub(super) struct Packed {
     width: usize,
     /// The matrix' own inner dimension, if it is stored in pairs of bfloat16.
     pairs_of: Option<usize>,
-    /// Whether its products are made of the processor's tiles.
-    on_tiles: bool,
+    /// Of how many numbers of bfloat16 each number is the sum, if products are made of the processor's tiles. Rows are then those of all parts, tile
+    /// by tile.
+    parts: Option<Parts>,
 }
 
 impl Packed {
     /// Nothing yet: memory to be filled.
     pub(super) fn empty(arch: Arch) -> Self {
-        Self { arch, values: Vec::new(), depth: 0, columns: 0, width: 0, pairs_of: None, on_tiles: false }
+        Self { arch, values: Vec::new(), depth: 0, columns: 0, width: 0, pairs_of: None, parts: None }
     }
 
-    /// As [`Packed::empty`], of pairs of bfloat16 for tiles.
+    /// As [`Packed::empty`], for products of bfloat16 on tiles.
     pub(super) fn for_tiles(arch: Arch) -> Self {
-        Self { on_tiles: true, ..Self::empty(arch) }
+        Self { parts: Some(Parts::One), ..Self::empty(arch) }
     }
 
-    /// Whether its products are made of the processor's tiles.
-    pub(super) fn is_for_tiles(&self) -> bool {
-        self.on_tiles
+    /// Parts of each number, if products are made of the processor's tiles.
+    pub(super) fn parts(&self) -> Option<Parts> {
+        self.parts
     }
 
     /// The inner dimension.
@@ -119,6 +126,9 @@ impl Packed {
 
     /// The matrix as it was given, `[depth, columns]`; none if it was rounded.
     pub(super) fn to_rows(&self) -> Option<Vec<f32>> {
+        if self.parts == Some(Parts::Three) {
+            return Some(self.summed());
+        }
         if self.pairs_of.is_some() {
             return None;
         }
@@ -131,6 +141,50 @@ impl Packed {
             }
         }
         Some(rows)
+    }
+
+    /// The matrix whose numbers are stored in three parts: their sum is exact.
+    fn summed(&self) -> Vec<f32> {
+        let mut rows = vec![0.0; self.depth() * self.columns];
+        for (panel, packed) in self.panels().enumerate() {
+            let first = panel * self.width;
+            let count = self.width.min(self.columns - first);
+            for (number, row) in rows.chunks_exact_mut(self.columns).enumerate() {
+                let (step, within) = (number / (2 * tiles::SIDE), number % (2 * tiles::SIDE));
+                let tiles = packed.chunks_exact(tiles::SIDE * self.width).skip(3 * step).take(3);
+                // The smallest part first, so that no sum is rounded.
+                for tile in tiles.rev() {
+                    let pairs = &tile[within / 2 * self.width..][..count];
+                    let halves = pairs.iter().map(|pair| bfloat16::halves(*pair)[within % 2]);
+                    row[first..][..count].iter_mut().zip(halves).for_each(|(number, part)| *number += part);
+                }
+            }
+        }
+        rows
+    }
+
+    /// Lays out another matrix, `[depth, ≥ columns]`, row-major, for tiles.
+    fn fill_parts(&mut self, from: Rows<&[f32]>, depth: usize, columns: usize) {
+        let width = self.resize(depth.div_ceil(2), columns);
+        self.pairs_of = Some(depth);
+        let parts = self.parts.map_or(1, Parts::count);
+        let number = |row: usize, column: usize| if row < depth { from.values[row * from.stride + column] } else { 0.0 };
+        for (panel, packed) in self.panels_mut().enumerate() {
+            let first = panel * width;
+            let count = width.min(columns - first);
+            for (step, tiles) in packed.chunks_exact_mut(parts * tiles::SIDE * width).enumerate() {
+                for pair in 0..tiles::SIDE {
+                    let row = 2 * (step * tiles::SIDE + pair);
+                    for column in 0..count {
+                        let mut two = [number(row, first + column), number(row + 1, first + column)];
+                        for tile in tiles.chunks_exact_mut(tiles::SIDE * width) {
+                            tile[pair * width + column] = bfloat16::pair(two[0], two[1]);
+                            two = two.map(bfloat16::rest);
+                        }
+                    }
+                }
+            }
+        }
     }
 
     /// Reuses the memory for another matrix.
@@ -163,9 +217,9 @@ impl Packed {
 
     /// Makes room; what stands there is zero, or what an earlier matrix of the same shape left.
     fn resize(&mut self, depth: usize, columns: usize) -> usize {
-        let depth = if self.on_tiles { depth.next_multiple_of(tiles::SIDE) } else { depth };
+        let depth = self.parts.map_or(depth, |parts| depth.next_multiple_of(tiles::SIDE) * parts.count());
         if (self.depth, self.columns) != (depth, columns) {
-            let width = if self.on_tiles { tiles::WIDTH } else { self.arch.dispatch(PanelWidth) };
+            let width = if self.parts.is_some() { tiles::WIDTH } else { self.arch.dispatch(PanelWidth) };
             let length = columns.div_ceil(width) * width * depth;
             // A new allocation each time, so that `start` stays where it is for the life of the values.
             self.values = pages::zeros(length + LINE / size_of::<f32>());
@@ -330,7 +384,7 @@ impl<'a> Product<'a> {
     /// The left side is rounded to pairs in the scratch memory where the right side is stored so. Threads of the current pool share the
     /// rows.
     pub(super) fn run(self, scratch: &mut ProductScratch, threads: usize) {
-        if self.b.on_tiles {
+        if self.b.parts.is_some() {
             return tiles::run(self, &mut scratch.tiles, threads);
         }
         if self.b.pairs_of.is_some() {
@@ -342,7 +396,8 @@ impl<'a> Product<'a> {
 
     /// Hands out the product in as many shares of rows as there are threads, each of whole tiles. A row's sums are the same in any share.
     pub(super) fn for_each_share(self, threads: usize, run: impl Fn(Product<'_>) + Sync) {
-        let rows = self.count.div_ceil(threads).next_multiple_of(ROWS);
+        let unit = if self.b.parts.is_some() { 2 * tiles::SIDE } else { ROWS };
+        let rows = self.count.div_ceil(threads).next_multiple_of(unit);
         if rows >= self.count {
             return run(self);
         }

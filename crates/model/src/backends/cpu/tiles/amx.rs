@@ -8,7 +8,7 @@ use std::{
     sync::OnceLock,
 };
 
-use super::{AHEAD, BLOCK, Block, SIDE, Sums, TILE, TileUnit, WIDTH};
+use super::{AHEAD, BLOCK, Block, Parts, SIDE, Sums, TILE, TileUnit, WIDTH};
 
 /// Rows of all eight tiles, and bytes of a row: the largest that there are.
 #[repr(C, align(64))]
@@ -103,22 +103,25 @@ impl Drop for Tiles {
 
 impl TileUnit for Tiles {
     fn multiply(&self, block: Block<'_>, sums: &mut Sums) {
-        let Block { a, more, b, continues, ahead, place } = block;
-        let steps = a.len() / TILE;
-        let is_long_enough = |tiles: &[f32]| tiles.len() >= steps * TILE;
-        assert!(steps > 0 && b.len() >= steps * SIDE * WIDTH && more.is_none_or(is_long_enough));
+        let Block { parts, a, more, b, continues, ahead, place } = block;
+        let count = parts.count();
+        let steps = a.len() / (count * TILE);
+        let is_long_enough = |tiles: &[f32]| tiles.len() >= steps * count * TILE;
+        assert!(steps > 0 && b.len() >= steps * count * SIDE * WIDTH && more.is_none_or(is_long_enough));
         assert!(sums.len() >= BLOCK * BLOCK);
         // Where there is nothing to fetch, a line that is there is fetched again and again.
-        let (ahead, next) = if ahead.is_empty() { (b, 0) } else { (ahead, AHEAD * size_of::<f32>()) };
+        let (ahead, next) = if ahead.is_empty() { (b, 0) } else { (ahead, count * AHEAD * size_of::<f32>()) };
         let (place, apart) = place.map_or((b.as_ptr(), 0), |(place, stride)| (&raw const *place, stride * size_of::<f32>()));
         let (a, b, ahead, sums) = (a.as_ptr(), b.as_ptr(), ahead.as_ptr(), sums.as_mut_ptr());
         let work = Work { a, b, ahead, next, place, apart, steps, sums, continues: continues.into() };
-        // SAFETY: `self` is proof that this thread has its tiles in use. Of `a` and `more`, `steps` tiles of 1 KiB are read; of `b`, `steps · 16`
-        // rows of 128 bytes, for which the assertion leaves room; `sums` has room for four tiles. What is fetched ahead may lie anywhere.
+        // SAFETY: `self` is proof that this thread has its tiles in use. Of `a` and `more`, `steps` tiles of 1 KiB of each part are read; of `b`,
+        // `steps · 16` rows of 128 bytes of each part, for which the assertion leaves room; `sums` has room for four tiles. What is fetched ahead may lie anywhere.
         unsafe {
-            match more {
-                Some(more) => two_by_two(work, more.as_ptr()),
-                None => one_by_two(work),
+            match (parts, more) {
+                (Parts::One, Some(more)) => two_by_two(work, more.as_ptr()),
+                (Parts::One, None) => one_by_two(work),
+                (Parts::Three, Some(more)) => two_by_two_in_parts(work, more.as_ptr()),
+                (Parts::Three, None) => one_by_two_in_parts(work),
             }
         }
     }
@@ -242,6 +245,194 @@ unsafe fn one_by_two(work: Work) {
             "prefetchw [{place} + {apart} + 64]",
             "add {a}, {tile}",
             "add {b}, 2*{tile}",
+            "add {ahead}, {next}",
+            "lea {place}, [{place} + 2*{apart}]",
+            "dec {steps}",
+            "jnz 2b",
+            "tilestored [{sums} + {wide}*1], tmm0",
+            "tilestored [{sums} + {wide}*1 + 64], tmm1",
+            a = inout(reg) work.a => _,
+            b = inout(reg) work.b => _,
+            ahead = inout(reg) work.ahead => _,
+            place = inout(reg) work.place => _,
+            apart = in(reg) work.apart,
+            steps = inout(reg) work.steps => _,
+            row = in(reg) ROW,
+            wide = in(reg) WIDE_ROW,
+            next = in(reg) work.next,
+            tile = const TILE * size_of::<f32>(),
+            sums = in(reg) work.sums,
+            continues = in(reg) work.continues,
+            out("tmm0") _, out("tmm1") _, out("tmm4") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
+}
+
+/// As [`two_by_two`], of numbers in three parts: those products of a part of the left side and one of the right that count, in their order.
+///
+/// # Safety
+///
+/// The thread has its tiles in use; there are `work.steps` tiles at `work.a` and `more`, twice as many at `work.b`, and room for four at `work.sums`.
+#[inline(always)]
+unsafe fn two_by_two_in_parts(work: Work, more: *const f32) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        asm!(
+            "test {continues}, {continues}",
+            "jz 3f",
+            "tileloadd tmm0, [{sums} + {wide}*1]",
+            "tileloadd tmm1, [{sums} + {wide}*1 + 64]",
+            "tileloadd tmm2, [{sums} + {wide}*1 + 2048]",
+            "tileloadd tmm3, [{sums} + {wide}*1 + 2112]",
+            "jmp 2f",
+            "3:",
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "2:",
+            "tileloaddt1 tmm4, [{a} + {row}*1]",
+            "tileloadd tmm6, [{b} + {wide}*1]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{b} + {wide}*1 + 64]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloaddt1 tmm5, [{more} + {row}*1]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "prefetcht1 [{ahead}]",
+            "prefetcht1 [{ahead} + 64]",
+            "tileloadd tmm6, [{b} + {wide}*1 + 2048]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{b} + {wide}*1 + 2112]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "prefetchw [{place}]",
+            "prefetchw [{place} + 64]",
+            "tileloadd tmm6, [{b} + {wide}*1 + 4096]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{b} + {wide}*1 + 4160]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "prefetchw [{place} + {apart}]",
+            "prefetchw [{place} + {apart} + 64]",
+            "tileloaddt1 tmm4, [{a} + {row}*1 + 1024]",
+            "tileloadd tmm6, [{b} + {wide}*1]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{b} + {wide}*1 + 64]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloaddt1 tmm5, [{more} + {row}*1 + 1024]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "prefetcht1 [{ahead} + 128]",
+            "prefetcht1 [{ahead} + 192]",
+            "tileloadd tmm6, [{b} + {wide}*1 + 2048]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{b} + {wide}*1 + 2112]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "prefetcht1 [{ahead} + 256]",
+            "prefetcht1 [{ahead} + 320]",
+            "tileloaddt1 tmm4, [{a} + {row}*1 + 2048]",
+            "tileloadd tmm6, [{b} + {wide}*1]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{b} + {wide}*1 + 64]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloaddt1 tmm5, [{more} + {row}*1 + 2048]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "add {a}, 3*{tile}",
+            "add {more}, 3*{tile}",
+            "add {b}, 6*{tile}",
+            "add {ahead}, {next}",
+            "lea {place}, [{place} + 2*{apart}]",
+            "dec {steps}",
+            "jnz 2b",
+            "tilestored [{sums} + {wide}*1], tmm0",
+            "tilestored [{sums} + {wide}*1 + 64], tmm1",
+            "tilestored [{sums} + {wide}*1 + 2048], tmm2",
+            "tilestored [{sums} + {wide}*1 + 2112], tmm3",
+            a = inout(reg) work.a => _,
+            more = inout(reg) more => _,
+            b = inout(reg) work.b => _,
+            ahead = inout(reg) work.ahead => _,
+            place = inout(reg) work.place => _,
+            apart = in(reg) work.apart,
+            steps = inout(reg) work.steps => _,
+            row = in(reg) ROW,
+            wide = in(reg) WIDE_ROW,
+            next = in(reg) work.next,
+            tile = const TILE * size_of::<f32>(),
+            sums = in(reg) work.sums,
+            continues = in(reg) work.continues,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
+}
+
+/// As [`two_by_two_in_parts`], of one row of tiles on the left.
+///
+/// # Safety
+///
+/// As of [`two_by_two`], without `more`.
+#[inline(always)]
+unsafe fn one_by_two_in_parts(work: Work) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        asm!(
+            "test {continues}, {continues}",
+            "jz 3f",
+            "tileloadd tmm0, [{sums} + {wide}*1]",
+            "tileloadd tmm1, [{sums} + {wide}*1 + 64]",
+            "jmp 2f",
+            "3:",
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "2:",
+            "tileloaddt1 tmm4, [{a} + {row}*1]",
+            "tileloadd tmm6, [{b} + {wide}*1]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{b} + {wide}*1 + 64]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "prefetcht1 [{ahead}]",
+            "prefetcht1 [{ahead} + 64]",
+            "tileloadd tmm6, [{b} + {wide}*1 + 2048]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{b} + {wide}*1 + 2112]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "prefetchw [{place}]",
+            "prefetchw [{place} + 64]",
+            "tileloadd tmm6, [{b} + {wide}*1 + 4096]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{b} + {wide}*1 + 4160]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "prefetchw [{place} + {apart}]",
+            "prefetchw [{place} + {apart} + 64]",
+            "tileloaddt1 tmm4, [{a} + {row}*1 + 1024]",
+            "tileloadd tmm6, [{b} + {wide}*1]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{b} + {wide}*1 + 64]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "prefetcht1 [{ahead} + 128]",
+            "prefetcht1 [{ahead} + 192]",
+            "tileloadd tmm6, [{b} + {wide}*1 + 2048]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{b} + {wide}*1 + 2112]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "prefetcht1 [{ahead} + 256]",
+            "prefetcht1 [{ahead} + 320]",
+            "tileloaddt1 tmm4, [{a} + {row}*1 + 2048]",
+            "tileloadd tmm6, [{b} + {wide}*1]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{b} + {wide}*1 + 64]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "add {a}, 3*{tile}",
+            "add {b}, 6*{tile}",
             "add {ahead}, {next}",
             "lea {place}, [{place} + 2*{apart}]",
             "dec {steps}",

@@ -5,7 +5,7 @@ use super::{
         blocks::Linear,
         product::{Activation, Rows},
     },
-    Target, TileProduct, TileRows, TileScratch, TileUnit,
+    Parts, Target, TileProduct, TileRows, TileScratch, TileUnit,
 };
 
 /// The layers of an MLP, with nothing but an activation between them.
@@ -39,8 +39,9 @@ impl TileMlp<'_> {
         let TileScratch { left, hidden, sums } = scratch;
         let width = contract.bias.len();
         let rows = normed.len() / width;
-        left.fill(expand.weight.arch(), Rows { values: normed, stride: width }, rows, width);
-        hidden.resize(rows, contract.weight.depth());
+        let parts = expand.weight.parts().unwrap_or(Parts::One);
+        left.fill(expand.weight.arch(), Rows { values: normed, stride: width }, [rows, width], parts);
+        hidden.resize(rows, contract.weight.depth(), parts);
         let (right, bias) = (&expand.weight, Some(expand.bias.as_slice()));
         TileProduct { left, right, bias, activation, target: Target::Tiles(hidden) }.on(unit, sums);
         let update = chosen.map(|chosen| {

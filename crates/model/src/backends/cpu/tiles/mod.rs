@@ -29,16 +29,50 @@ pub(super) const SIDE: usize = 16;
 const TILE: usize = SIDE * SIDE;
 /// Rows and columns of the sums that are made at once: two by two tiles, with which each tile that is loaded is multiplied twice.
 const BLOCK: usize = 2 * SIDE;
-/// Most tiles of the inner dimension in a round: all columns pass the left side's share of it, which for some 600 rows (1.2 MB) stays in a
-/// core's second-level cache meanwhile.
-const ROUND: usize = 32;
-/// Most tiles of the inner dimension in a sweep: a panel's share of it (32 KiB) stays in the first-level cache while all rows pass it.
-const SWEEP: usize = 16;
 /// Numbers that are fetched ahead in a step: two cache lines, so that sixteen blocks fetch the next panel.
 const AHEAD: usize = 32;
 
 /// Sums of a block, row by row, on a cache line.
 type Sums = [f32];
+
+/// Of how many numbers of bfloat16 a number is the sum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parts {
+    /// Of one: it is rounded.
+    One,
+    /// Of three, which hold all 24 bits of single precision. Six of the nine products of two such sums are above the last of these bits.
+    Three,
+}
+
+impl Parts {
+    pub(super) fn count(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Three => 3,
+        }
+    }
+
+    /// Parts of the left and of the right side that are multiplied, in their order.
+    #[cfg(any(test, not(target_arch = "x86_64")))]
+    fn products(self) -> impl Iterator<Item = (usize, usize)> {
+        let count = self.count();
+        (0..count).flat_map(move |left| (0..count - left).map(move |right| (left, right)))
+    }
+
+    /// Most tiles of the inner dimension in a round: all columns pass the left side's share of it, which for the rows of a pass stays in a core's
+    /// second-level cache meanwhile (1.2 MB of 600 rows, or of 260 in three parts).
+    fn round(self) -> usize {
+        match self {
+            Self::One => 32,
+            Self::Three => 24,
+        }
+    }
+
+    /// Most tiles of the inner dimension in a sweep: a panel's share of it (32 KiB) stays in the first-level cache while all rows pass it.
+    fn sweep(self) -> usize {
+        16 / self.count()
+    }
+}
 
 /// What multiplies tiles. A sum's order depends on the number of tiles alone: neither on the rows around it nor on the columns.
 pub(super) trait TileUnit {
@@ -48,6 +82,8 @@ pub(super) trait TileUnit {
 
 /// What two by two tiles of sums are made of.
 pub(super) struct Block<'a> {
+    /// Of both sides: a tile is followed by those of its other parts.
+    parts: Parts,
     /// 16 rows in tiles, one tile after another.
     a: &'a [f32],
     /// The next 16; without them, their sums stay as they are.
@@ -115,7 +151,7 @@ pub(super) struct TileScratch {
 /// Runs a product on a tile unit.
 fn on<T: TileUnit>(product: Product<'_>, unit: &T, scratch: &mut TileScratch) {
     let Product { a, b, c, count, bias, accumulate, activation } = product;
-    scratch.left.fill(b.arch(), a, count, b.depth());
+    scratch.left.fill(b.arch(), a, [count, b.depth()], b.parts().unwrap_or(Parts::One));
     let target = Target::Rows { rows: c, accumulate };
     TileProduct { left: &scratch.left, right: b, bias, activation, target }.on(unit, &mut scratch.sums);
 }

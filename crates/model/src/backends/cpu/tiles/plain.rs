@@ -1,40 +1,41 @@
 //! What a tile unit does, a number at a time, in the order of Intel's manual (`TDPBF16PS`, volume 2 of the developer's manual): within
 //! a tile the even and the odd numbers of the pairs are summed apart, and both sums are added to what was there.
 
-use super::{BLOCK, Block, SIDE, Sums, TILE, TileUnit, WIDTH};
+use super::{super::bfloat16::halves, BLOCK, Block, Parts, SIDE, Sums, TILE, TileUnit, WIDTH};
 
 #[derive(Debug)]
 pub(super) struct PlainTiles;
 
 impl TileUnit for PlainTiles {
     fn multiply(&self, block: Block<'_>, sums: &mut Sums) {
-        let Block { a, more, b, continues, .. } = block;
+        let Block { parts, a, more, b, continues, .. } = block;
         let sums = sums.chunks_exact_mut(SIDE * BLOCK);
         let rows = sums.zip([Some(a), more]).filter_map(|(sums, tiles)| Some((sums, tiles?)));
         for (sums, tiles) in rows {
             for (row, sums) in sums.chunks_exact_mut(BLOCK).enumerate() {
                 for (column, sum) in sums.iter_mut().enumerate() {
-                    *sum = chain(if continues { *sum } else { 0.0 }, tiles, row, b, column);
+                    *sum = chain(if continues { *sum } else { 0.0 }, parts, [tiles, b], row, column);
                 }
             }
         }
     }
 }
 
-fn chain(first: f32, tiles: &[f32], row: usize, b: &[f32], column: usize) -> f32 {
+fn chain(first: f32, parts: Parts, [a, b]: [&[f32]; 2], row: usize, column: usize) -> f32 {
+    let count = parts.count();
     let mut sum = first;
-    for (tile, pairs) in tiles.chunks_exact(TILE).zip(b.chunks_exact(SIDE * WIDTH)) {
-        let (mut even, mut odd) = (0.0_f32, 0.0_f32);
-        for (pair, other) in tile[row * SIDE..][..SIDE].iter().zip(pairs.chunks_exact(WIDTH)) {
-            let (x, y) = (halves(*pair), halves(other[column]));
-            even = x[0].mul_add(y[0], even);
-            odd = x[1].mul_add(y[1], odd);
+    for (tiles, panels) in a.chunks_exact(count * TILE).zip(b.chunks_exact(count * SIDE * WIDTH)) {
+        for (left, right) in parts.products() {
+            let pairs = tiles[left * TILE + row * SIDE..][..SIDE].iter();
+            let others = panels[right * SIDE * WIDTH..].chunks_exact(WIDTH);
+            let (mut even, mut odd) = (0.0_f32, 0.0_f32);
+            for (pair, other) in pairs.zip(others) {
+                let (x, y) = (halves(*pair), halves(other[column]));
+                even = x[0].mul_add(y[0], even);
+                odd = x[1].mul_add(y[1], odd);
+            }
+            sum += even + odd;
         }
-        sum += even + odd;
     }
     sum
-}
-
-fn halves(pair: f32) -> [f32; 2] {
-    [f32::from_bits(pair.to_bits() << 16), f32::from_bits(pair.to_bits() & 0xffff_0000)]
 }
