@@ -25,7 +25,13 @@ pub(super) struct AttentionScratch {
 
 impl AttentionScratch {
     pub(super) fn new(arch: Arch) -> Self {
-        Self { keys: Packed::empty(arch), values: Packed::empty(arch), scores: Vec::new(), z: Vec::new(), tiles: HeadTiles::new(arch) }
+        Self {
+            keys: Packed::empty(arch),
+            values: Packed::empty(arch),
+            scores: Vec::new(),
+            z: Vec::new(),
+            tiles: HeadTiles::new(arch),
+        }
     }
 }
 
@@ -122,6 +128,16 @@ impl Attend<'_> {
 
     /// Scores and `z` of a head into the scratch memory.
     fn of_head(&self, sequence: usize, head: usize, scratch: &mut AttentionScratch) {
+        let head = self.head(sequence, head, scratch);
+        if self.on_tiles && head.queries >= tiles::SIDE {
+            tiles::attend(self.arch, head);
+        } else {
+            self.arch.dispatch(head);
+        }
+    }
+
+    /// A head's part of the rows.
+    pub(super) fn head<'b>(&'b self, sequence: usize, head: usize, scratch: &'b mut AttentionScratch) -> OneHead<'b> {
         let (rows, head_dim) = (self.sequences.range(sequence), self.head_dim());
         let (first, queries) = self.queries(sequence);
         let from = head * head_dim;
@@ -132,7 +148,7 @@ impl Attend<'_> {
         };
         scratch.scores.resize(queries * rows.len(), 0.0);
         scratch.z.resize(queries * head_dim, 0.0);
-        let head = OneHead {
+        OneHead {
             query: Rows { values: &self.query.values[first * self.query.stride + from..], ..self.query },
             keys: third(1),
             values: third(2),
@@ -141,12 +157,8 @@ impl Attend<'_> {
             head_dim,
             is_masked: self.is_causal && !self.chosen_alone,
             is_blind: self.sequences.is_blind(sequence),
+            keeps_scores: self.asked.tokens || self.asked.mean,
             scratch,
-        };
-        if self.on_tiles && queries >= tiles::SIDE {
-            tiles::attend(self.arch, head);
-        } else {
-            self.arch.dispatch(head);
         }
     }
 
@@ -194,17 +206,24 @@ pub(super) struct OneHead<'a> {
     is_masked: bool,
     /// Whether the last query does not see its own token.
     is_blind: bool,
+    /// Whether scores are looked at afterwards.
+    pub(super) keeps_scores: bool,
     pub(super) scratch: &'a mut AttentionScratch,
 }
 
 impl OneHead<'_> {
+    /// Tokens that a query sees: the first ones.
+    pub(super) fn seen(&self, query: usize) -> usize {
+        let seen = if self.is_masked { query + 1 } else { self.tokens };
+        seen - usize::from(self.is_blind && query + 1 == self.queries)
+    }
+
     /// From scores to what values are summed with.
     #[inline(always)]
-    pub(super) fn weigh<S: Simd>(&mut self, simd: S) {
-        let Self { queries, tokens, is_masked, is_blind, .. } = *self;
-        for (number, row) in self.scratch.scores.chunks_exact_mut(tokens).enumerate() {
-            let seen = if is_masked { number + 1 } else { tokens };
-            let (seen, later) = row.split_at_mut(seen - usize::from(is_blind && number + 1 == queries));
+    fn weigh<S: Simd>(&mut self, simd: S) {
+        for query in 0..self.queries {
+            let seen = self.seen(query);
+            let (seen, later) = self.scratch.scores[query * self.tokens..][..self.tokens].split_at_mut(seen);
             softmax(simd, seen);
             later.fill(0.0);
         }

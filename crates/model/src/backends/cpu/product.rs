@@ -165,22 +165,23 @@ impl Packed {
 
     /// Lays out another matrix, `[depth, ≥ columns]`, row-major, for tiles.
     fn fill_parts(&mut self, from: Rows<&[f32]>, depth: usize, columns: usize) {
-        let width = self.resize(depth.div_ceil(2), columns);
-        self.pairs_of = Some(depth);
+        const WIDTH: usize = tiles::WIDTH;
         let parts = self.parts.map_or(1, Parts::count);
-        let number = |row: usize, column: usize| if row < depth { from.values[row * from.stride + column] } else { 0.0 };
+        self.resize(depth.div_ceil(2), columns);
+        self.pairs_of = Some(depth);
         for (panel, packed) in self.panels_mut().enumerate() {
-            let first = panel * width;
-            let count = width.min(columns - first);
-            for (step, tiles) in packed.chunks_exact_mut(parts * tiles::SIDE * width).enumerate() {
+            let first = panel * WIDTH;
+            let count = WIDTH.min(columns - first);
+            for (step, tiles) in packed.chunks_exact_mut(parts * tiles::SIDE * WIDTH).enumerate() {
                 for pair in 0..tiles::SIDE {
-                    let row = 2 * (step * tiles::SIDE + pair);
-                    for column in 0..count {
-                        let mut two = [number(row, first + column), number(row + 1, first + column)];
-                        for tile in tiles.chunks_exact_mut(tiles::SIDE * width) {
-                            tile[pair * width + column] = bfloat16::pair(two[0], two[1]);
-                            two = two.map(bfloat16::rest);
-                        }
+                    let mut rests = [[0.0; WIDTH]; 2];
+                    for (row, rest) in (2 * (step * tiles::SIDE + pair)..depth).zip(&mut rests) {
+                        rest[..count].copy_from_slice(&from.values[row * from.stride + first..][..count]);
+                    }
+                    for tile in tiles.chunks_exact_mut(tiles::SIDE * WIDTH) {
+                        let places = tile[pair * WIDTH..][..WIDTH].iter_mut().zip(rests[0]).zip(rests[1]);
+                        places.for_each(|((place, even), odd)| *place = bfloat16::pair(even, odd));
+                        rests = rests.map(|row| row.map(bfloat16::rest));
                     }
                 }
             }

@@ -111,7 +111,8 @@ impl TileUnit for Tiles {
         assert!(sums.len() >= BLOCK * BLOCK);
         // Where there is nothing to fetch, a line that is there is fetched again and again.
         let (ahead, next) = if ahead.is_empty() { (b, 0) } else { (ahead, count * AHEAD * size_of::<f32>()) };
-        let (place, apart) = place.map_or((b.as_ptr(), 0), |(place, stride)| (&raw const *place, stride * size_of::<f32>()));
+        let (place, apart) =
+            place.map_or((b.as_ptr(), 0), |(place, stride)| (&raw const *place, stride * size_of::<f32>()));
         let (a, b, ahead, sums) = (a.as_ptr(), b.as_ptr(), ahead.as_ptr(), sums.as_mut_ptr());
         let work = Work { a, b, ahead, next, place, apart, steps, sums, continues: continues.into() };
         // SAFETY: `self` is proof that this thread has its tiles in use. Of `a` and `more`, `steps` tiles of 1 KiB of each part are read; of `b`,

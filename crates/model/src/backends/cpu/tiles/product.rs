@@ -25,7 +25,9 @@ impl Target<'_> {
     /// Where a panel of a block begins, and how far apart its rows are.
     fn place(&self, block: usize, panel: usize) -> Option<(&f32, usize)> {
         match self {
-            Self::Rows { rows, .. } => Some((rows.values.get(block * BLOCK * rows.stride + panel * WIDTH)?, rows.stride)),
+            Self::Rows { rows, .. } => {
+                Some((rows.values.get(block * BLOCK * rows.stride + panel * WIDTH)?, rows.stride))
+            }
             Self::Tiles(_) => None,
         }
     }
