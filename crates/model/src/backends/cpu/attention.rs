@@ -4,7 +4,8 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{
-    product::{Packed, Product, Rows},
+    packed::Packed,
+    product::{Product, Rows},
     rows::softmax,
     sequences::Sequences,
     tiles::{self, HeadTiles},

@@ -2,8 +2,9 @@
 
 use super::{
     blocks::{Kept, Linear, Stack},
+    packed::{Packed, Packing},
     pooling::moments,
-    product::{Activation, Packed, Packing, Product, Rows},
+    product::{Activation, Product, Rows},
     rows::{Norm, Normalise},
     tower::{Passed, Tower, matrix_product, project_normed},
 };

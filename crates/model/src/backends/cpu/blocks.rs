@@ -5,7 +5,8 @@ use pulp::Arch;
 use super::{
     attention::{Attend, Looks, LooksAsked},
     inner::Inner,
-    product::{Activation, Packed, Product, Rows},
+    packed::Packed,
+    product::{Activation, Product, Rows},
     rows::{Norm, Normalise},
     scratch::Scratch,
     sequences::Sequences,

@@ -7,7 +7,8 @@ use pulp::{Arch, Scalar, Simd, WithSimd};
 use super::{
     CpuText, CpuVision, InstructionSet, Precision,
     functions::{exp, gelu, gelu_tanh, quick_gelu},
-    product::{Activation, Packing, Product, ProductScratch, Rows},
+    packed::Packing,
+    product::{Activation, Product, ProductScratch, Rows},
     rows::{Norm, Normalise, softmax},
 };
 use crate::{Checkpoint, ClipConfig, HostTokens, HostTrace, TokenBatch, TraceRequest, burn::Clip};

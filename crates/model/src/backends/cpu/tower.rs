@@ -3,7 +3,8 @@
 use super::{
     attention_pool::AttentionPool,
     blocks::{Kept, Stack},
-    product::{Packed, Product, ProductScratch, Rows},
+    packed::Packed,
+    product::{Product, ProductScratch, Rows},
     rows::{Norm, Normalise},
     scratch::Scratch,
     sequences::{Chosen, Sequences},

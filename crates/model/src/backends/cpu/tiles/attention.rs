@@ -7,7 +7,8 @@ use super::{
         attention::OneHead,
         bfloat16::{self, Round, Rounded},
         functions::exp,
-        product::{Packed, Rows},
+        packed::Packed,
+        product::Rows,
     },
     BLOCK, Block, Parts, SIDE, TileRows, TileUnit, WIDTH,
 };

@@ -1,14 +1,19 @@
-//! Products of bfloat16 on tiles: Intel's AMX multiplies 16 rows of 16 pairs by 16 pairs of 16 columns in one instruction, sixteen times as many
+//! Products on tiles: Intel's AMX multiplies 16 rows of 16 pairs of bfloat16 by 16 pairs of 16 columns in one instruction, sixteen times as many
 //! multiply-adds a cycle as single precision.
 //!
-//! The right side is read where it lies: panels of pairs are rows of tiles already. The left side is laid out in tiles first. What a tile unit
-//! does stands behind [`TileUnit`], with a plain implementation for tests, so that every machine tests layouts and edges.
+//! Single precision runs on them too: a number is the sum of three numbers of bfloat16 ([`Parts`]).
+//!
+//! Both sides are laid out in tiles, the right one once. What a tile unit does stands behind [`TileUnit`], with a plain implementation for
+//! tests, so that every machine tests layouts and edges.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
 mod attention;
+#[cfg(target_arch = "x86_64")]
+mod kernels;
 mod left;
 mod mlp;
+mod packing;
 #[cfg(any(test, not(target_arch = "x86_64")))]
 mod plain;
 mod product;

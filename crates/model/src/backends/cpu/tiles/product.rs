@@ -8,7 +8,8 @@ use super::{
     super::{
         bfloat16::{self, Round, Rounded},
         functions::{Exactly, Function, Gelu, GeluTanh, Nearly, QuickGelu},
-        product::{Activation, Packed, Rows},
+        packed::Packed,
+        product::{Activation, Rows},
     },
     AHEAD, BLOCK, Block, Parts, SIDE, TILE, TileRows, TileUnit, WIDTH,
 };
