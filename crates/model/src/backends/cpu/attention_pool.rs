@@ -4,7 +4,7 @@ use super::{
     blocks::{Kept, Linear, Stack},
     packed::{Packed, Packing},
     pooling::moments,
-    product::{Activation, Product, Rows},
+    product::{Activation, Product, ProductScratch, Rows},
     rows::{Norm, Normalise},
     tower::{Passed, Tower, matrix_product, project_normed},
 };

@@ -4,7 +4,7 @@
 //! sweep; the left side is read as it lies. Every element of the result is one chain of fused multiply-adds over blocks of
 //! at most [`DEPTH`] terms, in an order that depends on the depth alone: a row does not change with the rows around it.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{

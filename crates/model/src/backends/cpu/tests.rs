@@ -192,7 +192,7 @@ proptest! {
             prop_assert_eq!(packed.to_rows(), Some(b.clone()));
             let mut shared = before.clone();
             let target = Rows { values: shared.as_mut_slice(), stride: columns };
-            Product::new(rows, a, &packed, target).bias(&bias).accumulate().run(&mut Vec::new(), 3);
+            Product::new(rows, a, &packed, target).bias(&bias).accumulate().run(&mut ProductScratch::default(), 3);
             prop_assert_eq!(shared, c, "shares of rows");
         }
     }

@@ -8,7 +8,6 @@ use super::{
         bfloat16::{self, Round, Rounded},
         functions::exp,
         packed::Packed,
-        product::Rows,
     },
     BLOCK, Block, Parts, SIDE, TileRows, TileUnit, WIDTH,
 };
