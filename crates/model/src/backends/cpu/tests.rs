@@ -212,7 +212,7 @@ fn a_product_in_bfloat16_is_that_of_the_rounded_numbers() {
             assert_eq!(packed.depth(), depth);
             let mut c = vec![f32::NAN; rows * columns];
             // Memory that an earlier product left must not matter.
-            let mut memory = vec![f32::NAN; 5000];
+            let mut memory = ProductScratch::default();
             let target = Rows { values: c.as_mut_slice(), stride: columns };
             let left = Rows { values: a.as_slice(), stride: depth };
             Product::new(rows, left, &packed, target).run(&mut memory, 1);
