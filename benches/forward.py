@@ -64,6 +64,7 @@ def model(bench, name):
         "headspan bfloat16": lambda: measure.vision_pass(bench, checkpoint, "bfloat16"),
     }
     if measure.has_tiles():
+        commands["headspan without tiles"] = lambda: measure.vision_pass(bench, checkpoint, "float32-vectors")
         commands["headspan bfloat16 without tiles"] = lambda: measure.vision_pass(bench, checkpoint, "bfloat16-vectors")
     commands |= {method: lambda mode=mode: measure.pytorch(bench, mode, checkpoint) for method, (mode, module) in PEERS.items() if measure.has(module)}
     with measure.workers(commands) as side:

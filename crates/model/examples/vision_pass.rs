@@ -5,8 +5,9 @@
 //! - `contributions PIXELS OUT`: the same over an image at a time of a file of float32 numbers; the dense contributions
 //!   `[images, layers, heads, d]` go to `OUT`, which is not timed.
 //!
-//! `PRECISION` is `float32`, `bfloat16` or `float16`, `bfloat16-vectors` for our pass without tiles (AMX), or one of two in single precision that also keep attention and values of every
-//! token, which is what segmentation reads: `tokens` by our pass, `burn-tokens` by Burn's. `DEVICE` is a GPU such as `wgpu` or `cuda:1`;
+//! `PRECISION` is `float32`, `bfloat16` or `float16`, `float32-vectors` or `bfloat16-vectors` for our pass without tiles (AMX), or one of
+//! two in single precision that also keep attention and values of every token, which is what segmentation reads: `tokens` by our pass,
+//! `burn-tokens` by Burn's. `DEVICE` is a GPU such as `wgpu` or `cuda:1`;
 //! without one the pass is ours on the CPU, but for `burn-tokens`.
 
 use std::{
@@ -75,7 +76,7 @@ impl Side {
         let device = opened.burn().clone();
         let tower = load(folder, &config, &device)?.visual;
         let keeps_tokens = precision.ends_with("tokens");
-        let instructions = if precision == "bfloat16-vectors" { InstructionSet::Vectors } else { InstructionSet::Best };
+        let instructions = if precision.ends_with("-vectors") { InstructionSet::Vectors } else { InstructionSet::Best };
         let named = if keeps_tokens { "float32" } else { precision.trim_end_matches("-vectors") };
         let by_burn = precision == "burn-tokens" || opened.choice().is_gpu();
         let precision: Precision = serde_json::from_value(named.into())?;

@@ -12,8 +12,9 @@ pub enum Precision {
     /// Single precision.
     #[default]
     Float32,
-    /// Weights and inputs of the blocks' linear layers rounded to 8 significant bits. Attention, norms, residual stream, patch
-    /// embedding and output projection stay in single precision. On a CPU faster only with AVX-512 BF16 or AMX.
+    /// Weights and inputs of the blocks' linear layers rounded to 8 significant bits. Norms, residual stream, patch embedding and output
+    /// projection stay in single precision, and attention does but on AMX, where its products' inputs are rounded too. On a CPU faster only with
+    /// AVX-512 BF16 or AMX.
     Bfloat16,
     /// The same with 11 significant bits and values up to 65,504, on GPUs alone. Burn rounds outputs of the linear layers too; by CUDA they
     /// stay in single precision.

@@ -4,9 +4,11 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{
-    product::{Packed, Product, Rows},
+    packed::Packed,
+    product::{Product, Rows},
     rows::softmax,
     sequences::Sequences,
+    tiles::{self, HeadTiles},
 };
 
 /// Memory of attention.
@@ -15,14 +17,22 @@ pub(super) struct AttentionScratch {
     keys: Packed,
     values: Packed,
     /// `[queries, tokens]`.
-    scores: Vec<f32>,
+    pub(super) scores: Vec<f32>,
     /// `[queries, head_dim]`.
-    z: Vec<f32>,
+    pub(super) z: Vec<f32>,
+    /// Where products are made of tiles.
+    pub(super) tiles: HeadTiles,
 }
 
 impl AttentionScratch {
     pub(super) fn new(arch: Arch) -> Self {
-        Self { keys: Packed::empty(arch), values: Packed::empty(arch), scores: Vec::new(), z: Vec::new() }
+        Self {
+            keys: Packed::empty(arch),
+            values: Packed::empty(arch),
+            scores: Vec::new(),
+            z: Vec::new(),
+            tiles: HeadTiles::new(arch),
+        }
     }
 }
 
@@ -74,6 +84,8 @@ pub(super) struct Attend<'a> {
     pub(super) width: usize,
     pub(super) heads: usize,
     pub(super) is_causal: bool,
+    /// Whether products are made of the processor's tiles.
+    pub(super) on_tiles: bool,
     pub(super) asked: LooksAsked,
 }
 
@@ -117,6 +129,16 @@ impl Attend<'_> {
 
     /// Scores and `z` of a head into the scratch memory.
     fn of_head(&self, sequence: usize, head: usize, scratch: &mut AttentionScratch) {
+        let head = self.head(sequence, head, scratch);
+        if self.on_tiles && head.queries >= tiles::SIDE {
+            tiles::attend(self.arch, head);
+        } else {
+            self.arch.dispatch(head);
+        }
+    }
+
+    /// A head's part of the rows.
+    pub(super) fn head<'b>(&'b self, sequence: usize, head: usize, scratch: &'b mut AttentionScratch) -> OneHead<'b> {
         let (rows, head_dim) = (self.sequences.range(sequence), self.head_dim());
         let (first, queries) = self.queries(sequence);
         let from = head * head_dim;
@@ -127,7 +149,7 @@ impl Attend<'_> {
         };
         scratch.scores.resize(queries * rows.len(), 0.0);
         scratch.z.resize(queries * head_dim, 0.0);
-        self.arch.dispatch(OneHead {
+        OneHead {
             query: Rows { values: &self.query.values[first * self.query.stride + from..], ..self.query },
             keys: third(1),
             values: third(2),
@@ -136,8 +158,9 @@ impl Attend<'_> {
             head_dim,
             is_masked: self.is_causal && !self.chosen_alone,
             is_blind: self.sequences.is_blind(sequence),
+            keeps_scores: self.asked.tokens || self.asked.mean,
             scratch,
-        });
+        }
     }
 
     /// Puts what a head found to its place.
@@ -173,38 +196,56 @@ impl Attend<'_> {
 }
 
 /// Attention of one head of one sequence.
-struct OneHead<'a> {
-    query: Rows<&'a [f32]>,
-    keys: Rows<&'a [f32]>,
-    values: Rows<&'a [f32]>,
-    queries: usize,
-    tokens: usize,
-    head_dim: usize,
+pub(super) struct OneHead<'a> {
+    pub(super) query: Rows<&'a [f32]>,
+    pub(super) keys: Rows<&'a [f32]>,
+    pub(super) values: Rows<&'a [f32]>,
+    pub(super) queries: usize,
+    pub(super) tokens: usize,
+    pub(super) head_dim: usize,
     /// Whether a query sees only the tokens up to its own.
     is_masked: bool,
     /// Whether the last query does not see its own token.
     is_blind: bool,
-    scratch: &'a mut AttentionScratch,
+    /// Whether scores are looked at afterwards.
+    pub(super) keeps_scores: bool,
+    pub(super) scratch: &'a mut AttentionScratch,
+}
+
+impl OneHead<'_> {
+    /// Tokens that a query sees: the first ones.
+    pub(super) fn seen(&self, query: usize) -> usize {
+        let seen = if self.is_masked { query + 1 } else { self.tokens };
+        seen - usize::from(self.is_blind && query + 1 == self.queries)
+    }
+
+    /// From scores to what values are summed with.
+    #[inline(always)]
+    fn weigh<S: Simd>(&mut self, simd: S) {
+        for query in 0..self.queries {
+            let seen = self.seen(query);
+            let (seen, later) = self.scratch.scores[query * self.tokens..][..self.tokens].split_at_mut(seen);
+            softmax(simd, seen);
+            later.fill(0.0);
+        }
+    }
 }
 
 impl WithSimd for OneHead<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { query, keys, values, queries, tokens, head_dim, is_masked, is_blind, scratch } = self;
-        scratch.keys.fill_from_columns(keys.values, keys.stride, head_dim, tokens);
-        scratch.values.fill_from_rows(values.values, values.stride, tokens, head_dim);
-        let target = Rows { values: scratch.scores.as_mut_slice(), stride: tokens };
-        simd.vectorize(Product::new(queries, query, &scratch.keys, target));
-        for (number, row) in scratch.scores.chunks_exact_mut(tokens).enumerate() {
-            let seen = if is_masked { number + 1 } else { tokens };
-            let (seen, later) = row.split_at_mut(seen - usize::from(is_blind && number + 1 == queries));
-            softmax(simd, seen);
-            later.fill(0.0);
-        }
-        let weights = Rows { values: scratch.scores.as_slice(), stride: tokens };
-        let target = Rows { values: scratch.z.as_mut_slice(), stride: head_dim };
-        simd.vectorize(Product::new(queries, weights, &scratch.values, target));
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let Self { query, keys, values, queries, tokens, head_dim, .. } = self;
+        let AttentionScratch { keys: packed_keys, values: packed_values, scores, .. } = &mut *self.scratch;
+        packed_keys.fill_from_columns(keys.values, keys.stride, head_dim, tokens);
+        packed_values.fill_from_rows(values.values, values.stride, tokens, head_dim);
+        let target = Rows { values: scores.as_mut_slice(), stride: tokens };
+        simd.vectorize(Product::new(queries, query, packed_keys, target));
+        self.weigh(simd);
+        let AttentionScratch { values: packed_values, scores, z, .. } = &mut *self.scratch;
+        let weights = Rows { values: scores.as_slice(), stride: tokens };
+        let target = Rows { values: z.as_mut_slice(), stride: head_dim };
+        simd.vectorize(Product::new(queries, weights, packed_values, target));
     }
 }

@@ -2,8 +2,9 @@
 
 use super::{
     blocks::{Kept, Linear, Stack},
+    packed::{Packed, Packing},
     pooling::moments,
-    product::{Activation, Packed, Packing, Product, Rows},
+    product::{Activation, Product, ProductScratch, Rows},
     rows::{Norm, Normalise},
     tower::{Passed, Tower, matrix_product, project_normed},
 };
@@ -294,6 +295,6 @@ pub(super) fn linear(rows: &[f32], layer: &Linear, activation: Activation) -> Ve
     let mut result = vec![0.0; count * columns];
     let target = Rows { values: result.as_mut_slice(), stride: columns };
     let product = Product::new(count, Rows { values: rows, stride: depth }, &layer.weight, target);
-    product.bias(&layer.bias).activation(activation).run(&mut Vec::new(), 1);
+    product.bias(&layer.bias).activation(activation).run(&mut ProductScratch::default(), 1);
     result
 }

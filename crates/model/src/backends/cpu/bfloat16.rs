@@ -24,18 +24,102 @@ pulp::simd_type! {
 /// Runs a product whose right side is packed in pairs; `rows` is memory for the left side's pairs. Threads of the current pool share the
 /// rows.
 pub(super) fn run(product: Product<'_>, rows: &mut Vec<f32>, threads: usize) {
-    let (count, a, depth) = product.left();
+    let (count, arch, depth) = (product.count, product.b.arch(), product.b.depth());
     let stride = depth.div_ceil(2);
     rows.resize(rows.len().max(count * stride), 0.0);
-    let arch = product.arch();
-    arch.dispatch(PairRows { from: a, depth, to: &mut rows[..count * stride] });
-    let product = product.with_left(Rows { values: &rows[..count * stride], stride });
+    round(arch, PairRows { from: product.a, depth, to: &mut rows[..count * stride] });
+    let product = Product { a: Rows { values: &rows[..count * stride], stride }, ..product };
     #[cfg(target_arch = "x86_64")]
     if let (Some(instructions), Arch::V4(simd)) = (PairInstructions::try_new(), arch) {
         let run = |product: Product<'_>| instructions.vectorize(Native { product, simd, instructions });
         return product.for_each_share(threads, run);
     }
     product.for_each_share(threads, |product| arch.dispatch(Anywhere(product)));
+}
+
+/// How numbers are rounded to pairs.
+pub(super) trait Round: Copy {
+    /// Up to 32 numbers to 16 pairs; those that are missing are zero.
+    fn pairs(self, numbers: &[f32], to: &mut [f32]);
+}
+
+/// Work that rounds numbers.
+pub(super) trait Rounded {
+    fn run<S: Simd, R: Round>(self, simd: S, rounding: R);
+}
+
+/// Does it with the best way of rounding that there is.
+pub(super) fn round(arch: Arch, work: impl Rounded) {
+    #[cfg(target_arch = "x86_64")]
+    if let (Some(instructions), Arch::V4(simd)) = (PairInstructions::try_new(), arch) {
+        return instructions.vectorize(ByInstruction { work, simd, instructions });
+    }
+    arch.dispatch(ByBits(work));
+}
+
+/// By integer arithmetic, which the compiler vectorises.
+#[derive(Clone, Copy)]
+struct Bits;
+
+impl Round for Bits {
+    #[inline(always)]
+    fn pairs(self, numbers: &[f32], to: &mut [f32]) {
+        let (two, last) = numbers.as_chunks::<2>();
+        let (pairs, missing) = to.split_at_mut(two.len());
+        pairs.iter_mut().zip(two).for_each(|(to, two)| *to = pair(two[0], two[1]));
+        missing.fill(0.0);
+        if let ([last], Some(to)) = (last, missing.first_mut()) {
+            *to = pair(*last, 0.0);
+        }
+    }
+}
+
+struct ByBits<W>(W);
+
+impl<W: Rounded> WithSimd for ByBits<W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.0.run(simd, Bits);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+struct ByInstruction<W> {
+    work: W,
+    simd: V4,
+    instructions: PairInstructions,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl<W: Rounded> NullaryFnOnce for ByInstruction<W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        self.work.run(self.simd, self.instructions);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Round for PairInstructions {
+    #[expect(unsafe_code, reason = "pulp does not wrap this instruction (decision 0005)")]
+    #[inline(always)]
+    fn pairs(self, numbers: &[f32], to: &mut [f32]) {
+        use std::{
+            arch::x86_64::{__m512, _mm512_cvtne2ps_pbh},
+            mem::transmute,
+        };
+        let (Some([low, high]), Some(to)) = (numbers.as_chunks::<16>().0.first_chunk(), to.first_chunk_mut()) else {
+            return Bits.pairs(numbers, to);
+        };
+        // SAFETY: `self` is proof that the processor has the instruction; all types are 64 bytes in which any bits are a value.
+        *to = unsafe {
+            let [low, high] = [low, high].map(|half| transmute::<[f32; 16], __m512>(*half));
+            transmute::<_, [f32; 16]>(_mm512_cvtne2ps_pbh(high, low))
+        };
+    }
 }
 
 /// Left side's rows in pairs, one after the other.
@@ -45,20 +129,13 @@ struct PairRows<'a> {
     to: &'a mut [f32],
 }
 
-impl WithSimd for PairRows<'_> {
-    type Output = ();
-
-    /// The plain loop is vectorised by the compiler.
+impl Rounded for PairRows<'_> {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) {
+    fn run<S: Simd, R: Round>(self, _simd: S, rounding: R) {
         let rows = self.from.values.chunks(self.from.stride).zip(self.to.chunks_exact_mut(self.depth.div_ceil(2)));
         for (row, pairs) in rows {
-            let row = &row[..self.depth];
-            for (to, two) in pairs.iter_mut().zip(row.chunks_exact(2)) {
-                *to = pair(two[0], two[1]);
-            }
-            if let ([last], Some(to)) = (row.chunks_exact(2).remainder(), pairs.last_mut()) {
-                *to = pair(*last, 0.0);
+            for (numbers, pairs) in row[..self.depth].chunks(32).zip(pairs.chunks_mut(16)) {
+                rounding.pairs(numbers, pairs);
             }
         }
     }
@@ -74,6 +151,18 @@ pub(super) fn pair_columns(values: &[f32], stride: usize, depth: usize, columns:
 #[inline(always)]
 pub(super) fn pair(even: f32, odd: f32) -> f32 {
     f32::from_bits(nearest(even) >> 16 | nearest(odd) & 0xffff_0000)
+}
+
+/// The numbers of a pair.
+#[inline(always)]
+pub(super) fn halves(pair: f32) -> [f32; 2] {
+    [f32::from_bits(pair.to_bits() << 16), f32::from_bits(pair.to_bits() & 0xffff_0000)]
+}
+
+/// What is left of a number when it is rounded: exact. After two roundings a third leaves nothing.
+#[inline(always)]
+pub(super) fn rest(value: f32) -> f32 {
+    value - f32::from_bits(nearest(value) & 0xffff_0000)
 }
 
 /// The nearest bfloat16, ties to even, in the upper half. A NaN stays one: rounding could carry it into an infinity.
@@ -157,10 +246,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn halves(pair: f32) -> [f32; 2] {
-        [f32::from_bits(pair.to_bits() << 16), f32::from_bits(pair.to_bits() & 0xffff_0000)]
-    }
 
     #[test]
     fn rounding_is_to_the_nearest_and_keeps_what_is_no_number() {

@@ -5,10 +5,12 @@ use pulp::Arch;
 use super::{
     attention::{Attend, Looks, LooksAsked},
     inner::Inner,
-    product::{Activation, Packed, Product, Rows},
+    packed::Packed,
+    product::{Activation, Product, Rows},
     rows::{Norm, Normalise},
     scratch::Scratch,
     sequences::Sequences,
+    tiles::{Parts, TileMlp},
 };
 use crate::trace::{HostTokens, TraceRequest};
 
@@ -101,11 +103,7 @@ impl Stack {
                 kept.z.push(gathered(&scratch.narrow, &chosen, width));
             }
             scratch.add(&block.output, Source::Narrow);
-            self.expand(block, scratch);
-            if request.residual_components {
-                kept.components.push(update_of(block, &chosen, scratch));
-            }
-            scratch.add(&block.contract, Source::Wide(block.hidden()));
+            kept.components.extend(self.mlp(block, request.residual_components.then_some(&chosen), scratch));
         }
         kept
     }
@@ -116,8 +114,7 @@ impl Stack {
         scratch.resize(sequences.rows(), self.width(), self.widest());
         self.attend(block, sequences, false, LooksAsked::default(), scratch);
         scratch.add(&block.output, Source::Narrow);
-        self.expand(block, scratch);
-        scratch.add(&block.contract, Source::Wide(block.hidden()));
+        self.mlp(block, None, scratch);
     }
 
     /// Attention: `z` of all tokens, or of the chosen ones, into `scratch.narrow`. Chosen tokens that ask alone are class tokens or
@@ -132,12 +129,12 @@ impl Stack {
     ) -> Looks {
         let width = self.width();
         let threads = scratch.threads;
-        let Scratch { residual, narrow, wide, few, queries, pairs, attention, .. } = scratch;
+        let Scratch { residual, narrow, wide, few, queries, products, attention, .. } = scratch;
         Normalise { input: residual, output: narrow, norm: &block.ln_1 }.run(self.arch, threads);
         let mut project = |linear: &Linear, normed: &[f32], projected: Rows<&mut [f32]>| {
             let normed_rows = Rows { values: normed, stride: width };
             let product = Product::new(normed.len() / width, normed_rows, &linear.weight, projected);
-            product.bias(&linear.bias).run(pairs, threads);
+            product.bias(&linear.bias).run(products, threads);
         };
         project(&block.key_value, narrow, Rows { values: &mut wide[width..], stride: 3 * width });
         if chosen_alone {
@@ -156,9 +153,10 @@ impl Stack {
         } else {
             Rows { values: wide.as_slice(), stride: 3 * width }
         };
-        let (heads, is_causal) = (self.heads, self.is_causal);
+        let (arch, heads, is_causal) = (self.arch, self.heads, self.is_causal);
+        let on_tiles = block.query.weight.parts() == Some(Parts::One);
         let attend =
-            Attend { arch: self.arch, query, projected: wide, sequences, chosen_alone, width, heads, is_causal, asked };
+            Attend { arch, query, projected: wide, sequences, chosen_alone, width, heads, is_causal, on_tiles, asked };
         let mut looks = attend.run(narrow, attention, threads);
         if let Some(factors) = self.inner.scale_heads(self.arch, narrow, width) {
             looks.scale(&factors, sequences, heads);
@@ -166,18 +164,24 @@ impl Stack {
         looks
     }
 
-    /// Hidden rows of the MLP, [`Block::hidden`] apart, into `scratch.wide`.
-    fn expand(&self, block: &Block, scratch: &mut Scratch) {
-        let width = self.width();
-        let threads = scratch.threads;
-        let Scratch { residual, narrow, wide, pairs, .. } = scratch;
+    /// The MLP's update into the residual. Returns that of some tokens alone, `[rows, width]`, if they are given.
+    fn mlp(&self, block: &Block, chosen: Option<&Vec<usize>>, scratch: &mut Scratch) -> Option<Vec<f32>> {
+        let (width, threads) = (self.width(), scratch.threads);
+        let Scratch { residual, narrow, wide, products, .. } = scratch;
         Normalise { input: residual, output: narrow, norm: &block.ln_2 }.run(self.arch, threads);
+        if block.expand.weight.parts().is_some() && threads == 1 && !self.inner.changes_hidden() {
+            let mlp = TileMlp { expand: &block.expand, contract: &block.contract, activation: self.activation };
+            return mlp.run(narrow, residual, chosen, &mut products.tiles);
+        }
         let normed = Rows { values: narrow.as_slice(), stride: width };
         let (rows, stride) = (residual.len() / width, block.hidden());
         let hidden = Rows { values: wide.as_mut_slice(), stride };
         let product = Product::new(rows, normed, &block.expand.weight, hidden);
-        product.bias(&block.expand.bias).activation(self.activation).run(pairs, threads);
+        product.bias(&block.expand.bias).activation(self.activation).run(products, threads);
         self.inner.finish_hidden(self.arch, &mut wide[..rows * stride], stride, threads);
+        let update = chosen.map(|chosen| update_of(block, chosen, scratch));
+        scratch.add(&block.contract, Source::Wide(stride));
+        update
     }
 }
 
@@ -239,7 +243,7 @@ fn update_of(block: &Block, rows: &[usize], scratch: &mut Scratch) -> Vec<f32> {
     let target = Rows { values: update.as_mut_slice(), stride: width };
     let hidden = Rows { values: hidden.as_slice(), stride: depth };
     let product = Product::new(rows.len(), hidden, &contract.weight, target);
-    product.bias(&contract.bias).run(&mut scratch.pairs, scratch.threads);
+    product.bias(&contract.bias).run(&mut scratch.products, scratch.threads);
     update
 }
 

@@ -40,12 +40,17 @@ impl Inner {
         Some(arch.dispatch(Scale { rows: z, width, epsilon }))
     }
 
+    /// Whether something follows the hidden rows' activation.
+    pub(super) fn changes_hidden(&self) -> bool {
+        self.is_gated || self.mlp_epsilon.is_some()
+    }
+
     /// Gate and norm of hidden rows. What comes out stands at the beginning of each row.
     pub(super) fn finish_hidden(&self, arch: Arch, rows: &mut [f32], stride: usize, threads: usize) {
-        let &Self { is_gated, mlp_epsilon: epsilon, .. } = self;
-        if !is_gated && epsilon.is_none() {
+        if !self.changes_hidden() {
             return;
         }
+        let &Self { is_gated, mlp_epsilon: epsilon, .. } = self;
         let share = (rows.len() / stride).div_ceil(threads).max(1) * stride;
         let of_share = |rows: &mut [f32]| arch.dispatch(Hidden { rows, stride, is_gated, epsilon });
         if threads == 1 {

@@ -8,7 +8,7 @@ use super::tiles;
 /// of them, what is added up across a vector (means, softmax) has not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum InstructionSet {
-    /// The widest that the processor has, with tiles (AMX) for products of bfloat16.
+    /// The widest that the processor has, with tiles (AMX).
     #[default]
     Best,
     /// The widest vectors, without tiles.
@@ -28,7 +28,7 @@ impl InstructionSet {
         }
     }
 
-    /// Whether products of bfloat16 are made of tiles.
+    /// Whether products are made of tiles.
     pub(super) fn tiles(self) -> bool {
         self == Self::Best && tiles::is_available()
     }

@@ -14,6 +14,8 @@ mod calibration;
 mod functions;
 mod inner;
 mod instructions;
+mod packed;
+mod pages;
 mod pooling;
 mod product;
 mod rows;
@@ -38,7 +40,7 @@ use crate::{
 };
 
 use self::{
-    product::Packing,
+    packed::Packing,
     scratch::Scratch,
     tower::{Passed, Tower},
 };

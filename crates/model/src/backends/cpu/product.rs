@@ -1,25 +1,23 @@
-//! Matrix products in single precision, or of bfloat16 numbers, with what follows them: bias, sum with what was there, activation.
+//! Matrix products in single precision, or of bfloat16 numbers, by vectors or on tiles, with what follows them: bias, sum with what was there, activation.
 //!
 //! The right side is packed once into panels as wide as a tile of the result, so that the inner loop reads it in one
 //! sweep; the left side is read as it lies. Every element of the result is one chain of fused multiply-adds over blocks of
 //! at most [`DEPTH`] terms, in an order that depends on the depth alone: a row does not change with the rows around it.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{
-    Precision,
-    bfloat16::{self, pair_columns},
+    bfloat16,
     functions::{gelu, gelu_tanh, quick_gelu},
-    tiles,
+    packed::{Packed, vectors},
+    tiles::{self, TileScratch},
 };
 
 /// Rows of a tile. With four vectors a row, six rows are 24 running sums, which leaves registers for the panel's row.
 const ROWS: usize = 6;
 /// Longest block of the inner dimension: a panel's block of it (256 KiB) stays in a core's second-level cache.
 const DEPTH: usize = 1024;
-/// Bytes of a cache line; a vector that crosses one costs two reads.
-const LINE: usize = 64;
 
 /// What is done to a finished element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,171 +28,6 @@ pub(super) enum Activation {
     QuickGelu,
 }
 
-/// How right sides are laid out.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Packing {
-    pub(super) arch: Arch,
-    pub(super) precision: Precision,
-    /// Whether products of bfloat16 are made of the processor's tiles where they fit.
-    pub(super) tiles: bool,
-}
-
-impl Packing {
-    /// The same in single precision.
-    pub(super) fn exact(self) -> Self {
-        Self { precision: Precision::Float32, ..self }
-    }
-
-    /// From `[depth, ≥ columns]`, row-major.
-    pub(super) fn rows(self, values: &[f32], stride: usize, depth: usize, columns: usize) -> Packed {
-        let mut packed = Packed::empty(self.arch);
-        match self.precision {
-            // Float16 is refused before anything is packed.
-            Precision::Float32 | Precision::Float16 => packed.fill_from_rows(values, stride, depth, columns),
-            Precision::Bfloat16 => {
-                let pairs = pair_columns(values, stride, depth, columns);
-                packed.fill_from_rows(&pairs, columns, depth.div_ceil(2), columns);
-                packed.pairs_of = Some(depth);
-                packed.on_tiles = self.tiles && tiles::fits(packed.depth, packed.width);
-            }
-        }
-        packed
-    }
-
-    /// From the transpose, `[columns, ≥ depth]`, row-major, in single precision.
-    pub(super) fn columns(self, values: &[f32], stride: usize, depth: usize, columns: usize) -> Packed {
-        let mut packed = Packed::empty(self.arch);
-        packed.fill_from_columns(values, stride, depth, columns);
-        packed
-    }
-}
-
-/// The right side of a product, `[depth, columns]`, in panels of some columns: panel by panel, row by row, the last panel
-/// filled up with zeros.
-#[derive(Debug)]
-pub(super) struct Packed {
-    /// Instructions for which the panels are laid out.
-    arch: Arch,
-    values: Vec<f32>,
-    /// Rows as they are stored: of pairs there are half as many as the matrix has.
-    depth: usize,
-    columns: usize,
-    width: usize,
-    /// The matrix' own inner dimension, if it is stored in pairs of bfloat16.
-    pairs_of: Option<usize>,
-    /// Whether its products are made of the processor's tiles.
-    on_tiles: bool,
-}
-
-impl Packed {
-    /// Nothing yet: memory to be filled.
-    pub(super) fn empty(arch: Arch) -> Self {
-        Self { arch, values: Vec::new(), depth: 0, columns: 0, width: 0, pairs_of: None, on_tiles: false }
-    }
-
-    /// The inner dimension.
-    pub(super) fn depth(&self) -> usize {
-        self.pairs_of.unwrap_or(self.depth)
-    }
-
-    pub(super) fn columns(&self) -> usize {
-        self.columns
-    }
-
-    /// Instructions that it is laid out for.
-    pub(super) fn arch(&self) -> Arch {
-        self.arch
-    }
-
-    /// The matrix as it was given, `[depth, columns]`; none if it was rounded.
-    pub(super) fn to_rows(&self) -> Option<Vec<f32>> {
-        if self.pairs_of.is_some() {
-            return None;
-        }
-        let mut rows = vec![0.0; self.depth * self.columns];
-        for (panel, packed) in self.panels().enumerate() {
-            let first = panel * self.width;
-            let count = self.width.min(self.columns - first);
-            for (row, packed) in rows.chunks_exact_mut(self.columns).zip(packed.chunks_exact(self.width)) {
-                row[first..][..count].copy_from_slice(&packed[..count]);
-            }
-        }
-        Some(rows)
-    }
-
-    /// Reuses the memory for another matrix.
-    #[inline(always)]
-    pub(super) fn fill_from_rows(&mut self, values: &[f32], stride: usize, depth: usize, columns: usize) {
-        let width = self.resize(depth, columns);
-        for (panel, packed) in self.panels_mut().enumerate() {
-            let first = panel * width;
-            let count = width.min(columns - first);
-            for (row, packed) in packed.chunks_exact_mut(width).enumerate() {
-                packed[..count].copy_from_slice(&values[row * stride + first..][..count]);
-            }
-        }
-    }
-
-    /// Reuses the memory for another matrix, given by its transpose.
-    #[inline(always)]
-    pub(super) fn fill_from_columns(&mut self, values: &[f32], stride: usize, depth: usize, columns: usize) {
-        let width = self.resize(depth, columns);
-        for (panel, packed) in self.panels_mut().enumerate() {
-            let first = panel * width;
-            for column in 0..width.min(columns - first) {
-                let values = &values[(first + column) * stride..][..depth];
-                for (packed, value) in packed.chunks_exact_mut(width).zip(values) {
-                    packed[column] = *value;
-                }
-            }
-        }
-    }
-
-    /// Makes room; what stands there is zero, or what an earlier matrix of the same shape left.
-    fn resize(&mut self, depth: usize, columns: usize) -> usize {
-        if (self.depth, self.columns) != (depth, columns) {
-            let width = self.arch.dispatch(PanelWidth);
-            let length = columns.div_ceil(width) * width * depth;
-            // A new allocation each time, so that `start` stays where it is for the life of the values.
-            self.values = vec![0.0; length + LINE / size_of::<f32>()];
-            (self.depth, self.columns, self.width) = (depth, columns, width);
-        }
-        self.width
-    }
-
-    /// Index of the first value: the first that lies on a cache line.
-    fn start(&self) -> usize {
-        self.values.as_ptr().align_offset(LINE).min(LINE / size_of::<f32>())
-    }
-
-    fn panels_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
-        let (start, size) = (self.start(), self.width * self.depth);
-        let length = self.columns.div_ceil(self.width) * size;
-        self.values[start..][..length].chunks_exact_mut(size)
-    }
-
-    fn panels(&self) -> impl Iterator<Item = &[f32]> {
-        let size = self.width * self.depth;
-        let length = self.columns.div_ceil(self.width) * size;
-        self.values[self.start()..][..length].chunks_exact(size)
-    }
-}
-
-/// Vectors of a tile's row: as many as leave room for the rest in the registers that there are.
-const fn vectors<S: Simd>() -> usize {
-    if S::REGISTER_COUNT >= 32 { 4 } else { 2 }
-}
-
-struct PanelWidth;
-
-impl WithSimd for PanelWidth {
-    type Output = usize;
-
-    fn with_simd<S: Simd>(self, _simd: S) -> usize {
-        vectors::<S>() * S::F32_LANES
-    }
-}
-
 /// Some rows of a matrix; they may lie apart.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rows<T> {
@@ -203,15 +36,25 @@ pub(super) struct Rows<T> {
     pub(super) stride: usize,
 }
 
+/// Memory of products.
+#[derive(Debug, Default)]
+pub(super) struct ProductScratch {
+    /// Left side of a product of bfloat16.
+    pairs: Vec<f32>,
+    /// Of products on tiles.
+    pub(super) tiles: TileScratch,
+}
+
 /// `C = activation(A·B + bias)`, or `C = activation(C + A·B + bias)`.
 pub(super) struct Product<'a> {
-    a: Rows<&'a [f32]>,
-    b: &'a Packed,
-    c: Rows<&'a mut [f32]>,
-    count: usize,
-    bias: Option<&'a [f32]>,
-    accumulate: bool,
-    activation: Activation,
+    pub(super) a: Rows<&'a [f32]>,
+    pub(super) b: &'a Packed,
+    pub(super) c: Rows<&'a mut [f32]>,
+    /// Rows of both.
+    pub(super) count: usize,
+    pub(super) bias: Option<&'a [f32]>,
+    pub(super) accumulate: bool,
+    pub(super) activation: Activation,
 }
 
 impl<'a> Product<'a> {
@@ -235,21 +78,23 @@ impl<'a> Product<'a> {
         Self { activation, ..self }
     }
 
-    /// The left side is rounded to pairs in `rows` where the right side is stored so. Threads of the current pool share the rows.
-    pub(super) fn run(self, rows: &mut Vec<f32>, threads: usize) {
-        if self.b.on_tiles {
-            return tiles::run(self, rows, threads);
+    /// The left side is rounded to pairs in the scratch memory where the right side is stored so. Threads of the current pool share the
+    /// rows.
+    pub(super) fn run(self, scratch: &mut ProductScratch, threads: usize) {
+        if self.b.parts().is_some() {
+            return tiles::run(self, &mut scratch.tiles, threads);
         }
         if self.b.pairs_of.is_some() {
-            return bfloat16::run(self, rows, threads);
+            return bfloat16::run(self, &mut scratch.pairs, threads);
         }
-        let arch = self.b.arch;
+        let arch = self.b.arch();
         self.for_each_share(threads, |share| arch.dispatch(share));
     }
 
     /// Hands out the product in as many shares of rows as there are threads, each of whole tiles. A row's sums are the same in any share.
     pub(super) fn for_each_share(self, threads: usize, run: impl Fn(Product<'_>) + Sync) {
-        let rows = self.count.div_ceil(threads).next_multiple_of(ROWS);
+        let unit = if self.b.parts().is_some() { 2 * tiles::SIDE } else { ROWS };
+        let rows = self.count.div_ceil(threads).next_multiple_of(unit);
         if rows >= self.count {
             return run(self);
         }
@@ -262,61 +107,14 @@ impl<'a> Product<'a> {
         });
     }
 
-    /// Instructions that the right side was laid out for.
-    pub(super) fn arch(&self) -> Arch {
-        self.b.arch
-    }
-
-    /// Number, values and inner dimension of the left side's rows.
-    pub(super) fn left(&self) -> (usize, Rows<&'a [f32]>, usize) {
-        (self.count, self.a, self.b.depth())
-    }
-
-    pub(super) fn with_left<'b>(self, a: Rows<&'b [f32]>) -> Product<'b>
-    where
-        'a: 'b,
-    {
-        Product { a, ..self }
-    }
-
-    /// Columns of the result.
-    pub(super) fn columns(&self) -> usize {
-        self.b.columns
-    }
-
-    /// The right side as it is stored, from a column and a row on, and how far apart its rows are.
-    pub(super) fn right(&self, column: usize, row: usize) -> (usize, &'a [f32]) {
-        let Packed { width, depth, .. } = *self.b;
-        let panel = &self.b.values[self.b.start() + column / width * width * depth..][..width * depth];
-        (width, &panel[row * width + column % width..])
-    }
-
     /// What follows the sums of some columns over a part of the inner dimension, which begins or ends it, or not.
     #[inline(always)]
-    pub(super) fn finish(&self, first: usize, columns: usize, begins: bool, ends: bool) -> Finish<'a> {
+    fn finish(&self, first: usize, columns: usize, begins: bool, ends: bool) -> Finish<'a> {
         Finish {
             columns,
             bias: self.bias.filter(|_| begins).map(|bias| &bias[first..][..columns]),
             accumulate: self.accumulate || !begins,
             activation: if ends { self.activation } else { Activation::Identity },
-        }
-    }
-
-    /// Puts the sums of some rows, from a row and a column on, to their place. Rows behind the last one are left out.
-    #[inline(always)]
-    pub(super) fn put<'s, S: Simd>(
-        &mut self,
-        simd: S,
-        row: usize,
-        first: usize,
-        finish: &Finish<'_>,
-        sums: impl Iterator<Item = &'s [f32]>,
-    ) {
-        let stride = self.c.stride;
-        for (row, sums) in (row..self.count).zip(sums) {
-            let (sums, _) = S::as_simd_f32s(sums);
-            let place = &mut self.c.values[row * stride + first..][..finish.columns];
-            finish.store(simd, place, sums.iter().copied());
         }
     }
 
@@ -328,7 +126,7 @@ impl<'a> Product<'a> {
         let block = depth.div_ceil(depth.div_ceil(DEPTH).max(1)).max(1);
         for (panel, values) in self.b.panels().enumerate() {
             let first = panel * width;
-            let columns = width.min(self.b.columns - first);
+            let columns = width.min(self.b.columns() - first);
             for (start, values) in (0..depth).step_by(block).zip(values.chunks(block * width)) {
                 let (b, _) = S::as_simd_f32s(values);
                 let ends = start + block >= depth;
@@ -381,7 +179,7 @@ pub(super) fn with_kernel<S: Simd, K: MultiplyAdd<S>>(simd: S, kernel: K, produc
 }
 
 /// What follows the sums of a tile.
-pub(super) struct Finish<'a> {
+struct Finish<'a> {
     columns: usize,
     bias: Option<&'a [f32]>,
     accumulate: bool,

@@ -5,7 +5,8 @@ use pulp::Arch;
 use super::{
     attention::AttentionScratch,
     blocks::{Linear, Source},
-    product::{Product, Rows},
+    pages,
+    product::{Product, ProductScratch, Rows},
 };
 
 #[derive(Debug)]
@@ -22,8 +23,7 @@ pub(super) struct Scratch {
     pub(super) few: Vec<f32>,
     /// Their queries, `[sequences, width]`.
     pub(super) queries: Vec<f32>,
-    /// Left side of a product of bfloat16.
-    pub(super) pairs: Vec<f32>,
+    pub(super) products: ProductScratch,
     pub(super) attention: AttentionScratch,
 }
 
@@ -36,15 +36,15 @@ impl Scratch {
             wide: Vec::new(),
             few: Vec::new(),
             queries: Vec::new(),
-            pairs: Vec::new(),
+            products: ProductScratch::default(),
             attention: AttentionScratch::new(arch),
         }
     }
 
     pub(super) fn resize(&mut self, rows: usize, width: usize, widest: usize) {
-        self.residual.resize(rows * width, 0.0);
-        self.narrow.resize(rows * width, 0.0);
-        self.wide.resize(rows * widest, 0.0);
+        pages::resize(&mut self.residual, rows * width);
+        pages::resize(&mut self.narrow, rows * width);
+        pages::resize(&mut self.wide, rows * widest);
     }
 
     /// `residual += source · weight + bias`.
@@ -57,6 +57,6 @@ impl Scratch {
         let rows = self.residual.len() / width;
         let residual = Rows { values: self.residual.as_mut_slice(), stride: width };
         let product = Product::new(rows, a, &linear.weight, residual);
-        product.bias(&linear.bias).accumulate().run(&mut self.pairs, self.threads);
+        product.bias(&linear.bias).accumulate().run(&mut self.products, self.threads);
     }
 }

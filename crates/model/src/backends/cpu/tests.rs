@@ -7,7 +7,8 @@ use pulp::{Arch, Scalar, Simd, WithSimd};
 use super::{
     CpuText, CpuVision, InstructionSet, Precision,
     functions::{exp, gelu, gelu_tanh, quick_gelu},
-    product::{Activation, Packing, Product, Rows},
+    packed::Packing,
+    product::{Activation, Product, ProductScratch, Rows},
     rows::{Norm, Normalise, softmax},
 };
 use crate::{Checkpoint, ClipConfig, HostTokens, HostTrace, TokenBatch, TraceRequest, burn::Clip};
@@ -186,12 +187,12 @@ proptest! {
             let mut c = before.clone();
             let a = Rows { values: a.as_slice(), stride: depth };
             let target = Rows { values: c.as_mut_slice(), stride: columns };
-            Product::new(rows, a, &packed, target).bias(&bias).accumulate().run(&mut Vec::new(), 1);
+            Product::new(rows, a, &packed, target).bias(&bias).accumulate().run(&mut ProductScratch::default(), 1);
             close(&c, &expected, 1e-5);
             prop_assert_eq!(packed.to_rows(), Some(b.clone()));
             let mut shared = before.clone();
             let target = Rows { values: shared.as_mut_slice(), stride: columns };
-            Product::new(rows, a, &packed, target).bias(&bias).accumulate().run(&mut Vec::new(), 3);
+            Product::new(rows, a, &packed, target).bias(&bias).accumulate().run(&mut ProductScratch::default(), 3);
             prop_assert_eq!(shared, c, "shares of rows");
         }
     }
@@ -211,7 +212,7 @@ fn a_product_in_bfloat16_is_that_of_the_rounded_numbers() {
             assert_eq!(packed.depth(), depth);
             let mut c = vec![f32::NAN; rows * columns];
             // Memory that an earlier product left must not matter.
-            let mut memory = vec![f32::NAN; 5000];
+            let mut memory = ProductScratch::default();
             let target = Rows { values: c.as_mut_slice(), stride: columns };
             let left = Rows { values: a.as_slice(), stride: depth };
             Product::new(rows, left, &packed, target).run(&mut memory, 1);
@@ -239,7 +240,7 @@ fn a_deep_product_adds_its_blocks_and_activates_the_sum_once() {
     let packed = packing(InstructionSet::Best, Precision::Float32).rows(&b, columns, depth, columns);
     let target = Rows { values: c.as_mut_slice(), stride: columns };
     let product = Product::new(rows, Rows { values: a.as_slice(), stride: depth }, &packed, target);
-    product.bias(&bias).activation(Activation::QuickGelu).run(&mut Vec::new(), 1);
+    product.bias(&bias).activation(Activation::QuickGelu).run(&mut ProductScratch::default(), 1);
     close(&c, &expected, 1e-5);
 }
 

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::{
     InstructionSet, ROWS,
     blocks::Stack,
-    product::{Packed, Packing},
+    packed::{Packed, Packing},
     rows::Norm,
     scratch::Scratch,
     sequences::{Chosen, Sequences},

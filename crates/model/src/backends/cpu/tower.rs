@@ -3,7 +3,8 @@
 use super::{
     attention_pool::AttentionPool,
     blocks::{Kept, Stack},
-    product::{Packed, Product, Rows},
+    packed::Packed,
+    product::{Product, ProductScratch, Rows},
     rows::{Norm, Normalise},
     scratch::Scratch,
     sequences::{Chosen, Sequences},
@@ -104,7 +105,7 @@ impl Tower {
         let target = if self.ln_pre.is_some() { &mut scratch.narrow } else { &mut scratch.residual };
         let embedded = Rows { values: target.as_mut_slice(), stride: width };
         let product = Product::new(rows, unfolded, &self.patches, embedded);
-        product.accumulate().run(&mut scratch.pairs, scratch.threads);
+        product.accumulate().run(&mut scratch.products, scratch.threads);
         if let Some(norm) = &self.ln_pre {
             Normalise { input: &scratch.narrow, output: &mut scratch.residual, norm }
                 .run(self.blocks.arch, scratch.threads);
@@ -154,6 +155,6 @@ pub(super) fn matrix_product(rows: &[f32], matrix: &Packed) -> Vec<f32> {
     let count = rows.len() / depth;
     let mut result = vec![0.0; count * columns];
     let target = Rows { values: result.as_mut_slice(), stride: columns };
-    Product::new(count, Rows { values: rows, stride: depth }, matrix, target).run(&mut Vec::new(), 1);
+    Product::new(count, Rows { values: rows, stride: depth }, matrix, target).run(&mut ProductScratch::default(), 1);
     result
 }

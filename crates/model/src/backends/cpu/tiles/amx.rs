@@ -8,7 +8,10 @@ use std::{
     sync::OnceLock,
 };
 
-use super::{BLOCK, SIDE, Sums, TILE, TileUnit};
+use super::{
+    AHEAD, BLOCK, Block, Parts, SIDE, Sums, TILE, TileUnit, WIDTH,
+    kernels::{Work, one_by_two, one_by_two_in_parts, two_by_two, two_by_two_in_parts},
+};
 
 /// Rows of all eight tiles, and bytes of a row: the largest that there are.
 #[repr(C, align(64))]
@@ -102,55 +105,28 @@ impl Drop for Tiles {
 }
 
 impl TileUnit for Tiles {
-    fn multiply(&self, a: [&[f32]; 2], b: [&[f32]; 2], stride: usize, sums: &mut Sums) {
-        /// Bytes from a row of a tile to the next in `a`, and of `sums`.
-        const ROW: usize = SIDE * size_of::<f32>();
-        const ROW_OF_SUMS: usize = BLOCK * size_of::<f32>();
-        let steps = a[0].len() / TILE;
-        let needed = (steps * SIDE).saturating_sub(1) * stride + SIDE;
-        assert!(steps > 0 && a[1].len() >= steps * TILE && b[0].len() >= needed && b[1].len() >= needed);
-        // SAFETY: `self` is proof that this thread has its tiles in use. Of `a`, `steps` tiles of 1 KiB are read; of `b`, `steps · 16` rows of
-        // 64 bytes, `stride` numbers apart, for which the assertion leaves room; `sums` is written as a whole.
+    fn multiply(&self, block: Block<'_>, sums: &mut Sums) {
+        let Block { parts, a, more, b, continues, ahead, place } = block;
+        let count = parts.count();
+        let steps = a.len() / (count * TILE);
+        let is_long_enough = |tiles: &[f32]| tiles.len() >= steps * count * TILE;
+        assert!(steps > 0 && b.len() >= steps * count * SIDE * WIDTH && more.is_none_or(is_long_enough));
+        assert!(sums.len() >= BLOCK * BLOCK);
+        // Where there is nothing to fetch, a line that is there is fetched again and again.
+        let (ahead, next) = if ahead.is_empty() { (b, 0) } else { (ahead, count * AHEAD * size_of::<f32>()) };
+        let (place, apart) =
+            place.map_or((b.as_ptr(), 0), |(place, stride)| (&raw const *place, stride * size_of::<f32>()));
+        let (a, b, ahead, sums) = (a.as_ptr(), b.as_ptr(), ahead.as_ptr(), sums.as_mut_ptr());
+        let work = Work { a, b, ahead, next, place, apart, steps, sums, continues: continues.into() };
+        // SAFETY: `self` is proof that this thread has its tiles in use. Of `a` and `more`, `steps` tiles of 1 KiB of each part are read; of `b`,
+        // `steps · 16` rows of 128 bytes of each part, for which the assertion leaves room; `sums` has room for four tiles. What is fetched ahead may lie anywhere.
         unsafe {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "2:",
-                "tileloadd tmm4, [{a0} + {row}*1]",
-                "tileloadd tmm6, [{b0} + {stride}*1]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b1} + {stride}*1]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{a1} + {row}*1]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {a0}, {tile}",
-                "add {a1}, {tile}",
-                "add {b0}, {next}",
-                "add {b1}, {next}",
-                "dec {steps}",
-                "jnz 2b",
-                "tilestored [{sums} + {row_of_sums}*1], tmm0",
-                "tilestored [{sums} + {row_of_sums}*1 + 64], tmm1",
-                "tilestored [{sums} + {row_of_sums}*1 + 2048], tmm2",
-                "tilestored [{sums} + {row_of_sums}*1 + 2112], tmm3",
-                a0 = inout(reg) a[0].as_ptr() => _,
-                a1 = inout(reg) a[1].as_ptr() => _,
-                b0 = inout(reg) b[0].as_ptr() => _,
-                b1 = inout(reg) b[1].as_ptr() => _,
-                steps = inout(reg) steps => _,
-                row = in(reg) ROW,
-                stride = in(reg) stride * size_of::<f32>(),
-                next = in(reg) SIDE * stride * size_of::<f32>(),
-                tile = const TILE * size_of::<f32>(),
-                sums = in(reg) sums.0.as_mut_ptr(),
-                row_of_sums = in(reg) ROW_OF_SUMS,
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                options(nostack),
-            );
+            match (parts, more) {
+                (Parts::One, Some(more)) => two_by_two(work, more.as_ptr()),
+                (Parts::One, None) => one_by_two(work),
+                (Parts::Three, Some(more)) => two_by_two_in_parts(work, more.as_ptr()),
+                (Parts::Three, None) => one_by_two_in_parts(work),
+            }
         }
     }
 }

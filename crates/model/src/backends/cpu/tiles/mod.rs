@@ -1,45 +1,114 @@
-//! Products of bfloat16 on tiles: Intel's AMX multiplies 16 rows of 16 pairs by 16 pairs of 16 columns in one instruction, sixteen times as many
+//! Products on tiles: Intel's AMX multiplies 16 rows of 16 pairs of bfloat16 by 16 pairs of 16 columns in one instruction, sixteen times as many
 //! multiply-adds a cycle as single precision.
 //!
-//! The right side is read where it lies: panels of pairs are rows of tiles already. The left side is laid out in tiles first. What a tile unit
-//! does stands behind [`TileUnit`], with a plain implementation for tests, so that every machine tests layouts and edges.
+//! Single precision runs on them too: a number is the sum of three numbers of bfloat16 ([`Parts`]).
+//!
+//! Both sides are laid out in tiles, the right one once. What a tile unit does stands behind [`TileUnit`], with a plain implementation for
+//! tests, so that every machine tests layouts and edges.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
-#[cfg(test)]
+mod attention;
+#[cfg(target_arch = "x86_64")]
+mod kernels;
+mod left;
+mod mlp;
+mod packing;
+#[cfg(any(test, not(target_arch = "x86_64")))]
 mod plain;
+mod product;
+#[cfg(test)]
+mod tests;
 
-use pulp::{Simd, WithSimd};
+use super::product::Product;
 
-use super::{
-    bfloat16::pair,
-    product::{Product, Rows},
-};
+use left::TileRows;
+use product::{Target, TileProduct};
+
+pub(super) use attention::{HeadTiles, attend};
+pub(super) use mlp::TileMlp;
 
 /// Rows of a tile, its pairs of the inner dimension, and the columns of a tile of sums.
-const SIDE: usize = 16;
+pub(super) const SIDE: usize = 16;
 /// Numbers of 32 bits in a tile: pairs or sums.
 const TILE: usize = SIDE * SIDE;
 /// Rows and columns of the sums that are made at once: two by two tiles, with which each tile that is loaded is multiplied twice.
 const BLOCK: usize = 2 * SIDE;
-/// Most tiles of the inner dimension in a sweep: the left side's share of some 400 rows (0.8 MB) then stays in a core's second-level cache while
-/// all columns pass it.
-const STEPS: usize = 32;
+/// Numbers that are fetched ahead in a step: two cache lines, so that sixteen blocks fetch the next panel.
+const AHEAD: usize = 32;
 
-/// Sums of a block.
-#[repr(C, align(64))]
-pub(super) struct Sums([[f32; BLOCK]; BLOCK]);
+/// Sums of a block, row by row, on a cache line.
+type Sums = [f32];
+
+/// Of how many numbers of bfloat16 a number is the sum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parts {
+    /// Of one: it is rounded.
+    One,
+    /// Of three, which hold all 24 bits of single precision. Six of the nine products of two such sums are above the last of these bits.
+    Three,
+}
+
+impl Parts {
+    pub(super) fn count(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Three => 3,
+        }
+    }
+
+    /// Parts of the left and of the right side that are multiplied, in their order.
+    #[cfg(any(test, not(target_arch = "x86_64")))]
+    fn products(self) -> impl Iterator<Item = (usize, usize)> {
+        let count = self.count();
+        (0..count).flat_map(move |left| (0..count - left).map(move |right| (left, right)))
+    }
+
+    /// Most tiles of the inner dimension in a round: all columns pass the left side's share of it, which for the rows of a pass stays in a core's
+    /// second-level cache meanwhile (0.8 MB of 400 rows, or 0.9 MB in three parts).
+    fn round(self) -> usize {
+        match self {
+            Self::One => 32,
+            Self::Three => 12,
+        }
+    }
+
+    /// Most tiles of the inner dimension in a sweep: a panel's share of it (32 KiB) stays in the first-level cache while all rows pass it.
+    fn sweep(self) -> usize {
+        16 / self.count()
+    }
+}
 
 /// What multiplies tiles. A sum's order depends on the number of tiles alone: neither on the rows around it nor on the columns.
 pub(super) trait TileUnit {
-    /// `A·B` of two by two tiles of sums. `a` are the two rows of tiles, one tile after another. `b` are the two columns of tiles, each 16 pairs
-    /// wide, of as many rows of pairs as `a` has, `stride` apart.
-    fn multiply(&self, a: [&[f32]; 2], b: [&[f32]; 2], stride: usize, sums: &mut Sums);
+    /// `A·B` of two by two tiles of sums.
+    fn multiply(&self, block: Block<'_>, sums: &mut Sums);
 }
 
-/// Whether products of such a right side can be made of tiles: of whole ones.
-pub(super) fn fits(pairs: usize, panel: usize) -> bool {
-    pairs.is_multiple_of(SIDE) && panel.is_multiple_of(SIDE)
+/// What two by two tiles of sums are made of.
+pub(super) struct Block<'a> {
+    /// Of both sides: a tile is followed by those of its other parts.
+    parts: Parts,
+    /// 16 rows in tiles, one tile after another.
+    a: &'a [f32],
+    /// The next 16; without them, their sums stay as they are.
+    more: Option<&'a [f32]>,
+    /// A panel's part of as many rows of pairs as `a` has, [`WIDTH`] pairs each.
+    b: &'a [f32],
+    /// Whether what is there is the sums' first term.
+    continues: bool,
+    /// What will be read soon: it may be fetched meanwhile.
+    ahead: &'a [f32],
+    /// What will be written soon, from the first row's first number on, and how far apart its rows are: it may be fetched meanwhile.
+    place: Option<(&'a f32, usize)>,
+}
+
+/// Columns of a right side's panel.
+pub(super) const WIDTH: usize = BLOCK;
+
+/// Rows of pairs in a panel: filled up to whole tiles.
+pub(super) fn rows_of_pairs(depth: usize) -> usize {
+    depth.div_ceil(2).next_multiple_of(SIDE)
 }
 
 /// Whether this processor has tiles and the system lets this process use them.
@@ -54,226 +123,40 @@ pub(super) fn is_available() -> bool {
     }
 }
 
-/// Runs a product whose right side fits on this processor's tiles; `left` is memory for the left side. Threads of the current pool share
-/// the rows.
-pub(super) fn run(product: Product<'_>, left: &mut Vec<f32>, threads: usize) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if threads == 1 {
-            return on(product, &amx::Tiles::load(), left);
-        }
-        // Each thread has tiles of its own.
-        product.for_each_share(threads, |share| on(share, &amx::Tiles::load(), &mut Vec::new()));
+/// Takes the tiles of this thread into use, for as long as a function runs that somebody calls who knows that they are there.
+#[cfg(target_arch = "x86_64")]
+fn with_tiles<R>(run: impl FnOnce(&amx::Tiles) -> R) -> R {
+    run(&amx::Tiles::load())
+}
+
+/// Nothing is packed for tiles that are not there.
+#[cfg(not(target_arch = "x86_64"))]
+fn with_tiles<R>(_run: impl FnOnce(&plain::PlainTiles) -> R) -> R {
+    unreachable!("nothing is packed for tiles that are not there")
+}
+
+/// Runs a product whose right side is packed for tiles on this processor's. Threads of the current pool share the rows.
+pub(super) fn run(product: Product<'_>, scratch: &mut TileScratch, threads: usize) {
+    if threads == 1 {
+        return with_tiles(|tiles| on(product, tiles, scratch));
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        let _ = (product, left, threads);
-        unreachable!("nothing is packed for tiles that are not there");
-    }
+    // Each thread has tiles of its own.
+    product.for_each_share(threads, |share| with_tiles(|tiles| on(share, tiles, &mut TileScratch::default())));
+}
+
+/// Memory of products on tiles.
+#[derive(Debug, Default)]
+pub(super) struct TileScratch {
+    left: TileRows,
+    /// Hidden rows of an MLP.
+    hidden: TileRows,
+    sums: Vec<f32>,
 }
 
 /// Runs a product on a tile unit.
-fn on<T: TileUnit>(product: Product<'_>, unit: &T, left: &mut Vec<f32>) {
-    let arch = product.arch();
-    let (count, from, depth) = product.left();
-    let steps = depth.div_ceil(2) / SIDE;
-    let length = count.div_ceil(BLOCK) * 2 * steps * TILE;
-    left.resize(left.len().max(length + TILE), 0.0);
-    // A row of a tile is a cache line.
-    let start = left.as_ptr().align_offset(64).min(TILE);
-    let left = &mut left[start..][..length];
-    arch.dispatch(LayOut { from, count, depth, steps, to: left });
-    arch.dispatch(OnTiles { product, left, steps, unit });
-}
-
-/// The left side in tiles: of each 16 rows one tile after another, each row by row. Rows that are missing are zero.
-struct LayOut<'a> {
-    from: Rows<&'a [f32]>,
-    count: usize,
-    depth: usize,
-    steps: usize,
-    to: &'a mut [f32],
-}
-
-impl WithSimd for LayOut<'_> {
-    type Output = ();
-
-    /// The plain loop is vectorised by the compiler.
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) {
-        let Self { from, count, depth, steps, to } = self;
-        for (block, tiles) in to.chunks_exact_mut(steps * TILE).enumerate() {
-            for within in 0..SIDE {
-                let row = block * SIDE + within;
-                let places = tiles.chunks_exact_mut(TILE).map(|tile| &mut tile[within * SIDE..][..SIDE]);
-                if row >= count {
-                    places.for_each(|place| place.fill(0.0));
-                    continue;
-                }
-                let row = &from.values[row * from.stride..][..depth];
-                for (place, numbers) in places.zip(row.chunks(2 * SIDE)) {
-                    for (to, two) in place.iter_mut().zip(numbers.chunks(2)) {
-                        *to = pair(two[0], two.get(1).copied().unwrap_or(0.0));
-                    }
-                }
-            }
-        }
-    }
-}
-
-struct OnTiles<'a, T> {
-    product: Product<'a>,
-    /// As [`LayOut`] leaves it.
-    left: &'a [f32],
-    steps: usize,
-    unit: &'a T,
-}
-
-impl<T: TileUnit> WithSimd for OnTiles<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { mut product, left, steps, unit } = self;
-        let (count, columns) = (left.len() / (steps * TILE) * SIDE, product.columns());
-        let mut sums = Sums([[0.0; BLOCK]; BLOCK]);
-        for first_step in (0..steps).step_by(STEPS) {
-            let some = STEPS.min(steps - first_step);
-            for first in (0..columns).step_by(BLOCK) {
-                let finish =
-                    product.finish(first, BLOCK.min(columns - first), first_step == 0, first_step + some == steps);
-                let (stride, b) = product.right(first, first_step * SIDE);
-                // A second tile behind the last column would be nothing; the first stands in for it.
-                let second = if first + SIDE < columns { product.right(first + SIDE, first_step * SIDE).1 } else { b };
-                let b = [b, second].map(|tiles| &tiles[..(some * SIDE - 1) * stride + SIDE]);
-                for row in (0..count).step_by(BLOCK) {
-                    let tiles = |row: usize| &left[(row / SIDE * steps + first_step) * TILE..][..some * TILE];
-                    unit.multiply([tiles(row), tiles(row + SIDE)], b, stride, &mut sums);
-                    product.put(simd, row, first, &finish, sums.0.iter().map(<[f32; BLOCK]>::as_slice));
-                }
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::{plain::PlainTiles, *};
-    use crate::{
-        backends::cpu::{
-            InstructionSet,
-            product::{Activation, Packed, Packing},
-        },
-        precision::Precision,
-    };
-
-    /// Numbers of either sign around 1 without a pattern.
-    fn noise(count: usize, seed: u32) -> Vec<f32> {
-        let mut state = seed.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
-        let next = move || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        };
-        std::iter::repeat_with(next).take(count).collect()
-    }
-
-    struct Case {
-        rows: usize,
-        depth: usize,
-        columns: usize,
-        a: Vec<f32>,
-        packed: Packed,
-        bias: Vec<f32>,
-        there: Vec<f32>,
-    }
-
-    impl Case {
-        fn new([rows, depth, columns]: [usize; 3]) -> Self {
-            let packing = Packing { arch: InstructionSet::Best.arch(), precision: Precision::Bfloat16, tiles: false };
-            let packed = packing.rows(&noise(depth * columns, 2), columns, depth, columns);
-            let [a, bias, there] =
-                [(rows * depth, 1), (columns, 3), (rows * columns, 4)].map(|(n, seed)| noise(n, seed));
-            Self { rows, depth, columns, a, packed, bias, there }
-        }
-
-        fn product<'a>(&'a self, c: &'a mut [f32], accumulates: bool) -> Product<'a> {
-            let a = Rows { values: self.a.as_slice(), stride: self.depth };
-            let product = Product::new(self.rows, a, &self.packed, Rows { values: c, stride: self.columns });
-            let product = product.bias(&self.bias).activation(Activation::Gelu);
-            if accumulates { product.accumulate() } else { product }
-        }
-
-        fn by(&self, unit: &impl TileUnit, accumulates: bool) -> Vec<f32> {
-            let mut c = self.there.clone();
-            // What an earlier product left in the memory must not matter.
-            on(self.product(&mut c, accumulates), unit, &mut vec![f32::NAN; 7]);
-            c
-        }
-
-        fn by_vectors(&self, accumulates: bool) -> Vec<f32> {
-            let mut c = self.there.clone();
-            self.product(&mut c, accumulates).run(&mut Vec::new(), 1);
-            c
-        }
-    }
-
-    fn difference(found: &[f32], expected: &[f32]) -> f32 {
-        let largest = expected.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
-        // `max` would hide a NaN.
-        let larger = |most: f32, one: f32| if one <= most { most } else { one };
-        found.iter().zip(expected).map(|(x, y)| (x - y).abs() / largest).fold(0.0, larger)
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(40))]
-
-        /// Both multiply the same rounded numbers; sums of up to 320 terms in another order differ by some units of the last place.
-        #[test]
-        fn tiles_give_what_vectors_give(rows in 1_usize..70, steps in 1_usize..10, columns in 1_usize..140, odd: bool, accumulates: bool) {
-            let depth = 2 * SIDE * steps - usize::from(odd);
-            let case = Case::new([rows, depth, columns]);
-            let difference = difference(&case.by(&PlainTiles, accumulates), &case.by_vectors(accumulates));
-            prop_assert!(difference < 2e-6, "{difference:.1e}");
-        }
-    }
-
-    #[test]
-    fn a_deep_product_adds_its_sweeps_and_activates_the_sum_once() {
-        let case = Case::new([5, 2 * SIDE * (2 * STEPS + 3), 40]);
-        for accumulates in [false, true] {
-            let difference = difference(&case.by(&PlainTiles, accumulates), &case.by_vectors(accumulates));
-            assert!(difference < 5e-6, "{difference:.1e}");
-        }
-    }
-
-    #[test]
-    fn a_row_does_not_change_with_the_rows_around_it() {
-        let case = Case::new([37, 64, 50]);
-        let all = case.by(&PlainTiles, false);
-        let last = Case {
-            rows: 1,
-            a: case.a[36 * 64..].to_vec(),
-            there: case.there[36 * 50..].to_vec(),
-            ..Case::new([1, 64, 50])
-        };
-        assert_eq!(last.by(&PlainTiles, false), all[36 * 50..]);
-    }
-
-    /// The processor's tiles against the plain ones. The order of sums is as Intel's manual has it; the bound leaves room for another.
-    #[test]
-    fn this_processors_tiles_give_what_the_plain_ones_give() {
-        if !is_available() {
-            eprintln!("skipped: this processor has no tiles (AMX), or the system does not let programs use them");
-            return;
-        }
-        #[cfg(target_arch = "x86_64")]
-        for shape in [[1, 32, 1], [16, 32, 16], [33, 768, 70], [400, 3072, 768], [50, 2 * SIDE * (STEPS + 1), 129]] {
-            let case = Case::new(shape);
-            let difference = difference(&case.by(&amx::Tiles::load(), true), &case.by(&PlainTiles, true));
-            eprintln!("{shape:?}: {difference:.1e} from the plain tiles");
-            assert!(difference < 5e-6, "{shape:?}: {difference:.1e}");
-        }
-    }
+fn on<T: TileUnit>(product: Product<'_>, unit: &T, scratch: &mut TileScratch) {
+    let Product { a, b, c, count, bias, accumulate, activation } = product;
+    scratch.left.fill(b.arch(), a, [count, b.depth()], b.parts().unwrap_or(Parts::One));
+    let target = Target::Rows { rows: c, accumulate };
+    TileProduct { left: &scratch.left, right: b, bias, activation, target }.on(unit, &mut scratch.sums);
 }
