@@ -15,7 +15,7 @@ fn a_head_and_each_chart_are_saved_with_a_caption() -> Outcome {
     let site = shared();
     for (path, says, name) in [
         (format!("{RUN}/head/L3.H3.svg"), "label by lexicon", "headspan-scenes-4-L3.H3.svg"),
-        ("/index.svg?chart=1&x=layer".to_owned(), "Heads of scenes/scenes-4", "headspan-index-1.svg"),
+        ("/index.svg?chart=1&x=layer&y=rank".to_owned(), "Heads of scenes/scenes-4", "headspan-index-1.svg"),
     ] {
         let (status, headers, body) = site.send(Request::get(&path).body(Body::empty())?)?;
         let file = String::from_utf8(body)?;

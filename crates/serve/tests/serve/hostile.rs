@@ -61,7 +61,7 @@ fn bad_questions_have_clear_answers() -> Outcome {
         (format!("{RUN}/neighbours?upload=0123456789abcdef01234567"), 404, "no longer here"),
         (format!("{RUN}/segment?image=2000"), 404, "no extracted image `#2000`"),
         (format!("{RUN}/segment?upload=0123456789abcdef01234567"), 404, "no longer here"),
-        (format!("{RUN}/why?image=1&neighbour=2&similarity=euclid"), 400, "neither dot nor cosine"),
+        (format!("{RUN}/why?image=1&neighbour=2&similarity=euclid"), 400, "neither cosine nor dot"),
         (format!("{RUN}/segment?image={SKIPPED}&text=a"), 503, "the image is damaged"),
         (format!("{RUN}/why?image=1"), 400, "neighbour: the position"),
         (format!("{RUN}/image/../../etc/passwd"), 404, "no such"),

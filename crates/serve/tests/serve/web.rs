@@ -50,7 +50,9 @@ fn every_page_and_its_numbers() -> Outcome {
         let score = neighbour.score;
         let told = if score.abs() < 1e-2 { format!("{score:.2e}") } else { format!("{score:.4}") };
         assert!(page.contains(&neighbour.image_id) && page.contains(&told), "{told}");
-        assert!(page.contains(&format!("why?image=3&amp;heads=shapes&amp;neighbour={}", neighbour.image_index)));
+        let link =
+            format!("why?image=3&amp;heads=shapes&amp;similarity=cosine&amp;neighbour={}", neighbour.image_index);
+        assert!(page.contains(&link), "no {link} in {page}");
     }
 
     let expected_near = expected;
