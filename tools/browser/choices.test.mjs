@@ -151,7 +151,7 @@ test("both models segment, and one can be left out", async () => {
 
 test("why: the score of a neighbour is the sum over patches and class token, for an upload too", async () => {
   const page = await site.page();
-  await page.goto(`${RUN}/neighbours?heads=colors`);
+  await page.goto(`${RUN}/neighbours?heads=colors&similarity=dot`);
   await upload(page, 21);
   const { images } = (await site.json(page.url())).answer;
   await page.getByRole("link", { name: "why" }).first().click();
@@ -200,13 +200,13 @@ test("arrow keys choose, Space checks and Space presses", async () => {
   await page.goto(`${RUN}/neighbours?image=12`);
   await tabTo(page, "select[name=similarity]");
   await page.keyboard.press("ArrowDown");
-  assert.equal(await page.getByLabel("Compare by").inputValue(), "cosine");
+  assert.equal(await page.getByLabel("Compare by").inputValue(), "dot");
   await tabTo(page, "input[name=farthest]");
   await page.keyboard.press("Space");
   await tabTo(page, "form.ask button");
   await page.keyboard.press("Space");
   await page.waitForURL(/farthest=1/);
-  const question = ["--heads", "all", "--image", "#12", "--cosine", "--farthest", "--count", "12"];
+  const question = ["--heads", "all", "--image", "#12", "--dot", "--farthest", "--count", "12"];
   const { answer } = await site.json(page.url());
   assert.deepEqual(single(answer), single(site.query("neighbours", ...question).found));
 });

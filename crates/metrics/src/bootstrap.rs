@@ -59,27 +59,32 @@ pub(crate) fn interval_of_judges(
     let mut judging = ChaCha8Rng::seed_from_u64(settings.seed);
     judging.set_stream(2);
     let mut drawn: Vec<Vec<f64>> = vec![Vec::new(); judges];
-    let mut sums = vec![0.0; judges];
+    let mut of_one_judge_a_text: Vec<Vec<f64>> = vec![Vec::new(); judges];
     for _ in 0..settings.bootstrap_samples {
         let chosen: Vec<&JudgedHead> = (0..heads.len()).map(|_| &heads[random.random_range(0..heads.len())]).collect();
         let judge = if judges > 1 { judging.random_range(0..judges) } else { 0 };
         let by: Vec<HeadConsistency> = chosen.iter().map(|head| head.by(judge)).collect();
         let Some(value) = figure(&by) else { continue };
-        sums[judge] += value;
+        drawn[judge].push(value);
         let dissents = judge == 0 && chosen.iter().any(|head| head.dissent > 0.0);
         let mut one_each = || chosen.iter().map(|head| one_judge(head, &mut judging)).collect::<Vec<_>>();
-        drawn[judge].extend(if dissents { figure(&one_each()) } else { Some(value) });
+        of_one_judge_a_text[judge].extend(if dissents { figure(&one_each()) } else { Some(value) });
     }
     let value = figure(&heads.iter().map(|head| head.own).collect::<Vec<_>>())?;
-    let mut values = Vec::with_capacity(settings.bootstrap_samples);
-    for (judge, (of_judge, sum)) in drawn.iter().zip(sums).enumerate() {
-        // Each judge's draws are centred on the judge's own figure: what is left of the shift is the judges' disagreement.
-        let whole = figure(&heads.iter().map(|head| head.by(judge)).collect::<Vec<_>>())?;
-        let shift = whole - sum / of_judge.len().max(1) as f64;
-        values.extend(of_judge.iter().map(|drawn| drawn + shift));
+    let mut interval = (value, value);
+    // One judge a text also draws heads together, which narrows what heads differ by: the interval holds both ways.
+    for way in [&drawn, &of_one_judge_a_text] {
+        let mut values = Vec::with_capacity(settings.bootstrap_samples);
+        for (judge, (of_judge, drawn)) in drawn.iter().zip(way).enumerate() {
+            // Each judge's draws are centred on the judge's own figure: what is left of the shift is the judges' disagreement.
+            let whole = figure(&heads.iter().map(|head| head.by(judge)).collect::<Vec<_>>())?;
+            let shift = whole - of_judge.iter().sum::<f64>() / of_judge.len().max(1) as f64;
+            values.extend(drawn.iter().map(|drawn| drawn + shift));
+        }
+        let (low, high) = percentiles(&mut values, settings.confidence)?;
+        interval = (interval.0.min(low.clamp(0.0, 1.0)), interval.1.max(high.clamp(0.0, 1.0)));
     }
-    let (low, high) = percentiles(&mut values, settings.confidence)?;
-    Some((low.clamp(0.0, 1.0).min(value), high.clamp(0.0, 1.0).max(value)))
+    Some(interval)
 }
 
 /// The head's texts, each by one of the labeller's judges: it sides with the others with the share of those who did.

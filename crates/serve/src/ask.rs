@@ -360,7 +360,7 @@ mod tests {
             ("count=NaN", "count: `NaN` is not a number"),
             ("image=-1", "image: `-1` is not a number"),
             ("image=99999999999999999999999", "is not a number"),
-            ("similarity=euclid", "neither dot nor cosine"),
+            ("similarity=euclid", "neither cosine nor dot"),
             ("upload=../../etc/passwd", "not the name of an upload"),
         ] {
             let message = neighbours(query).err().map(|error| error.message).unwrap_or_default();

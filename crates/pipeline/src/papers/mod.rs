@@ -48,6 +48,8 @@ pub fn paper(name: &str, configs: &Path) -> Result<Paper, PaperError> {
 
 #[cfg(test)]
 mod tests {
+    use headspan_artifacts::with_causes;
+
     use super::*;
     use crate::registry::Registry;
 
@@ -95,7 +97,7 @@ mod tests {
             ("data = \"d\"", "data = \"e\"", "there is no data set `e`"),
             ("{ command = \"zeroshot\" }", "{ command = \"prune\", ccs = \"a\" }", "`a` is no level"),
         ] {
-            let refused = parse(&whole.replace(from, to)).err().map(|error| error.to_string()).unwrap_or_default();
+            let refused = parse(&whole.replace(from, to)).err().map(|error| with_causes(&error)).unwrap_or_default();
             assert!(refused.contains(expected), "{expected}: {refused}");
         }
         assert!(matches!(parse(&whole.replace("row =", "line =")), Err(PaperError::File { .. })));

@@ -62,6 +62,7 @@ fn neighbours_of_a_text_are_those_of_dense_contributions() -> Outcome {
     let heads = case.heads("L3.H3")?;
     let mut ranked = case.ranked(&query, &heads, false);
     let mut request = NeighboursRequest::new("L3.H3".parse()?, 30);
+    request.similarity = Similarity::Dot;
     assert_ranked(&case.run.neighbours(Query::Text(&embedding), &request)?.images, &ranked);
     request.farthest = true;
     ranked.reverse();
@@ -131,7 +132,7 @@ fn contrasted_texts_share_a_scale() -> Outcome {
 fn the_reason_for_a_neighbour_sums_to_its_score() -> Outcome {
     let case = Case::new()?;
     let (row, selection) = (6, "shapes".parse::<HeadSelection>()?);
-    let request = NeighboursRequest::new(selection.clone(), 4);
+    let request = NeighboursRequest { similarity: Similarity::Dot, ..NeighboursRequest::new(selection.clone(), 4) };
     for neighbour in case.run.neighbours(Query::Image(case.rows[row]), &request)?.images {
         let reason = case.run.reason(neighbour.image_index, &selection)?;
         let parts = segment(&case.run, &case.traces[row], &selection, &reason)?;
