@@ -69,6 +69,11 @@ impl Run {
     }
 }
 
+/// Images, their ids, how many were compared, and how much of a text the heads carry.
+type FoundNeighbours = (Table, Vec<String>, usize, Option<(f64, f64, f64)>);
+/// Maps, their names, totals, class tokens' shares, and what was subtracted.
+type SegmentedMaps = (Numbers, Vec<String>, Vec<f32>, Vec<f32>, String);
+
 #[pymethods]
 impl Run {
     /// Opens the run in a folder.
@@ -258,7 +263,7 @@ impl Run {
         cosine: bool,
         farthest: bool,
         classes: Vec<String>,
-    ) -> PyResult<(Table, Vec<String>, usize, Option<(f64, f64, f64)>)> {
+    ) -> PyResult<FoundNeighbours> {
         may_compute(py)?;
         let similarity = if cosine { Similarity::Cosine } else { Similarity::Dot };
         let classes: BTreeSet<String> = classes.into_iter().collect();
@@ -332,7 +337,7 @@ impl Run {
         contrastive: bool,
         baseline: &str,
         baseline_texts: Vec<String>,
-    ) -> PyResult<(Numbers, Vec<String>, Vec<f32>, Vec<f32>, String)> {
+    ) -> PyResult<SegmentedMaps> {
         may_compute(py)?;
         let heads = self.selection(py, heads)?;
         if texts.is_empty() {

@@ -109,7 +109,7 @@ test("the start page filters, plots and leads on", async () => {
 
 test("a result explains itself, and other models answer too", async () => {
   const page = await site.page();
-  await page.goto(PAGES.neighbours.replace("&similarity=cosine", ""));
+  await page.goto(PAGES.neighbours.replace("similarity=cosine", "similarity=dot"));
   const score = Number((await shown(page))[0].score);
   await page.getByRole("link", { name: "why" }).first().click();
   await page.locator("figure.map").waitFor();

@@ -106,7 +106,7 @@ test("without a script every answer is a button", async () => {
   assert.equal((await state("plain")).answered, 1);
   await page.goto(review("plain", "&blind=1"));
   await page.getByLabel("Another name").fill("things");
-  await page.keyboard.press("Enter");
+  await Promise.all([page.waitForNavigation(), page.keyboard.press("Enter")]);
   assert.equal((await state("plain", "&blind=1&at=0")).asked.said[0].value, "things");
 });
 

@@ -65,14 +65,12 @@ pub fn standing_rows(notes: &Notes, texts: &FirstTexts) -> Vec<StandingRow> {
 fn is_older(place: &Place, standing: &Standing, texts: &FirstTexts) -> bool {
     let Some(head) = place.head else { return false };
     let now = texts.get(&head);
-    match place.kind {
-        NoteKind::Judgement => !now.is_some_and(|now| place.key.as_ref().is_some_and(|text| now.contains(text))),
-        _ => {
-            let then = standing.last().state.as_deref();
-            let now = now.map(|now| state_of(now.iter().map(String::as_str)));
-            then.is_some_and(|then| now.is_none_or(|now| now != then))
-        }
+    if place.kind == NoteKind::Judgement {
+        return !now.is_some_and(|now| place.key.as_ref().is_some_and(|text| now.contains(text)));
     }
+    let then = standing.last().state.as_deref();
+    let now = now.map(|now| state_of(now.iter().map(String::as_str)));
+    then.is_some_and(|then| now.is_none_or(|now| now != then))
 }
 
 /// The rows as named columns: `author`, `kind`, `head`, `property`, `key`, `value`, `conflict`, `older`, `at_ms`, `revision`.

@@ -15,7 +15,7 @@ pub enum NotesError {
         /// How long this process waited.
         seconds: u64,
         /// What the last attempt said.
-        source: ArtifactError,
+        source: Box<ArtifactError>,
     },
     /// A name that cannot stand in tables.
     #[error("`{name}` cannot be a person's name: {why}")]

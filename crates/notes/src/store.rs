@@ -191,7 +191,7 @@ fn held(run: &RunDirectory) -> Result<RunLock, NotesError> {
             Err(ArtifactError::Locked { .. }) if began.elapsed() < PATIENCE => thread::sleep(PAUSE),
             Err(source @ ArtifactError::Locked { .. }) => {
                 let name = format!("{}/{}", run.id().dataset(), run.id().model());
-                return Err(NotesError::Busy { run: name, seconds: PATIENCE.as_secs(), source });
+                return Err(NotesError::Busy { run: name, seconds: PATIENCE.as_secs(), source: Box::new(source) });
             }
             Err(error) => return Err(error.into()),
         }

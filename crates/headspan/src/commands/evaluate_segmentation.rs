@@ -36,24 +36,20 @@ pub(super) fn segmentation(arguments: &SegmentationArgs, console: &Console<'_>) 
     let trial = |classes: &[String]| -> Result<SegmentationTrial<'_>> {
         Ok(SegmentationTrial::new(&model, &readouts, embeddings(&model, classes)?)?)
     };
-    let found = match (&arguments.images, &arguments.masks, &arguments.classes) {
-        (Some(images), Some(masks), Some(classes)) => {
-            let mut trial = trial(&listed(classes, &arguments.template)?)?;
-            let skipped = of_folders(&mut trial, images, masks, arguments.limit.get())?;
-            if trial.images() == 0 {
-                bail!("no image could be scored; the warnings above say why");
-            }
-            Scored { title: "", key: "folders", scores: trial.scores(), images: trial.images(), skipped }
-        }
-        _ => {
-            let texts = Texts::new(
-                (0..NAMES).map(name).collect(),
-                |texts| embeddings(&model, texts),
-                |texts, baselines, pool| Ok(TextTrial::new(&model, &readouts, texts, baselines, pool)?),
-            )?;
-            return of_scenes(&trial, texts, arguments, console);
-        }
+    let (Some(images), Some(masks), Some(classes)) = (&arguments.images, &arguments.masks, &arguments.classes) else {
+        let texts = Texts::new(
+            (0..NAMES).map(name).collect(),
+            |texts| embeddings(&model, texts),
+            |texts, baselines, pool| Ok(TextTrial::new(&model, &readouts, texts, baselines, pool)?),
+        )?;
+        return of_scenes(&trial, texts, arguments, console);
     };
+    let mut trial = trial(&listed(classes, &arguments.template)?)?;
+    let skipped = of_folders(&mut trial, images, masks, arguments.limit.get())?;
+    if trial.images() == 0 {
+        bail!("no image could be scored; the warnings above say why");
+    }
+    let found = Scored { title: "", key: "folders", scores: trial.scores(), images: trial.images(), skipped };
     if arguments.json { console.print_json(&found.json()) } else { console.print(&found.table()) }
 }
 

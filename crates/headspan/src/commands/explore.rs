@@ -50,18 +50,18 @@ pub(crate) fn review(
     pipeline: &PipelineArgs,
     own: Settings,
     arguments: &ServerArgs,
-    author: Option<String>,
+    author: Option<&str>,
     blind: bool,
     console: &Console<'_>,
 ) -> Result<()> {
     let listener = listen(arguments)?;
-    let settings = ExplorerSettings { author: author.clone(), ..server(arguments, &own)? };
+    let settings = ExplorerSettings { author: author.map(str::to_owned), ..server(arguments, &own)? };
     let registry = Arc::new(registry(&pipeline.place.configs)?);
     let place = format!("/r/{}/{}/review", run.id().dataset(), run.id().model());
     let session = Session::open(run, own, registry, &column_store())?;
     let explorer = Explorer::new(vec![Arc::new(session) as Arc<dyn RunAccess>], settings);
     let mut query = form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(author.iter().map(|author| ("as", author.as_str())));
+    query.extend_pairs(author.iter().map(|author| ("as", *author)));
     query.extend_pairs(blind.then_some(("blind", "1")));
     let query = query.finish();
     let place = if query.is_empty() { place } else { format!("{place}?{query}") };

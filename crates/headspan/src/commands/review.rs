@@ -23,7 +23,7 @@ pub(crate) fn review(arguments: &ReviewArgs, console: &Console<'_>) -> Result<()
     let mut pipeline = arguments.pipeline();
     pipeline.place.dataset = Some(run.id().dataset().to_owned());
     let own = settings(&pipeline, None)?;
-    explore::review(run, &pipeline, own, &arguments.server, author, arguments.blind, console)
+    explore::review(run, &pipeline, own, &arguments.server, author.as_deref(), arguments.blind, console)
 }
 
 fn table(found: &Agreement, run: &RunDirectory, json: bool, console: &Console<'_>) -> Result<()> {

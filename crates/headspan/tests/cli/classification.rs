@@ -157,7 +157,7 @@ fn cues(world: &World) -> Result<String, Box<dyn std::error::Error>> {
     let side = |of: bool| if of { "water" } else { "land" };
     let line = |number: usize| {
         let class = if number.is_multiple_of(2) { "even" } else { "odd" };
-        let (side, ground) = (side(number % 3 == 0), side(number % 4 < 2));
+        let (side, ground) = (side(number.is_multiple_of(3)), side(number % 4 < 2));
         format!("{class}/{number:05}.png,{side},{ground},{ground}-{class},{}\n", number % 3)
     };
     let head = "image_id,side,ground,group,split\n".to_owned();

@@ -113,7 +113,10 @@ fn a_list_has_the_accuracies_of_its_ablation() -> Outcome {
     assert_eq!(found.len(), told.len());
     for (own, row) in found.iter().zip(told) {
         assert_eq!((own.scope, &own.group, own.n), (row.scope.as_str(), &row.group, row.n));
-        assert_eq!([own.accuracy_before, own.accuracy_after], [row.accuracy_before, row.accuracy_after], "{own:?}");
+        let bits = |before: f64, after: f64| [before, after].map(f64::to_bits);
+        let (found, expected) =
+            (bits(own.accuracy_before, own.accuracy_after), bits(row.accuracy_before, row.accuracy_after));
+        assert_eq!(found, expected, "{own:?}");
         let (low, high) = own.random_low.zip(own.random_high).ok_or("no draws")?;
         assert!(own.random_mean.is_some_and(|mean| (low..=high).contains(&mean)));
         assert!(own.p.is_some_and(|p| p >= 1.0 / 51.0) && (own.p > Some(0.9) || own.accuracy_after > low));
@@ -154,7 +157,9 @@ fn a_learned_classifier_is_that_of_dense_representations() -> Outcome {
                     means[class].iter_mut().zip(&rows[*image]).for_each(|(sum, x)| *sum += weight * x);
                 }
                 for (mean, total) in means.iter_mut().zip(totals) {
-                    mean.iter_mut().for_each(|x| *x /= total);
+                    for x in mean {
+                        *x /= total;
+                    }
                 }
                 worst(&case, &test, |image| nearest(&rows[image], &means))
             };

@@ -153,7 +153,7 @@ pub fn rank_correlation(pairs: &[(f64, f64)]) -> Option<f64> {
         let values: Vec<f64> = pairs.iter().map(value).collect();
         let rank = |own: &f64| {
             let below = values.iter().filter(|value| *value < own).count();
-            let equal = values.iter().filter(|value| *value == own).count();
+            let equal = values.iter().filter(|value| value.total_cmp(own).is_eq()).count();
             below as f64 + (equal as f64 - 1.0) / 2.0
         };
         values.iter().map(rank).collect()

@@ -48,9 +48,12 @@
     note.textContent = message;
   };
 
+  /** Whether a file waits to be uploaded: another answer would lose it. */
+  const holdsFile = () => [...main.querySelectorAll("input[type=file]")].some((field) => field.files.length > 0);
+
   const ask = async (form) => {
     asking?.abort();
-    if (!form.isConnected || !form.checkValidity()) return;
+    if (holdsFile() || !form.isConnected || !form.checkValidity()) return;
     const address = question(form);
     if (address.pathname === location.pathname && address.search === location.search) return;
     const own = asking = new AbortController();
@@ -59,7 +62,7 @@
       const response = await fetch(address, { signal: own.signal, headers: { accept: "text/html" } });
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
       // What was typed meanwhile is asked next.
-      if (own.signal.aborted || question(form).href !== address.href) return;
+      if (own.signal.aborted || holdsFile() || question(form).href !== address.href) return;
       if (!response.ok) {
         complain(form, page.querySelector("p.error")?.textContent ?? `No answer (${response.status}).`);
         return;

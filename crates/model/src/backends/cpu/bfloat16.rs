@@ -108,7 +108,7 @@ impl Round for PairInstructions {
     #[inline(always)]
     fn pairs(self, numbers: &[f32], to: &mut [f32]) {
         use std::{
-            arch::x86_64::{__m512, _mm512_cvtne2ps_pbh},
+            arch::x86_64::{__m512, __m512bh, _mm512_cvtne2ps_pbh},
             mem::transmute,
         };
         let (Some([low, high]), Some(to)) = (numbers.as_chunks::<16>().0.first_chunk(), to.first_chunk_mut()) else {
@@ -117,7 +117,7 @@ impl Round for PairInstructions {
         // SAFETY: `self` is proof that the processor has the instruction; all types are 64 bytes in which any bits are a value.
         *to = unsafe {
             let [low, high] = [low, high].map(|half| transmute::<[f32; 16], __m512>(*half));
-            transmute::<_, [f32; 16]>(_mm512_cvtne2ps_pbh(high, low))
+            transmute::<__m512bh, [f32; 16]>(_mm512_cvtne2ps_pbh(high, low))
         };
     }
 }

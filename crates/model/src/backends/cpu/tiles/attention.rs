@@ -83,7 +83,7 @@ impl<T: TileUnit> OnTiles<'_, T> {
         for (row, factor) in (first..queries).zip(&mut factors) {
             let seen = self.head.seen(row);
             let HeadTiles { sums, weights, .. } = &mut self.head.scratch.tiles;
-            let row_of = Row { scores: &mut sums[start..], row: row - first, seen, tokens };
+            let row_of = Row { scores: &mut sums[start..], within: row - first, seen, tokens };
             *factor = row_of.weigh(simd, rounding, weights);
             if self.head.keeps_scores {
                 let kept = self.head.scratch.scores[row * tokens..][..tokens].chunks_mut(WIDTH);
@@ -123,14 +123,15 @@ fn multiply<T: TileUnit>(unit: &T, left: &TileRows, first: usize, right: &Packed
 struct Row<'a> {
     /// Of 32 queries, `[panels, 32, 32]`.
     scores: &'a mut [f32],
-    row: usize,
+    /// Which of them it is.
+    within: usize,
     seen: usize,
     tokens: usize,
 }
 
 impl Row<'_> {
     fn of_panel(&mut self, panel: usize) -> &mut [f32] {
-        &mut self.scores[panel * BLOCK * BLOCK + self.row * BLOCK..][..BLOCK]
+        &mut self.scores[panel * BLOCK * BLOCK + self.within * BLOCK..][..BLOCK]
     }
 
     /// From scores to their powers, in place and rounded in tiles; returns one over their sum. Tokens that are not seen count nothing.
@@ -158,11 +159,11 @@ impl Row<'_> {
                 scores[rest..].fill(0.0);
             }
             sum = S::as_simd_f32s(scores).0.iter().fold(sum, |sum, x| simd.add_f32s(sum, *x));
-            weights.put(rounding, self.row, panel, self.of_panel(panel));
+            weights.put(rounding, self.within, panel, self.of_panel(panel));
         }
         for panel in panels..self.tokens.div_ceil(WIDTH) {
             self.of_panel(panel).fill(0.0);
-            weights.put(rounding, self.row, panel, &[0.0; WIDTH]);
+            weights.put(rounding, self.within, panel, &[0.0; WIDTH]);
         }
         1.0 / simd.reduce_sum_f32s(sum)
     }

@@ -7,6 +7,7 @@ use std::arch::asm;
 use super::{BLOCK, SIDE, TILE};
 
 /// Where the sides of a product, what is fetched ahead, and the sums lie.
+#[derive(Clone, Copy)]
 pub(super) struct Work {
     pub(super) a: *const f32,
     pub(super) b: *const f32,
