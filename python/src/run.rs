@@ -69,9 +69,9 @@ impl Run {
     }
 }
 
-/// Images, their ids, how many were compared, and how much of a text the heads carry.
+/// Images, heads, how many images were compared, and how much of a text the heads carry.
 type FoundNeighbours = (Table, Vec<String>, usize, Option<(f64, f64, f64)>);
-/// Maps, their names, totals, class tokens' shares, and what was subtracted.
+/// Scores, heads, those of the class token, margins, and what was subtracted.
 type SegmentedMaps = (Numbers, Vec<String>, Vec<f32>, Vec<f32>, String);
 
 #[pymethods]
