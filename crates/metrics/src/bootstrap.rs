@@ -165,8 +165,13 @@ mod tests {
         let strict = interval_of_judges(&heads(&[[0; 8]], 0.0), &settings, mean_consistency);
         assert!(width(strict) > agreed + 0.1, "{strict:?} and {agreed}");
         assert!(strict.is_some_and(|(low, high)| low == 0.0 && high >= 23.0 / 40.0), "{strict:?}");
-        let split = width(interval_of_judges(&heads(&[], 0.33), &settings, mean_consistency));
-        let alone = width(interval_of_judges(&heads(&[], 0.0), &settings, mean_consistency));
-        assert!(split > alone, "{split} and {alone}");
+        // Where heads do not differ, the judges of a text are all that an interval is made of; where heads do, it gets no narrower by them.
+        let unanimous = |dissent| -> Vec<JudgedHead> {
+            let own = HeadConsistency { consistent: 5, judged: 5 };
+            (0..8).map(|_| JudgedHead { own, others: Vec::new(), dissent }).collect()
+        };
+        let of = |heads: &[JudgedHead]| width(interval_of_judges(heads, &settings, mean_consistency));
+        assert!(of(&unanimous(0.0)) < 1e-12 && of(&unanimous(0.33)) > 0.1);
+        assert!(of(&heads(&[], 0.33)) >= of(&heads(&[], 0.0)));
     }
 }

@@ -95,7 +95,11 @@ mod tests {
             ("measure = { command = \"zeroshot\" }\n", "", "needs a `measure`"),
             ("model = \"m\"\n", "", "needs a `model`"),
             ("data = \"d\"", "data = \"e\"", "there is no data set `e`"),
-            ("{ command = \"zeroshot\" }", "{ command = \"prune\", ccs = \"a\" }", "`a` is no level"),
+            (
+                "{ command = \"zeroshot\" }",
+                "{ command = \"prune\", ccs = \"a\", value = \"after\" }",
+                "`a` is no level",
+            ),
         ] {
             let refused = parse(&whole.replace(from, to)).err().map(|error| with_causes(&error)).unwrap_or_default();
             assert!(refused.contains(expected), "{expected}: {refused}");

@@ -56,7 +56,7 @@ fn every_page_and_its_numbers() -> Outcome {
     }
 
     let expected_near = expected;
-    let found = site.json(&format!("{RUN}/segment.json?heads=all&image=4&text=a+tree"))?;
+    let found = site.json(&format!("{RUN}/segment.json?heads=all&image=4&text=a+tree&baseline=none"))?;
     let embedding = site.case.model.embed(&["a tree"])?.remove(0).0;
     let trace = site.case.model.trace(&scene(4).0, &site.case.run.layers())?;
     let expected = segment(&site.case.run, &trace, &"all".parse()?, &embedding)?;
@@ -71,8 +71,8 @@ fn every_page_and_its_numbers() -> Outcome {
     let (_, page) = site.get("/compare?heads=tastes&image=3")?;
     assert!(page.contains("no head of the run") && page.contains("Association by layer"));
 
-    let why = site.json(&format!("{RUN}/why.json?heads=shapes&image=3&neighbour=5"))?;
-    let near = site.json(&format!("{RUN}/neighbours.json?heads=shapes&image=3&count=200"))?;
+    let why = site.json(&format!("{RUN}/why.json?heads=shapes&image=3&neighbour=5&similarity=dot"))?;
+    let near = site.json(&format!("{RUN}/neighbours.json?heads=shapes&image=3&count=200&similarity=dot"))?;
     let near = near["answer"]["images"].as_array().ok_or("no images")?;
     let score = near.iter().find(|image| image["image_index"] == 5).and_then(|image| image["score"].as_f64());
     let total = why["answer"]["shown"][0]["total"].as_f64().unwrap_or_default();
