@@ -103,7 +103,7 @@ impl Stack {
                 kept.z.push(gathered(&scratch.narrow, &chosen, width));
             }
             scratch.add(&block.output, Source::Narrow);
-            kept.components.extend(self.mlp(block, request.residual_components.then_some(&chosen), scratch));
+            kept.components.extend(self.mlp(block, request.residual_components.then_some(&*chosen), scratch));
         }
         kept
     }
@@ -165,7 +165,7 @@ impl Stack {
     }
 
     /// The MLP's update into the residual. Returns that of some tokens alone, `[rows, width]`, if they are given.
-    fn mlp(&self, block: &Block, chosen: Option<&Vec<usize>>, scratch: &mut Scratch) -> Option<Vec<f32>> {
+    fn mlp(&self, block: &Block, chosen: Option<&[usize]>, scratch: &mut Scratch) -> Option<Vec<f32>> {
         let (width, threads) = (self.width(), scratch.threads);
         let Scratch { residual, narrow, wide, products, .. } = scratch;
         Normalise { input: residual, output: narrow, norm: &block.ln_2 }.run(self.arch, threads);

@@ -11,7 +11,8 @@ use super::{
     Parts, SIDE, TILE, rows_of_pairs,
 };
 
-/// Bytes of a large page.
+/// Bytes of a cache line, and of a large page.
+const LINE: usize = 64;
 const PAGE: usize = 2 << 20;
 
 /// Some rows of numbers, rounded to bfloat16 or split in parts of it: of each 16 rows one tile after another, each row by row. The last rows are filled up.
@@ -31,11 +32,14 @@ impl TileRows {
     /// Makes room for some rows of some numbers. What is there is what an earlier use left.
     pub(super) fn resize(&mut self, rows: usize, depth: usize, parts: Parts) {
         (self.rows, self.steps, self.parts) = (rows, rows_of_pairs(depth) / SIDE, parts.count());
-        // Rows of tiles are cache lines, and all of them lie on a large page if there is one.
-        let slack = PAGE / size_of::<f32>();
-        if self.memory.len() < self.length() + slack {
+        // Rows of tiles are cache lines. Many of them lie on large pages, if there are some; for few, such as a head's, clearing one takes
+        // longer than they save.
+        let bytes = self.length() * size_of::<f32>();
+        let aligned = if bytes < PAGE / 2 { LINE } else { PAGE };
+        let slack = aligned / size_of::<f32>();
+        if self.memory.len() < self.start + self.length() {
             self.memory = pages::zeros(self.length().next_multiple_of(slack) + slack);
-            self.start = self.memory.as_ptr().align_offset(PAGE).min(slack);
+            self.start = self.memory.as_ptr().align_offset(aligned).min(slack);
         }
     }
 

@@ -21,7 +21,7 @@ impl TileMlp<'_> {
         &self,
         normed: &[f32],
         residual: &mut [f32],
-        chosen: Option<&Vec<usize>>,
+        chosen: Option<&[usize]>,
         scratch: &mut TileScratch,
     ) -> Option<Vec<f32>> {
         super::with_tiles(|tiles| self.on(tiles, normed, residual, chosen, scratch))
@@ -32,7 +32,7 @@ impl TileMlp<'_> {
         unit: &T,
         normed: &[f32],
         residual: &mut [f32],
-        chosen: Option<&Vec<usize>>,
+        chosen: Option<&[usize]>,
         scratch: &mut TileScratch,
     ) -> Option<Vec<f32>> {
         let &Self { expand, contract, activation } = self;

@@ -148,7 +148,7 @@ fn an_mlp_on_tiles_is_that_of_two_products() {
         let [normed, residual] = [noise(rows * width, 1), noise(rows * width, 2)];
         let (expand, contract) = (layer([width, hidden], 3, true), layer([hidden, width], 5, true));
         let mlp = TileMlp { expand: &expand, contract: &contract, activation: Activation::QuickGelu };
-        let (mut found, chosen) = (residual.clone(), vec![0, 17, 36]);
+        let (mut found, chosen) = (residual.clone(), [0, 17, 36]);
         let update = mlp.on(&PlainTiles, &normed, &mut found, Some(&chosen), &mut TileScratch::default());
         let (mut between, mut expected) = (vec![0.0; rows * hidden], residual.clone());
         let expand = layer([width, hidden], 3, false);
