@@ -35,14 +35,19 @@ pub(super) fn draws(
     (found, trials)
 }
 
-/// Chance that a random set changes the accuracy at least as much as the chosen one, in either direction; the chosen one is counted, so that
-/// it is never zero (Phipson and Smyth 2010). None without draws.
+/// Chance that a random set changes the accuracy at least as much as the chosen one, in either direction.
 pub(super) fn p_value(before: f64, after: f64, drawn: &[f64]) -> Option<f64> {
     // Differences of equal counts may differ in their last bits.
     const ROUNDING: f64 = 1e-12;
     let change = (after - before).abs();
-    let as_large = drawn.iter().filter(|drawn| (**drawn - before).abs() >= change - ROUNDING).count();
-    (!drawn.is_empty()).then(|| (as_large + 1) as f64 / (drawn.len() + 1) as f64)
+    chance(drawn, |drawn| (drawn - before).abs() >= change - ROUNDING)
+}
+
+/// Chance of draws that are as extreme as the chosen one, which is counted, so that it is never zero (Phipson and Smyth 2010). None without
+/// draws.
+pub(super) fn chance(drawn: &[f64], is_as_extreme: impl Fn(f64) -> bool) -> Option<f64> {
+    let extreme = drawn.iter().filter(|drawn| is_as_extreme(**drawn)).count();
+    (!drawn.is_empty()).then(|| (extreme + 1) as f64 / (drawn.len() + 1) as f64)
 }
 
 #[cfg(test)]

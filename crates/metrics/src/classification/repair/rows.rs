@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::classification::{
     accuracy::{Count, wilson},
+    permutation::chance,
     repair::{Choice, Chosen, judge::Counts},
 };
 
@@ -92,7 +93,7 @@ pub(super) fn rows(
             random_mean: (!random.is_empty()).then(|| random.iter().sum::<f64>() / random.len() as f64),
             random_low: random.iter().copied().reduce(f64::min),
             random_high: random.iter().copied().reduce(f64::max),
-            p: p_value(after.share(), &random),
+            p: chance(&random, |share| share >= after.share()),
         }
     };
     let mut found = vec![row("all", None, &|counts| counts.all)];
@@ -101,12 +102,6 @@ pub(super) fn rows(
     let there = (0..groups.len()).filter(|group| judged.before.groups[*group].images > 0);
     found.extend(there.map(|group| row("group", Some(group), &|counts| counts.groups[group])));
     found
-}
-
-/// Chance that a random set leaves at least as high an accuracy; the choice is counted, so that it is never zero (Phipson and Smyth 2010).
-fn p_value(after: f64, random: &[f64]) -> Option<f64> {
-    let as_high = random.iter().filter(|share| **share >= after).count();
-    (!random.is_empty()).then(|| (as_high + 1) as f64 / (random.len() + 1) as f64)
 }
 
 /// The rows as a Parquet file. `docs/artifacts.md` has the columns.
