@@ -46,7 +46,7 @@ pub use neighbours::{Neighbour, Neighbours, NeighboursRequest, Query, Similarity
 pub use pictures::{Scale, Shading, contact_sheet, heat_map, number, png, score_at};
 pub use pool::Pool;
 pub use run::ExploreRun;
-pub use search::{Found, FoundClass, FoundProperty, FoundText};
+pub use search::{Found, FoundClass, FoundHead, FoundProperty, FoundText};
 pub use segmentation::{ContrastiveMaps, TokenScores, contrast, segment};
 pub use selection::{HeadSelection, SelectionError, meant_head};
 pub use tables::{Columns, image_columns, map_columns, name_columns, patch_columns};

@@ -3,7 +3,7 @@
 use headspan_headspace::HeadId;
 use serde::Serialize;
 
-use crate::{error::Result, model::ImageTrace, run::ExploreRun};
+use crate::{carried::Carried, error::Result, model::ImageTrace, run::ExploreRun};
 
 /// Things of a run whose names hold some words, in any case.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -45,6 +45,59 @@ pub struct FoundClass {
     pub class: String,
     /// Images of it.
     pub images: usize,
+}
+
+/// A head that carries a text, or that an image excites.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FoundHead {
+    /// Its run.
+    pub run: String,
+    /// The head.
+    pub head: HeadId,
+    /// Its label's property.
+    pub property: Option<String>,
+    /// How much of the text it carries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub carried: Option<Carried>,
+    /// Distance of its contribution to the image from its mean, over the root mean square of that distance over all images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub excited: Option<f64>,
+}
+
+impl FoundHead {
+    /// All heads of a run by how much of a text they carry, most first.
+    pub fn by_text(run: &ExploreRun, embedding: &[f32]) -> Result<Vec<Self>> {
+        let found = |(head, carried)| Self { carried: Some(carried), ..Self::of(run, head) };
+        Ok(run.heads_by_text(embedding)?.into_iter().map(found).collect())
+    }
+
+    /// All heads of a run by how much an image excites them, most first.
+    pub fn by_image(run: &ExploreRun, trace: &ImageTrace) -> Result<Vec<Self>> {
+        let found = |(head, excited)| Self { excited: Some(excited), ..Self::of(run, head) };
+        Ok(run.heads_by_image(trace)?.into_iter().map(found).collect())
+    }
+
+    fn of(run: &ExploreRun, head: HeadId) -> Self {
+        let property = run.label(head).and_then(|label| label.property.clone());
+        Self { run: run.name(), head, property, carried: None, excited: None }
+    }
+
+    /// What heads of several runs are ranked by: variance along the text in units of a typical text's, or how much the image excites them.
+    pub fn strength(&self) -> f64 {
+        self.carried.map(|carried| carried.times).or(self.excited).unwrap_or(0.0)
+    }
+
+    /// The strongest of the heads of several runs.
+    pub fn strongest(mut found: Vec<Self>, count: usize) -> Vec<Self> {
+        found.sort_by(|one, two| two.strength().total_cmp(&one.strength()));
+        found.truncate(count);
+        found
+    }
+
+    /// Whether every head that was found by a text varies more along most other texts.
+    pub fn are_noise(found: &[Self]) -> bool {
+        found.iter().all(|head| head.carried.is_some_and(|carried| carried.is_noise()))
+    }
 }
 
 impl ExploreRun {

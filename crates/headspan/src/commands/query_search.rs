@@ -1,8 +1,7 @@
 use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
-use headspan_artifacts::HeadId;
 use headspan_pipeline::Session;
-use headspan_query::{Carried, Found};
+use headspan_query::{Found, FoundHead};
 use serde::Serialize;
 
 use crate::{
@@ -18,24 +17,6 @@ struct Answer {
     heads: Vec<FoundHead>,
     /// What is called so, by run.
     named: Vec<Named>,
-}
-
-#[derive(Serialize)]
-struct FoundHead {
-    run: String,
-    head: HeadId,
-    property: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    carried: Option<Carried>,
-    /// Distance of the image's contribution from the head's mean, over its root mean square over all images.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    excited: Option<f64>,
-}
-
-impl FoundHead {
-    fn strength(&self) -> f64 {
-        self.carried.map(|carried| carried.times).or(self.excited).unwrap_or(0.0)
-    }
 }
 
 #[derive(Serialize)]
@@ -60,8 +41,7 @@ pub(super) fn search(arguments: &SearchArgs, console: &Console<'_>) -> Result<()
         }
         answer.heads.extend(heads(&session, arguments)?);
     }
-    answer.heads.sort_by(|one, two| two.strength().total_cmp(&one.strength()));
-    answer.heads.truncate(arguments.count.get());
+    answer.heads = FoundHead::strongest(answer.heads, arguments.count.get());
     if arguments.json {
         return console.print_json(&answer);
     }
@@ -70,25 +50,12 @@ pub(super) fn search(arguments: &SearchArgs, console: &Console<'_>) -> Result<()
 
 /// A run's heads for the text or the image.
 fn heads(session: &Session, arguments: &SearchArgs) -> Result<Vec<FoundHead>> {
-    let (run, name) = (session.run(), session.run().name());
-    let property = |head: HeadId| run.label(head).and_then(|label| label.property.clone());
-    let found =
-        |head, carried, excited| FoundHead { run: name.clone(), head, property: property(head), carried, excited };
-    match (&arguments.words, &arguments.file) {
-        (_, Some(file)) => {
-            let trace = session.trace(&session.file(file)?)?;
-            Ok(run
-                .heads_by_image(&trace)?
-                .into_iter()
-                .map(|(head, excited)| found(head, None, Some(excited)))
-                .collect())
-        }
-        (words, None) => {
-            let embedding = embedding(session, words.as_deref().unwrap_or_default())?;
-            let ranked = run.heads_by_text(&embedding)?;
-            Ok(ranked.into_iter().map(|(head, carried)| found(head, Some(carried), None)).collect())
-        }
-    }
+    let run = session.run();
+    let found = match (&arguments.words, &arguments.file) {
+        (_, Some(file)) => FoundHead::by_image(run, &session.trace(&session.file(file)?)?),
+        (words, None) => FoundHead::by_text(run, &embedding(session, words.as_deref().unwrap_or_default())?),
+    };
+    Ok(found?)
 }
 
 fn in_words(answer: &Answer) -> String {
@@ -121,7 +88,7 @@ fn in_words(answer: &Answer) -> String {
              texts along which the head varies less"
                 .to_owned(),
         );
-        if answer.heads.iter().all(|head| head.carried.is_some_and(|carried| carried.is_noise())) {
+        if FoundHead::are_noise(&answer.heads) {
             lines.push("no head carries the text: all vary more along most other texts".to_owned());
         }
     } else {

@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow_array::{Float64Array, StringArray, UInt32Array};
-use headspan_artifacts::HeadId;
 use maud::{Markup, html};
 use serde::Serialize;
 
@@ -20,7 +19,7 @@ use crate::{
     handlers::pixels,
     page_request::Page,
 };
-use headspan_query::{Carried, Columns, Found, RunAccess};
+use headspan_query::{Carried, Columns, Found, FoundHead, RunAccess};
 
 /// Heads that are shown.
 const HEADS: usize = 24;
@@ -33,7 +32,7 @@ pub(crate) struct SearchPage {
     words: Option<String>,
     upload: Option<String>,
     /// Heads that carry the text, or that the image excites, most first.
-    heads: Vec<FoundHead>,
+    heads: Vec<ListedHead>,
     /// Runs whose name holds the words.
     runs: Vec<String>,
     /// What is called so, by run.
@@ -47,24 +46,11 @@ pub(crate) struct SearchPage {
 }
 
 #[derive(Debug, Serialize)]
-struct FoundHead {
-    run: String,
-    head: HeadId,
-    property: Option<String>,
-    /// How much of the text it carries.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    carried: Option<Carried>,
-    /// Distance of its contribution to the image from its mean, over the root mean square of that distance over all images.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    excited: Option<f64>,
+struct ListedHead {
+    #[serde(flatten)]
+    found: FoundHead,
     /// Its first text.
     text: Option<String>,
-}
-
-impl FoundHead {
-    fn strength(&self) -> f64 {
-        self.carried.map(|carried| carried.times).or(self.excited).unwrap_or(0.0)
-    }
 }
 
 impl SearchPage {
@@ -88,11 +74,12 @@ impl SearchPage {
         {
             pixels(shared, first.as_ref(), asked)?;
         }
+        let mut all = Vec::new();
         for (name, access) in &shared.runs {
             found.look_for_names(name, access.as_ref());
             match heads(shared, access.as_ref(), asked) {
                 Ok((heads, cut)) => {
-                    found.heads.extend(heads);
+                    all.extend(heads);
                     found.cut |= cut;
                 }
                 Err(error) => {
@@ -100,8 +87,12 @@ impl SearchPage {
                 }
             }
         }
-        found.heads.sort_by(|one, two| two.strength().total_cmp(&one.strength()));
-        found.heads.truncate(HEADS);
+        let first_text = |head: &FoundHead| {
+            let pick = shared.runs.get(&head.run)?.run().textspan(head.head).first()?;
+            Some(pick.text.clone())
+        };
+        let listed = |found: FoundHead| ListedHead { text: first_text(&found), found };
+        found.heads = FoundHead::strongest(all, HEADS).into_iter().map(listed).collect();
         Ok(found)
     }
 
@@ -118,30 +109,21 @@ impl SearchPage {
 
     /// Whether every head that was found varies more along most other texts.
     fn is_noise(&self) -> bool {
-        !self.heads.is_empty() && self.heads.iter().all(|head| head.carried.is_some_and(|carried| carried.is_noise()))
+        let is_noise = |head: &ListedHead| FoundHead::are_noise(std::slice::from_ref(&head.found));
+        !self.heads.is_empty() && self.heads.iter().all(is_noise)
     }
 }
 
 /// The heads of a run that carry a text, or that an image excites, most first, and whether the text was cut off.
 fn heads(shared: &Shared, access: &dyn RunAccess, asked: &QueryInput) -> Result<(Vec<FoundHead>, bool), WebError> {
     let run = access.run();
-    let found = |head: HeadId, carried: Option<Carried>, excited: Option<f64>| FoundHead {
-        run: run.name(),
-        head,
-        property: run.label(head).and_then(|label| label.property.clone()),
-        carried,
-        excited,
-        text: run.textspan(head).first().map(|pick| pick.text.clone()),
-    };
     if let QueryInput::Text(text) = asked {
         let (embedded, cut) = access.model()?.embed(&[text])?.remove(0);
-        let heads = run.heads_by_text(&embedded)?.into_iter().take(HEADS);
-        return Ok((heads.map(|(head, carried)| found(head, Some(carried), None)).collect(), cut));
+        return Ok((FoundHead::by_text(run, &embedded)?, cut));
     }
     let image = pixels(shared, access, asked)?;
     let trace = access.model()?.trace(&image, &run.layers())?;
-    let heads = run.heads_by_image(&trace)?.into_iter().take(HEADS);
-    Ok((heads.map(|(head, excited)| found(head, None, Some(excited))).collect(), false))
+    Ok((FoundHead::by_image(run, &trace)?, false))
 }
 
 impl Page for SearchPage {
@@ -171,7 +153,7 @@ impl Page for SearchPage {
 
     /// One row a head.
     fn table(&self) -> Columns {
-        let heads = || self.heads.iter();
+        let heads = || self.heads.iter().map(|listed| &listed.found);
         let numbers = |value: fn(&FoundHead) -> Option<f64>| Arc::new(heads().map(value).collect::<Float64Array>());
         if self.heads.is_empty() {
             return Vec::new();
@@ -237,7 +219,7 @@ fn names(shown: &SearchPage, accents: &Accents) -> Markup {
 /// The heads, strongest first.
 fn ranked(shared: &Shared, shown: &SearchPage) -> Markup {
     let accents = Accents::of(shared);
-    let bars = Bars::over(shown.heads.iter().map(FoundHead::strength));
+    let bars = Bars::over(shown.heads.iter().map(|listed| listed.found.strength()));
     let by_text = shown.words.is_some();
     html! {
         h2 { @if by_text { "Heads that carry it" } @else { "Heads that it excites" } }
@@ -258,12 +240,13 @@ fn ranked(shared: &Shared, shown: &SearchPage) -> Markup {
                 @if by_text { th.number scope="col" { "above" } th.number scope="col" { "in its span" } }
                 th scope="col" { "" }
             } }
-            tbody { @for found in &shown.heads { (row(shown, found, &accents, bars)) } }
+            tbody { @for listed in &shown.heads { (row(shown, listed, &accents, bars)) } }
         } }
     }
 }
 
-fn row(shown: &SearchPage, found: &FoundHead, accents: &Accents, bars: Bars) -> Markup {
+fn row(shown: &SearchPage, listed: &ListedHead, accents: &Accents, bars: Bars) -> Markup {
+    let ListedHead { found, text } = listed;
     let subject = match (&shown.words, &shown.upload) {
         (Some(words), _) => format!("text={}", urlencoded(words)),
         (None, upload) => format!("upload={}", upload.as_deref().unwrap_or_default()),
@@ -273,7 +256,7 @@ fn row(shown: &SearchPage, found: &FoundHead, accents: &Accents, bars: Bars) -> 
         tr class=[found.carried.filter(Carried::is_noise).map(|_noise| "dim")] {
             th scope="row" { a href=(head_path(&found.run, found.head)) { (found.head) } " " span.other { (found.run) } }
             td { (accents.tag(found.property.as_deref())) }
-            td { (found.text.as_deref().unwrap_or("")) }
+            td { (text.as_deref().unwrap_or("")) }
             td { div.measure { span.number { (format!("{:.1} ×", found.strength())) } (bars.bar(found.strength())) } }
             @if let Some(carried) = found.carried {
                 td.number title="Share of the pool's texts along which the head varies less" { (percent(carried.above)) }
