@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from headspan._pipeline import Comparison, command, compare, fetch, inspect, models, plan, run_all, status
     from headspan._repair import Repaired, repair
     from headspan._replication import Replication, replicate
+    from headspan._report import Report, report
     from headspan._review import Agreement, agreement
     from headspan._run import Head, Run, open
     from headspan._stability import Stability, stability
@@ -73,6 +74,7 @@ __all__ = [
     "Pruned",
     "Repaired",
     "Replication",
+    "Report",
     "Run",
     "Segmentation",
     "Stability",
@@ -99,6 +101,7 @@ __all__ = [
     "prune",
     "repair",
     "replicate",
+    "report",
     "run_all",
     "run_module",
     "stability",
@@ -120,6 +123,7 @@ _PLACES = {
     "_pipeline": ("Comparison", "command", "compare", "fetch", "inspect", "models", "plan", "run_all", "status"),
     "_repair": ("Repaired", "repair"),
     "_replication": ("Replication", "replicate"),
+    "_report": ("Report", "report"),
     "_review": ("Agreement", "agreement"),
     "_run": ("Head", "Run", "open"),
     "_stability": ("Stability", "stability"),

@@ -100,6 +100,19 @@ def test_stability(run, answer):
     assert frame.filter(pl.col("head").is_null() & (pl.col("kind") == "halves")).height == 2
 
 
+def test_report(run, tmp_path, answer):
+    headspan.zeroshot(run)
+    found = headspan.report(run, tmp_path / "python", paper=True)
+    theirs = answer("report", "scenes-4", "--out", str(tmp_path / "shell"), "--paper")
+    assert found.paper is not None and Path(theirs["index"]) == tmp_path / "shell/index.html"
+    files = sorted(path.relative_to(tmp_path / "python") for path in (tmp_path / "python").rglob("*") if path.is_file())
+    assert Path("scenes-4.html") in files and Path("data/scenes-4/zeroshot.csv") in files and len(files) > 10
+    for file in files:
+        assert (tmp_path / "python" / file).read_bytes() == (tmp_path / "shell" / file).read_bytes()
+    by_class = pl.read_csv(tmp_path / "python/data/scenes-4/zeroshot-classes.csv")
+    assert by_class["images"].sum() == 2000 and by_class["top1"].is_sorted()
+
+
 def test_zeroshot(run, answer):
     found, theirs = headspan.zeroshot(run), answer("zeroshot", "scenes-4")
     assert found.accuracy == theirs["accuracy"] and (found.images, found.classes) == (2000, 10)

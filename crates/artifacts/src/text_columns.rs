@@ -39,7 +39,7 @@ pub fn read_text_columns(path: &Path, names: &[&str]) -> Result<Vec<Vec<Option<S
 }
 
 /// The values of a column of texts; none if it is another column.
-fn texts(values: &ArrayRef) -> Option<Vec<Option<String>>> {
+pub(crate) fn texts(values: &ArrayRef) -> Option<Vec<Option<String>>> {
     let owned = |text: Option<&str>| text.map(str::to_owned);
     if let Some(texts) = values.as_string_opt::<i32>() {
         return Some(texts.iter().map(owned).collect());

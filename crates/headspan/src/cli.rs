@@ -12,6 +12,7 @@ mod query;
 mod ray;
 mod repair;
 mod replicate;
+mod report;
 mod review;
 mod stability;
 mod submit;
@@ -41,6 +42,7 @@ pub(crate) use query::{
 pub(crate) use ray::RayArgs;
 pub(crate) use repair::RepairArgs;
 pub(crate) use replicate::ReplicateArgs;
+pub(crate) use report::ReportArgs;
 pub(crate) use review::{NotesArgs, ReviewArgs};
 pub(crate) use stability::StabilityArgs;
 pub(crate) use submit::{Again, SlurmArgs, SubmitEngine};
@@ -128,6 +130,9 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Write a report of runs: a page for each with tables and figures, their data as CSV, and LaTeX for a paper
+    #[command(after_help = report::HELP)]
+    Report(ReportArgs),
     /// Compare two runs over the same images head by head: what fine-tuning, a seed or another training changed
     #[command(after_help = diff::HELP)]
     Diff(DiffArgs),

@@ -200,6 +200,7 @@ fn pipeline(error: &PipelineError) -> Option<String> {
             "allow the process more memory (`ulimit -v`, the container or the job), or use a smaller model"
         }
         PipelineError::NoMetrics { .. } => "run `headspan run-all` first",
+        PipelineError::RemoteReport { .. } => "give --out DIR",
         _ => return None,
     };
     Some(hint.to_owned())

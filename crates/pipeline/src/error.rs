@@ -109,6 +109,26 @@ pub enum PipelineError {
         /// What the Parquet library said.
         source: headspan_artifacts::ParquetError,
     },
+    /// The data of a report could not be written as CSV.
+    #[error("the data of the report could not be written as CSV")]
+    ReportData {
+        /// What the CSV library said.
+        source: csv::Error,
+    },
+    /// A report was asked for of runs over several data sets.
+    #[error("a report is of one data set, not of `{one}` and `{other}`")]
+    ReportDataSets {
+        /// A data set.
+        one: String,
+        /// Another one.
+        other: String,
+    },
+    /// A report was to be written to a store.
+    #[error("a report is written to a folder, and `{}` is an address", headspan_artifacts::shown(folder))]
+    RemoteReport {
+        /// The address.
+        folder: PathBuf,
+    },
     /// The accuracies with heads scaled could not be written as Parquet.
     #[error("the accuracies with heads scaled could not be written as Parquet")]
     PruningTable {

@@ -14,7 +14,7 @@
 //!   heads scaled in the forward pass. [`repair`] removes heads that bring a spurious cue in.
 //! - [`paper`] reads what a paper published, and [`replicate`] measures it.
 //! - [`agreement`] compares labellers and people, [`standing`] lists what people said.
-//! - [`compare`] writes the scores of all runs of a data set side by side.
+//! - [`compare`] writes the scores of all runs of a data set side by side, and [`report`] all that is known of each, for people and for papers.
 //!
 //! It uses every crate below it and is used by the command line, the explorer and the Python module. It draws no progress
 //! ([`Progress`] is told of it), prints nothing, and logs through `tracing`.
@@ -41,6 +41,7 @@ mod pools;
 mod precision;
 mod progress;
 mod provenance;
+mod publication;
 mod registry;
 mod report;
 mod runner;
@@ -74,6 +75,7 @@ pub use plan::{StagePlan, StageStatus, state_of};
 pub use pools::Pools;
 pub use progress::{Meter, Progress, Silent};
 pub use provenance::Provenance;
+pub use publication::{Publication, report};
 pub use registry::{KnownModel, ModelChoice, ModelError, ModelSource, Registry};
 pub use runner::{Outcome, Pipeline, PlannedWork, RunPlan, RunReport, StageReport, Wanted, statuses};
 pub use scope::{Parts, Scope, Sources};

@@ -29,6 +29,7 @@ mod search;
 mod segmentation;
 mod selection;
 mod tables;
+mod terms;
 mod typical;
 
 pub use access::{AccessError, RunAccess};
@@ -50,4 +51,5 @@ pub use search::{Found, FoundClass, FoundHead, FoundProperty, FoundText};
 pub use segmentation::{ContrastiveMaps, TokenScores, contrast, segment};
 pub use selection::{HeadSelection, SelectionError, meant_head};
 pub use tables::{Columns, image_columns, map_columns, name_columns, patch_columns};
+pub use terms::{TERMS, definition};
 pub use typical::{contrast_of, is_noise, typical_contrast};

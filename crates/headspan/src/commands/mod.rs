@@ -24,6 +24,7 @@ mod query;
 mod query_search;
 mod repair;
 mod replicate;
+mod report;
 mod review;
 mod run;
 mod scenes;
@@ -95,6 +96,7 @@ pub(crate) fn run(command: Command, console: &Console<'_>) -> Result<()> {
         Command::Submit { engine: SubmitEngine::Ray(arguments) } => submit_ray::ray(&arguments, console),
         Command::Plan { models, pipeline, json } => plan::plan(&models, &pipeline, json, console),
         Command::Compare { place, html, json } => compare::compare(&place.alone(), html.as_deref(), json, console),
+        Command::Report(arguments) => report::report(&arguments, console),
         Command::Diff(arguments) => diff::diff(&arguments, console),
         Command::Prune(arguments) => prune::prune(&arguments, console),
         Command::Stability(arguments) => stability::stability(&arguments, console),

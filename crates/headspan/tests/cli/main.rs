@@ -19,6 +19,7 @@ mod pipeline;
 mod prune;
 mod query;
 mod replicate;
+mod report;
 mod review;
 mod scenes;
 mod snapshots;

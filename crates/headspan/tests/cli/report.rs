@@ -1,0 +1,70 @@
+//! A report of what is known of runs.
+
+use std::process::Command;
+
+use fs_err as fs;
+use serde_json::Value;
+
+use crate::support::{Outcome, World, stderr_of};
+
+fn report(world: &World, flags: &[&str]) -> Result<Value, Box<dyn std::error::Error>> {
+    let output = world.command("report", "runs").args(flags).arg("--json").output()?;
+    stderr_of(&output, 0);
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+#[test]
+fn a_report_grows_with_what_was_measured_and_its_paper_compiles() -> Outcome {
+    let world = World::new(24)?;
+    stderr_of(&world.run_all("runs").output()?, 0);
+    let answer = report(&world, &[])?;
+    let folder = world.run_folder("runs").parent().ok_or("no data set")?.join("report");
+    assert_eq!(answer["index"].as_str(), folder.join("index.html").to_str());
+    let page = fs::read_to_string(folder.join("tiny.html"))?;
+    assert!(page.contains("id=\"scores\"") && page.contains("headspan weights tiny --dataset images"), "{page}");
+    assert!(!page.contains("id=\"weights\"") && !folder.join("paper").exists(), "{page}");
+
+    stderr_of(&world.command("weights", "runs").output()?, 0);
+    stderr_of(&world.command("stability", "runs").args(["--splits", "2"]).output()?, 0);
+    let answer = report(&world, &["tiny", "tiny", "--paper"])?;
+    assert_eq!(answer["pages"].as_array().map(Vec::len), Some(1));
+    let page = fs::read_to_string(folder.join("tiny.html"))?;
+    assert!(page.contains("id=\"weights\"") && page.contains("id=\"stability\""), "{page}");
+    // A row of each of the six heads, whatever the page shows.
+    assert_eq!(fs::read_to_string(folder.join("data/tiny/weights.csv"))?.lines().count(), 7);
+    let main = fs::read_to_string(folder.join("paper/main.tex"))?;
+    let inputs: Vec<&str> =
+        main.lines().filter_map(|line| line.strip_prefix("\\input{\"")?.strip_suffix("\"}")).collect();
+    assert!(inputs.len() >= 4, "{main}");
+    for input in &inputs {
+        assert!(folder.join("paper").join(input).is_file(), "{input}");
+    }
+    // The report is no run.
+    let states = world.command("status", "runs").arg("--json").output()?;
+    assert!(!stderr_of(&states, 0).contains("report") && !String::from_utf8(states.stdout)?.contains("\"report\""));
+
+    let mut latex = Command::new("pdflatex");
+    latex.args(["-interaction=nonstopmode", "-halt-on-error", "main.tex"]).current_dir(folder.join("paper"));
+    match latex.output() {
+        Ok(output) if output.status.success() => assert!(folder.join("paper/main.pdf").is_file()),
+        Ok(output) => {
+            let told = String::from_utf8_lossy(&output.stdout).into_owned();
+            let lacks_package = told.contains(".sty' not found");
+            assert!(lacks_package, "{told}");
+            eprintln!("skipped: this LaTeX lacks a package of the preamble");
+        }
+        Err(_) => eprintln!("skipped: pdflatex is not installed"),
+    }
+    Ok(())
+}
+
+#[test]
+fn a_report_without_runs_says_what_to_do() -> Outcome {
+    let world = World::new(0)?;
+    fs::create_dir_all(world.path("runs"))?;
+    let output = world.command("report", "runs").args(["--dataset", "photos"]).output()?;
+    assert!(stderr_of(&output, 1).contains("headspan run-all"));
+    let output = world.command("report", "runs").args(["--out", "s3://bucket/report"]).output()?;
+    assert!(stderr_of(&output, 2).contains("expected a folder of this machine"));
+    Ok(())
+}
