@@ -200,7 +200,8 @@ mod tests {
 
     /// All numbers of an attribute.
     fn numbers(svg: &str, attribute: &str) -> Vec<f64> {
-        let pieces = svg.split(&format!(" {attribute}=\"")).skip(1);
+        let before = format!(" {attribute}=\"");
+        let pieces = svg.split(&before).skip(1);
         pieces.filter_map(|piece| piece.split('"').next()?.parse().ok()).collect()
     }
 
