@@ -37,7 +37,7 @@ fn a_report_grows_with_what_was_measured_and_its_paper_compiles() -> Outcome {
         page.contains("data/tiny/variance-by-head.csv") && folder.join("figures/tiny/variance-by-head.svg").is_file()
     );
     assert!(!page.contains("id=\"diff\"") && page.contains("headspan diff tiny --dataset toy OTHER"), "{page}");
-    assert!(page.contains("Made by headspan label tiny --dataset toy. The run: images "), "{page}");
+    assert!(page.contains("Made by <code>headspan label tiny --dataset toy</code>. The run: images "), "{page}");
     // A row of each of the six heads, whatever the page shows.
     assert_eq!(fs::read_to_string(folder.join("data/tiny/weights.csv"))?.lines().count(), 7);
     let main = fs::read_to_string(folder.join("paper/main.tex"))?;

@@ -131,13 +131,17 @@ impl Cell {
 impl Document {
     /// How the figures of a section were made: the command, and what the records of the run say now.
     pub(crate) fn made(&self, section: &Section) -> String {
+        format!("Made by {}.{}", section.command, self.run_told())
+    }
+
+    /// What the records of the run say that it was made with: nothing, or a sentence after a space.
+    pub(crate) fn run_told(&self) -> String {
         let known = |wanted: &&str| {
             let (_, told) = self.made_with.iter().find(|(name, _)| name == wanted)?;
             Some(format!("{wanted} {told}"))
         };
         let known: Vec<String> = ["images", "pool", "k", "labeller"].iter().filter_map(known).collect();
-        let known = if known.is_empty() { String::new() } else { format!(" The run: {}.", known.join("; ")) };
-        format!("Made by {}.{known}", section.command)
+        if known.is_empty() { String::new() } else { format!(" The run: {}.", known.join("; ")) }
     }
 
     /// Where the data of a table or figure lies, below the folder of the report.

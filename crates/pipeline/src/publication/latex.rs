@@ -68,6 +68,8 @@ pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::new();
     for sign in text.chars() {
         match sign {
+            // Two in a row, as before a flag, would become a dash.
+            '-' if out.ends_with('-') => out.push_str("{}-"),
             '&' | '%' | '$' | '#' | '_' | '{' | '}' => out.extend(['\\', sign]),
             '\\' => out.push_str("\\textbackslash{}"),
             '~' => out.push_str("\\textasciitilde{}"),
@@ -226,6 +228,7 @@ mod tests {
             escaped("a\\b ~ ^ <x> \"q\""),
             "a\\textbackslash{}b \\textasciitilde{} \\textasciicircum{} \\textless{}x\\textgreater{} \\textquotedbl{}q\\textquotedbl{}"
         );
+        assert_eq!(escaped("a --flag – b"), "a -{}-flag -- b");
         assert_eq!(escaped("café 5×2 – 图"), "café 5\\texttimes{}2 -- ?");
     }
 

@@ -95,7 +95,7 @@ fn section_of(document: &Document, section: &Section) -> Markup {
             @for chart in &section.charts { (figure(document, chart.name, &chart.caption, &svg(chart))) }
             @for matrix in &section.matrices { (figure(document, matrix.name, &matrix.caption, &matrix.svg())) }
             @for table in &section.tables { (data_table(document, table)) }
-            p.source { (document.made(section)) }
+            p.source { "Made by " code { (section.command) } "." (document.run_told()) }
         }
     }
 }

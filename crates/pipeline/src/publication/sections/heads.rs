@@ -58,7 +58,7 @@ fn shares(texts: &BTreeMap<HeadId, Vec<&TextspanRow>>) -> Option<Matrix> {
     (squares.len() > 1).then(|| Matrix {
         name: "variance-by-head",
         caption: format!(
-            "Share of each head's variance along its first {TEXTS} texts, in percent: the more, the darker."
+            "Share of each head's variance along its first {TEXTS} texts, in percent: the more, the stronger the colour."
         ),
         value: "share",
         unit: Unit::Percent,

@@ -99,7 +99,7 @@ fn by_head(heads: &[&AblatedRow]) -> Option<Matrix> {
     (squares.len() > 1).then(|| Matrix {
         name: "losses-by-head",
         caption:
-            "Accuracy lost without each head, in points: the more, the darker. Below 0, the model is better without it."
+            "Accuracy lost without each head, in points: the more, the stronger the colour. Below 0, the model is better without it."
                 .to_owned(),
         value: "loss",
         unit: Unit::Percent,
