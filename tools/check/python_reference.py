@@ -27,7 +27,7 @@ SECTIONS = {
     "Running the pipeline": ["run_all", "submit", "plan", "status", "fetch", "models", "inspect", "command"],
     "Runs and heads": ["open", "Run", "Head"],
     "Answers": ["Frame", "Neighbours", "Carried", "Extremes", "Alike", "Segmentation", "Why"],
-    "Comparing": ["compare", "Comparison", "diff", "Difference"],
+    "Comparing": ["compare", "Comparison", "diff", "Difference", "report", "Report"],
     "Measuring": [
         "zeroshot",
         "Zeroshot",

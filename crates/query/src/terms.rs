@@ -1,7 +1,7 @@
 //! Definitions of scores and terms.
 
 /// Scores and terms by key, in the words that explorer and report define them with.
-pub const TERMS: [(&str, &str); 24] = [
+pub const TERMS: [(&str, &str); 26] = [
     (
         "head",
         "An attention head is one of the parallel units of a transformer layer. It attends to the image's patches with its own weights and adds one vector to the image's representation.",
@@ -49,6 +49,14 @@ pub const TERMS: [(&str, &str); 24] = [
     ),
     ("kept", "Accuracy over that which the heads' whole output keeps."),
     ("kappa", "Cohen's kappa: 1 if two say the same of everything, 0 if they agree as by chance."),
+    (
+        "cka",
+        "Centred kernel alignment of what two heads put out over the same images: 1 if they are the same but for a rotation and a factor.",
+    ),
+    (
+        "overlap",
+        "How far the directions agree in which two heads can write: 1 if they are the same, 0 if they are orthogonal.",
+    ),
     ("fidelity", "Cosine of the direction and the sparse sum of texts that names it, 0 to 1."),
 ];
 

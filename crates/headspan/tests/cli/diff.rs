@@ -111,6 +111,21 @@ fn what_cannot_be_compared_is_refused() -> Outcome {
     Ok(())
 }
 
+/// The pairs of heads stand in the report of the run before, once.
+#[test]
+fn a_report_has_the_pairs_of_heads() -> Outcome {
+    let world = world()?;
+    stderr_of(&diff(&world, ["tiny", "after"]).output()?, 0);
+    stderr_of(&world.command("report", "runs").output()?, 0);
+    let folder = world.path("runs/toy/report");
+    let page = fs::read_to_string(folder.join("tiny.html"))?;
+    assert!(page.contains("id=\"diff\"") && page.contains("headspan diff tiny --dataset toy after"), "{page}");
+    assert_eq!(fs::read_to_string(folder.join("data/tiny/diff.csv"))?.lines().count(), 7);
+    let other = fs::read_to_string(folder.join("after.html"))?;
+    assert!(!other.contains("id=\"diff\"") && !other.contains("headspan diff"), "{other}");
+    Ok(())
+}
+
 /// Sums alone have no activations: what the tables tell is compared, and heads are paired by position.
 #[test]
 fn a_run_without_activations_has_no_cka() -> Outcome {

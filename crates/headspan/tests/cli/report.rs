@@ -21,7 +21,7 @@ fn a_report_grows_with_what_was_measured_and_its_paper_compiles() -> Outcome {
     let folder = world.run_folder("runs").parent().ok_or("no data set")?.join("report");
     assert_eq!(answer["index"].as_str(), folder.join("index.html").to_str());
     let page = fs::read_to_string(folder.join("tiny.html"))?;
-    assert!(page.contains("id=\"scores\"") && page.contains("headspan weights tiny --dataset images"), "{page}");
+    assert!(page.contains("id=\"scores\"") && page.contains("headspan weights tiny --dataset toy"), "{page}");
     assert!(!page.contains("id=\"weights\"") && !folder.join("paper").exists(), "{page}");
 
     stderr_of(&world.command("weights", "runs").output()?, 0);
@@ -30,6 +30,14 @@ fn a_report_grows_with_what_was_measured_and_its_paper_compiles() -> Outcome {
     assert_eq!(answer["pages"].as_array().map(Vec::len), Some(1));
     let page = fs::read_to_string(folder.join("tiny.html"))?;
     assert!(page.contains("id=\"weights\"") && page.contains("id=\"stability\""), "{page}");
+    // Each figure stands in the page with its data and its drawing; what no run was compared with is open.
+    let csv = fs::read_to_string(folder.join("data/tiny/variance-by-head.csv"))?;
+    assert!(csv.starts_with("layer,head,share\n") && csv.lines().count() == 7, "{csv}");
+    assert!(
+        page.contains("data/tiny/variance-by-head.csv") && folder.join("figures/tiny/variance-by-head.svg").is_file()
+    );
+    assert!(!page.contains("id=\"diff\"") && page.contains("headspan diff tiny --dataset toy OTHER"), "{page}");
+    assert!(page.contains("Made by <code>headspan label tiny --dataset toy</code>. The run: images "), "{page}");
     // A row of each of the six heads, whatever the page shows.
     assert_eq!(fs::read_to_string(folder.join("data/tiny/weights.csv"))?.lines().count(), 7);
     let main = fs::read_to_string(folder.join("paper/main.tex"))?;
@@ -62,7 +70,7 @@ fn a_report_grows_with_what_was_measured_and_its_paper_compiles() -> Outcome {
 fn a_report_without_runs_says_what_to_do() -> Outcome {
     let world = World::new(0)?;
     fs::create_dir_all(world.path("runs"))?;
-    let output = world.command("report", "runs").args(["--dataset", "photos"]).output()?;
+    let output = world.bare().args(["report", "--dataset", "photos", "--runs"]).arg(world.path("runs")).output()?;
     assert!(stderr_of(&output, 1).contains("headspan run-all"));
     let output = world.command("report", "runs").args(["--out", "s3://bucket/report"]).output()?;
     assert!(stderr_of(&output, 2).contains("expected a folder of this machine"));

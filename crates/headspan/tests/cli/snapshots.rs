@@ -47,6 +47,7 @@ fn help() -> Outcome {
         ("help_neighbours", &["query", "neighbours", "--help"]),
         ("help_status", &["status", "--help"]),
         ("help_label", &["label", "--help"]),
+        ("help_report", &["report", "--help"]),
     ] {
         let mut command = world.bare();
         command.args(arguments);

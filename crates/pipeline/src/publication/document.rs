@@ -1,6 +1,7 @@
 //! What a report says, whatever it is written as.
 
 use crate::publication::{
+    matrix::Matrix,
     numbers::{plain, shown},
     scales::Scale,
 };
@@ -28,6 +29,7 @@ pub(crate) struct Section {
     pub(crate) note: String,
     pub(crate) tables: Vec<DataTable>,
     pub(crate) charts: Vec<Chart>,
+    pub(crate) matrices: Vec<Matrix>,
 }
 
 /// A table with all its rows, of which page and paper show the first ones.
@@ -127,6 +129,21 @@ impl Cell {
 }
 
 impl Document {
+    /// How the figures of a section were made: the command, and what the records of the run say now.
+    pub(crate) fn made(&self, section: &Section) -> String {
+        format!("Made by {}.{}", section.command, self.run_told())
+    }
+
+    /// What the records of the run say that it was made with: nothing, or a sentence after a space.
+    pub(crate) fn run_told(&self) -> String {
+        let known = |wanted: &&str| {
+            let (_, told) = self.made_with.iter().find(|(name, _)| name == wanted)?;
+            Some(format!("{wanted} {told}"))
+        };
+        let known: Vec<String> = ["images", "pool", "k", "labeller"].iter().filter_map(known).collect();
+        if known.is_empty() { String::new() } else { format!(" The run: {}.", known.join("; ")) }
+    }
+
     /// Where the data of a table or figure lies, below the folder of the report.
     pub(crate) fn data_file(&self, name: &str) -> String {
         format!("data/{}/{name}.csv", self.model)
@@ -223,7 +240,7 @@ impl Chart {
 }
 
 /// Rows below a header, as RFC 4180 wants them.
-fn csv(header: &[String], rows: impl Iterator<Item = Vec<String>>) -> Result<Vec<u8>, csv::Error> {
+pub(crate) fn csv(header: &[String], rows: impl Iterator<Item = Vec<String>>) -> Result<Vec<u8>, csv::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(header)?;
     for row in rows {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::publication::{
-    document::{Cell, Chart, DataTable, Document, Line, Unit},
+    document::{Cell, Chart, DataTable, Document, Line, Section, Unit},
     numbers::{plain, shown},
 };
 
@@ -43,7 +43,12 @@ impl Paper {
                 for chart in &section.charts {
                     let name = format!("figures/{}-{}.tex", document.model, chart.name);
                     let _ = writeln!(main, "\\input{{\"{name}\"}}");
-                    files.push((name, figure(document, chart)));
+                    files.push((name, figure(document, section, chart)));
+                }
+                for matrix in &section.matrices {
+                    let name = format!("figures/{}-{}.tex", document.model, matrix.name);
+                    let _ = writeln!(main, "\\input{{\"{name}\"}}");
+                    files.push((name, matrix.to_tex(&document.made(section), &label(document, "fig", matrix.name))));
                 }
                 for table in &section.tables {
                     let name = format!("tables/{}-{}.tex", document.model, table.name);
@@ -63,6 +68,8 @@ pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::new();
     for sign in text.chars() {
         match sign {
+            // Two in a row, as before a flag, would become a dash.
+            '-' if out.ends_with('-') => out.push_str("{}-"),
             '&' | '%' | '$' | '#' | '_' | '{' | '}' => out.extend(['\\', sign]),
             '\\' => out.push_str("\\textbackslash{}"),
             '~' => out.push_str("\\textasciitilde{}"),
@@ -151,7 +158,7 @@ fn cells(cell: &Cell, with_interval: bool) -> Vec<String> {
 }
 
 /// A floating figure with its numbers in it.
-fn figure(document: &Document, chart: &Chart) -> String {
+fn figure(document: &Document, section: &Section, chart: &Chart) -> String {
     let mut out = String::from("\\begin{figure}[htbp]\n\\centering\n\\begin{tikzpicture}\n");
     let _ = writeln!(out, "\\begin{{axis}}[{}]", axis(chart).join(", "));
     for line in &chart.lines {
@@ -168,8 +175,9 @@ fn figure(document: &Document, chart: &Chart) -> String {
     }
     let _ = writeln!(
         out,
-        "\\end{{axis}}\n\\end{{tikzpicture}}\n\\caption{{{}}}{}\n\\end{{figure}}",
+        "\\end{{axis}}\n\\end{{tikzpicture}}\n\\caption{{{} {}}}{}\n\\end{{figure}}",
         escaped(&chart.caption),
+        escaped(&document.made(section)),
         label(document, "fig", chart.name)
     );
     out
@@ -220,6 +228,7 @@ mod tests {
             escaped("a\\b ~ ^ <x> \"q\""),
             "a\\textbackslash{}b \\textasciitilde{} \\textasciicircum{} \\textless{}x\\textgreater{} \\textquotedbl{}q\\textquotedbl{}"
         );
+        assert_eq!(escaped("a --flag – b"), "a -{}-flag -- b");
         assert_eq!(escaped("café 5×2 – 图"), "café 5\\texttimes{}2 -- ?");
     }
 
@@ -265,7 +274,17 @@ mod tests {
             names: Vec::new(),
             lines: vec![Line { name: "texts".to_owned(), points, joined: true }],
         };
-        let tex = figure(&document(), &chart);
+        let section = Section {
+            id: "ablations",
+            title: "Ablations",
+            command: "headspan ablate a_b".to_owned(),
+            note: String::new(),
+            tables: Vec::new(),
+            charts: Vec::new(),
+            matrices: Vec::new(),
+        };
+        let tex = figure(&document(), &section, &chart);
+        assert!(tex.contains("\\caption{A curve Made by headspan ablate a\\_b.}"), "{tex}");
         assert!(
             tex.contains(
                 "(5, 50.0000) += (0, 12.5000) -= (0, 25.0000)\n    (10, 75.0000) += (0, 0.0000) -= (0, 0.0000)"

@@ -3,6 +3,7 @@
 mod charts;
 mod document;
 mod latex;
+mod matrix;
 mod numbers;
 mod page;
 mod scales;
@@ -80,6 +81,10 @@ fn write_data(document: &Document, folder: &Path) -> Result<()> {
         for chart in &section.charts {
             write_atomic(&folder.join(document.data_file(chart.name)), &chart.to_csv().map_err(data)?)?;
             write_atomic(&folder.join(document.figure_file(chart.name)), charts::svg_file(chart).as_bytes())?;
+        }
+        for matrix in &section.matrices {
+            write_atomic(&folder.join(document.data_file(matrix.name)), &matrix.to_csv().map_err(data)?)?;
+            write_atomic(&folder.join(document.figure_file(matrix.name)), matrix.svg_file().as_bytes())?;
         }
     }
     Ok(())

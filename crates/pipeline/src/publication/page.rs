@@ -7,7 +7,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::publication::{
     charts::svg,
-    document::{Cell, Chart, DataTable, Document, Heading, Section},
+    document::{Cell, DataTable, Document, Heading, Section},
     numbers::shown,
 };
 
@@ -92,20 +92,21 @@ fn section_of(document: &Document, section: &Section) -> Markup {
         section id=(section.id) {
             h2 { (section.title) }
             p.note { (section.note) }
-            @for chart in &section.charts { (figure(document, chart)) }
+            @for chart in &section.charts { (figure(document, chart.name, &chart.caption, &svg(chart))) }
+            @for matrix in &section.matrices { (figure(document, matrix.name, &matrix.caption, &matrix.svg())) }
             @for table in &section.tables { (data_table(document, table)) }
-            p.source { "Made by " code { (section.command) } }
+            p.source { "Made by " code { (section.command) } "." (document.run_told()) }
         }
     }
 }
 
-fn figure(document: &Document, chart: &Chart) -> Markup {
+fn figure(document: &Document, name: &str, caption: &str, drawn: &Markup) -> Markup {
     html! {
         figure {
-            div.scroll tabindex="0" role="region" aria-label=(chart.caption) { (svg(chart)) }
+            div.scroll tabindex="0" role="region" aria-label=(caption) { (drawn) }
             figcaption {
-                (chart.caption) " "
-                a href=(document.data_file(chart.name)) { "Data" } " · " a href=(document.figure_file(chart.name)) { "SVG" }
+                (caption) " "
+                a href=(document.data_file(name)) { "Data" } " · " a href=(document.figure_file(name)) { "SVG" }
             }
         }
     }
@@ -183,6 +184,7 @@ mod tests {
             note: String::new(),
             tables,
             charts: Vec::new(),
+            matrices: Vec::new(),
         };
         let sections = vec![section("scores", tables), section("other", Vec::new())];
         Document { model: "my-clip".to_owned(), dataset: "photos".to_owned(), sections, ..Document::default() }

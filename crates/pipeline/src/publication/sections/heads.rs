@@ -6,6 +6,7 @@ use crate::{
     error::Result,
     publication::{
         document::{Cell, DataTable, Section, Unit, defined, heading},
+        matrix::{Matrix, Square},
         sections::{Question, section, table},
     },
 };
@@ -48,6 +49,23 @@ pub(super) fn weights(question: &Question<'_>) -> Result<Section> {
     Ok(section)
 }
 
+/// How much of each head its first texts say.
+fn shares(texts: &BTreeMap<HeadId, Vec<&TextspanRow>>) -> Option<Matrix> {
+    let square = |(id, rows): (&HeadId, &Vec<&TextspanRow>)| {
+        Some(Square { layer: id.layer, head: id.head, value: rows.last()?.cumulative_share })
+    };
+    let squares: Vec<Square> = texts.iter().filter_map(square).collect();
+    (squares.len() > 1).then(|| Matrix {
+        name: "variance-by-head",
+        caption: format!(
+            "Share of each head's variance along its first {TEXTS} texts, in percent: the more, the stronger the colour."
+        ),
+        value: "share",
+        unit: Unit::Percent,
+        squares,
+    })
+}
+
 /// Every head with its property and its first texts.
 pub(super) fn heads(question: &Question<'_>, labels: &[LabelRow]) -> Result<Section> {
     let mut section = section(
@@ -66,7 +84,7 @@ pub(super) fn heads(question: &Question<'_>, labels: &[LabelRow]) -> Result<Sect
     let cells = |label: &LabelRow| {
         let own = texts.get(&label.head_id()).map_or(&[][..], Vec::as_slice);
         let texts: Vec<&str> = own.iter().map(|row| row.text.as_str()).collect();
-        let share = own.last().map(|row| f64::from(row.cumulative_share));
+        let share = own.last().map(|row| row.cumulative_share);
         vec![
             Cell::text(label.head_id().to_string()),
             Cell::text(&label.labeller),
@@ -84,6 +102,7 @@ pub(super) fn heads(question: &Question<'_>, labels: &[LabelRow]) -> Result<Sect
     ];
     let made =
         table("heads", "Heads, their properties and their first texts", headings, labels.iter().map(cells).collect());
+    section.matrices.extend(shares(&texts));
     // All of them belong into the page: they are what the run is for.
     section.tables.extend(made.map(|made| DataTable { shown: labels.len().min(64), ..made }));
     Ok(section)

@@ -1,10 +1,13 @@
 //! The questions that a report answers, each from a table of the run.
 
 mod accuracy;
+mod changed;
 mod heads;
 mod removed;
 mod scores;
 mod trust;
+
+use std::collections::BTreeSet;
 
 use headspan_artifacts::{Fact, Frame, LabelRow, MetricRow, RunDirectory, read_frame};
 
@@ -23,7 +26,7 @@ pub(super) fn document(settings: &Settings, run: &RunDirectory) -> Result<Docume
     let metrics: Vec<MetricRow> = run.rows_if_there()?;
     let labels: Vec<LabelRow> = run.rows_if_there()?;
     let question = Question { settings, run };
-    let sections = vec![
+    let mut sections = vec![
         scores::scores(&question, &metrics),
         accuracy::zeroshot(&question)?,
         removed::ablations(&question)?,
@@ -35,18 +38,22 @@ pub(super) fn document(settings: &Settings, run: &RunDirectory) -> Result<Docume
         heads::weights(&question)?,
         heads::heads(&question, &labels)?,
     ];
-    let mut labellers: Vec<&str> = labels.iter().map(|row| row.labeller.as_str()).collect();
-    labellers.dedup();
-    let made_with = match labellers.first() {
-        Some(labeller) => {
-            let facts = facts(run, labeller)?;
-            let known = |fact: Fact| Some((fact.name().to_owned(), facts.get(fact)?.to_owned()));
-            Fact::ALL.into_iter().filter_map(known).collect()
-        }
-        None => Vec::new(),
-    };
+    sections.extend(changed::diff(&question)?);
+    let made_with = made_with(run, &labels)?;
     let (model, dataset) = (run.id().model().to_owned(), run.id().dataset().to_owned());
     Ok(Document { model, dataset, made_with, notices: Vec::new(), sections })
+}
+
+/// What the run was made with, in words; of several labellers all.
+fn made_with(run: &RunDirectory, labels: &[LabelRow]) -> Result<Vec<(String, String)>> {
+    let labellers: BTreeSet<&str> = labels.iter().map(|row| row.labeller.as_str()).collect();
+    let found = labellers.into_iter().map(|labeller| facts(run, labeller)).collect::<Result<Vec<_>>>()?;
+    let known = |fact: Fact| {
+        let words: BTreeSet<&str> = found.iter().filter_map(|facts| facts.get(fact)).collect();
+        let words: Vec<&str> = words.into_iter().collect();
+        (!words.is_empty()).then(|| (fact.name().to_owned(), words.join(", ")))
+    };
+    Ok(Fact::ALL.into_iter().filter_map(known).collect())
 }
 
 /// What sections are made from.
@@ -72,7 +79,7 @@ impl Question<'_> {
 
 /// A section that answers nothing yet.
 fn section(id: &'static str, title: &'static str, command: String, note: &str) -> Section {
-    Section { id, title, command, note: note.to_owned(), tables: Vec::new(), charts: Vec::new() }
+    Section { id, title, command, note: note.to_owned(), tables: Vec::new(), charts: Vec::new(), matrices: Vec::new() }
 }
 
 /// A table, unless it has no rows.

@@ -1,11 +1,12 @@
 //! What is left of the accuracy when heads are removed, or may only say some things.
 
-use headspan_artifacts::{AblatedRow, Frame, ReconstructionRow};
+use headspan_artifacts::{AblatedRow, Frame, HeadId, ReconstructionRow};
 
 use crate::{
     error::Result,
     publication::{
         document::{Cell, Chart, DataTable, Line, Point, Section, Unit, defined, heading},
+        matrix::{Matrix, Square},
         sections::{Question, SHOWN, interval, section, table},
     },
 };
@@ -53,8 +54,57 @@ pub(super) fn ablations(question: &Question<'_>) -> Result<Section> {
     let caption = "Accuracy without single heads, the largest loss first";
     section.tables.extend(table("ablations-heads", caption, headings(), heads.iter().map(cells).collect()));
     let by_mean: Vec<&AblatedRow> = heads.into_iter().filter(|row| row.replacement == "mean").collect();
+    section.charts.extend(layers(&sets));
     section.charts.extend(losses(&by_mean));
+    section.matrices.extend(by_head(&by_mean));
     Ok(section)
+}
+
+/// Accuracy without the first layers: one more with each point.
+fn layers(sets: &[&AblatedRow]) -> Option<Chart> {
+    let own = || sets.iter().filter(|row| row.kind == "layers" && row.replacement == "mean");
+    let first = own().next()?;
+    let names: Vec<String> = own().map(|row| row.target.clone()).collect();
+    if names.len() < 2 {
+        return None;
+    }
+    let point = |(at, row): (usize, &&AblatedRow)| Point {
+        x: at as f64,
+        y: row.accuracy_after,
+        interval: Some((row.ci_low, row.ci_high)),
+    };
+    let points = own().enumerate().map(point).collect();
+    let ends = [-0.5, names.len() as f64 - 0.5].map(|x| Point { x, y: first.accuracy_before, interval: None });
+    Some(Chart {
+        name: "ablated-layers",
+        caption: "Accuracy without the heads of more and more layers, whose outputs are replaced by their means. Intervals are 95 % intervals of Wilson.".to_owned(),
+        x: "layers without heads",
+        y: "accuracy (%)",
+        unit: Unit::Percent,
+        names,
+        lines: vec![
+            Line { name: "without the layers".to_owned(), points, joined: true },
+            Line { name: "whole model".to_owned(), points: ends.to_vec(), joined: true },
+        ],
+    })
+}
+
+/// What each head's ablation costs.
+fn by_head(heads: &[&AblatedRow]) -> Option<Matrix> {
+    let square = |row: &&AblatedRow| {
+        let HeadId { layer, head } = row.target.parse().ok()?;
+        Some(Square { layer, head, value: row.accuracy_before - row.accuracy_after })
+    };
+    let squares: Vec<Square> = heads.iter().filter_map(square).collect();
+    (squares.len() > 1).then(|| Matrix {
+        name: "losses-by-head",
+        caption:
+            "Accuracy lost without each head, in points: the more, the stronger the colour. Below 0, the model is better without it."
+                .to_owned(),
+        value: "loss",
+        unit: Unit::Percent,
+        squares,
+    })
 }
 
 /// Accuracy without each of the heads whose ablation costs most.
