@@ -112,13 +112,18 @@ fn values(column: &ArrayRef) -> Option<Values> {
 
 fn numbers(column: &ArrayRef) -> Option<Vec<Option<f64>>> {
     macro_rules! of {
-        ($($kind:ty),+) => {
-            $(if let Some(numbers) = column.as_primitive_opt::<$kind>() {
-                return Some(numbers.iter().map(|number| number.map(|number| number as f64)).collect());
-            })+
+        ($kind:ty, $convert:expr) => {
+            if let Some(numbers) = column.as_primitive_opt::<$kind>() {
+                return Some(numbers.iter().map(|number| number.map($convert)).collect());
+            }
         };
     }
-    of!(Float64Type, Float32Type, UInt64Type, UInt32Type, Int64Type, Int32Type);
+    of!(Float64Type, |number| number);
+    of!(Float32Type, f64::from);
+    of!(UInt32Type, f64::from);
+    of!(Int32Type, f64::from);
+    of!(UInt64Type, |number| number as f64);
+    of!(Int64Type, |number| number as f64);
     None
 }
 

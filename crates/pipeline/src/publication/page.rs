@@ -135,9 +135,13 @@ fn headings(table: &DataTable) -> Markup {
 }
 
 fn title_of(heading: &Heading) -> Markup {
-    match heading.term.and_then(|key| Some((key, definition(key)?))) {
-        Some((key, told)) => html! { a.term href={ "#term-" (key) } title=(told) { (heading.title) } },
-        None => html! { (heading.title) },
+    let defined = heading.term.and_then(|key| Some((key, definition(key)?)));
+    html! {
+        @if let Some((key, told)) = defined {
+            a.term href={ "#term-" (key) } title=(told) { (heading.title) }
+        } @else {
+            (heading.title)
+        }
     }
 }
 

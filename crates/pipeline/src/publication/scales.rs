@@ -18,7 +18,8 @@ impl Scale {
         if low > high {
             (low, high) = (0.0, 1.0);
         }
-        if low == high {
+        // `high` is at least `low`.
+        if low >= high {
             (low, high) = (low - 0.5 * low.abs().max(0.1), high + 0.5 * high.abs().max(0.1));
         }
         let step = step((high - low) / count as f64).max(if are_whole && high - low >= 1.0 { 1.0 } else { 0.0 });
