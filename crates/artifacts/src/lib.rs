@@ -56,7 +56,7 @@ pub use headspan_store::{Blob, cache_folder, shown};
 pub use activations::{
     ActivationBatch, ActivationShape, PartReader, PartWriter, activation_schema, head_column, part_fingerprint,
 };
-pub use answer::parquet_bytes;
+pub use answer::{answer_bytes, made_from, parquet_bytes};
 pub use atomic::{AtomicFile, write_atomic};
 pub use class_rows::{AblatedRow, ClassRow, ReconstructionRow, ZeroshotRow};
 pub use damaged::{Batches, caught};

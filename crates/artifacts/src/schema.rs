@@ -11,6 +11,7 @@ pub(crate) mod keys {
     pub(crate) const FINGERPRINT: &str = "headspan.fingerprint";
     pub(crate) const MODEL: &str = "headspan.model";
     pub(crate) const DATASET: &str = "headspan.dataset";
+    pub(crate) const MADE_FROM: &str = "headspan.made_from";
 }
 
 /// Declares the tables: name and version of the schema. Raise a version when columns change; then say in

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, marker::PhantomData, path::Path, sync::Arc};
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
-use arrow_schema::{DataType, Schema};
+use arrow_schema::{DataType, FieldRef, Schema};
 use headspan_store::Blob;
 use parquet::{
     arrow::{
@@ -78,31 +78,62 @@ pub fn write_rows<R: Row>(path: &Path, run: &RunId, fingerprint: &str, rows: &[R
 
 /// Writes a table some rows at a time, so that it never stands in memory whole; atomically, as [`write_rows`].
 pub struct RowsWriter<'a, R> {
-    path: &'a Path,
-    run: &'a RunId,
-    fingerprint: &'a str,
-    /// There from the first rows on: they tell the lengths of vectors.
-    file: Option<ArrowWriter<AtomicFile>>,
+    table: BatchWriter<'a>,
     row: PhantomData<R>,
 }
 
 impl<'a, R: Row> RowsWriter<'a, R> {
     /// A writer of the table at `path`, which is there once it is committed.
     pub fn create(path: &'a Path, run: &'a RunId, fingerprint: &'a str) -> Self {
-        Self { path, run, fingerprint, file: None, row: PhantomData }
+        Self { table: BatchWriter { table: R::TABLE, path, run, fingerprint, file: None }, row: PhantomData }
     }
 
     /// Appends rows; the vectors of all are as long as the first's.
     pub fn write(&mut self, rows: &[R]) -> Result<()> {
         let lengths = rows.first().map(Row::vector_lengths).unwrap_or_default();
         if R::HAS_VECTORS && rows.is_empty() {
-            return Err(ArtifactError::NoRows { path: self.path.to_owned() });
+            return Err(self.table.no_rows());
         }
-        let schema = Arc::new(table_schema::<R>(&lengths));
-        let batch = self.batch(&schema, rows)?;
+        let schema = table_schema::<R>(&lengths);
+        let own = serde_arrow::to_record_batch(&own_fields(&schema), &rows);
+        self.table.write(schema, own, rows.len())
+    }
+
+    /// Puts the table in its place.
+    pub fn commit(self) -> Result<()> {
+        self.table.commit()
+    }
+}
+
+/// The fields of a table without those of `model` and `dataset`, which come first.
+fn own_fields(schema: &Schema) -> Vec<FieldRef> {
+    schema.fields().iter().skip(2).cloned().collect()
+}
+
+/// What of a [`RowsWriter`] does not depend on the type of its rows, so that it is compiled once and not for each type of row in each
+/// crate.
+struct BatchWriter<'a> {
+    table: Table,
+    path: &'a Path,
+    run: &'a RunId,
+    fingerprint: &'a str,
+    /// There from the first rows on: they tell the lengths of vectors.
+    file: Option<ArrowWriter<AtomicFile>>,
+}
+
+impl BatchWriter<'_> {
+    /// Appends `rows` rows, whose own columns are `own`.
+    fn write(&mut self, schema: Schema, own: serde_arrow::Result<RecordBatch>, rows: usize) -> Result<()> {
+        let own = own.map_err(|source| ArtifactError::Rows {
+            path: self.path.to_owned(),
+            table: self.table.name(),
+            source: Box::new(source),
+        })?;
+        let schema = Arc::new(schema);
+        let batch = self.batch(&schema, &own, rows)?;
         let parquet = |source| ArtifactError::Parquet { path: self.path.to_owned(), source };
         if self.file.is_none() {
-            let properties = properties(&schema, &table_metadata(self.run, self.fingerprint, R::TABLE.version()))
+            let properties = properties(&schema, &table_metadata(self.run, self.fingerprint, self.table.version()))
                 .set_compression(Compression::ZSTD(ZstdLevel::default()))
                 .build();
             let file = AtomicFile::create(self.path)?.of_fingerprint(self.fingerprint);
@@ -112,25 +143,22 @@ impl<'a, R: Row> RowsWriter<'a, R> {
     }
 
     /// Columns of `model` and `dataset`, then the rows' own.
-    fn batch(&self, schema: &Arc<Schema>, rows: &[R]) -> Result<RecordBatch> {
-        let own_fields: Vec<_> = schema.fields().iter().skip(2).cloned().collect();
-        let own = serde_arrow::to_record_batch(&own_fields, &rows).map_err(|source| ArtifactError::Rows {
-            path: self.path.to_owned(),
-            table: R::TABLE.name(),
-            source: Box::new(source),
-        })?;
-        let constant = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value; rows.len()])) };
+    fn batch(&self, schema: &Arc<Schema>, own: &RecordBatch, rows: usize) -> Result<RecordBatch> {
+        let constant = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value; rows])) };
         let mut columns = vec![constant(self.run.model()), constant(self.run.dataset())];
         columns.extend(own.columns().iter().cloned());
         RecordBatch::try_new(Arc::clone(schema), columns)
             .map_err(|source| ArtifactError::Arrow { path: self.path.to_owned(), source })
     }
 
-    /// Puts the table in its place.
-    pub fn commit(self) -> Result<()> {
-        let Some(file) = self.file else { return Err(ArtifactError::NoRows { path: self.path.to_owned() }) };
+    fn commit(self) -> Result<()> {
+        let Some(file) = self.file else { return Err(self.no_rows()) };
         let parquet = |source| ArtifactError::Parquet { path: self.path.to_owned(), source };
         Ok(file.into_inner().map_err(parquet)?.commit()?)
+    }
+
+    fn no_rows(&self) -> ArtifactError {
+        ArtifactError::NoRows { path: self.path.to_owned() }
     }
 }
 
@@ -151,12 +179,7 @@ pub(crate) fn rows_in<R: Row>(path: &Path, file: Blob) -> Result<Vec<R>> {
 
 /// Reads a table some rows at a time, about a megabyte of them.
 pub struct RowsReader<'a, R> {
-    path: &'a Path,
-    file: Blob,
-    rows: usize,
-    batches: Batches,
-    /// Columns of an older version of the schema: then, now.
-    renamed: &'static [(&'static str, &'static str)],
+    table: BatchReader<'a>,
     row: PhantomData<R>,
 }
 
@@ -167,15 +190,60 @@ impl<'a, R: Row> RowsReader<'a, R> {
     }
 
     fn of(path: &'a Path, file: Blob) -> Result<Self> {
+        // Vector lengths are the file's own.
+        let today = Today { table: R::TABLE, schema: table_schema::<R>(&[1, 1]), renamed: R::renamed, later: R::later };
+        Ok(Self { table: BatchReader::open(path, file, &today)?, row: PhantomData })
+    }
+
+    /// Rows of the whole table.
+    pub fn rows(&self) -> usize {
+        self.table.rows
+    }
+}
+
+impl<R: Row> Iterator for RowsReader<'_, R> {
+    type Item = Result<Vec<R>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.table.batch()?;
+        Some(
+            batch
+                .and_then(|batch| serde_arrow::from_record_batch(&batch).map_err(|source| self.table.not_rows(source))),
+        )
+    }
+}
+
+/// A table as this program writes it, and how older versions of its schema differ ([`Row`]).
+struct Today {
+    table: Table,
+    schema: Schema,
+    renamed: fn(u32) -> &'static [(&'static str, &'static str)],
+    later: fn(u32) -> &'static [&'static str],
+}
+
+/// What of a [`RowsReader`] does not depend on the type of its rows, so that it is compiled once and not for each type of row in each
+/// crate.
+struct BatchReader<'a> {
+    table: Table,
+    path: &'a Path,
+    file: Blob,
+    rows: usize,
+    batches: Batches,
+    /// Columns of an older version of the schema: then, now.
+    renamed: &'static [(&'static str, &'static str)],
+}
+
+impl<'a> BatchReader<'a> {
+    fn open(path: &'a Path, file: Blob, today: &Today) -> Result<Self> {
         let builder = open(path, &file)?;
-        let found = origin(path, builder.metadata(), R::TABLE.version())?;
-        let renamed = R::renamed(found.schema_version);
-        // Types are checked by name against the schema that this program writes; vector lengths are the file's own.
-        for field in table_schema::<R>(&[1, 1]).fields() {
+        let found = origin(path, builder.metadata(), today.table.version())?;
+        let renamed = (today.renamed)(found.schema_version);
+        // Types are checked by name against the schema that this program writes.
+        for field in today.schema.fields() {
             let name =
                 renamed.iter().find(|(_, now)| now == field.name()).map_or(field.name().as_str(), |(then, _)| then);
             let Ok(column) = builder.schema().field_with_name(name) else {
-                if R::later(found.schema_version).contains(&field.name().as_str()) {
+                if (today.later)(found.schema_version).contains(&field.name().as_str()) {
                     continue;
                 }
                 return Err(ArtifactError::NoColumn { path: path.to_owned(), column: name.to_owned() });
@@ -192,30 +260,19 @@ impl<'a, R: Row> RowsReader<'a, R> {
         let batch = rows_of_a_batch(builder.metadata());
         let batches = caught(|| builder.with_batch_size(batch).build())
             .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source }.or_of_store(&file))?;
-        let batches = Batches::new(batches);
-        Ok(Self { path, file, rows: found.rows as usize, batches, renamed, row: PhantomData })
+        Ok(Self { table: today.table, path, file, rows: found.rows as usize, batches: Batches::new(batches), renamed })
     }
 
-    /// Rows of the whole table.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-}
-
-impl<R: Row> Iterator for RowsReader<'_, R> {
-    type Item = Result<Vec<R>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+    /// The next rows, under today's names of their columns.
+    fn batch(&mut self) -> Option<Result<RecordBatch>> {
         let batch = self.batches.next()?;
         let batch =
             batch.map_err(|source| ArtifactError::Arrow { path: self.path.to_owned(), source }.or_of_store(&self.file));
-        Some(batch.and_then(|batch| with_names_of_today(&batch, self.renamed, self.path)).and_then(|batch| {
-            serde_arrow::from_record_batch(&batch).map_err(|source| ArtifactError::Rows {
-                path: self.path.to_owned(),
-                table: R::TABLE.name(),
-                source: Box::new(source),
-            })
-        }))
+        Some(batch.and_then(|batch| with_names_of_today(&batch, self.renamed, self.path)))
+    }
+
+    fn not_rows(&self, source: serde_arrow::Error) -> ArtifactError {
+        ArtifactError::Rows { path: self.path.to_owned(), table: self.table.name(), source: Box::new(source) }
     }
 }
 

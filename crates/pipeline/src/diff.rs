@@ -1,12 +1,24 @@
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use headspan_artifacts::{Fact, RunDirectory, RunFacts, differences, write_atomic};
 use headspan_metrics::{DiffSettings, Difference, Pairing, diff as diff_heads};
 
 use crate::{
-    compare::warn_of_unfinished, error::Result, facts::facts, report::difference_page, settings::Settings,
-    stages::synonyms,
+    answers::made_from,
+    compare::warn_of_unfinished,
+    error::Result,
+    facts::facts,
+    report::difference_page,
+    settings::Settings,
+    stages::{IMAGES, LABEL, METRICS, TEXTSPAN, synonyms},
 };
+
+/// What the records of the run before and of the run after are called in the footer of `diff.parquet`, before their names.
+pub(crate) const BEFORE: &str = "before/";
+pub(crate) const AFTER: &str = "after/";
 
 /// Two runs compared head by head, and where the comparison lies.
 pub struct DiffedRuns {
@@ -49,7 +61,12 @@ pub fn diff(
     }
     let folder = before.path().parent().unwrap_or(before.path());
     let table = folder.join("diff.parquet");
-    write_atomic(&table, &difference.to_parquet(&names[0], &names[1])?)?;
+    let mut inputs = BTreeMap::new();
+    for (side, run) in [(BEFORE, before), (AFTER, after)] {
+        let own = made_from(run, &[IMAGES, TEXTSPAN, LABEL, METRICS])?;
+        inputs.extend(own.into_iter().map(|(name, fingerprint)| (format!("{side}{name}"), fingerprint)));
+    }
+    write_atomic(&table, &difference.to_parquet([&names[0], &names[1]], &inputs)?)?;
     let page = page.map_or_else(|| folder.join("diff.html"), Path::to_owned);
     write_atomic(&page, difference_page(&names, &difference, &differences, scores).as_bytes())?;
     Ok(DiffedRuns { names, facts, differences, difference, table, page })

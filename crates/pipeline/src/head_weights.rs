@@ -3,7 +3,13 @@ use std::path::PathBuf;
 use headspan_artifacts::{RunDirectory, write_atomic};
 use headspan_metrics::{HeadWeights, HeadWeightsSettings, head_weights as name_directions};
 
-use crate::{compare::warn_of_unfinished, error::Result, settings::Settings, stages::synonyms};
+use crate::{
+    answers::made_from,
+    compare::warn_of_unfinished,
+    error::Result,
+    settings::Settings,
+    stages::{IMAGES, LABEL, TEXTS, TEXTSPAN, synonyms},
+};
 
 /// What is named of each head.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +37,7 @@ pub fn head_weights(settings: &Settings, run: &RunDirectory, request: HeadWeight
     let HeadWeightsRequest { directions, texts, labeller } = request;
     let weights = name_directions(run, &HeadWeightsSettings { directions, texts, labeller, synonyms: &synonyms })?;
     let table = run.path().join("weights.parquet");
-    write_atomic(&table, &weights.to_parquet(run.id().model(), run.id().dataset())?)?;
+    let inputs = made_from(run, &[IMAGES, TEXTS, TEXTSPAN, LABEL])?;
+    write_atomic(&table, &weights.to_parquet(run.id(), &inputs)?)?;
     Ok(WeighedRun { weights, table })
 }

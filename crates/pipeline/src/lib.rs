@@ -21,6 +21,7 @@
 
 mod activation;
 mod align;
+mod answers;
 mod classification;
 mod compare;
 pub mod demo;
@@ -54,6 +55,7 @@ mod stages;
 mod weights;
 
 pub use align::{AlignedModel, align};
+pub use answers::{ANSWERS, Answer, MadeAnswer, answers};
 pub use classification::{
     AblateOptions, AblationKind, Ablations, GroupChoice, Learning, PruneOptions, Pruned, RepairOptions, Repaired,
     Templates, Zeroshot, ZeroshotOptions, ablate, ccs_level, prune, repair, save_scaled, zeroshot,

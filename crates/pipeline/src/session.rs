@@ -131,7 +131,7 @@ impl Session {
     }
 
     /// The files of the model whose heads were extracted, checked by their hash.
-    pub(crate) fn checked_files(&self) -> Result<ModelFiles> {
+    pub fn checked_files(&self) -> Result<ModelFiles> {
         let files = ModelFiles::open(&self.choice()?, &self.model_options()?)?;
         if self.record.inputs.get("checkpoint") != Some(&files.checkpoint_hash) {
             return Err(PipelineError::OtherModel { weights: files.files.weights, run: self.run.name() });

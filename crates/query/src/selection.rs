@@ -28,6 +28,17 @@ pub struct SelectionError {
     text: String,
 }
 
+impl HeadSelection {
+    /// Whether it names a property, so that other labels may select other heads.
+    pub fn depends_on_labels(&self) -> bool {
+        match self {
+            Self::All | Self::Layer(_) | Self::Head(_) => false,
+            Self::Property(_) => true,
+            Self::List(parts) => parts.iter().any(Self::depends_on_labels),
+        }
+    }
+}
+
 impl FromStr for HeadSelection {
     type Err = SelectionError;
 

@@ -9,12 +9,12 @@ use super::{RunArgs, classification::ClassesArgs, pipeline::local_folder};
 pub(crate) const HELP: &str = "\
 Heads are scaled in the forward pass, so that later layers see the change (the total effect; `ablate` measures the direct effect). The images go
 through the model again. Writes pruning.parquet into the run. --save writes a checkpoint with the heads scaled, which OpenCLIP loads; with --scales, which
-gives each head a factor of its own (`head,factor` a line), nothing else is done.
+gives each head a factor of its own (`head,factor` a line), nothing else is done, and with --checkpoint no run is needed.
 
 Examples:
   headspan prune my-clip --dataset photos --ccs 5 --ccs 0-1 --random 3
   headspan prune my-clip --dataset photos --heads L11.H3,L11.H7 --factor 0.5 --save my-clip-softer
-  headspan prune my-clip --dataset photos --scales heads.csv --save my-clip-steered";
+  headspan prune --checkpoint my-clip --scales heads.csv --save my-clip-steered";
 
 /// Flags of `prune`.
 #[derive(Debug, Args)]

@@ -4,15 +4,15 @@ use anyhow::{Context, Result};
 use comfy_table::{Cell, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_artifacts::HeadId;
 use headspan_metrics::PrunedRow;
-use headspan_pipeline::{PruneOptions, Pruned, Session, save_scaled};
+use headspan_pipeline::{ModelFiles, PruneOptions, Pruned, save_scaled};
 use serde::Serialize;
 
 use crate::{
-    cli::PruneArgs,
+    cli::{PruneArgs, RunArgs},
     commands::{
-        UsageError, percent,
+        UsageError, choices, percent,
         query::{open, selection},
-        right,
+        registry, right, settings,
     },
     console::Console,
 };
@@ -24,10 +24,10 @@ pub(crate) fn prune(arguments: &PruneArgs, console: &Console<'_>) -> Result<()> 
     if names_none && arguments.scales.is_none() {
         return Err(UsageError("no heads: give --heads, --head-file, --ccs, or --scales with --save".to_owned()).into());
     }
-    let session = open(&arguments.run)?;
     if let (Some(file), Some(folder)) = (&arguments.scales, &arguments.save) {
-        return steer(&session, file, folder, console);
+        return steer(&arguments.run, file, folder, console);
     }
+    let session = open(&arguments.run)?;
     let options = PruneOptions {
         templates: arguments.classes.templates.clone(),
         groups: arguments.classes.groups.choice(),
@@ -56,10 +56,19 @@ pub(crate) fn prune(arguments: &PruneArgs, console: &Console<'_>) -> Result<()> 
     Ok(())
 }
 
-/// Saves a checkpoint with a factor for each head of a file.
-fn steer(session: &Session, file: &Path, folder: &Path, console: &Console<'_>) -> Result<()> {
+/// Saves a checkpoint with a factor for each head of a file: that of `--checkpoint`, which needs no run, or that of the run.
+fn steer(run: &RunArgs, file: &Path, folder: &Path, console: &Console<'_>) -> Result<()> {
     let scales = scales(file)?;
-    save_scaled(session, &scales, folder)?;
+    let pipeline = run.pipeline();
+    let files = if pipeline.checkpoint.checkpoint.is_some() {
+        let own = settings(&pipeline, None)?;
+        let names: Vec<String> = run.model.iter().cloned().collect();
+        let of_checkpoint = choices(&names, &own, &registry(&pipeline.place.configs)?)?.remove(0);
+        ModelFiles::open(&of_checkpoint, &own.model)?
+    } else {
+        open(run)?.checked_files()?
+    };
+    save_scaled(&files, &scales, folder)?;
     console.print(&format!("{} heads scaled: {}", scales.len(), folder.display()))
 }
 

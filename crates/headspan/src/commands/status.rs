@@ -3,7 +3,9 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use headspan_artifacts::{RunDirectory, StageRecord};
-use headspan_pipeline::{Scope, Settings, Silent, StageStatus, engine::JobsStatus, figures::duration, stage, statuses};
+use headspan_pipeline::{
+    MadeAnswer, Scope, Settings, Silent, StageStatus, answers, engine::JobsStatus, figures::duration, stage, statuses,
+};
 use indicatif::DecimalBytes;
 use serde_json::{Value, json};
 
@@ -36,7 +38,8 @@ pub(crate) fn status(arguments: &PipelineArgs, as_json: bool, console: &Console<
             (seen, stages) = look()?;
         }
         let jobs = asked.map(|asked| asked.status(&seen, &stages)).transpose()?.flatten();
-        all.push((stages, seen, jobs));
+        let answers = answers(&seen)?;
+        all.push(RunStatus { stages, run: seen, jobs, answers });
     }
     if let Some(dataset) = dataset.filter(|_| all.is_empty()) {
         tracing::warn!("no runs of `{dataset}`: {}", instead(&own, dataset, "")?);
@@ -57,10 +60,18 @@ fn figures(record: &StageRecord) -> BTreeMap<String, Value> {
     figures
 }
 
-fn to_json(all: &[(Vec<StageStatus>, RunDirectory, Option<JobsStatus>)]) -> serde_json::Value {
+/// A run as it is.
+struct RunStatus {
+    stages: Vec<StageStatus>,
+    run: RunDirectory,
+    jobs: Option<JobsStatus>,
+    answers: Vec<MadeAnswer>,
+}
+
+fn to_json(all: &[RunStatus]) -> serde_json::Value {
     let runs: Vec<_> = all
         .iter()
-        .map(|(statuses, run, jobs)| {
+        .map(|RunStatus { stages: statuses, run, jobs, answers }| {
             let stages: Vec<_> = statuses
                 .iter()
                 .map(|status| {
@@ -85,20 +96,26 @@ fn to_json(all: &[(Vec<StageStatus>, RunDirectory, Option<JobsStatus>)]) -> serd
                 "path": run.path(),
                 "stages": stages,
                 "jobs": jobs,
+                "answers": answers.iter().map(|made| json!({
+                    "table": made.answer.name,
+                    "state": made.state(),
+                    "changed": made.changed,
+                    "command": made.answer.command,
+                })).collect::<Vec<_>>(),
             })
         })
         .collect();
     json!({ "runs": runs })
 }
 
-fn to_table(all: &[(Vec<StageStatus>, RunDirectory, Option<JobsStatus>)], own: &Settings) -> String {
+fn to_table(all: &[RunStatus], own: &Settings) -> String {
     if all.is_empty() {
         return format!("no runs in `{}`", own.runs.display());
     }
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(["dataset", "model", "stage", "state", "rows", "bytes", "time", ""]);
-    for (statuses, run, jobs) in all {
+    for RunStatus { stages: statuses, run, jobs, answers } in all {
         for (line, status) in statuses.iter().enumerate() {
             let (dataset, model) = if line == 0 { (run.id().dataset(), run.id().model()) } else { ("", "") };
             let record = status.record.as_ref();
@@ -114,8 +131,16 @@ fn to_table(all: &[(Vec<StageStatus>, RunDirectory, Option<JobsStatus>)], own: &
                 Cell::new(status.reason.as_deref().unwrap_or_default()),
             ]);
         }
+        let empty = || Cell::new("");
+        for made in answers {
+            let why = match &made.changed[..] {
+                [] => String::new(),
+                changed => format!("{} changed; `headspan {}` makes it anew", changed.join(", "), made.answer.command),
+            };
+            let name = Cell::new(format!("({})", made.answer.name));
+            table.add_row([empty(), empty(), name, Cell::new(made.state()), empty(), empty(), empty(), Cell::new(why)]);
+        }
         for (what, state, why) in jobs.iter().flat_map(lines) {
-            let empty = || Cell::new("");
             table.add_row([empty(), empty(), Cell::new(what), state, empty(), empty(), empty(), Cell::new(why)]);
         }
     }

@@ -1,5 +1,7 @@
 //! Heads scaled in the forward pass, and checkpoints with heads scaled.
 
+use std::path::Path;
+
 use fs_err as fs;
 use serde_json::Value;
 
@@ -73,6 +75,12 @@ fn each_head_may_have_a_factor_and_a_file_says_which() -> Outcome {
     stderr_of(&output, 0);
     let answer: Value = serde_json::from_slice(&output.stdout)?;
     assert_eq!(answer["usable"].as_bool(), Some(true));
+    let again = world.path("steered-without-a-run");
+    let mut command = world.command("prune", "no-runs-here");
+    command.arg("--checkpoint").arg(world.path("tiny")).arg("--scales").arg(&file).arg("--save").arg(&again);
+    stderr_of(&command.output()?, 0);
+    let weights = |folder: &Path| fs::read(folder.join("open_clip_model.safetensors"));
+    assert!(weights(&saved)? == weights(&again)?, "the run's checkpoint and the folder's are one");
     for (text, expected) in [
         ("L0.H1,2\nL0.H1,3\n", "L0.H1 stands there twice"),
         ("L0.H1;2\n", "row 1: `L0.H1;2` is not `head,factor`"),

@@ -76,3 +76,51 @@ fn a_report_without_runs_says_what_to_do() -> Outcome {
     assert!(stderr_of(&output, 2).contains("expected a folder of this machine"));
     Ok(())
 }
+
+#[test]
+fn an_answer_that_is_older_than_its_run_says_so() -> Outcome {
+    let world = World::new(24)?;
+    stderr_of(&world.run_all("runs").output()?, 0);
+    for (command, flags) in [
+        ("zeroshot", &[][..]),
+        ("weights", &[]),
+        ("stability", &["--splits", "2"]),
+        ("prune", &["tiny", "--heads", "L0", "--device", "cpu"]),
+        ("diff", &["tiny", "tiny"]),
+    ] {
+        stderr_of(&world.command(command, "runs").args(flags).output()?, 0);
+    }
+    let states = || -> Result<Vec<(String, String, Vec<String>)>, Box<dyn std::error::Error>> {
+        let output = world.command("status", "runs").arg("--json").output()?;
+        stderr_of(&output, 0);
+        let found: Value = serde_json::from_slice(&output.stdout)?;
+        let answers = found["runs"][0]["answers"].as_array().ok_or("no answers")?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let all = |value: &Value| value.as_array().into_iter().flatten().map(text).collect();
+        Ok(answers.iter().map(|one| (text(&one["table"]), text(&one["state"]), all(&one["changed"]))).collect())
+    };
+    let done = states()?;
+    let names: Vec<&str> = done.iter().map(|(name, _, _)| name.as_str()).collect();
+    assert_eq!(names, ["zeroshot", "pruning", "weights", "stability"]);
+    assert!(done.iter().all(|(_, state, changed)| state == "done" && changed.is_empty()), "{done:?}");
+
+    // Other texts are picked from the same images: what reads the picks is older than they are, and the classification is not.
+    stderr_of(&world.run_all("runs").args(["--k", "3"]).output()?, 0);
+    let stale: Vec<(String, String)> = states()?
+        .into_iter()
+        .filter(|(_, state, _)| state == "stale")
+        .map(|(name, _, why)| (name, why.join(" ")))
+        .collect();
+    let expected = [("weights", "textspan label"), ("stability", "textspan label")];
+    assert_eq!(stale, expected.map(|(name, why)| (name.to_owned(), why.to_owned())));
+    let output = world.command("status", "runs").output()?;
+    let told = String::from_utf8(output.stdout)?;
+    assert!(told.contains("textspan, label changed; `headspan weights` makes it anew"), "{told}");
+
+    report(&world, &[])?;
+    let folder = world.run_folder("runs").parent().ok_or("no data set")?.join("report");
+    let page = fs::read_to_string(folder.join("tiny.html"))?;
+    assert_eq!(page.matches("This was measured before textspan, label of the run changed.").count(), 2, "{page}");
+    assert!(page.contains("The runs were compared before textspan, label, metrics of tiny changed."), "{page}");
+    Ok(())
+}

@@ -1,9 +1,9 @@
 //! The table of accuracies with heads scaled in the forward pass.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arrow_array::{ArrayRef, Float32Array, Float64Array, StringArray, UInt64Array};
-use headspan_artifacts::{ParquetError, RunId, ZeroshotRow, parquet_bytes};
+use headspan_artifacts::{ParquetError, RunId, ZeroshotRow, answer_bytes};
 use serde::Serialize;
 
 use crate::classification::{LabelledImages, accuracies};
@@ -65,8 +65,12 @@ pub fn pruned_rows(
     .collect()
 }
 
-/// The rows as a Parquet file. `docs/artifacts.md` has the columns.
-pub fn pruning_parquet(rows: &[PrunedRow], run: &RunId) -> Result<Vec<u8>, ParquetError> {
+/// The rows as a Parquet file that says which records of the run it was made from. `docs/artifacts.md` has the columns.
+pub fn pruning_parquet(
+    rows: &[PrunedRow],
+    run: &RunId,
+    made_from: &BTreeMap<String, String>,
+) -> Result<Vec<u8>, ParquetError> {
     let text = |of: &dyn Fn(&PrunedRow) -> Option<String>| -> ArrayRef {
         Arc::new(rows.iter().map(of).collect::<StringArray>())
     };
@@ -74,7 +78,7 @@ pub fn pruning_parquet(rows: &[PrunedRow], run: &RunId) -> Result<Vec<u8>, Parqu
         |of: fn(&PrunedRow) -> f64| -> ArrayRef { Arc::new(Float64Array::from_iter_values(rows.iter().map(of))) };
     let count =
         |of: fn(&PrunedRow) -> u64| -> ArrayRef { Arc::new(UInt64Array::from_iter_values(rows.iter().map(of))) };
-    parquet_bytes(vec![
+    let columns = vec![
         ("model", text(&|_| Some(run.model().to_owned()))),
         ("dataset", text(&|_| Some(run.dataset().to_owned()))),
         ("target", text(&|row| Some(row.target.clone()))),
@@ -88,5 +92,6 @@ pub fn pruning_parquet(rows: &[PrunedRow], run: &RunId) -> Result<Vec<u8>, Parqu
         ("accuracy_after", number(|row| row.accuracy_after)),
         ("ci_low", number(|row| row.ci_low)),
         ("ci_high", number(|row| row.ci_high)),
-    ])
+    ];
+    answer_bytes(columns, made_from)
 }

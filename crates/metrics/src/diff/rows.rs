@@ -1,15 +1,20 @@
 //! The table of a difference.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, StringArray, UInt32Array};
-use headspan_artifacts::parquet_bytes;
+use headspan_artifacts::answer_bytes;
 
 use crate::diff::{DiffError, Difference, HeadPair, HeadState, ReadoutLikeness};
 
 impl Difference {
-    /// The pairs as a Parquet file, a row each, with the names of both runs. `docs/artifacts.md` has the columns.
-    pub fn to_parquet(&self, before: &str, after: &str) -> Result<Vec<u8>, DiffError> {
+    /// The pairs as a Parquet file, a row each, with the names of both runs. It says which records of the runs it was made from.
+    /// `docs/artifacts.md` has the columns.
+    pub fn to_parquet(
+        &self,
+        [before, after]: [&str; 2],
+        made_from: &BTreeMap<String, String>,
+    ) -> Result<Vec<u8>, DiffError> {
         let name =
             |name: &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(self.heads.iter().map(|_| name))) };
         let likeness =
@@ -40,7 +45,7 @@ impl Difference {
             ("variance_share_before", self.numbers(|pair| pair.states[0].variance_share)),
             ("variance_share_after", self.numbers(|pair| pair.states[1].variance_share)),
         ]);
-        Ok(parquet_bytes(columns)?)
+        Ok(answer_bytes(columns, made_from)?)
     }
 
     fn numbers(&self, of: impl Fn(&HeadPair) -> Option<f64>) -> ArrayRef {

@@ -1,18 +1,19 @@
 //! The table of heads from weights.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arrow_array::{
     ArrayRef, BooleanArray, Float64Array, StringArray, UInt32Array,
     builder::{Float64Builder, ListBuilder, StringBuilder},
 };
-use headspan_artifacts::parquet_bytes;
+use headspan_artifacts::{RunId, answer_bytes};
 
 use crate::weights::{HeadWeights, HeadWeightsError, NamedDirection, WeighedHead};
 
 impl HeadWeights {
-    /// The directions as a Parquet file, a row each: all of the spectrum, the first of each head with texts. `docs/artifacts.md` has the columns.
-    pub fn to_parquet(&self, model: &str, dataset: &str) -> Result<Vec<u8>, HeadWeightsError> {
+    /// The directions as a Parquet file, a row each: all of the spectrum, the first of each head with texts. It says which records of the run
+    /// it was made from. `docs/artifacts.md` has the columns.
+    pub fn to_parquet(&self, run: &RunId, made_from: &BTreeMap<String, String>) -> Result<Vec<u8>, HeadWeightsError> {
         let rows: Vec<(&WeighedHead, usize)> =
             self.heads.iter().flat_map(|head| (0..head.spectrum.len()).map(move |at| (head, at))).collect();
         let name = |name: &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(rows.iter().map(|_| name))) };
@@ -28,9 +29,9 @@ impl HeadWeights {
         let categories: StringArray =
             named.iter().map(|named| named.and_then(|named| named.category.as_deref())).collect();
         let fidelity: Float64Array = named.iter().map(|named| named.map(|named| named.fidelity)).collect();
-        Ok(parquet_bytes(vec![
-            ("model", name(model)),
-            ("dataset", name(dataset)),
+        let columns = vec![
+            ("model", name(run.model())),
+            ("dataset", name(run.dataset())),
             ("layer", places(&|head, _| head.head.layer)),
             ("head", places(&|head, _| head.head.head)),
             ("direction", places(&|_, at| at as u32)),
@@ -41,7 +42,8 @@ impl HeadWeights {
             ("texts", texts),
             ("weights", weights),
             ("category", Arc::new(categories)),
-        ])?)
+        ];
+        Ok(answer_bytes(columns, made_from)?)
     }
 }
 

@@ -6,13 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use headspan_artifacts::{ClassRow, HeadId, ZeroshotRow, write_atomic};
+use headspan_artifacts::{ClassRow, HeadId, Table, ZeroshotRow, write_atomic};
 use headspan_metrics::{LabelledImages, PrunedRow, classify, draw_heads, predict, pruned_rows, pruning_parquet};
 use headspan_model::{Checkpoint, LoadedModel, TraceRequest, open_device};
 use headspan_query::HeadSelection;
 use rayon::prelude::*;
 
 use crate::{
+    answers::made_from,
     classification::{
         ablations::heads_of_file, classes::classes, groups::GroupChoice, predictions::warn_of_others,
         templates::Templates,
@@ -21,6 +22,7 @@ use crate::{
     model::ModelFiles,
     progress::Progress,
     session::Session,
+    stages::{IMAGES, LABEL, METRICS},
 };
 
 /// Images of one forward pass.
@@ -111,15 +113,23 @@ pub fn prune(session: &Session, options: &PruneOptions, progress: &dyn Progress)
         rows.extend(mean_of(&target.name, &draws));
     }
     let table = directory.path().join("pruning.parquet");
-    let bytes = pruning_parquet(&rows, directory.id()).map_err(|source| PipelineError::PruningTable { source })?;
+    let mut inputs = made_from(directory, &[IMAGES, Table::Classes.name()])?;
+    // A list of heads does not depend on labels and scores.
+    if options.heads.as_ref().is_some_and(HeadSelection::depends_on_labels) {
+        inputs.extend(made_from(directory, &[LABEL])?);
+    }
+    if !options.levels.is_empty() {
+        inputs.extend(made_from(directory, &[METRICS])?);
+    }
+    let bytes =
+        pruning_parquet(&rows, directory.id(), &inputs).map_err(|source| PipelineError::PruningTable { source })?;
     write_atomic(&table, &bytes)?;
     Ok(Pruned { rows, images: stored.len(), table })
 }
 
-/// Writes a checkpoint with heads scaled, and nothing else: no image and no class is needed.
-pub fn save_scaled(session: &Session, scales: &BTreeMap<HeadId, f32>, folder: &Path) -> Result<()> {
-    let files = session.checked_files()?;
-    save(&Checkpoint::open(&files.files.weights)?, &files, scales, folder)
+/// Writes a checkpoint with heads scaled, and nothing else: no run, no image and no class is needed.
+pub fn save_scaled(files: &ModelFiles, scales: &BTreeMap<HeadId, f32>, folder: &Path) -> Result<()> {
+    save(&Checkpoint::open(&files.files.weights)?, files, scales, folder)
 }
 
 /// What predictions are made with.

@@ -13,6 +13,7 @@ use headspan_metrics::{
 use headspan_query::HeadSelection;
 
 use crate::{
+    answers::made_from,
     classification::{
         ablations::heads_of_file, classes::classes, groups::GroupChoice, predictions::warn_of_others,
         templates::Templates,
@@ -20,6 +21,7 @@ use crate::{
     error::{PipelineError, Result},
     progress::Progress,
     session::Session,
+    stages::{IMAGES, LABEL},
 };
 
 /// Column of the groups where nobody names one.
@@ -137,7 +139,15 @@ pub fn repair(session: &Session, options: &RepairOptions, progress: &dyn Progres
     }
     let rows = measure(directory, &images, &labels, &classifier, &plan)?;
     let table = directory.path().join("repair.parquet");
-    let bytes = repair_parquet(&rows, directory.id()).map_err(|source| PipelineError::RepairTable { source })?;
+    let mut inputs = made_from(directory, &[IMAGES])?;
+    if options.learning.is_none() {
+        inputs.extend(made_from(directory, &[Table::Classes.name()])?);
+    }
+    if options.heads.iter().any(HeadSelection::depends_on_labels) {
+        inputs.extend(made_from(directory, &[LABEL])?);
+    }
+    let bytes =
+        repair_parquet(&rows, directory.id(), &inputs).map_err(|source| PipelineError::RepairTable { source })?;
     write_atomic(&table, &bytes)?;
     tracing::debug!("{}: {} choices of heads", run.name(), plan.choices.len());
     Ok(Repaired { rows, table })

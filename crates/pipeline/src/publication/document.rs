@@ -27,6 +27,8 @@ pub(crate) struct Section {
     /// The command that writes the table of the run that this section is made from.
     pub(crate) command: String,
     pub(crate) note: String,
+    /// What is wrong with the answer, if anything is: the run may have changed since.
+    pub(crate) warning: Option<String>,
     pub(crate) tables: Vec<DataTable>,
     pub(crate) charts: Vec<Chart>,
     pub(crate) matrices: Vec<Matrix>,

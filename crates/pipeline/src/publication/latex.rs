@@ -279,6 +279,7 @@ mod tests {
             title: "Ablations",
             command: "headspan ablate a_b".to_owned(),
             note: String::new(),
+            warning: None,
             tables: Vec::new(),
             charts: Vec::new(),
             matrices: Vec::new(),

@@ -92,6 +92,7 @@ fn section_of(document: &Document, section: &Section) -> Markup {
         section id=(section.id) {
             h2 { (section.title) }
             p.note { (section.note) }
+            @if let Some(warning) = &section.warning { p.warning { (warning) } }
             @for chart in &section.charts { (figure(document, chart.name, &chart.caption, &svg(chart))) }
             @for matrix in &section.matrices { (figure(document, matrix.name, &matrix.caption, &matrix.svg())) }
             @for table in &section.tables { (data_table(document, table)) }
@@ -186,6 +187,7 @@ mod tests {
             title: "Scores",
             command: "headspan metrics my-clip".to_owned(),
             note: String::new(),
+            warning: None,
             tables,
             charts: Vec::new(),
             matrices: Vec::new(),

@@ -10,10 +10,11 @@ use headspan_artifacts::{HeadId, RunDirectory, TextspanRow, write_atomic};
 use headspan_metrics::{StabilityRow, stability_parquet};
 
 use crate::{
+    answers::made_from,
     compare::warn_of_unfinished,
     error::{PipelineError, Result},
     settings::Settings,
-    stages::synonyms,
+    stages::{IMAGES, LABEL, TEXTS, TEXTSPAN, synonyms},
 };
 
 /// What is compared.
@@ -57,7 +58,9 @@ pub fn stability(settings: &Settings, run: &RunDirectory, request: &StabilityReq
     rows.extend(labellers::rows(settings, &run)?);
     rows.sort_by_key(|row| row.head.is_some());
     let table = run.path().join("stability.parquet");
-    let written = stability_parquet(&rows, run.id()).map_err(|source| PipelineError::StabilityTable { source })?;
+    let inputs = made_from(&run, &[IMAGES, TEXTS, TEXTSPAN, LABEL])?;
+    let written =
+        stability_parquet(&rows, run.id(), &inputs).map_err(|source| PipelineError::StabilityTable { source })?;
     write_atomic(&table, &written)?;
     Ok(Stability { rows, table })
 }

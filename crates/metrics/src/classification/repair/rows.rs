@@ -1,12 +1,12 @@
 //! The table of a repair.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arrow_array::{
     ArrayRef, Float64Array, StringArray, UInt64Array,
     builder::{Float64Builder, ListBuilder, StringBuilder},
 };
-use headspan_artifacts::{ParquetError, RunId, parquet_bytes};
+use headspan_artifacts::{ParquetError, RunId, answer_bytes};
 use serde::Serialize;
 
 use crate::classification::{
@@ -104,8 +104,12 @@ pub(super) fn rows(
     found
 }
 
-/// The rows as a Parquet file. `docs/artifacts.md` has the columns.
-pub fn repair_parquet(rows: &[RepairRow], run: &RunId) -> Result<Vec<u8>, ParquetError> {
+/// The rows as a Parquet file that says which records of the run it was made from. `docs/artifacts.md` has the columns.
+pub fn repair_parquet(
+    rows: &[RepairRow],
+    run: &RunId,
+    made_from: &BTreeMap<String, String>,
+) -> Result<Vec<u8>, ParquetError> {
     let text = |of: &dyn Fn(&RepairRow) -> Option<String>| -> ArrayRef {
         Arc::new(rows.iter().map(of).collect::<StringArray>())
     };
@@ -116,7 +120,7 @@ pub fn repair_parquet(rows: &[RepairRow], run: &RunId) -> Result<Vec<u8>, Parque
         heads.append_value(row.heads.iter().map(|head| Some(head.as_str())));
         values.append_option(row.values.as_ref().map(|own| own.iter().copied().map(Some)));
     }
-    parquet_bytes(vec![
+    let columns = vec![
         ("model", text(&|_| Some(run.model().to_owned()))),
         ("dataset", text(&|_| Some(run.dataset().to_owned()))),
         ("choice", text(&|row| Some(row.choice.to_owned()))),
@@ -135,5 +139,6 @@ pub fn repair_parquet(rows: &[RepairRow], run: &RunId) -> Result<Vec<u8>, Parque
         ("random_low", number(|row| row.random_low)),
         ("random_high", number(|row| row.random_high)),
         ("p", number(|row| row.p)),
-    ])
+    ];
+    answer_bytes(columns, made_from)
 }

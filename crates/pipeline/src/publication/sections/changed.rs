@@ -1,8 +1,12 @@
 //! What another training changed.
 
-use headspan_artifacts::{is_file, read_frame};
+use std::collections::BTreeMap;
+
+use headspan_artifacts::{RunDirectory, RunId, is_file, made_from, read_frame};
 
 use crate::{
+    answers::changed,
+    diff::{AFTER, BEFORE},
     error::Result,
     publication::{
         document::{Cell, Section, Unit, defined, heading},
@@ -74,10 +78,25 @@ pub(super) fn diff(question: &Question<'_>) -> Result<Option<Section>> {
         defined("property_after", "partner's property", "property"),
     ];
     let mut section = empty(question.command("diff", name("after")));
+    section.warning = warning(question, &made_from(&path)?, name("after"))?;
     let caption =
         format!("Heads of {} beside those of {}, those that changed most first", name("before"), name("after"));
     section.tables.extend(table("diff", &caption, headings, rows.iter().map(cells).collect()));
     Ok(Some(section))
+}
+
+/// What changed of either run since they were compared.
+fn warning(question: &Question<'_>, inputs: &BTreeMap<String, String>, after: &str) -> Result<Option<String>> {
+    let own = question.run;
+    let (dataset, model) = after.split_once('/').unwrap_or((own.id().dataset(), after));
+    let other = RunId::new(dataset, model).ok().map(|id| RunDirectory::at(&question.settings.runs, &id));
+    let of = |run: &RunDirectory, side: &str| -> Result<Option<String>> {
+        let changed = changed(run, inputs, side)?;
+        let told = format!("The runs were compared before {} of {} changed.", changed.join(", "), run.id().model());
+        Ok((!changed.is_empty()).then_some(told))
+    };
+    let own = of(own, BEFORE)?;
+    Ok(if own.is_some() { own } else { other.map(|run| of(&run, AFTER)).transpose()?.flatten() })
 }
 
 fn empty(command: String) -> Section {

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use headspan_artifacts::{Fact, Frame, LabelRow, MetricRow, RunDirectory, read_frame};
 
 use crate::{
+    answers::{MadeAnswer, answers, told},
     error::Result,
     facts::facts,
     publication::document::{DataTable, Document, Heading, Section},
@@ -38,6 +39,11 @@ pub(super) fn document(settings: &Settings, run: &RunDirectory) -> Result<Docume
         heads::weights(&question)?,
         heads::heads(&question, &labels)?,
     ];
+    for MadeAnswer { answer, changed } in answers(run)? {
+        for section in sections.iter_mut().filter(|section| section.id == answer.name) {
+            section.warning = told(&changed);
+        }
+    }
     sections.extend(changed::diff(&question)?);
     let made_with = made_with(run, &labels)?;
     let (model, dataset) = (run.id().model().to_owned(), run.id().dataset().to_owned());
@@ -79,7 +85,16 @@ impl Question<'_> {
 
 /// A section that answers nothing yet.
 fn section(id: &'static str, title: &'static str, command: String, note: &str) -> Section {
-    Section { id, title, command, note: note.to_owned(), tables: Vec::new(), charts: Vec::new(), matrices: Vec::new() }
+    Section {
+        id,
+        title,
+        command,
+        note: note.to_owned(),
+        warning: None,
+        tables: Vec::new(),
+        charts: Vec::new(),
+        matrices: Vec::new(),
+    }
 }
 
 /// A table, unless it has no rows.
