@@ -153,18 +153,6 @@ pub(super) fn pair(even: f32, odd: f32) -> f32 {
     f32::from_bits(nearest(even) >> 16 | nearest(odd) & 0xffff_0000)
 }
 
-/// The numbers of a pair.
-#[inline(always)]
-pub(super) fn halves(pair: f32) -> [f32; 2] {
-    [f32::from_bits(pair.to_bits() << 16), f32::from_bits(pair.to_bits() & 0xffff_0000)]
-}
-
-/// What is left of a number when it is rounded: exact. After two roundings a third leaves nothing.
-#[inline(always)]
-pub(super) fn rest(value: f32) -> f32 {
-    value - f32::from_bits(nearest(value) & 0xffff_0000)
-}
-
 /// The nearest bfloat16, ties to even, in the upper half. A NaN stays one: rounding could carry it into an infinity.
 #[inline(always)]
 fn nearest(value: f32) -> u32 {

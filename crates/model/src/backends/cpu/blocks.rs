@@ -10,7 +10,7 @@ use super::{
     rows::{Norm, Normalise},
     scratch::Scratch,
     sequences::Sequences,
-    tiles::{Parts, TileMlp},
+    tiles::TileMlp,
 };
 use crate::trace::{HostTokens, TraceRequest};
 
@@ -154,7 +154,7 @@ impl Stack {
             Rows { values: wide.as_slice(), stride: 3 * width }
         };
         let (arch, heads, is_causal) = (self.arch, self.heads, self.is_causal);
-        let on_tiles = block.query.weight.parts() == Some(Parts::One);
+        let on_tiles = block.query.weight.is_on_tiles();
         let attend =
             Attend { arch, query, projected: wide, sequences, chosen_alone, width, heads, is_causal, on_tiles, asked };
         let mut looks = attend.run(narrow, attention, threads);
@@ -169,7 +169,7 @@ impl Stack {
         let (width, threads) = (self.width(), scratch.threads);
         let Scratch { residual, narrow, wide, products, .. } = scratch;
         Normalise { input: residual, output: narrow, norm: &block.ln_2 }.run(self.arch, threads);
-        if block.expand.weight.parts().is_some() && threads == 1 && !self.inner.changes_hidden() {
+        if block.expand.weight.is_on_tiles() && threads == 1 && !self.inner.changes_hidden() {
             let mlp = TileMlp { expand: &block.expand, contract: &block.contract, activation: self.activation };
             return mlp.run(narrow, residual, chosen, &mut products.tiles);
         }

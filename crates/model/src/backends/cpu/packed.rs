@@ -2,13 +2,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::{
-    Precision,
-    bfloat16::pair_columns,
-    pages,
-    product::Rows,
-    tiles::{self, Parts},
-};
+use super::{Precision, bfloat16::pair_columns, pages, product::Rows, tiles};
 
 /// Bytes of a cache line; a vector that crosses one costs two reads.
 const LINE: usize = 64;
@@ -18,7 +12,7 @@ const LINE: usize = 64;
 pub(super) struct Packing {
     pub(super) arch: Arch,
     pub(super) precision: Precision,
-    /// Whether products are made of the processor's tiles.
+    /// Whether products of bfloat16 are made of the processor's tiles.
     pub(super) tiles: bool,
 }
 
@@ -30,24 +24,21 @@ impl Packing {
 
     /// From `[depth, ≥ columns]`, row-major.
     pub(super) fn rows(self, values: &[f32], stride: usize, depth: usize, columns: usize) -> Packed {
-        let from = Rows { values, stride };
-        let mut packed = Packed { parts: self.parts(), ..Packed::empty(self.arch) };
-        match (self.precision, packed.parts) {
-            (_, Some(_)) => packed.fill_parts(from, depth, columns),
+        let mut packed = Packed::empty(self.arch);
+        match self.precision {
             // Float16 is refused before anything is packed.
-            (Precision::Float32 | Precision::Float16, None) => packed.fill_from_rows(values, stride, depth, columns),
-            (Precision::Bfloat16, None) => {
+            Precision::Float32 | Precision::Float16 => packed.fill_from_rows(values, stride, depth, columns),
+            Precision::Bfloat16 if self.tiles => {
+                packed.on_tiles = true;
+                packed.fill_pairs_from_rows(Rows { values, stride }, depth, columns);
+            }
+            Precision::Bfloat16 => {
                 let pairs = pair_columns(values, stride, depth, columns);
                 packed.fill_from_rows(&pairs, columns, depth.div_ceil(2), columns);
                 packed.pairs_of = Some(depth);
             }
         }
         packed
-    }
-
-    /// Parts of each number on tiles; none without.
-    fn parts(self) -> Option<Parts> {
-        self.tiles.then_some(if self.precision == Precision::Bfloat16 { Parts::One } else { Parts::Three })
     }
 
     /// From the transpose, `[columns, ≥ depth]`, row-major, in single precision.
@@ -72,25 +63,24 @@ pub(super) struct Packed {
     pub(super) width: usize,
     /// The matrix' own inner dimension, if it is stored in pairs of bfloat16.
     pub(super) pairs_of: Option<usize>,
-    /// Of how many numbers of bfloat16 each number is the sum, if products are made of the processor's tiles. Rows are then those of all parts, tile
-    /// by tile.
-    parts: Option<Parts>,
+    /// Whether products are made of the processor's tiles.
+    on_tiles: bool,
 }
 
 impl Packed {
     /// Nothing yet: memory to be filled.
     pub(super) fn empty(arch: Arch) -> Self {
-        Self { arch, values: Vec::new(), depth: 0, columns: 0, width: 0, pairs_of: None, parts: None }
+        Self { arch, values: Vec::new(), depth: 0, columns: 0, width: 0, pairs_of: None, on_tiles: false }
     }
 
     /// As [`Packed::empty`], for products of bfloat16 on tiles.
     pub(super) fn for_tiles(arch: Arch) -> Self {
-        Self { parts: Some(Parts::One), ..Self::empty(arch) }
+        Self { on_tiles: true, ..Self::empty(arch) }
     }
 
-    /// Parts of each number, if products are made of the processor's tiles.
-    pub(super) fn parts(&self) -> Option<Parts> {
-        self.parts
+    /// Whether products are made of the processor's tiles.
+    pub(super) fn is_on_tiles(&self) -> bool {
+        self.on_tiles
     }
 
     /// The inner dimension.
@@ -109,9 +99,6 @@ impl Packed {
 
     /// The matrix as it was given, `[depth, columns]`; none if it was rounded.
     pub(super) fn to_rows(&self) -> Option<Vec<f32>> {
-        if self.parts == Some(Parts::Three) {
-            return Some(self.summed());
-        }
         if self.pairs_of.is_some() {
             return None;
         }
@@ -162,9 +149,9 @@ impl Packed {
 
     /// Makes room; what stands there is zero, or what an earlier matrix of the same shape left.
     fn resize(&mut self, depth: usize, columns: usize) -> usize {
-        let depth = self.parts.map_or(depth, |parts| depth.next_multiple_of(tiles::SIDE) * parts.count());
+        let depth = if self.on_tiles { depth.next_multiple_of(tiles::SIDE) } else { depth };
         if (self.depth, self.columns) != (depth, columns) {
-            let width = if self.parts.is_some() { tiles::WIDTH } else { self.arch.dispatch(PanelWidth) };
+            let width = if self.on_tiles { tiles::WIDTH } else { self.arch.dispatch(PanelWidth) };
             let length = columns.div_ceil(width) * width * depth;
             // A new allocation each time, so that `start` stays where it is for the life of the values.
             self.values = pages::zeros(length + LINE / size_of::<f32>());

@@ -81,7 +81,7 @@ impl<'a> Product<'a> {
     /// The left side is rounded to pairs in the scratch memory where the right side is stored so. Threads of the current pool share the
     /// rows.
     pub(super) fn run(self, scratch: &mut ProductScratch, threads: usize) {
-        if self.b.parts().is_some() {
+        if self.b.is_on_tiles() {
             return tiles::run(self, &mut scratch.tiles, threads);
         }
         if self.b.pairs_of.is_some() {
@@ -93,7 +93,7 @@ impl<'a> Product<'a> {
 
     /// Hands out the product in as many shares of rows as there are threads, each of whole tiles. A row's sums are the same in any share.
     pub(super) fn for_each_share(self, threads: usize, run: impl Fn(Product<'_>) + Sync) {
-        let unit = if self.b.parts().is_some() { 2 * tiles::SIDE } else { ROWS };
+        let unit = if self.b.is_on_tiles() { 2 * tiles::SIDE } else { ROWS };
         let rows = self.count.div_ceil(threads).next_multiple_of(unit);
         if rows >= self.count {
             return run(self);

@@ -9,8 +9,8 @@ use std::{
 };
 
 use super::{
-    AHEAD, BLOCK, Block, Parts, SIDE, Sums, TILE, TileUnit, WIDTH,
-    kernels::{Work, one_by_two, one_by_two_in_parts, two_by_two, two_by_two_in_parts},
+    AHEAD, BLOCK, Block, SIDE, Sums, TILE, TileUnit, WIDTH,
+    kernels::{Work, one_by_two, two_by_two},
 };
 
 /// Rows of all eight tiles, and bytes of a row: the largest that there are.
@@ -106,26 +106,23 @@ impl Drop for Tiles {
 
 impl TileUnit for Tiles {
     fn multiply(&self, block: Block<'_>, sums: &mut Sums) {
-        let Block { parts, a, more, b, continues, ahead, place } = block;
-        let count = parts.count();
-        let steps = a.len() / (count * TILE);
-        let is_long_enough = |tiles: &[f32]| tiles.len() >= steps * count * TILE;
-        assert!(steps > 0 && b.len() >= steps * count * SIDE * WIDTH && more.is_none_or(is_long_enough));
+        let Block { a, more, b, continues, ahead, place } = block;
+        let steps = a.len() / TILE;
+        let is_long_enough = |tiles: &[f32]| tiles.len() >= steps * TILE;
+        assert!(steps > 0 && b.len() >= steps * SIDE * WIDTH && more.is_none_or(is_long_enough));
         assert!(sums.len() >= BLOCK * BLOCK);
         // Where there is nothing to fetch, a line that is there is fetched again and again.
-        let (ahead, next) = if ahead.is_empty() { (b, 0) } else { (ahead, count * AHEAD * size_of::<f32>()) };
+        let (ahead, next) = if ahead.is_empty() { (b, 0) } else { (ahead, AHEAD * size_of::<f32>()) };
         let (place, apart) =
             place.map_or((b.as_ptr(), 0), |(place, stride)| (&raw const *place, stride * size_of::<f32>()));
         let (a, b, ahead, sums) = (a.as_ptr(), b.as_ptr(), ahead.as_ptr(), sums.as_mut_ptr());
         let work = Work { a, b, ahead, next, place, apart, steps, sums, continues: continues.into() };
-        // SAFETY: `self` is proof that this thread has its tiles in use. Of `a` and `more`, `steps` tiles of 1 KiB of each part are read; of `b`,
-        // `steps · 16` rows of 128 bytes of each part, for which the assertion leaves room; `sums` has room for four tiles. What is fetched ahead may lie anywhere.
+        // SAFETY: `self` is proof that this thread has its tiles in use. Of `a` and `more`, `steps` tiles of 1 KiB are read; of `b`,
+        // `steps · 16` rows of 128 bytes, for which the assertion leaves room; `sums` has room for four tiles. What is fetched ahead may lie anywhere.
         unsafe {
-            match (parts, more) {
-                (Parts::One, Some(more)) => two_by_two(work, more.as_ptr()),
-                (Parts::One, None) => one_by_two(work),
-                (Parts::Three, Some(more)) => two_by_two_in_parts(work, more.as_ptr()),
-                (Parts::Three, None) => one_by_two_in_parts(work),
+            match more {
+                Some(more) => two_by_two(work, more.as_ptr()),
+                None => one_by_two(work),
             }
         }
     }

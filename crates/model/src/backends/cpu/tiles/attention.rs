@@ -9,7 +9,7 @@ use super::{
         functions::exp,
         packed::Packed,
     },
-    BLOCK, Block, Parts, SIDE, TileRows, TileUnit, WIDTH,
+    BLOCK, Block, SIDE, TileRows, TileUnit, WIDTH,
 };
 
 /// Memory of a head's attention on tiles.
@@ -45,7 +45,7 @@ pub(in crate::backends::cpu) fn attend(arch: Arch, head: OneHead<'_>) {
 /// scores are not.
 pub(super) fn attend_on<T: TileUnit>(arch: Arch, head: OneHead<'_>, unit: &T) {
     let size = [head.queries, head.head_dim];
-    head.scratch.tiles.queries.fill(arch, head.query, size, Parts::One);
+    head.scratch.tiles.queries.fill(arch, head.query, size);
     bfloat16::round(arch, OnTiles { head, unit });
 }
 
@@ -62,7 +62,7 @@ impl<T: TileUnit> Rounded for OnTiles<'_, T> {
         let memory = &mut self.head.scratch.tiles;
         memory.keys.fill_pairs_from_columns(rounding, keys, head_dim, tokens);
         memory.values.fill_pairs_from_rows(values, tokens, head_dim);
-        memory.weights.resize(BLOCK, tokens, Parts::One);
+        memory.weights.resize(BLOCK, tokens);
         // A row of sums is two cache lines.
         let panels = tokens.div_ceil(WIDTH).max(head_dim.div_ceil(WIDTH));
         memory.sums.resize(memory.sums.len().max(panels * BLOCK * BLOCK + SIDE), 0.0);
@@ -114,7 +114,7 @@ fn multiply<T: TileUnit>(unit: &T, left: &TileRows, first: usize, right: &Packed
     let mut rows = left.tiles()[first / SIDE * sixteen..].chunks_exact(sixteen);
     let (Some(a), more) = (rows.next(), rows.next()) else { return };
     for (b, sums) in right.panels().zip(sums.chunks_exact_mut(BLOCK * BLOCK)) {
-        let block = Block { parts: Parts::One, a, more, b, continues: false, ahead: &[], place: None };
+        let block = Block { a, more, b, continues: false, ahead: &[], place: None };
         unit.multiply(block, sums);
     }
 }

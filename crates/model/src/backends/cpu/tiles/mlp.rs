@@ -5,7 +5,7 @@ use super::{
         blocks::Linear,
         product::{Activation, Rows},
     },
-    Parts, Target, TileProduct, TileRows, TileScratch, TileUnit,
+    Target, TileProduct, TileRows, TileScratch, TileUnit,
 };
 
 /// The layers of an MLP, with nothing but an activation between them.
@@ -39,9 +39,8 @@ impl TileMlp<'_> {
         let TileScratch { left, hidden, sums } = scratch;
         let width = contract.bias.len();
         let rows = normed.len() / width;
-        let parts = expand.weight.parts().unwrap_or(Parts::One);
-        left.fill(expand.weight.arch(), Rows { values: normed, stride: width }, [rows, width], parts);
-        hidden.resize(rows, contract.weight.depth(), parts);
+        left.fill(expand.weight.arch(), Rows { values: normed, stride: width }, [rows, width]);
+        hidden.resize(rows, contract.weight.depth());
         let (right, bias) = (&expand.weight, Some(expand.bias.as_slice()));
         TileProduct { left, right, bias, activation, target: Target::Tiles(hidden) }.on(unit, sums);
         let update = chosen.map(|chosen| {

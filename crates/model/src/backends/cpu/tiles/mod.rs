@@ -1,8 +1,6 @@
 //! Products on tiles: Intel's AMX multiplies 16 rows of 16 pairs of bfloat16 by 16 pairs of 16 columns in one instruction, sixteen times as many
 //! multiply-adds a cycle as single precision.
 //!
-//! Single precision runs on them too: a number is the sum of three numbers of bfloat16 ([`Parts`]).
-//!
 //! Both sides are laid out in tiles, the right one once. What a tile unit does stands behind [`TileUnit`], with a plain implementation for
 //! tests, so that every machine tests layouts and edges.
 
@@ -40,44 +38,11 @@ const AHEAD: usize = 32;
 /// Sums of a block, row by row, on a cache line.
 type Sums = [f32];
 
-/// Of how many numbers of bfloat16 a number is the sum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Parts {
-    /// Of one: it is rounded.
-    One,
-    /// Of three, which hold all 24 bits of single precision. Six of the nine products of two such sums are above the last of these bits.
-    Three,
-}
-
-impl Parts {
-    pub(super) fn count(self) -> usize {
-        match self {
-            Self::One => 1,
-            Self::Three => 3,
-        }
-    }
-
-    /// Parts of the left and of the right side that are multiplied, in their order.
-    #[cfg(any(test, not(target_arch = "x86_64")))]
-    fn products(self) -> impl Iterator<Item = (usize, usize)> {
-        let count = self.count();
-        (0..count).flat_map(move |left| (0..count - left).map(move |right| (left, right)))
-    }
-
-    /// Most tiles of the inner dimension in a round: all columns pass the left side's share of it, which for the rows of a pass stays in a core's
-    /// second-level cache meanwhile (0.8 MB of 400 rows, or 0.9 MB in three parts).
-    fn round(self) -> usize {
-        match self {
-            Self::One => 32,
-            Self::Three => 12,
-        }
-    }
-
-    /// Most tiles of the inner dimension in a sweep: a panel's share of it (32 KiB) stays in the first-level cache while all rows pass it.
-    fn sweep(self) -> usize {
-        16 / self.count()
-    }
-}
+/// Most tiles of the inner dimension in a round: all columns pass the left side's share of it, which for the rows of a pass stays in a core's
+/// second-level cache meanwhile (0.8 MB of 400 rows).
+const ROUND: usize = 32;
+/// Most tiles of the inner dimension in a sweep: a panel's share of it (32 KiB) stays in the first-level cache while all rows pass it.
+const SWEEP: usize = 16;
 
 /// What multiplies tiles. A sum's order depends on the number of tiles alone: neither on the rows around it nor on the columns.
 pub(super) trait TileUnit {
@@ -87,8 +52,6 @@ pub(super) trait TileUnit {
 
 /// What two by two tiles of sums are made of.
 pub(super) struct Block<'a> {
-    /// Of both sides: a tile is followed by those of its other parts.
-    parts: Parts,
     /// 16 rows in tiles, one tile after another.
     a: &'a [f32],
     /// The next 16; without them, their sums stay as they are.
@@ -156,7 +119,7 @@ pub(super) struct TileScratch {
 /// Runs a product on a tile unit.
 fn on<T: TileUnit>(product: Product<'_>, unit: &T, scratch: &mut TileScratch) {
     let Product { a, b, c, count, bias, accumulate, activation } = product;
-    scratch.left.fill(b.arch(), a, [count, b.depth()], b.parts().unwrap_or(Parts::One));
+    scratch.left.fill(b.arch(), a, [count, b.depth()]);
     let target = Target::Rows { rows: c, accumulate };
     TileProduct { left: &scratch.left, right: b, bias, activation, target }.on(unit, &mut scratch.sums);
 }

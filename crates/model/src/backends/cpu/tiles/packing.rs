@@ -6,56 +6,13 @@ use super::{
         packed::Packed,
         product::Rows,
     },
-    Parts, SIDE, WIDTH,
+    SIDE,
 };
 
 impl Packed {
-    /// The matrix whose numbers are stored in three parts: their sum is exact.
-    pub(in crate::backends::cpu) fn summed(&self) -> Vec<f32> {
-        let mut rows = vec![0.0; self.depth() * self.columns()];
-        for (panel, packed) in self.panels().enumerate() {
-            let first = panel * WIDTH;
-            let count = WIDTH.min(self.columns() - first);
-            for (number, row) in rows.chunks_exact_mut(self.columns()).enumerate() {
-                let (step, within) = (number / (2 * SIDE), number % (2 * SIDE));
-                let tiles = packed.chunks_exact(SIDE * WIDTH).skip(3 * step).take(3);
-                // The smallest part first, so that no sum is rounded.
-                for tile in tiles.rev() {
-                    let pairs = &tile[within / 2 * WIDTH..][..count];
-                    let halves = pairs.iter().map(|pair| bfloat16::halves(*pair)[within % 2]);
-                    row[first..][..count].iter_mut().zip(halves).for_each(|(number, part)| *number += part);
-                }
-            }
-        }
-        rows
-    }
-
-    /// Lays out another matrix, `[depth, ≥ columns]`, row-major, for tiles.
-    pub(in crate::backends::cpu) fn fill_parts(&mut self, from: Rows<&[f32]>, depth: usize, columns: usize) {
-        let parts = self.parts().map_or(1, Parts::count);
-        self.resize_pairs(depth, columns);
-        for (panel, packed) in self.panels_mut().enumerate() {
-            let first = panel * WIDTH;
-            let count = WIDTH.min(columns - first);
-            for (step, tiles) in packed.chunks_exact_mut(parts * SIDE * WIDTH).enumerate() {
-                for pair in 0..SIDE {
-                    let mut rests = [[0.0; WIDTH]; 2];
-                    for (row, rest) in (2 * (step * SIDE + pair)..depth).zip(&mut rests) {
-                        rest[..count].copy_from_slice(&from.values[row * from.stride + first..][..count]);
-                    }
-                    for tile in tiles.chunks_exact_mut(SIDE * WIDTH) {
-                        let places = tile[pair * WIDTH..][..WIDTH].iter_mut().zip(rests[0]).zip(rests[1]);
-                        places.for_each(|((place, even), odd)| *place = bfloat16::pair(even, odd));
-                        rests = rests.map(|row| row.map(bfloat16::rest));
-                    }
-                }
-            }
-        }
-    }
-
     /// Reuses the memory for another matrix in pairs, `[depth, ≥ columns]`, row-major.
     #[inline(always)]
-    pub(super) fn fill_pairs_from_rows(&mut self, from: Rows<&[f32]>, depth: usize, columns: usize) {
+    pub(in crate::backends::cpu) fn fill_pairs_from_rows(&mut self, from: Rows<&[f32]>, depth: usize, columns: usize) {
         let width = self.resize_pairs(depth, columns);
         for (panel, packed) in self.panels_mut().enumerate() {
             let first = panel * width;

@@ -11,7 +11,7 @@ use super::{
         packed::Packed,
         product::{Activation, Rows},
     },
-    AHEAD, BLOCK, Block, Parts, SIDE, TILE, TileRows, TileUnit, WIDTH,
+    AHEAD, BLOCK, Block, ROUND, SIDE, SWEEP, TILE, TileRows, TileUnit, WIDTH,
 };
 
 /// Where a product's result goes.
@@ -66,29 +66,22 @@ struct OnTiles<'a, T> {
 impl<T: TileUnit> Rounded for OnTiles<'_, T> {
     #[inline(always)]
     fn run<S: Simd, R: Round>(self, simd: S, rounding: R) {
-        match (self.product.activation, self.parts()) {
-            (Activation::Identity, _) => self.by::<S, R, Exactly>(simd, rounding),
-            (Activation::Gelu, Parts::One) => self.by::<S, R, Nearly<Gelu>>(simd, rounding),
-            (Activation::Gelu, Parts::Three) => self.by::<S, R, Gelu>(simd, rounding),
-            (Activation::GeluTanh, Parts::One) => self.by::<S, R, Nearly<GeluTanh>>(simd, rounding),
-            (Activation::GeluTanh, Parts::Three) => self.by::<S, R, GeluTanh>(simd, rounding),
-            (Activation::QuickGelu, Parts::One) => self.by::<S, R, Nearly<QuickGelu>>(simd, rounding),
-            (Activation::QuickGelu, Parts::Three) => self.by::<S, R, QuickGelu>(simd, rounding),
+        match self.product.activation {
+            Activation::Identity => self.by::<S, R, Exactly>(simd, rounding),
+            Activation::Gelu => self.by::<S, R, Nearly<Gelu>>(simd, rounding),
+            Activation::GeluTanh => self.by::<S, R, Nearly<GeluTanh>>(simd, rounding),
+            Activation::QuickGelu => self.by::<S, R, Nearly<QuickGelu>>(simd, rounding),
         }
     }
 }
 
 impl<T: TileUnit> OnTiles<'_, T> {
-    fn parts(&self) -> Parts {
-        self.product.right.parts().unwrap_or(Parts::One)
-    }
-
     #[inline(always)]
     fn by<S: Simd, R: Round, F: Function>(mut self, simd: S, rounding: R) {
         let steps = self.product.left.steps();
         // What is rounded is a whole sum.
         let is_whole = matches!(self.product.target, Target::Tiles(_));
-        let rounds = if is_whole { 1 } else { steps.div_ceil(self.parts().round()) };
+        let rounds = if is_whole { 1 } else { steps.div_ceil(ROUND) };
         let longest = steps.div_ceil(rounds);
         for first in (0..steps).step_by(longest) {
             let round = first..steps.min(first + longest);
@@ -106,27 +99,26 @@ impl<T: TileUnit> OnTiles<'_, T> {
     #[inline(always)]
     fn of_panel<S: Simd, R: Round, F: Function>(&mut self, simd: S, rounding: R, panel: usize, round: &Range<usize>) {
         let TileProduct { left, right, .. } = self.product;
-        let (parts, sixteen, tiles) = (self.parts(), left.sixteen(), left.tiles());
-        let count = parts.count();
+        let (sixteen, tiles) = (left.sixteen(), left.tiles());
         let mut panels = right.panels().skip(panel);
         let (Some(this), next) = (panels.next(), panels.next()) else { return };
         let bias = self.bias(panel, round.start == 0);
         // Sweeps are alike.
-        let sweep = round.len().div_ceil(round.len().div_ceil(parts.sweep()));
+        let sweep = round.len().div_ceil(round.len().div_ceil(SWEEP));
         for first in round.clone().step_by(sweep) {
             let some = sweep.min(round.end - first);
             let (continues, is_last) = (first > round.start, first + some == round.end);
-            let rows_of = |panel| part(panel, count * SIDE * WIDTH, first, some);
+            let rows_of = |panel| part(panel, SIDE * WIDTH, first, some);
             let b = rows_of(this);
             // The next panel is fetched while this one's rows go by.
-            let mut ahead = next.map(rows_of).unwrap_or_default().chunks(count * AHEAD * some);
+            let mut ahead = next.map(rows_of).unwrap_or_default().chunks(AHEAD * some);
             for (block, sixteens) in tiles.chunks(2 * sixteen).enumerate() {
-                let tiles_of = |tiles| part(tiles, count * TILE, first, some);
+                let tiles_of = |tiles| part(tiles, TILE, first, some);
                 let more = sixteens.get(sixteen..).filter(|more| !more.is_empty()).map(tiles_of);
                 let (a, ahead) = (tiles_of(sixteens), ahead.next().unwrap_or_default());
                 let place = if is_last { self.product.target.place(block, panel) } else { None };
                 let sums = &mut self.sums[block * BLOCK * BLOCK..][..BLOCK * BLOCK];
-                self.unit.multiply(Block { parts, a, more, b, continues, ahead, place }, sums);
+                self.unit.multiply(Block { a, more, b, continues, ahead, place }, sums);
                 if is_last {
                     self.put::<S, R, F>(simd, rounding, [block, panel], &bias, round.start > 0);
                 }

@@ -23,9 +23,8 @@ fn noise(count: usize, seed: u32) -> Vec<f32> {
     std::iter::repeat_with(next).take(count).collect()
 }
 
-fn packing(parts: Parts, tiles: bool) -> Packing {
-    let precision = if parts == Parts::One { Precision::Bfloat16 } else { Precision::Float32 };
-    Packing { arch: InstructionSet::Best.arch(), precision, tiles }
+fn packing(tiles: bool) -> Packing {
+    Packing { arch: InstructionSet::Best.arch(), precision: Precision::Bfloat16, tiles }
 }
 
 struct Case {
@@ -40,9 +39,9 @@ struct Case {
 }
 
 impl Case {
-    fn new([rows, depth, columns]: [usize; 3], parts: Parts) -> Self {
+    fn new([rows, depth, columns]: [usize; 3]) -> Self {
         let b = noise(depth * columns, 2);
-        let packed = |tiles| packing(parts, tiles).rows(&b, columns, depth, columns);
+        let packed = |tiles| packing(tiles).rows(&b, columns, depth, columns);
         let [a, bias, there] = [(rows * depth, 1), (columns, 3), (rows * columns, 4)].map(|(n, seed)| noise(n, seed));
         Self { rows, depth, columns, a, on_tiles: packed(true), by_vectors: packed(false), bias, there }
     }
@@ -76,17 +75,8 @@ fn difference(found: &[f32], expected: &[f32]) -> f32 {
     found.iter().zip(expected).map(|(x, y)| (x - y).abs() / largest).fold(0.0, larger)
 }
 
-/// What tiles of rounded numbers may differ by: their activations are within 3e-4.
-fn bound(parts: Parts) -> f32 {
-    match parts {
-        Parts::One => 4e-4,
-        Parts::Three => 2e-6,
-    }
-}
-
-fn any_parts() -> impl Strategy<Value = Parts> {
-    prop_oneof![Just(Parts::One), Just(Parts::Three)]
-}
+/// What tiles may differ by from vectors: activations behind them are within 3e-4.
+const BOUND: f32 = 4e-4;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
@@ -94,80 +84,66 @@ proptest! {
     /// Both multiply the same numbers; sums of up to 320 terms in another order differ by some units of the last place.
     #[test]
     fn tiles_give_what_vectors_give(
-        parts in any_parts(), rows in 1_usize..70, depth in 1_usize..320, columns in 1_usize..140, accumulates: bool,
+        rows in 1_usize..70, depth in 1_usize..320, columns in 1_usize..140, accumulates: bool,
     ) {
-        let case = Case::new([rows, depth, columns], parts);
+        let case = Case::new([rows, depth, columns]);
         let difference = difference(&case.by(&PlainTiles, accumulates), &case.by_vectors(accumulates));
-        prop_assert!(difference < bound(parts), "{difference:.1e}");
-    }
-
-    /// Three parts hold a number exactly, however large it is.
-    #[test]
-    fn a_matrix_in_parts_can_be_given_back(depth in 1_usize..70, columns in 1_usize..70, power in -90_i32..100) {
-        let values: Vec<f32> = noise(depth * columns, 5).iter().map(|x| x * 2_f32.powi(power)).collect();
-        let packed = packing(Parts::Three, true).rows(&values, columns, depth, columns);
-        prop_assert_eq!(packed.to_rows(), Some(values));
+        prop_assert!(difference < BOUND, "{difference:.1e}");
     }
 }
 
 #[test]
 fn a_deep_product_adds_its_rounds_and_activates_the_sum_once() {
-    for parts in [Parts::One, Parts::Three] {
-        let case = Case::new([5, 2 * SIDE * (2 * parts.round() + 3), 40], parts);
-        for accumulates in [false, true] {
-            let difference = difference(&case.by(&PlainTiles, accumulates), &case.by_vectors(accumulates));
-            assert!(difference < 2.0 * bound(parts), "{difference:.1e}");
-        }
+    let case = Case::new([5, 2 * SIDE * (2 * ROUND + 3), 40]);
+    for accumulates in [false, true] {
+        let difference = difference(&case.by(&PlainTiles, accumulates), &case.by_vectors(accumulates));
+        assert!(difference < 2.0 * BOUND, "{difference:.1e}");
     }
 }
 
 #[test]
 fn a_row_does_not_change_with_the_rows_around_it() {
-    for parts in [Parts::One, Parts::Three] {
-        let case = Case::new([37, 64, 50], parts);
-        let all = case.by(&PlainTiles, false);
-        let last = Case {
-            rows: 1,
-            a: case.a[36 * 64..].to_vec(),
-            there: case.there[36 * 50..].to_vec(),
-            ..Case::new([1, 64, 50], parts)
-        };
-        assert_eq!(last.by(&PlainTiles, false), all[36 * 50..]);
-    }
+    let case = Case::new([37, 64, 50]);
+    let all = case.by(&PlainTiles, false);
+    let last = Case {
+        rows: 1,
+        a: case.a[36 * 64..].to_vec(),
+        there: case.there[36 * 50..].to_vec(),
+        ..Case::new([1, 64, 50])
+    };
+    assert_eq!(last.by(&PlainTiles, false), all[36 * 50..]);
 }
 
 /// Hidden rows that stay in tiles are those that leave them; both ways to the update of some rows give the same.
 #[test]
 fn an_mlp_on_tiles_is_that_of_two_products() {
     let [rows, width, hidden] = [37, 48, 100];
-    for (parts, bound) in [(Parts::One, 1e-2), (Parts::Three, 2e-6)] {
-        let layer = |[depth, columns]: [usize; 2], seed, tiles| Linear {
-            weight: packing(parts, tiles).rows(&noise(depth * columns, seed), columns, depth, columns),
-            bias: noise(columns, seed + 1),
-        };
-        let [normed, residual] = [noise(rows * width, 1), noise(rows * width, 2)];
-        let (expand, contract) = (layer([width, hidden], 3, true), layer([hidden, width], 5, true));
-        let mlp = TileMlp { expand: &expand, contract: &contract, activation: Activation::QuickGelu };
-        let (mut found, chosen) = (residual.clone(), [0, 17, 36]);
-        let update = mlp.on(&PlainTiles, &normed, &mut found, Some(&chosen), &mut TileScratch::default());
-        let (mut between, mut expected) = (vec![0.0; rows * hidden], residual.clone());
-        let expand = layer([width, hidden], 3, false);
-        let a = Rows { values: normed.as_slice(), stride: width };
-        let product = Product::new(rows, a, &expand.weight, Rows { values: &mut between, stride: hidden });
-        product.bias(&expand.bias).activation(Activation::QuickGelu).run(&mut ProductScratch::default(), 1);
-        let contract = layer([hidden, width], 5, false);
-        let a = Rows { values: between.as_slice(), stride: hidden };
-        let product = Product::new(rows, a, &contract.weight, Rows { values: &mut expected, stride: width });
-        product.bias(&contract.bias).accumulate().run(&mut ProductScratch::default(), 1);
-        let difference_of_all = difference(&found, &expected);
-        assert!(difference_of_all < bound, "{difference_of_all:.1e}");
-        let of_rows = |values: &[f32]| -> Vec<f32> {
-            chosen.iter().flat_map(|row| &values[row * width..][..width]).copied().collect()
-        };
-        let added: Vec<f32> = of_rows(&found).iter().zip(of_rows(&residual)).map(|(sum, there)| sum - there).collect();
-        let difference = difference(&update.unwrap_or_default(), &added);
-        assert!(difference < 1e-6, "{difference:.1e}");
-    }
+    let layer = |[depth, columns]: [usize; 2], seed, tiles| Linear {
+        weight: packing(tiles).rows(&noise(depth * columns, seed), columns, depth, columns),
+        bias: noise(columns, seed + 1),
+    };
+    let [normed, residual] = [noise(rows * width, 1), noise(rows * width, 2)];
+    let (expand, contract) = (layer([width, hidden], 3, true), layer([hidden, width], 5, true));
+    let mlp = TileMlp { expand: &expand, contract: &contract, activation: Activation::QuickGelu };
+    let (mut found, chosen) = (residual.clone(), [0, 17, 36]);
+    let update = mlp.on(&PlainTiles, &normed, &mut found, Some(&chosen), &mut TileScratch::default());
+    let (mut between, mut expected) = (vec![0.0; rows * hidden], residual.clone());
+    let expand = layer([width, hidden], 3, false);
+    let a = Rows { values: normed.as_slice(), stride: width };
+    let product = Product::new(rows, a, &expand.weight, Rows { values: &mut between, stride: hidden });
+    product.bias(&expand.bias).activation(Activation::QuickGelu).run(&mut ProductScratch::default(), 1);
+    let contract = layer([hidden, width], 5, false);
+    let a = Rows { values: between.as_slice(), stride: hidden };
+    let product = Product::new(rows, a, &contract.weight, Rows { values: &mut expected, stride: width });
+    product.bias(&contract.bias).accumulate().run(&mut ProductScratch::default(), 1);
+    let difference_of_all = difference(&found, &expected);
+    assert!(difference_of_all < 1e-2, "{difference_of_all:.1e}");
+    let of_rows = |values: &[f32]| -> Vec<f32> {
+        chosen.iter().flat_map(|row| &values[row * width..][..width]).copied().collect()
+    };
+    let added: Vec<f32> = of_rows(&found).iter().zip(of_rows(&residual)).map(|(sum, there)| sum - there).collect();
+    let difference = difference(&update.unwrap_or_default(), &added);
+    assert!(difference < 1e-6, "{difference:.1e}");
 }
 
 /// A head's attention on tiles against that of vectors: queries, keys, values and weights are rounded, which moves `z` by hundredths of the largest
@@ -214,12 +190,10 @@ fn this_processors_tiles_give_what_the_plain_ones_give() {
         return;
     }
     #[cfg(target_arch = "x86_64")]
-    for parts in [Parts::One, Parts::Three] {
-        for shape in [[1, 32, 1], [16, 32, 16], [33, 768, 70], [70, 3072, 96], [50, 2 * SIDE * 33, 129]] {
-            let case = Case::new(shape, parts);
-            let difference = difference(&case.by(&amx::Tiles::load(), true), &case.by(&PlainTiles, true));
-            eprintln!("{parts:?}, {shape:?}: {difference:.1e} from the plain tiles");
-            assert!(difference < 5e-6, "{shape:?}: {difference:.1e}");
-        }
+    for shape in [[1, 32, 1], [16, 32, 16], [33, 768, 70], [70, 3072, 96], [50, 2 * SIDE * 33, 129]] {
+        let case = Case::new(shape);
+        let difference = difference(&case.by(&amx::Tiles::load(), true), &case.by(&PlainTiles, true));
+        eprintln!("{shape:?}: {difference:.1e} from the plain tiles");
+        assert!(difference < 5e-6, "{shape:?}: {difference:.1e}");
     }
 }
