@@ -105,7 +105,7 @@ fn an_answer_that_is_older_than_its_run_says_so() -> Outcome {
     assert!(done.iter().all(|(_, state, changed)| state == "done" && changed.is_empty()), "{done:?}");
 
     // Other texts are picked from the same images: what reads the picks is older than they are, and the classification is not.
-    stderr_of(&world.run_all("runs").args(["--k", "3"]).output()?, 0);
+    stderr_of(&world.run_all("runs").args(["--rank", "2"]).output()?, 0);
     let stale: Vec<(String, String)> = states()?
         .into_iter()
         .filter(|(_, state, _)| state == "stale")

@@ -153,6 +153,12 @@ pub(super) fn pair(even: f32, odd: f32) -> f32 {
     f32::from_bits(nearest(even) >> 16 | nearest(odd) & 0xffff_0000)
 }
 
+/// The numbers of a pair.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+pub(super) fn halves(pair: f32) -> [f32; 2] {
+    [f32::from_bits(pair.to_bits() << 16), f32::from_bits(pair.to_bits() & 0xffff_0000)]
+}
+
 /// The nearest bfloat16, ties to even, in the upper half. A NaN stays one: rounding could carry it into an infinity.
 #[inline(always)]
 fn nearest(value: f32) -> u32 {

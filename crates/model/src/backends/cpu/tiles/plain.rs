@@ -1,7 +1,7 @@
 //! What a tile unit does, a number at a time, in the order of Intel's manual (`TDPBF16PS`, volume 2 of the developer's manual): within
 //! a tile the even and the odd numbers of the pairs are summed apart, and both sums are added to what was there.
 
-use super::{BLOCK, Block, SIDE, Sums, TILE, TileUnit, WIDTH};
+use super::{super::bfloat16::halves, BLOCK, Block, SIDE, Sums, TILE, TileUnit, WIDTH};
 
 #[derive(Debug)]
 pub(super) struct PlainTiles;
@@ -34,9 +34,4 @@ fn chain(first: f32, [a, b]: [&[f32]; 2], row: usize, column: usize) -> f32 {
         sum += even + odd;
     }
     sum
-}
-
-/// The numbers of a pair.
-fn halves(pair: f32) -> [f32; 2] {
-    [f32::from_bits(pair.to_bits() << 16), f32::from_bits(pair.to_bits() & 0xffff_0000)]
 }
