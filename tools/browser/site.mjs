@@ -20,6 +20,7 @@ export const PAGES = {
   why: `${RUN}/why?heads=colors&image=12&neighbour=40`,
   filtered: "/?property=backgrounds",
   images: `${RUN}/images?next=segment&class=boat`,
+  map: `${RUN}/map?heads=L3.H5&x0=-0.2&x1=0&y0=-0.2&y1=0`,
   compare: "/compare?heads=shapes&image=12",
   "compare-segment": "/compare?analysis=segment&image=12&text=a+mushroom",
   error: `${RUN}/head/L9.H9`,

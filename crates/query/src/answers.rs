@@ -8,6 +8,7 @@ use headspan_artifacts::HeadId;
 use lru::LruCache;
 
 use crate::{
+    components::Components,
     error::{ExploreError, Result},
     extremes::Extremes,
 };
@@ -30,6 +31,7 @@ pub(crate) struct Answers {
     lengths: Mutex<LruCache<Vec<HeadId>, Arc<Vec<f32>>>>,
     directions: Mutex<LruCache<HeadId, Arc<Vec<Vec<f64>>>>>,
     means: Mutex<LruCache<Vec<String>, Arc<Vec<f32>>>>,
+    components: Mutex<LruCache<HeadId, Arc<Components>>>,
 }
 
 impl Default for Answers {
@@ -40,6 +42,7 @@ impl Default for Answers {
             lengths: Mutex::new(LruCache::sparse(MOST_HEADS)),
             directions: Mutex::new(LruCache::sparse(MOST_HEADS)),
             means: Mutex::new(LruCache::sparse(MOST_MEANS)),
+            components: Mutex::new(LruCache::sparse(MOST_HEADS)),
         }
     }
 }
@@ -62,6 +65,15 @@ impl Answers {
         find: impl FnOnce() -> Result<Vec<Vec<f64>>>,
     ) -> Result<Arc<Vec<Vec<f64>>>> {
         kept(&self.directions, head, || find().map(Arc::new))
+    }
+
+    /// Principal components of a head.
+    pub(crate) fn components(
+        &self,
+        head: HeadId,
+        find: impl FnOnce() -> Result<Components>,
+    ) -> Result<Arc<Components>> {
+        kept(&self.components, head, || find().map(Arc::new))
     }
 
     /// Mean embedding of some texts, of the pool without any.

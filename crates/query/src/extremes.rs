@@ -19,6 +19,8 @@ pub enum ExtremesRequest<'a> {
     Pick(usize),
     /// Distance of the contribution from the head's mean over the run: what the head tells apart most.
     Distance,
+    /// Place along a principal component of the head's contributions, counted from 0, the one of most variance.
+    Component(usize),
 }
 
 /// Both ends of a head's range, and some of what lies between.
@@ -42,24 +44,32 @@ impl ExploreRun {
     /// The `count` images at each end of what a head says, and as many between. Answers that depend on the run alone are kept.
     pub fn extremes(&self, head: HeadId, request: ExtremesRequest<'_>, count: usize) -> Result<Extremes> {
         self.readout(head)?;
+        let found = || self.ends(head, &self.along(head, request)?, count);
+        match request {
+            ExtremesRequest::Text(_) | ExtremesRequest::Component(_) => found(),
+            ExtremesRequest::Pick(rank) => self.answers().extremes((head, Some(rank), count), found),
+            ExtremesRequest::Distance => self.answers().extremes((head, None, count), found),
+        }
+    }
+
+    /// Value of every image of the run along what is asked for, in row order.
+    pub fn along(&self, head: HeadId, request: ExtremesRequest<'_>) -> Result<Vec<f32>> {
         match request {
             ExtremesRequest::Text(embedding) => {
                 let direction = self.direction(Query::Text(embedding), &[head])?;
-                self.ends(head, &self.scores(&direction, &[head])?, count)
+                self.scores(&direction, &[head])
             }
-            ExtremesRequest::Pick(rank) => self.answers().extremes((head, Some(rank), count), || {
+            ExtremesRequest::Pick(rank) => {
                 let directions = self.pick_directions(head)?;
                 let direction = directions.get(rank).ok_or_else(|| ExploreError::Invalid {
                     what: "the rank of a text",
                     found: rank.to_string(),
                     expected: format!("below {}, the number of texts of {head}", directions.len()),
                 })?;
-                self.ends(head, &self.scores(direction, &[head])?, count)
-            }),
-            ExtremesRequest::Distance => self.answers().extremes((head, None, count), || {
-                let distances = self.norms(&[head], Some(&self.moments(head)?.mean))?;
-                self.ends(head, &distances, count)
-            }),
+                self.scores(direction, &[head])
+            }
+            ExtremesRequest::Distance => self.norms(&[head], Some(&self.moments(head)?.mean)),
+            ExtremesRequest::Component(component) => self.along_component(head, component),
         }
     }
 

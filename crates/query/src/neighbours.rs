@@ -97,9 +97,9 @@ impl Neighbours {
 /// A linear function of the `u` of some heads: what a query is in head space.
 pub(crate) struct Functional {
     /// Per head `Bᵀ q / k`, `[head_dim]`, and its column.
-    heads: Vec<(Vec<f32>, Arc<HeadColumn>)>,
+    pub(crate) heads: Vec<(Vec<f32>, Arc<HeadColumn>)>,
     /// What the scalars are multiplied with, summed over the heads.
-    scalars: [f32; Scalars::COUNT],
+    pub(crate) scalars: [f32; Scalars::COUNT],
 }
 
 impl ExploreRun {
@@ -271,7 +271,7 @@ impl ExploreRun {
 
 impl Functional {
     /// The function's value for every row.
-    fn apply(&self, rows: &Rows) -> Vec<f32> {
+    pub(crate) fn apply(&self, rows: &Rows) -> Vec<f32> {
         let mut scores = vec![0.0_f32; rows.scalars.len()];
         scores.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, scores)| {
             let first = chunk * CHUNK;

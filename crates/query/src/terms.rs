@@ -1,7 +1,7 @@
 //! Definitions of scores and terms.
 
 /// Scores and terms by key, in the words that explorer and report define them with.
-pub const TERMS: [(&str, &str); 26] = [
+pub const TERMS: [(&str, &str); 27] = [
     (
         "head",
         "An attention head is one of the parallel units of a transformer layer. It attends to the image's patches with its own weights and adds one vector to the image's representation.",
@@ -32,6 +32,10 @@ pub const TERMS: [(&str, &str); 26] = [
     ),
     ("above", "Share of the pool's texts along which the head varies less than along this one."),
     ("span", "Length of the text's projection on what the head can write, 0 to 1, whether or not it does."),
+    (
+        "component",
+        "A direction in which the head's contributions vary. The first is that of most variance, each further one that of most of what is left.",
+    ),
     ("labels-by", "Who named the properties: the lexicon of the pool, a language model, or an imported file."),
     (
         "z",

@@ -312,7 +312,7 @@ fn text_input(text: &str) -> Result<Option<QueryInput>, WebError> {
     Ok(Some(QueryInput::Text(text.trim().to_owned())))
 }
 
-fn short_enough(text: &str) -> Result<(), WebError> {
+pub(super) fn short_enough(text: &str) -> Result<(), WebError> {
     let length = text.chars().count();
     if length > LONGEST_TEXT {
         return Err(WebError::question(format!("a text of {length} characters; at most {LONGEST_TEXT} are read")));
@@ -321,7 +321,7 @@ fn short_enough(text: &str) -> Result<(), WebError> {
 }
 
 /// The beginning of a text, for a message.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     text.chars().take(40).collect()
 }
 

@@ -4,11 +4,15 @@ use headspan_artifacts::{HeadId, Kept};
 use headspan_images::RgbImage8;
 use std::sync::Arc;
 
-use axum::response::{IntoResponse, Redirect};
+use axum::{
+    http::header,
+    response::{IntoResponse, Redirect},
+};
 
 use crate::{
     app::Shared,
     ask::{CompareAsk, ImagesAsk, NeighboursAsk, QueryInput, SegmentAsk, search_input, similarity},
+    ask_map::MapAsk,
     error::WebError,
     page_request::{Answer, Form, PageRequest},
     pages::{self, Maps, OPENAPI},
@@ -39,6 +43,7 @@ pub(super) async fn analysis(page: PageRequest) -> Answer {
         "segment" => segmentation(page),
         "why" => why(page),
         "images" => images(page),
+        "map" => map(page),
         "review" => page.respond(&pages::ReviewPage::new(page)?),
         "agreement" => page.respond(&pages::AgreementPage::new(page)?),
         "notes" => page.respond(&pages::NotesPage::new(page)?),
@@ -130,6 +135,15 @@ fn images(page: &PageRequest) -> Answer {
     let access = page.access()?.as_ref();
     let ask = ImagesAsk::read(&page.fields)?;
     page.respond(&pages::ImagesPage::new(access.run(), &ask, &page.fields)?)
+}
+
+fn map(page: &PageRequest) -> Answer {
+    let access = page.access()?.as_ref();
+    let shown = pages::MapPage::new(access, MapAsk::read(&page.fields)?, &page.fields)?;
+    if page.form == Form::Binary {
+        return Ok(([(header::CONTENT_TYPE, "application/octet-stream")], shown.bytes()?).into_response());
+    }
+    page.respond(&shown)
 }
 
 fn compare(page: &PageRequest) -> Answer {

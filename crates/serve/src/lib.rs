@@ -13,6 +13,7 @@
 
 mod app;
 mod ask;
+mod ask_map;
 mod csv;
 mod drawing;
 mod error;

@@ -34,6 +34,8 @@ pub(super) enum Form {
     Parquet,
     /// The page's table, as CSV.
     Csv,
+    /// The points of a map, as numbers in columns.
+    Binary,
     /// The head, or the chart of the page that `chart` numbers, from 1, as a figure with its caption.
     Svg,
 }
@@ -41,7 +43,13 @@ pub(super) enum Form {
 impl Form {
     /// Takes the ending off a name.
     pub(super) fn split(name: &str) -> (&str, Self) {
-        let forms = [(".json", Self::Json), (".parquet", Self::Parquet), (".csv", Self::Csv), (".svg", Self::Svg)];
+        let forms = [
+            (".json", Self::Json),
+            (".parquet", Self::Parquet),
+            (".csv", Self::Csv),
+            (".bin", Self::Binary),
+            (".svg", Self::Svg),
+        ];
         let found = forms.into_iter().find_map(|(ending, form)| Some((name.strip_suffix(ending)?, form)));
         found.unwrap_or((name, Self::Page))
     }
@@ -132,6 +140,7 @@ impl PageRequest {
                 let bytes = parquet_bytes(columns).map_err(|error| WebError::failed(&error))?;
                 Ok(([(header::CONTENT_TYPE, "application/vnd.apache.parquet")], bytes).into_response())
             }
+            Form::Binary => Err(WebError::absent("only a map has its points as numbers")),
             Form::Svg => {
                 let file = self.drawing(page)?.file();
                 // To be saved: the pages' policy lets no file have a style of its own.
@@ -186,7 +195,7 @@ impl PageRequest {
         match self.run() {
             _ if empty => None,
             None => (page == "compare").then(|| "/compare".to_owned()),
-            Some(run) => ["neighbours", "segment", "images"].contains(&page).then(|| format!("/r/{run}/{page}")),
+            Some(run) => ["neighbours", "segment", "images", "map"].contains(&page).then(|| format!("/r/{run}/{page}")),
         }
     }
 }

@@ -181,6 +181,7 @@ impl Page for HeadPage {
                     p.actions {
                         a.button href=(ask("neighbours")) { "Neighbours under this head" } " "
                         a.button.second href=(ask("segment")) { "Segment with this head" } " "
+                        a.button.second href=(ask("map")) { "Map of its output" } " "
                         (formats(&head_path(run, self.head), "")) " "
                         span.formats { a href={ (head_path(run, self.head)) ".svg" } data-key="s" aria-keyshortcuts="s" title="Save as a figure (key s)" { "SVG" } " · " a href={ (head_path(run, self.head)) ".csv" } { "CSV" } }
                     }

@@ -10,6 +10,7 @@ use crate::{app::Shared, ask::Fields, error::WebError};
 
 const STYLE: &str = include_str!("../assets/style.css");
 const SCRIPT: &str = include_str!("../assets/explorer.js");
+const MAP_SCRIPT: &str = include_str!("../assets/map.js");
 const KEYS: &str = include_str!("../assets/keys.js");
 /// Description of the paths and their fields for machines.
 pub(crate) const OPENAPI: &str = include_str!("../assets/openapi.json");
@@ -28,6 +29,7 @@ pub(crate) async fn asset(Path(name): Path<String>) -> Result<Response, WebError
         "notes.css" => ("text/css; charset=utf-8", NOTES_STYLE),
         "notes.js" => ("text/javascript; charset=utf-8", NOTES_SCRIPT),
         "keys.js" => ("text/javascript; charset=utf-8", KEYS),
+        "map.js" => ("text/javascript; charset=utf-8", MAP_SCRIPT),
         "icon.svg" => ("image/svg+xml", ICON),
         _ => return Err(WebError::absent("there is no such page")),
     };
@@ -95,6 +97,7 @@ pub(super) fn page(title: &Title<'_>, run: Option<&str>, body: &Markup) -> Marku
         script defer src="/assets/explorer.js" {}
         script defer src="/assets/notes.js" {}
         script defer src="/assets/keys.js" {}
+        script defer src="/assets/map.js" {}
     };
     document(
         &title.text(run),

@@ -3,6 +3,7 @@
 mod asking;
 mod figures;
 mod hostile;
+mod map;
 mod origin;
 mod people;
 mod search;

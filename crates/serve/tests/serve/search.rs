@@ -18,7 +18,9 @@ fn heads_are_ranked_by_what_they_carry_of_a_text() -> Outcome {
     assert!(times.len() == 16 && times.windows(2).all(|pair| pair[0] >= pair[1]), "{times:?}");
     let (embedding, _cut) = site.case.model.embed(&["something red"])?.remove(0);
     let first = site.case.run.heads_by_text(&embedding)?[0];
-    assert_eq!(heads[0]["carried"]["times"].as_f64(), Some(first.1.times));
+    // Reading a number from JSON may cost its last bit.
+    let told = heads[0]["carried"]["times"].as_f64().ok_or("no number")?;
+    assert!((told / first.1.times - 1.0).abs() < 1e-12, "{told}");
     let (_, page) = site.get("/search?text=something+red")?;
     assert!(page.contains(&format!("{RUN}/head/{}", first.0)) && page.contains("Heads that carry it"));
     // What is called so stands above, escaped.
