@@ -122,6 +122,8 @@ test("a result explains itself, and other models answer too", async () => {
 test("opacity and shading", async () => {
   const page = await site.page();
   await page.goto(PAGES.segment);
+  // The script draws when the file has been read, which nothing here waits for.
+  await page.locator("figure.map canvas").waitFor();
   assert.equal(await page.locator("figure.map canvas").count(), 1, "smooth");
   await page.getByLabel("Opacity").fill("0.2");
   assert.equal(await page.locator("figure.map canvas").evaluate((canvas) => canvas.style.opacity), "0.2");
@@ -139,6 +141,8 @@ test("a saved page is opened without a server, its maps drawn", async () => {
   page.on("pageerror", (error) => said.push(error.message));
   await page.goto(`${saved}/index.html`);
   await page.getByRole("link", { name: /“a mushroom”, image 12.*Segmentation/ }).click();
+  // The script draws when the file has been read, which nothing here waits for.
+  await page.locator("figure.map canvas").waitFor();
   assert.equal(await page.locator("figure.map canvas").count(), 1, "smooth");
   await page.getByLabel("Opacity").fill("0.2");
   assert.equal(await page.locator("figure.map canvas").evaluate((canvas) => canvas.style.opacity), "0.2");

@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeMap,
     hash::Hash,
     num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError},
@@ -11,6 +12,7 @@ use crate::{
     components::Components,
     error::{ExploreError, Result},
     extremes::Extremes,
+    without::WithoutHead,
 };
 
 // Each `unwrap` is of a constant: the compiler evaluates it.
@@ -32,6 +34,7 @@ pub(crate) struct Answers {
     directions: Mutex<LruCache<HeadId, Arc<Vec<Vec<f64>>>>>,
     means: Mutex<LruCache<Vec<String>, Arc<Vec<f32>>>>,
     components: Mutex<LruCache<HeadId, Arc<Components>>>,
+    without: Mutex<LruCache<String, Arc<BTreeMap<HeadId, WithoutHead>>>>,
 }
 
 impl Default for Answers {
@@ -43,6 +46,7 @@ impl Default for Answers {
             directions: Mutex::new(LruCache::sparse(MOST_HEADS)),
             means: Mutex::new(LruCache::sparse(MOST_MEANS)),
             components: Mutex::new(LruCache::sparse(MOST_HEADS)),
+            without: Mutex::new(LruCache::sparse(NonZeroUsize::MIN)),
         }
     }
 }
@@ -65,6 +69,15 @@ impl Answers {
         find: impl FnOnce() -> Result<Vec<Vec<f64>>>,
     ) -> Result<Arc<Vec<Vec<f64>>>> {
         kept(&self.directions, head, || find().map(Arc::new))
+    }
+
+    /// Accuracy without each head, of a table with this fingerprint.
+    pub(crate) fn without(
+        &self,
+        fingerprint: String,
+        find: impl FnOnce() -> Result<BTreeMap<HeadId, WithoutHead>>,
+    ) -> Result<Arc<BTreeMap<HeadId, WithoutHead>>> {
+        kept(&self.without, fingerprint, || find().map(Arc::new))
     }
 
     /// Principal components of a head.

@@ -32,6 +32,7 @@ mod selection;
 mod tables;
 mod terms;
 mod typical;
+mod without;
 
 pub use access::{AccessError, RunAccess};
 pub use baseline::{Baseline, BaselineError, Subtraction, class_texts};
@@ -55,3 +56,4 @@ pub use selection::{HeadSelection, SelectionError, meant_head};
 pub use tables::{Columns, image_columns, map_columns, name_columns, patch_columns};
 pub use terms::{TERMS, definition};
 pub use typical::{contrast_of, is_noise, typical_contrast};
+pub use without::{Partner, WithoutHead};

@@ -10,6 +10,7 @@ use super::{
     accents::Accents,
     bars::Bars,
     head_drawing::HeadFigure,
+    head_elsewhere::{partner, without},
     head_notes,
     layout::{Title, breadcrumbs, formats, kept_note, page, urlencoded},
     naming::offered,
@@ -23,7 +24,9 @@ use crate::{
     page_request::{Page, PageRequest},
     people::People,
 };
-use headspan_query::{Columns, ExploreRun, Extremes, ExtremesRequest, HeadFigures, HeadFit, Neighbour, Similarity};
+use headspan_query::{
+    Columns, ExploreRun, Extremes, ExtremesRequest, HeadFigures, HeadFit, Neighbour, Partner, Similarity, WithoutHead,
+};
 
 /// Texts shown with images at both ends of their direction.
 const ILLUSTRATED: usize = 5;
@@ -51,6 +54,10 @@ pub(crate) struct HeadPage {
     direction: Option<usize>,
     /// None in a run that keeps moments alone.
     extremes: Option<Extremes>,
+    /// Accuracy without it, if somebody measured it.
+    without: Option<WithoutHead>,
+    /// Its partner in the run that this one was compared with last.
+    partner: Option<Partner>,
     /// Heads that say most alike, here and in other runs.
     similar: Vec<SimilarHead>,
     /// What people said of the head.
@@ -118,11 +125,21 @@ impl HeadPage {
             texts: (0..run.textspan(head).len().min(TEXTS)).map(text).collect::<Result<_, _>>()?,
             direction,
             extremes,
+            without: or_left_out(run.without(head), run, "accuracy without heads"),
+            partner: or_left_out(run.partner(head), run, "partners of heads"),
             similar: similar(shared, run, head),
             notes: notes_of(shared, run, head),
             author: request.known_author(),
         })
     }
+}
+
+/// What a table beside the run says. A table that cannot be read says nothing, and the log says so: the head's page is of use without it.
+fn or_left_out<T>(found: headspan_query::Result<Option<T>>, run: &ExploreRun, what: &str) -> Option<T> {
+    found.unwrap_or_else(|error| {
+        tracing::warn!("left out the {what} of `{}`: {}", run.name(), with_causes(&error));
+        None
+    })
 }
 
 /// What people said of a head. A run whose notes cannot be read has none, and says so in the log: the head's page is of use without them.
@@ -163,6 +180,7 @@ impl Page for HeadPage {
         let (run, name) = (self.run.as_str(), self.head.to_string());
         let ask = |analysis: &str| format!("/r/{run}/{analysis}?heads={name}");
         let accents = Accents::of(shared);
+        let has_classes = shared.runs.get(run).is_some_and(|subject| !subject.run().classes().is_empty());
         page(
             &Title { section: "", asked: format!("{name}: {}", self.property.as_deref().unwrap_or("no label")) },
             Some(run),
@@ -189,6 +207,8 @@ impl Page for HeadPage {
                 (texts(self, &name))
                 (noted(shared, self))
                 (ends(shared, self, &name))
+                (without(run, self.head, self.without.as_ref(), has_classes))
+                @if let Some(found) = &self.partner { (partner(shared, found, &accents)) }
                 (similar_heads(self, &accents))
             },
         )

@@ -9,6 +9,7 @@ mod curve_table;
 mod filter;
 mod head;
 mod head_drawing;
+mod head_elsewhere;
 mod head_notes;
 mod heat;
 mod images;
@@ -26,6 +27,7 @@ mod scatter;
 mod search;
 mod segment;
 mod start;
+mod story;
 mod terms;
 mod ticks;
 

@@ -11,6 +11,7 @@ use super::{
     layout::{Title, formats, heading, page, urlencoded},
     made_with::{not_comparable, warning},
     scatter::{Axis, scatter},
+    story::Story,
     terms::term,
 };
 use crate::{
@@ -36,6 +37,8 @@ pub(crate) struct Overview {
     pub(super) consistent: usize,
     x: Axis,
     y: Axis,
+    /// A head that tells what heads are; none on a page that is filtered.
+    story: Option<Story>,
     #[serde(skip)]
     pub(super) runs: Vec<String>,
     #[serde(skip)]
@@ -92,6 +95,7 @@ impl Overview {
             consistent: fields.optional_number("consistent")?.unwrap_or(0),
             x: Axis::read(fields.get("x"), Axis::Variance)?,
             y: Axis::read(fields.get("y"), Axis::Consistent)?,
+            story: None,
             runs: shared.runs.keys().cloned().collect(),
             query: fields.text(),
         };
@@ -109,6 +113,10 @@ impl Overview {
                 }
             }
             overview.models.push(model);
+        }
+        let example = fields.optional_number("example")?.unwrap_or(0);
+        if overview.property.is_none() && overview.text.is_none() && overview.consistent == 0 {
+            overview.story = Story::new(shared, overview.run.as_deref(), example);
         }
         Ok(overview)
     }
@@ -220,6 +228,7 @@ impl Page for Overview {
             None,
             &html! {
                 (heading("What the heads look at", "An attention head is one of a layer's parallel units: it looks at the image in its own way and adds one vector to what the model makes of it. Each cell is one."))
+                @if let Some(story) = &self.story { (story.html(&accents, &self.query)) }
                 (warning(&self.not_comparable(shared)))
                 (filter(self))
                 (properties(self, &accents))

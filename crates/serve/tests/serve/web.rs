@@ -235,3 +235,34 @@ fn a_chosen_page_stands_alone() -> Outcome {
     assert!(message.contains("404") && message.contains("L9.H9 was not extracted"), "{message}");
     Ok(())
 }
+
+#[test]
+fn the_first_sight_is_one_head_with_its_texts_and_images() -> Outcome {
+    let site = shared();
+    let first = site.json("/index.json")?;
+    let story = &first["story"];
+    let texts = story["texts"].as_array().ok_or("no texts")?;
+    assert!((1..=3).contains(&texts.len()), "{story}");
+    assert!(texts.iter().all(|text| text["images"].as_array().is_some_and(|images| images.len() == 2)), "{story}");
+    let run = &site.case.run;
+    let head = headspan_artifacts::HeadId {
+        layer: story["head"]["layer"].as_u64().ok_or("no layer")? as u32,
+        head: story["head"]["head"].as_u64().ok_or("no head")? as u32,
+    };
+    // No ablation was made here: the head with the most variance along texts that fit.
+    let weight = |head| {
+        run.label(head)?.property.as_ref()?;
+        let fit = run.fit(head).map_or((1.0, 1), |fit| (fit.share, fit.consistent));
+        (fit.1 > 0).then_some(run.figures().get(&head)?.variance_share * fit.0)
+    };
+    let most = run.heads().filter_map(weight).fold(0.0, f64::max);
+    assert_eq!(weight(head), Some(most));
+    let (_, page) = site.get("/")?;
+    assert!(page.contains("How much it matters") && page.contains("/map?heads="), "{page}");
+    // Another head, and all the way round.
+    let count = story["heads"].as_u64().ok_or("no count")?;
+    assert_ne!(site.json("/index.json?example=1")?["story"]["head"], story["head"]);
+    assert_eq!(site.json(&format!("/index.json?example={count}"))?["story"]["head"], story["head"]);
+    assert!(site.json("/index.json?property=shapes")?["story"].is_null(), "a filtered page answers what was asked");
+    Ok(())
+}
