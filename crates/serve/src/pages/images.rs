@@ -2,7 +2,7 @@ use headspan_artifacts::{ImageRow, ImageStatus};
 use maud::{Markup, html};
 use serde::Serialize;
 
-use super::layout::{QUESTION_CLASS, Title, formats, heading, kept_note, page};
+use super::layout::{QUESTION_CLASS, Title, formats, heading, image_id, kept_note, page};
 use crate::{
     app::Shared,
     ask::{Fields, ImagesAsk, Next},
@@ -152,7 +152,7 @@ impl Page for ImagesPage {
                                 img loading="lazy" src={ "/r/" (run) "/image/" (image.image_index) } alt=(image.image_id);
                             }
                             @if let Some(class) = &image.class_id { p.class { (class) } }
-                            p.id title=(image.image_id) { (image.image_id) }
+                            (image_id(&image.image_id, image.class_id.as_deref()))
                         }
                     }
                 }

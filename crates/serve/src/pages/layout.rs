@@ -301,6 +301,18 @@ pub(super) fn figure_links(path: &str, query: &str, number: usize) -> Markup {
     }
 }
 
+/// The id of an image below its picture. A position in a shard says nothing to a reader: where the class is known it stays out of sight.
+pub(super) fn image_id(id: &str, class: Option<&str>) -> Markup {
+    html! { p.id.position[class.is_some() && is_position(id)] title=(id) { (id) } }
+}
+
+/// Whether an id is a number within a shard, such as `train-00001.parquet/345`.
+fn is_position(id: &str) -> bool {
+    let Some((shard, place)) = id.rsplit_once('/') else { return false };
+    let shard = shard.to_ascii_lowercase();
+    [".parquet", ".tar"].iter().any(|ending| shard.ends_with(ending)) && place.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// The image that a question is about in a query string, for links that ask something else of it.
 pub(super) fn subject_query(image: Option<u64>, upload: Option<&str>) -> Option<String> {
     image.map(|image| format!("image={image}")).or_else(|| upload.map(|name| format!("upload={name}")))
@@ -318,4 +330,19 @@ pub(super) const QUESTION_CLASS: &str = "question_class";
 pub(super) fn sight(run: &str, next: &str, query: &str) -> String {
     let fields = Fields::read(Some(query)).renamed("class", QUESTION_CLASS);
     format!("/r/{run}/images?next={next}&{}", fields.text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_in_shards_are_told_from_names() {
+        assert!(is_position("part-00001.parquet/345") && is_position("a/train.TAR/000012"));
+        for name in ["n01440764/n01440764_10026.JPEG", "photos.tar/cat.jpg", "345", "folder/12"] {
+            assert!(!is_position(name), "{name}");
+        }
+        assert!(image_id("p.parquet/3", Some("boat")).into_string().contains("position"));
+        assert!(!image_id("p.parquet/3", None).into_string().contains("position"), "it is all that there is");
+    }
 }

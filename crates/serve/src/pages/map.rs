@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{
     accents::Accents,
-    layout::{Title, breadcrumbs, cut_note, formats, kept_note, page},
+    layout::{Title, breadcrumbs, cut_note, formats, image_id, kept_note, page},
     map_drawing::{points, scatter},
     map_form::{form, part_form},
     neighbours::{question, strip},
@@ -267,7 +267,7 @@ fn part_images(shown: &MapPage) -> Markup {
                             img loading="lazy" src={ "/r/" (shown.run) "/image/" (image.image_index) } alt=(image.image_id);
                         }
                         @if let Some(class) = &image.class_id { p.class { (class) } }
-                        p.id title=(image.image_id) { (image.image_id) }
+                        (image_id(&image.image_id, image.class_id.as_deref()))
                     }
                 }
             }

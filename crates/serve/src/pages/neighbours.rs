@@ -9,8 +9,8 @@ use super::{
     bars::Bars,
     carried::carried_words,
     layout::{
-        Title, by, counted, cut_note, formats, heading, heads_field, image_choice, in_words, kept_note, own_image,
-        page, selection_tag, sight, subject_query, upload_form, urlencoded,
+        Title, by, counted, cut_note, formats, heading, heads_field, image_choice, image_id, in_words, kept_note,
+        own_image, page, selection_tag, sight, subject_query, upload_form, urlencoded,
     },
     terms::term,
 };
@@ -249,7 +249,7 @@ pub(super) fn grid(run: &str, question: &str, images: &[Neighbour], why: Option<
                     }
                     div.measure { span.score { (number(image.score)) } (bars.bar(f64::from(image.score))) }
                     @if let Some(class) = &image.class_id { p.class { (class) } }
-                    p.id title=(image.image_id) { (image.image_id) }
+                    (image_id(&image.image_id, image.class_id.as_deref()))
                     p.links {
                         a href={ "/r/" (run) "/segment?image=" (index) "&" (question) } { "segment" }
                         @if let Some([subject, rest]) = why {
