@@ -20,6 +20,7 @@ mod evaluation;
 mod extremes;
 mod figures;
 mod fit;
+mod looks;
 mod model;
 mod neighbours;
 mod pictures;
@@ -45,6 +46,7 @@ pub use evaluation::{MapMethod, SegmentationScores, SegmentationTrial, TextScore
 pub use extremes::{Extremes, ExtremesRequest};
 pub use figures::HeadFigures;
 pub use fit::HeadFit;
+pub use looks::{Looks, looks};
 pub use model::{ExploreModel, ImageTrace};
 pub use neighbours::{Neighbour, Neighbours, NeighboursRequest, Query, Similarity};
 pub use pictures::{Scale, Shading, contact_sheet, heat_map, number, png, score_at};

@@ -105,8 +105,26 @@ fn segmentation(page: &PageRequest) -> Answer {
     let ask = SegmentAsk::read(&page.fields)?;
     access.run().resolve(&ask.heads)?;
     there(&page.shared, access, &ask)?;
-    let maps = maps(&page.shared, access, &ask).transpose()?;
-    page.respond(&pages::SegmentPage::new(access.run(), &ask, &page.fields, maps))
+    let (maps, note) = match (&ask.input, maps(&page.shared, access, &ask)) {
+        (_, Some(found)) => (Some(found?), None),
+        // Where the heads look is an answer that nobody asked for in words, so that it may fail.
+        (Some(asked), None) => match looked(&page.shared, access, asked, &ask.heads) {
+            Ok(found) => (Some(found), None),
+            Err(error) => (None, Some(error.message)),
+        },
+        (None, None) => (None, None),
+    };
+    page.respond(&pages::SegmentPage::new(access.run(), &ask, &page.fields, maps, note))
+}
+
+/// Where the heads look in an image, whatever is there.
+fn looked(
+    shared: &Shared,
+    access: &dyn RunAccess,
+    asked: &QueryInput,
+    heads: &HeadSelection,
+) -> Result<Maps, WebError> {
+    Maps::of_looks(access.run(), &trace(shared, access, asked)?, heads)
 }
 
 /// Whether what is to be segmented is there, which a page without a text shows already.

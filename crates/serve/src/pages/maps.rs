@@ -3,8 +3,8 @@ use serde::Serialize;
 use super::layout::counted;
 use crate::error::WebError;
 use headspan_query::{
-    Carried, Columns, ExploreRun, HeadSelection, ImageTrace, Scale, Subtraction, contrast, contrast_of, patch_columns,
-    segment as token_scores, typical_contrast,
+    Carried, Columns, ExploreRun, HeadSelection, ImageTrace, Scale, Subtraction, contrast, contrast_of, looks,
+    patch_columns, segment as token_scores, typical_contrast,
 };
 
 /// Heat maps on one scale.
@@ -109,6 +109,35 @@ impl Maps {
         direction: &[f32],
     ) -> Result<Self, WebError> {
         Self::single(run, trace, heads, &format!("near image {neighbour}"), direction)
+    }
+
+    /// Of attention, and of what patches add, whatever they say: shares of all tokens.
+    pub(crate) fn of_looks(run: &ExploreRun, trace: &ImageTrace, heads: &HeadSelection) -> Result<Self, WebError> {
+        let found = looks(run, trace, heads)?;
+        let map = |title: &str, scores: Vec<f32>, class_token: f32| Map {
+            title: title.to_owned(),
+            total: f64::from(class_token) + scores.iter().map(|score| f64::from(*score)).sum::<f64>(),
+            scores,
+            class_token,
+            margin: None,
+            carried: None,
+        };
+        let scale = Scale::of(&[found.attention.as_slice(), &found.added].concat());
+        let shown = vec![
+            map("attention", found.attention, found.elsewhere),
+            map("share in what is added", found.added, found.added_elsewhere),
+        ];
+        Ok(Self {
+            grid: found.grid,
+            heads: found.heads.len(),
+            scale,
+            typical: None,
+            subtracted: None,
+            cut: false,
+            shown,
+            texts: Vec::new(),
+            winners: Vec::new(),
+        })
     }
 
     fn single(

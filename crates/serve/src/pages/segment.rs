@@ -34,13 +34,23 @@ pub(crate) struct SegmentPage {
     /// Whether a text was longer than the model's context.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     cut: bool,
+    /// Maps of the texts; without a text, where the heads look.
     answer: Option<Maps>,
+    /// Why there is nothing to see without a text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
     #[serde(skip)]
     query: String,
 }
 
 impl SegmentPage {
-    pub(crate) fn new(run: &ExploreRun, ask: &SegmentAsk, fields: &Fields, answer: Option<Maps>) -> Self {
+    pub(crate) fn new(
+        run: &ExploreRun,
+        ask: &SegmentAsk,
+        fields: &Fields,
+        answer: Option<Maps>,
+        note: Option<String>,
+    ) -> Self {
         Self {
             run: run.name(),
             heads: ask.heads.to_string(),
@@ -51,6 +61,7 @@ impl SegmentPage {
             baseline: ask.baseline.clone(),
             cut: answer.as_ref().is_some_and(|maps| maps.cut),
             answer,
+            note,
             query: fields.text(),
         }
     }
@@ -80,6 +91,9 @@ impl Page for SegmentPage {
                 (upload_form(&format!("{path}?{}", self.query)))
                 @if let Some(answer) = &self.answer {
                     section aria-label="Answer" {
+                        @if self.texts.is_empty() {
+                            p.hint { "Where the heads look, whatever they find: the class token's attention (the mean over heads), and the share of each patch in what is added, by length. Now say what to look for." }
+                        }
                         p.meta {
                             (selection_tag(shared, run, &self.heads)) " · " (answer.summary()) (as_published(self, answer, &path)) " · "
                             a href={ "/r/" (run) "/neighbours?heads=" (urlencoded(&self.heads)) "&" (subject_query(self.image, self.upload.as_deref()).unwrap_or_default()) }
@@ -91,7 +105,7 @@ impl Page for SegmentPage {
                     }
                 } @else if has_image {
                     figure.query { img src=(picture) alt="The image as the model sees it"; }
-                    p.hint { "Now say what to look for." }
+                    p.hint { "Now say what to look for." @if let Some(note) = &self.note { " Where the heads look is not shown: " (note) "." } }
                 } @else {
                     p.empty { "Choose an image of the run, or one of yours, and say what to look for." }
                 }

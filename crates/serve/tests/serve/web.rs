@@ -266,3 +266,35 @@ fn the_first_sight_is_one_head_with_its_texts_and_images() -> Outcome {
     assert!(site.json("/index.json?property=shapes")?["story"].is_null(), "a filtered page answers what was asked");
     Ok(())
 }
+
+#[test]
+fn an_image_without_a_text_shows_where_the_heads_look() -> Outcome {
+    let site = shared();
+    let found = site.json(&format!("{RUN}/segment.json?heads=L3.H3,L2.H1&image=4"))?;
+    let shown = found["answer"]["shown"].as_array().ok_or("no maps")?;
+    assert_eq!(
+        shown.iter().filter_map(|map| map["title"].as_str()).collect::<Vec<_>>(),
+        ["attention", "share in what is added"]
+    );
+    let trace = site.case.model.trace(&scene(4).0, &site.case.run.layers())?;
+    let heads = ["L3.H3", "L2.H1"].map(str::parse::<headspan_artifacts::HeadId>);
+    let mean = |token: usize| -> Result<f64, Box<dyn std::error::Error>> {
+        let mut sum = 0.0;
+        for head in &heads {
+            sum += f64::from(trace.token(head.clone()?, token)?.0) / 2.0;
+        }
+        Ok(sum)
+    };
+    let patches = shown[0]["scores"].as_array().ok_or("no scores")?;
+    for (patch, score) in patches.iter().enumerate() {
+        let told = score.as_f64().ok_or("no number")?;
+        assert!((told - mean(patch + 1)?).abs() < 1e-6, "{patch}: {told}");
+    }
+    for map in shown {
+        // Shares of all tokens, the class token included.
+        assert!((map["total"].as_f64().ok_or("no total")? - 1.0).abs() < 1e-5, "{map}");
+    }
+    let (_, page) = site.get(&format!("{RUN}/segment?heads=L3.H3&image=4"))?;
+    assert!(page.contains("Where the heads look") && page.contains("say what to look for"), "{page}");
+    Ok(())
+}
