@@ -66,9 +66,11 @@ def from_transformers(
     Returns:
         As `from_open_clip`.
     """
-    from . import make, transformers_model
+    from . import family_make, make, transformers_family, transformers_model
 
     images, tokenizer = _parts(processor)
+    if transformers_family.is_other(model):
+        return family_make.make(transformers_family.read(model, images, tokenizer), folder, name)
     return make.checkpoint(transformers_model.read(model), tokenizer, images, folder, name)
 
 
@@ -88,6 +90,7 @@ def from_timm(
     text: Any = None,
     tokenizer: Any = None,
     preprocess: Any = None,
+    architecture: str | None = None,
     folder: str | os.PathLike[str] | None = None,
     name: str | None = None,
 ) -> Checkpoint:
@@ -106,8 +109,10 @@ def from_timm(
     Returns:
         As `from_open_clip`.
     """
-    from . import make
+    from . import family_make, make, timm_family
 
+    if text is None:
+        return family_make.make(timm_family.read(model, preprocess, architecture), folder, name)
     found, beside = make.joined(model, text)
     return make.checkpoint(found, tokenizer, preprocess, folder, name, beside)
 

@@ -60,6 +60,11 @@ class Text:
     eps: float
 
 
+def text_limits(context_length: int, vocab_size: int) -> Text:
+    """What a tokenizer must know of a text tower; its sizes are not known."""
+    return Text(context_length, vocab_size, width=0, heads=0, layers=0, mlp_width=0, eps=0.0)
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A CLIP model; `quick_gelu` is the activation of both towers."""
