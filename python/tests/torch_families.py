@@ -13,6 +13,15 @@ import families as reference  # isort: skip
 from families import BERT, HEADS, IMAGE, LAYERS, MEAN, MLP, PATCH, STD, VISION, WIDTH  # isort: skip
 
 SIDE = IMAGE
+TEXT = {"context_length": 12, "vocab_size": 64, "width": WIDTH, "heads": HEADS, "layers": 2}
+SIGLIP = {
+    **TEXT,
+    "no_causal_mask": True,
+    "proj_bias": True,
+    "pool_type": "last",
+    "norm_kwargs": {"eps": 1e-6},
+    "act_kwargs": {"approximate": "tanh"},
+}
 
 
 @dataclass
@@ -176,3 +185,68 @@ TIMM: dict[str, Callable[[], Made]] = {
     "eva02-packed": lambda: of_timm("eva02_small_patch14_224", 22, global_pool="token"),
     "eva02-clip": lambda: of_timm("eva02_base_patch16_clip_224", 23, num_classes=12),
 }
+
+
+def _clip(seed: int, embed_dim: int = 12, text: dict[str, Any] | None = None, **vision: Any) -> Any:
+    from open_clip.model import CustomTextCLIP
+
+    return _random(CustomTextCLIP(embed_dim, vision, {**TEXT, **(text or {})}), seed)
+
+
+def _random(model: Any, seed: int) -> Any:
+    reference.randomise(model.eval(), seed)
+    return model
+
+
+def _made(model: Any, tower: Any) -> Made:
+    def represent(pixels: torch.Tensor) -> torch.Tensor:
+        found = model.visual(pixels)
+        return found[0] if isinstance(found, tuple) else found
+
+    return Made(model, tower, represent)
+
+
+def native(seed: int, text: dict[str, Any] | None = None, **vision: Any) -> Made:
+    """OpenCLIP's own towers."""
+    model = _clip(seed, text=text, **{**reference.NATIVE, **vision})
+    return _made(model, reference.open_clip_tower(model.visual))
+
+
+def coca() -> Made:
+    from open_clip.coca_model import CoCa
+
+    vision = {**reference.NATIVE, "attentional_pool": True, "attn_pooler_heads": 4, "attn_pooler_queries": 5}
+    text = {**TEXT, "embed_cls": True, "output_tokens": True}
+    decoder = {**TEXT, "layers": 1, "attn_pooler_heads": 4}
+    model = _random(CoCa(12, decoder, text, {**vision, "output_tokens": True}), 31)
+    return _made(model, reference.open_clip_tower(model.visual))
+
+
+def trunk(seed: int, name: str, pool: str, projection: str | None, text: dict[str, Any] | None = None) -> Made:
+    """OpenCLIP with a tower of timm. Its sizes are those of the name, so these are the smallest names that are read."""
+    size = int(name.rsplit("_", 1)[1])
+    keys = {"timm_model_name": name, "timm_pool": pool, "timm_proj": projection, "image_size": size}
+    model = _clip(seed, 768 if projection == "none" else 12, text, **keys)
+    inner = model.visual.trunk
+    if type(inner).__name__ == "Eva":
+        return _made(model, reference.eva_tower(inner))
+    linear = model.visual.head.proj.weight.T if projection == "linear" else None
+    return _made(model, reference.timm_tower(inner, linear))
+
+
+OPEN_CLIP: dict[str, Callable[[], Made]] = {
+    "layer-scale": lambda: native(24, ls_init_value=0.1),
+    "mean": lambda: native(25, no_ln_pre=True, pool_type="avg", final_ln_after_pool=True, ls_init_value=0.1),
+    "normed-mean": lambda: native(
+        26, pool_type="avg", act_kwargs={"approximate": "tanh"}, norm_kwargs={"eps": 1e-6}
+    ),
+    "bias-of-texts": lambda: native(27, {"proj_bias": True}),
+    "coca": coca,
+    "trunk": lambda: trunk(28, "vit_tiny_patch16_224", "token", "linear"),
+    "eva": lambda: trunk(29, "eva02_tiny_patch14_224", "token", None),
+}
+
+
+def open_clip_siglip() -> Made:
+    """The smallest SigLIP that has a name."""
+    return trunk(30, "vit_base_patch32_siglip_256", "map", "none", SIGLIP)

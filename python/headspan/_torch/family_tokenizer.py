@@ -52,7 +52,14 @@ def ids(texts: FamilyTexts) -> Ids:
             list(rows), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
         )["input_ids"]
     if hasattr(given, "backend_tokenizer"):
-        return lambda rows: _zeros_behind(given(list(rows))["input_ids"], length)
+        # headspan puts CLIP's start and end token around what the tokenizer's rules give.
+        start, end = (given.convert_tokens_to_ids(token) for token in (START, END))
+
+        def whole(rows: Sequence[str]) -> Tensor:
+            inner = given(list(rows), add_special_tokens=False)["input_ids"]
+            return _zeros_behind([[start, *row[: length - 2], end] for row in inner], length)
+
+        return whole
     return lambda rows: torch.as_tensor(given(list(rows)))
 
 
@@ -61,7 +68,8 @@ def few_words(texts: FamilyTexts) -> tuple[dict[str, bytes], Ids]:
     length, count = texts.limits.context_length, texts.limits.vocab_size
     special = {_PADDING: 1} if texts.padded else {START: count - 2, END: count - 1}
     words = {f"w{number}": number for number in range(2, _FEW)}
-    begin, end = ([], [_PADDING]) if texts.padded else ([START], [END])
+    begin: list[str] = [] if texts.padded else [START]
+    end = [_PADDING] if texts.padded else [END]
 
     def rows(given: Sequence[str]) -> Tensor:
         numbers = [[special[name] for name in begin] + [words[word] for word in text.split()] for text in given]
@@ -73,8 +81,8 @@ def few_words(texts: FamilyTexts) -> tuple[dict[str, bytes], Ids]:
     def part(name: str) -> dict[str, Any]:
         return {"SpecialToken": {"id": name, "type_id": 0}}
 
-    single = [*map(part, begin), {"Sequence": {"id": "A", "type_id": 0}}, *map(part, end)]
-    value = {
+    single: list[dict[str, Any]] = [*map(part, begin), {"Sequence": {"id": "A", "type_id": 0}}, *map(part, end)]
+    value: dict[str, Any] = {
         "version": "1.0",
         "truncation": None,
         "padding": None,

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .architecture import TRANSFORMERS_CONFIG, Normalisation
+from .architecture import IMAGENET, TRANSFORMERS_CONFIG, Normalisation
 from .errors import TorchInputError
 from .family import Family, Preprocessing
 from .modules import refuse_unready, require, stored, unwrapped
@@ -82,13 +82,9 @@ def _image_size(model: Any) -> int:
 def _stated(model: Any, size: int) -> tuple[Preprocessing, bool]:
     """The preprocessing of `pretrained_cfg`, as timm's own data configuration reads it, and whether it is there."""
     cfg = _pretrained(model)
-    mean, std = cfg.get("mean"), cfg.get("std")
-    known = mean is not None and std is not None and len(mean) == len(std) == 3
-    normalisation = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    if known:
-        normalisation = Normalisation(
-            (float(mean[0]), float(mean[1]), float(mean[2])), (float(std[0]), float(std[1]), float(std[2]))
-        )
+    found = Normalisation.stated(cfg.get("mean"), cfg.get("std"))
+    known = found is not None
+    normalisation = found or IMAGENET
     if cfg.get("crop_mode") == "squash":
         return Preprocessing(normalisation, SQUASH), known
     share = float(cfg.get("crop_pct") or 1.0)
@@ -106,12 +102,12 @@ def _configuration(
     model: Any, architecture: str, size: int, preprocessing: Preprocessing, share: Any
 ) -> dict[str, Any]:
     """The file of timm's repositories, with the sizes that the module has."""
-    cfg, resize = _pretrained(model), preprocessing.resize
+    cfg, resize, pool = _pretrained(model), preprocessing.resize, getattr(model, "global_pool", "token")
     value: dict[str, Any] = {
         "architecture": architecture,
         "num_classes": 0,
         "num_features": int(getattr(model, "num_features", 0)),
-        "global_pool": getattr(model, "global_pool", "token"),
+        "global_pool": pool if isinstance(pool, str) else type(pool).__name__,
         "model_args": _sizes(model, size),
         "pretrained_cfg": {
             "input_size": [3, size, size],

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from .architecture import (
+    IMAGENET,
     TRANSFORMERS_CONFIG,
     TRANSFORMERS_PREPROCESSOR,
     Normalisation,
@@ -22,7 +23,6 @@ from .modules import refuse_unready, stored, unwrapped
 from .probe_image import SHORTEST, SQUASH, Resize
 from .store import LIBRARY_WEIGHTS
 
-IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 #: Keys of a configuration that say where a model comes from, and not what it is: two copies of a model are one
@@ -171,10 +171,8 @@ def _stated(
     processor: Mapping[str, Any], standard: Preprocessing, size: int
 ) -> tuple[Preprocessing, int]:
     """Preprocessing and side of the square that a processor says; headspan refuses what it cannot read."""
-    mean, std = processor.get("image_mean"), processor.get("image_std")
-    normalisation = standard.normalisation
-    if mean and std and len(mean) == len(std) == 3:
-        normalisation = Normalisation(_three(mean), _three(std))
+    found = Normalisation.stated(processor.get("image_mean"), processor.get("image_std"))
+    normalisation = found or standard.normalisation
     given, crop = processor.get("size") or {}, processor.get("crop_size")
     shortest = given.get("shortest_edge") if isinstance(given, dict) else given
     if crop and processor.get("do_center_crop") is not False:
@@ -183,11 +181,6 @@ def _stated(
     if isinstance(given, dict) and given.get("height"):
         return Preprocessing(normalisation, SQUASH), _side(given)
     return Preprocessing(normalisation, standard.resize), size
-
-
-def _three(values: Any) -> tuple[float, float, float]:
-    red, green, blue = (float(value) for value in values)
-    return red, green, blue
 
 
 def _side(size: Any) -> int:
