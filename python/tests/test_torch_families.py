@@ -1,4 +1,4 @@
-"""Models of transformers and timm beside CLIP become folders; headspan's numbers over them are the model's."""
+"""Models of transformers and timm beside CLIP become folders; headspan's numbers of them are the models'."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+pytest.importorskip("open_clip", reason="OpenCLIP is not installed")
 timm = pytest.importorskip("timm", reason="timm is not installed")
 
 import torch_families as families
@@ -19,7 +20,7 @@ import torch_models as models
 from torch_families import Made, reference
 
 import headspan
-from headspan._torch import Checkpoint, from_timm, from_transformers
+from headspan._torch import Checkpoint, from_open_clip, from_timm, from_transformers
 
 CASES: dict[str, Callable[[], Made]] = {
     **{f"transformers-{name}": build for name, build in families.TRANSFORMERS.items()},
@@ -47,7 +48,9 @@ def processor(squash: bool = True, **keys: Any) -> Any:
     if squash:
         return transformers.SiglipImageProcessor(size=square, image_mean=MEAN, image_std=STD, **keys)
     size = {"shortest_edge": families.SIDE + 5}
-    return transformers.CLIPImageProcessor(size=size, crop_size=square, image_mean=MEAN, image_std=STD, **keys)
+    return transformers.CLIPImageProcessor(
+        size=size, crop_size=square, image_mean=MEAN, image_std=STD, **keys
+    )
 
 
 def made(case: str, build: Callable[[], Made], folder: Path) -> tuple[Made, Checkpoint, Any]:
@@ -86,7 +89,9 @@ def test_representation_contributions_and_identity(case: str, tmp_path: Path) ->
 
     (tmp_path / "texts.txt").write_text("red cat\ntwo dogs\n")
     found, checkpoint, preprocess = made(case, CASES[case], tmp_path / case)
-    assert len(checkpoint.checked) >= 3 and "representation of two test images" in " ".join(checkpoint.checked)
+    assert len(checkpoint.checked) >= 3 and "representation of two test images" in " ".join(
+        checkpoint.checked
+    )
     run, paths = extracted(checkpoint, tmp_path)
     pixels = torch.stack([preprocess(Image.open(path)) for path in paths])
     dense = reference.decompose(found.tower, pixels)
@@ -94,7 +99,9 @@ def test_representation_contributions_and_identity(case: str, tmp_path: Path) ->
         own = found.represent(pixels)
     assert models.off(dense["repr"], own) < 1e-5
 
-    representations = np.stack([np.asarray(run._native.representation(("file", str(path)))) for path in paths])
+    representations = np.stack(
+        [np.asarray(run._native.representation(("file", str(path)))) for path in paths]
+    )
     assert models.off(torch.from_numpy(representations), own) < 1e-5
     expected = dense["attn"]
     whole = dense["mlp"].sum(1)
@@ -115,7 +122,9 @@ def test_texts_of_siglip(tmp_path: Path) -> None:
     run, _ = extracted(checkpoint, tmp_path)
     texts = ["two dogs", "a red cat"]
     tokenizer = families.padded_tokenizer()
-    ids = tokenizer(texts, padding="max_length", max_length=12, truncation=True, return_tensors="pt").input_ids
+    ids = tokenizer(
+        texts, padding="max_length", max_length=12, truncation=True, return_tensors="pt"
+    ).input_ids
     with torch.no_grad():
         own = found.model.text_model(input_ids=ids).pooler_output
     embedded = torch.from_numpy(np.asarray(run._native.embed(texts)).copy())
@@ -225,3 +234,19 @@ def test_a_classifier_is_left_out(tmp_path: Path) -> None:
     checkpoint = from_transformers(model, processor(), folder=tmp_path / "model")
     assert any("classifier of `ViTForImageClassification`" in note for note in checkpoint.notes)
     assert json.loads((checkpoint.path / "config.json").read_text())["architectures"] == ["ViTModel"]
+
+
+def test_a_tower_in_memory_gets_the_texts_of_a_clip(tmp_path: Path) -> None:
+    tower = from_timm(families.TIMM["dinov2"]().model, folder=tmp_path / "dinov2")
+    clip = from_open_clip(models.open_clip_model(False), models.word_tokenizer(), folder=tmp_path / "clip")
+    models.pictures(tmp_path / "images", 40)
+    aligned = headspan.align(
+        images=tmp_path / "images",
+        from_=tower,
+        to=clip,
+        out=tmp_path / "aligned",
+        device="cpu",
+        progress=False,
+    )
+    assert aligned.figures["fitted"] + aligned.figures["held_out"] == 40
+    assert "texts" in {fact["name"] for fact in headspan.inspect(aligned)["facts"]}

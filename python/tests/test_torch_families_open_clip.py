@@ -80,7 +80,7 @@ def test_representation_contributions_identity_and_texts(case: str, tmp_path: Pa
 
 
 def test_siglip(tmp_path: Path) -> None:
-    """True geometry, as headspan reads its sizes from its name. Contributions are checked in small, with timm's tower."""
+    """True geometry, as its name says the sizes. Contributions are checked in small, with timm's tower."""
     found = families.open_clip_siglip()
     tokenizer = families.padded_tokenizer()
     transform = preprocess(256, "squash")
@@ -114,7 +114,9 @@ def test_the_name_of_an_architecture_counts_instead(tmp_path: Path, monkeypatch:
         from_open_clip(found.model, folder=tmp_path / "other")
     assert "architecture=" in (raised.value.hint or "")
     named = from_open_clip(found.model, architecture="ViT-mine", folder=tmp_path / "named")
-    assert (named.path / "open_clip_config.json").read_text() == (made.path / "open_clip_config.json").read_text()
+    assert (named.path / "open_clip_config.json").read_text() == (
+        made.path / "open_clip_config.json"
+    ).read_text()
     with pytest.raises(headspan.TorchInputError, match="no architecture `ViT-other`"):
         from_open_clip(found.model, architecture="ViT-other", folder=tmp_path / "other")
     assert not (tmp_path / "other").exists()
@@ -125,7 +127,9 @@ def test_the_decoder_of_coca_is_left_out(tmp_path: Path) -> None:
 
     checkpoint = from_open_clip(families.coca().model, folder=tmp_path / "coca")
     assert any("decoder" in note for note in checkpoint.notes)
-    assert not any(name.startswith("text_decoder") for name in load_file(checkpoint.path / "open_clip_model.safetensors"))
+    assert not any(
+        name.startswith("text_decoder") for name in load_file(checkpoint.path / "open_clip_model.safetensors")
+    )
 
 
 @pytest.mark.parametrize("case", ["layer-scale", "mean", "coca", "trunk"])

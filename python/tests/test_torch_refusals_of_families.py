@@ -38,7 +38,9 @@ def tower(**keys: Any) -> Any:
 
 OTHERS: dict[str, tuple[Callable[[], Any], str]] = {
     "NaFlex": (
-        lambda: of_transformers("Siglip2Model", vision_config=dict(SIZES), text_config={**SIZES, "vocab_size": 64}),
+        lambda: of_transformers(
+            "Siglip2Model", vision_config=dict(SIZES), text_config={**SIZES, "vocab_size": 64}
+        ),
         "model_type = `siglip2` is not supported",
     ),
     "SwiGLU": (
@@ -123,7 +125,9 @@ def test_another_preprocess_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_preprocess_that_rounds_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_preprocess_that_rounds_too_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One whose pixels pass may still give another representation: by how much is said."""
     from torchvision import transforms
 

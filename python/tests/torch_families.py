@@ -1,4 +1,4 @@
-"""Small random models of the families beside CLIP, with their dense towers of `tools/reference/families.py`."""
+"""Small random models of the families beside CLIP, with dense towers of `tools/reference/families.py`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,14 @@ def padded_tokenizer() -> Any:
 def siglip() -> Made:
     import transformers
 
-    text = dict(BERT, projection_size=WIDTH, max_position_embeddings=12, bos_token_id=62, eos_token_id=1, pad_token_id=1)
+    text = dict(
+        BERT,
+        projection_size=WIDTH,
+        max_position_embeddings=12,
+        bos_token_id=62,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
     config = transformers.SiglipConfig(vision_config=dict(VISION), text_config=text)
     model = _transformers("SiglipModel", config, 1)
     tower = reference.siglip_tower(model.vision_model)
@@ -94,10 +101,14 @@ def clip_vision_plain() -> Made:
 def chinese_clip() -> Made:
     import transformers
 
-    config = transformers.ChineseCLIPConfig(vision_config=dict(VISION), text_config=dict(BERT), projection_dim=12)
+    config = transformers.ChineseCLIPConfig(
+        vision_config=dict(VISION), text_config=dict(BERT), projection_dim=12
+    )
     model = _transformers("ChineseCLIPModel", config, 5)
     tower = reference.vision_model_tower(model.vision_model, model.visual_projection)
-    return Made(model, tower, lambda x: model.visual_projection(model.vision_model(pixel_values=x).pooler_output))
+    return Made(
+        model, tower, lambda x: model.visual_projection(model.vision_model(pixel_values=x).pooler_output)
+    )
 
 
 def blip() -> Made:
@@ -107,7 +118,9 @@ def blip() -> Made:
     config = transformers.BlipConfig(vision_config=dict(VISION), text_config=text, image_text_hidden_size=12)
     model = _transformers("BlipForImageTextRetrieval", config, 6)
     tower = reference.vision_model_tower(model.vision_model, model.vision_proj)
-    return Made(model, tower, lambda x: model.vision_proj(model.vision_model(pixel_values=x).last_hidden_state[:, 0]))
+    return Made(
+        model, tower, lambda x: model.vision_proj(model.vision_model(pixel_values=x).last_hidden_state[:, 0])
+    )
 
 
 def blip_vision() -> Made:
@@ -222,8 +235,10 @@ def coca() -> Made:
     return _made(model, reference.open_clip_tower(model.visual))
 
 
-def trunk(seed: int, name: str, pool: str, projection: str | None, text: dict[str, Any] | None = None) -> Made:
-    """OpenCLIP with a tower of timm. Its sizes are those of the name, so these are the smallest names that are read."""
+def trunk(
+    seed: int, name: str, pool: str, projection: str | None, text: dict[str, Any] | None = None
+) -> Made:
+    """OpenCLIP with a tower of timm. Its sizes are those of the name: these are the smallest that are read."""
     size = int(name.rsplit("_", 1)[1])
     keys = {"timm_model_name": name, "timm_pool": pool, "timm_proj": projection, "image_size": size}
     model = _clip(seed, 768 if projection == "none" else 12, text, **keys)

@@ -14,7 +14,8 @@ from .probe_image import SHORTEST, Resize
 
 #: For the notes of a tower without texts.
 NO_TEXTS = (
-    "this tower has no texts: give it those of a CLIP with `headspan.align`, or extract its heads and ask by images"
+    "this tower has no texts: give it those of a CLIP with `headspan.align`, or extract its heads and ask by"
+    " images"
 )
 
 
@@ -56,7 +57,8 @@ class Family:
     image_size: int
     #: The module and its own function of pixels `[n, 3, s, s]`: representations `[n, d]`, not normalised.
     image: tuple[nn.Module, Features]
-    #: What the model or its processor says of its preprocessing; headspan's for the family where they say nothing.
+    #: What the model or its processor says of its preprocessing; headspan's for the family where they say
+    #: nothing.
     stated: Preprocessing
     #: Whether the model or its processor says it.
     is_stated: bool

@@ -21,18 +21,20 @@ from .make import place_of
 from .preprocess import Checked, as_function, cause, check, difference, levels_of, run
 from .probe_image import Levels, probe_image
 
-#: Largest difference of two passes over the same pixels or token ids, as a share of the largest value. Both compute
-#: in float32 on the CPU, where 27 blocks differ by some 1e-6; a dropped bias or another activation by 1e-2 and more.
+#: Largest difference of two passes over the same pixels or token ids, as a share of the largest value. Both
+#: compute in float32 on the CPU, where 27 blocks differ by some 1e-6; a dropped bias or another activation by
+#: 1e-2 and more.
 SAME = 1e-4
 
-#: The same where buffers of the model are rounded to 16 bits that no file holds, such as the frequencies of rotary
-#: positions: headspan computes them anew. bfloat16 has 8 bits, and a position's angle is off by up to 1 part in 256.
-ROUNDED_BUFFERS = 3e-2
+#: The same where buffers of the model that no file holds, such as the frequencies of rotary positions, are
+#: rounded to 16 bits: headspan computes them anew. Small random towers of EVA-02 and DINOv3 differ by up to
+#: 7e-4 in float16 and 4e-3 in bfloat16.
+ROUNDED_BUFFERS = 1e-2
 
-#: Largest difference of representations of a test image where the preprocess rounds otherwise than headspan. With
-#: transformers' image processors 0.5 % of the values differ by a level; random towers of true geometry then differ by
-#: 2e-4 to 5e-4 (small ones of the tests by up to 7e-3), with Lanczos interpolation by 2.3e-2 and more, with a shift by
-#: 1 pixel by 9e-2 and more.
+#: Largest difference of representations of a test image where the preprocess rounds otherwise than headspan.
+#: With transformers' image processors 0.5 % of the values differ by a level; random towers of true geometry
+#: then differ by 2e-4 to 5e-4 (small ones of the tests by up to 7e-3), with Lanczos interpolation by 2.3e-2
+#: and more, with a shift by 1 pixel by 9e-2 and more.
 ROUNDED_PIXELS = 1e-2
 
 #: Levels up to which two preprocesses make the same pixels.
@@ -61,7 +63,8 @@ def make(family: Family, folder: str | os.PathLike[str] | None, name: str | None
         few, ids = (None, None) if texts is None else _tokenizer(texts)
         for file, value in {**(few or {}), **files}.items():
             (trial / file).write_bytes(value)
-        store.write_weights(trial / family.weights, family.tensors, content)
+        if not store.linked(path / family.weights, trial / family.weights):
+            store.write_weights(trial / family.weights, family.tensors, content)
         refuse(trial, family.kind)
         if family.preprocess is not None and family.own_words:
             found = _checked(family)
@@ -103,6 +106,11 @@ def _notes(family: Family, found: Checked | None) -> tuple[list[str], list[str]]
         quiet.append(NO_TEXTS)
     elif family.texts.tokenizer is None:
         quiet.append("the folder has no tokenizer.json, which texts need: hand over the model's tokenizer")
+    if _rounds_buffers(family.image[0], family.tensors):
+        quiet.append(
+            "the model holds buffers of 16 bits that no file holds, such as rotary frequencies: headspan's have"
+            " 32"
+        )
     if any(tensor.dtype == torch.float64 for tensor in family.tensors.values()):
         quiet.append("the float64 weights were rounded to float32")
     return loud, quiet
@@ -115,10 +123,10 @@ def _images(family: Family, preprocessing: Preprocessing, seen: Seen) -> list[st
     off = max(_off(*pair) for pair in zip(seen.representations, own, strict=True))
     if not off <= limit:
         raise ModelMismatch(
-            f"the model's representation of a test image differs from headspan's by {off:.1e} of the largest value"
-            " over the same pixels",
-            f"something in its image tower is not what `{family.kind}` and its configuration say: a replaced module,"
-            " a hook, another activation, epsilon or pooling",
+            f"the model's representation of a test image differs from headspan's by {off:.1e} of the largest"
+            " value over the same pixels",
+            f"something in its image tower is not what `{family.kind}` and its configuration say: a replaced"
+            " module, a hook, another activation, epsilon or pooling",
         )
     checked = [f"representation of two test images, over the same pixels: {off:.1e} of the largest value"]
     if family.preprocess is None:
@@ -131,13 +139,15 @@ def _images(family: Family, preprocessing: Preprocessing, seen: Seen) -> list[st
     off = _off(seen.representations[0], by_own)
     if not off <= (limit if apart <= EQUAL_LEVELS else max(limit, ROUNDED_PIXELS)):
         raise PreprocessMismatch(
-            f"with its own preprocess the model's representation of a test image differs from headspan's by {off:.1e}"
-            f" of the largest value; their pixels differ by up to {apart:.1f} of 255 levels{cause(levels, image, size)}",
-            f"headspan {preprocessing.resize.described(size)} and normalises; leave the preprocess out to use that",
+            "with its own preprocess the model's representation of a test image differs from headspan's by"
+            f" {off:.1e} of the largest value; their pixels differ by up to {apart:.1f} of 255 levels"
+            + cause(levels, image, size),
+            f"headspan {preprocessing.resize.described(size)} and normalises; leave the preprocess out to use"
+            " that",
         )
     checked.append(
-        f"representation of a test image, each by its own preprocess: {off:.1e} of the largest value, pixels within"
-        f" {apart:.2f} of 255 levels"
+        f"representation of a test image, each by its own preprocess: {off:.1e} of the largest value, pixels"
+        f" within {apart:.2f} of 255 levels"
     )
     return checked
 
@@ -168,7 +178,8 @@ def _texts(texts: FamilyTexts, ids: Tensor, embedded: Floats) -> str:
             "something in its text tower is not what the configuration says",
         )
     raise TokenizerMismatch(
-        f"the model's embeddings of texts by its own tokenizer differ from headspan's by {off:.1e} of the largest value",
+        "the model's embeddings of texts by its own tokenizer differ from headspan's by"
+        f" {off:.1e} of the largest value",
         "the tokenizer splits or pads texts by other rules than headspan, or the text tower is not what the"
         " configuration says; without the tokenizer the text tower is compared alone",
     )
@@ -176,7 +187,9 @@ def _texts(texts: FamilyTexts, ids: Tensor, embedded: Floats) -> str:
 
 def _off(found: Floats, own: Floats) -> float:
     if found.shape != own.shape:
-        raise ModelMismatch(f"the model gives features of shape {list(own.shape)}, headspan of {list(found.shape)}")
+        raise ModelMismatch(
+            f"the model gives features of shape {list(own.shape)}, headspan of {list(found.shape)}"
+        )
     return float(np.abs(found - own).max() / max(np.abs(own).max(), np.finfo(np.float32).tiny))
 
 
@@ -186,4 +199,3 @@ def _rounds_buffers(module: nn.Module, kept: Mapping[str, Tensor]) -> bool:
         buffer.dtype in (torch.float16, torch.bfloat16) and name not in kept
         for name, buffer in module.named_buffers()
     )
-

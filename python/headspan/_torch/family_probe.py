@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +22,18 @@ from .probe_image import Levels, probe_image
 Floats = npt.NDArray[np.float32]
 
 #: Settings of the extraction: one layer, float32 on the CPU, whatever the user's files and environment say.
-SETTINGS = ("--layers=last:1", "--device=cpu", "--batch-size=2", "--keep=all", "--set=images.precision=float32")
+SETTINGS = (
+    "--layers=last:1",
+    "--device=cpu",
+    "--batch-size=2",
+    "--keep=all",
+    "--set=images.precision=float32",
+)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What headspan makes of the two test images of `probe_image`, landscape and portrait, and of some texts."""
+    """What headspan makes of the test images of `probe_image`, landscape and portrait, and of some texts."""
 
     #: `[s, s, 3]` each: levels before they are normalised.
     pixels: tuple[Levels, Levels]
@@ -38,7 +46,8 @@ class Seen:
 def refuse(folder: Path, kind: str) -> None:
     """Refuses a folder that headspan does not read, in the words of `headspan inspect`."""
     try:
-        problem = inspect(folder).get("problem")
+        with _unlogged():
+            problem = inspect(folder).get("problem")
     except HeadspanError as error:
         raise UnsupportedModel(_plain(error.message, folder, kind), error.hint) from error
     if problem is not None:
@@ -56,18 +65,31 @@ def extract(folder: Path, work: Path, image_size: int, texts: Sequence[str] | No
     command = ["extract", f"--checkpoint={folder}", f"--images={images}", f"--runs={work / 'runs'}"]
     command += ["--dataset=probe", *SETTINGS, *([f"--texts={pool}"] if texts else [])]
     try:
-        call(command)
-        run = _native.Run.open(work / "runs" / "probe" / folder.name, folder, images, "cpu")
-        files = [("file", str(images / name)) for name in names]
-        first, second = (np.asarray(run.pixels(file, True), dtype=np.float32) for file in files)
-        one, other = (np.asarray(run.representation(file), dtype=np.float32) for file in files)
-        embedded = np.asarray(run.embed(list(texts)), dtype=np.float32) if texts else None
+        with _unlogged():
+            call(command)
+            run = _native.Run.open(work / "runs" / "probe" / folder.name, folder, images, "cpu")
+            files = [("file", str(images / name)) for name in names]
+            first, second = (np.asarray(run.pixels(file, True), dtype=np.float32) for file in files)
+            one, other = (np.asarray(run.representation(file), dtype=np.float32) for file in files)
+            embedded = np.asarray(run.embed(list(texts)), dtype=np.float32) if texts else None
     except HeadspanError as error:
         raise ModelMismatch(
             f"headspan cannot extract from the folder of this model: {_plain(error.message, folder, kind)}",
             error.hint,
         ) from error
     return Seen((first, second), (one, other), embedded)
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keeps the log to errors: a run over test images in a scratch folder is not one of the user's."""
+    logger = logging.getLogger("headspan")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _plain(message: str, folder: Path, kind: str) -> str:

@@ -72,7 +72,9 @@ def few_words(texts: FamilyTexts) -> tuple[dict[str, bytes], Ids]:
     end = [_PADDING] if texts.padded else [END]
 
     def rows(given: Sequence[str]) -> Tensor:
-        numbers = [[special[name] for name in begin] + [words[word] for word in text.split()] for text in given]
+        numbers = [
+            [special[name] for name in begin] + [words[word] for word in text.split()] for text in given
+        ]
         numbers = [row + [special[name] for name in end] for row in numbers]
         if texts.padded:
             return torch.tensor([row + [special[_PADDING]] * (length - len(row)) for row in numbers])
@@ -81,7 +83,11 @@ def few_words(texts: FamilyTexts) -> tuple[dict[str, bytes], Ids]:
     def part(name: str) -> dict[str, Any]:
         return {"SpecialToken": {"id": name, "type_id": 0}}
 
-    single: list[dict[str, Any]] = [*map(part, begin), {"Sequence": {"id": "A", "type_id": 0}}, *map(part, end)]
+    single: list[dict[str, Any]] = [
+        *map(part, begin),
+        {"Sequence": {"id": "A", "type_id": 0}},
+        *map(part, end),
+    ]
     value: dict[str, Any] = {
         "version": "1.0",
         "truncation": None,

@@ -13,7 +13,7 @@ from .modules import activation, one_eps, require, unwrapped
 #: PyTorch's epsilon of a LayerNorm.
 EPSILON = 1e-5
 
-ARCHITECTURE = "hand over OpenCLIP's name of the architecture, as `architecture=\"ViT-B-16-SigLIP\"`"
+ARCHITECTURE = 'hand over OpenCLIP\'s name of the architecture, as `architecture="ViT-B-16-SigLIP"`'
 
 
 def model_cfg(model: Any, tokenizer: Any) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def text_holder(model: Any) -> Any:
 
 
 def embed_dim(model: Any) -> int:
-    """Length of the joint embedding, by the text tower's projection, or the image tower's where there is none."""
+    """Length of the joint embedding, by the text tower's projection, else the image tower's."""
     projection = unwrapped(getattr(text_holder(model), "text_projection", None))
     if isinstance(projection, nn.Linear):
         return int(projection.out_features)
@@ -75,7 +75,9 @@ def _native(visual: Any) -> tuple[dict[str, Any], str | None]:
         require(hasattr(visual, name), f"`visual` (`{kind}`)", f"it has no `{name}`")
     conv = unwrapped(visual.conv1)
     patch = tuple(conv.kernel_size)
-    require(patch[0] == patch[1] and conv.bias is None, "`visual.conv1`", "patches must be square, without a bias")
+    require(
+        patch[0] == patch[1] and conv.bias is None, "`visual.conv1`", "patches must be square, without a bias"
+    )
     stated = getattr(visual, "image_size", None) or getattr(visual, "input_resolution", None) or 0
     side: tuple[int, ...] = tuple(stated) if isinstance(stated, (tuple, list)) else (stated, stated)
     require(side[0] == side[1] > 0, f"an image size of {stated}", "images must be square")
@@ -117,7 +119,9 @@ def _trunk(visual: Any) -> dict[str, Any]:
         "headspan reads timm's towers by name",
         ARCHITECTURE,
     )
-    size = getattr(visual, "image_size", None) or getattr(getattr(trunk, "patch_embed", None), "img_size", None)
+    size = getattr(visual, "image_size", None) or getattr(
+        getattr(trunk, "patch_embed", None), "img_size", None
+    )
     parts, pool = dict(head.named_children()), getattr(trunk, "global_pool", "")
     value: dict[str, Any] = {
         "timm_model_name": name,

@@ -1,4 +1,4 @@
-"""Reads models of OpenCLIP that are no plain CLIP: trunks of timm, CoCa, other pooling, LayerScale, no `ln_pre`."""
+"""Reads models of OpenCLIP that are no plain CLIP: trunks of timm, CoCa, other poolings, LayerScale."""
 
 from __future__ import annotations
 
@@ -73,12 +73,15 @@ def _named(architecture: str, model: Any) -> dict[str, Any]:
 
     cfg: dict[str, Any] | None = open_clip.get_model_config(architecture)
     if cfg is None:
-        raise TorchInputError(f"OpenCLIP has no architecture `{architecture}`", "`open_clip.list_models()` lists them")
+        raise TorchInputError(
+            f"OpenCLIP has no architecture `{architecture}`", "`open_clip.list_models()` lists them"
+        )
     cfg = {**cfg, "vision_cfg": dict(cfg["vision_cfg"]), "text_cfg": dict(cfg["text_cfg"])}
     own = embed_dim(model)
     if cfg["embed_dim"] != own:
         raise TorchInputError(
-            f"`{architecture}` has an embedding of {cfg['embed_dim']} numbers, the model of {own}", ARCHITECTURE
+            f"`{architecture}` has an embedding of {cfg['embed_dim']} numbers, the model of {own}",
+            ARCHITECTURE,
         )
     size = getattr(unwrapped(model.visual), "image_size", None)
     if size is not None:

@@ -151,9 +151,7 @@ def _normalisation(
     pixels: Callable[[Image.Image], Any], size: int, declared: Normalisation | None
 ) -> Normalisation:
     """From what becomes of black, grey and white."""
-    flat = {
-        level: run(pixels, Image.new("RGB", (size, size), (level,) * 3), size) for level in (0, 128, 255)
-    }
+    flat = {level: run(pixels, Image.new("RGB", (size, size), (level,) * 3), size) for level in (0, 128, 255)}
     black, grey, white = (flat[level].astype(np.float64).mean((0, 1)) for level in (0, 128, 255))
     slope = white - black
     expected_grey = black + slope * (128 / 255)

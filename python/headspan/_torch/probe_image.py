@@ -14,13 +14,12 @@ from PIL import Image
 Levels = npt.NDArray[np.float32]
 
 
-
 @dataclass(frozen=True)
 class Resize:
     """How an image becomes a square of the model's size."""
 
-    #: Both sides are resized to the model's size, whatever the aspect ratio; else the shortest side is resized and the
-    #: centre is cropped.
+    #: Both sides are resized to the model's size, whatever the aspect ratio; else the shortest side is
+    #: resized and the centre is cropped.
     squash: bool = False
     #: Length of the shortest side before the crop in pixels; `None` for the model's size.
     side: int | None = None
@@ -29,7 +28,8 @@ class Resize:
         """What headspan does, for a sentence that begins with its name."""
         if self.squash:
             return f"resizes both sides to {size} pixels (bicubic, antialiased)"
-        return f"resizes the shortest side to {self.side or size} pixels (bicubic, antialiased), crops the centre"
+        side = self.side or size
+        return f"resizes the shortest side to {side} pixels (bicubic, antialiased), crops the centre"
 
 
 SHORTEST, SQUASH = Resize(), Resize(squash=True)
@@ -84,7 +84,7 @@ def as_levels(image: Image.Image) -> Levels:
 def ours(
     image: Image.Image, size: int, resize: Resize = SHORTEST, half: Callable[[float], int] = round
 ) -> Levels:
-    """What headspan does: Pillow's bicubic filter, of the shortest side with a centre crop or of both sides."""
+    """What headspan does: Pillow's bicubic filter, of the shortest side with a centre crop, or of both."""
     if resize.squash:
         return as_levels(image.resize((size, size), Image.Resampling.BICUBIC))
     side = resize.side or size

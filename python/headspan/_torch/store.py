@@ -75,8 +75,8 @@ def write(
     """Writes the files and, last, the weights, each under a temporary name first.
 
     False if the folder holds them already. A folder without weights is one that was not finished. A folder
-    with other files of a checkpoint is an error: nothing is overwritten. `written` is a file of the same weights
-    on the same file system, which is moved.
+    with other files of a checkpoint is an error: nothing is overwritten. `written` is a file of the same
+    weights on the same file system, which is moved.
     """
     weights = folder / weights_name
     refuse_other_checkpoint(folder, files, content, weights_name)
@@ -101,12 +101,21 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], content: str) -> No
     from safetensors.torch import save_file
 
     with _replacing(path) as temporary:
-        # Some versions of safetensors make a file that only its owner may read; this one has the rights of any
-        # new file.
+        # Some versions of safetensors make a file that only its owner may read; this one has the rights of
+        # any new file.
         temporary.touch()
         mode = temporary.stat().st_mode
         save_file(_unshared(tensors), temporary, metadata={CONTENT_KEY: content})
         temporary.chmod(mode)
+
+
+def linked(weights: Path, name: Path) -> bool:
+    """Gives finished weights a second name in a scratch folder; False if there are none, or no links."""
+    try:
+        os.link(weights, name)
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

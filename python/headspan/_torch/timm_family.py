@@ -1,4 +1,4 @@
-"""Reads image towers of timm without texts, as its repositories store them: `config.json` and `model.safetensors`."""
+"""Reads image towers of timm without texts, and writes them as timm's repositories do."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from .modules import refuse_unready, require, stored, unwrapped
 from .probe_image import SHORTEST, SQUASH, Resize
 from .store import LIBRARY_WEIGHTS
 
-#: Parts of a model that are trained on its features, or only in training. headspan reads the features before them.
+#: Parts of a model that are trained on its features, or only in training. headspan reads the features before
+#: them.
 HEADS = ("head.", "head_dist.", "mask_token")
 
-NAMED = "hand over the name of timm that it was created by, as `architecture=\"vit_small_patch14_dinov2\"`"
+NAMED = 'hand over the name of timm that it was created by, as `architecture="vit_small_patch14_dinov2"`'
 
 
 def read(model: Any, preprocess: Any, architecture: str | None) -> Family:
@@ -26,7 +27,9 @@ def read(model: Any, preprocess: Any, architecture: str | None) -> Family:
     model = unwrapped(model)
     refuse_unready(model)
     kind = type(model).__name__
-    is_tower = all(hasattr(model, name) for name in ("patch_embed", "blocks", "forward_features", "forward_head"))
+    is_tower = all(
+        hasattr(model, name) for name in ("patch_embed", "blocks", "forward_features", "forward_head")
+    )
     named = architecture or _pretrained(model).get("architecture")
     if not is_tower:
         # headspan knows why it does not read an architecture, by its name.
@@ -80,7 +83,7 @@ def _image_size(model: Any) -> int:
 
 
 def _stated(model: Any, size: int) -> tuple[Preprocessing, bool]:
-    """The preprocessing of `pretrained_cfg`, as timm's own data configuration reads it, and whether it is there."""
+    """The preprocessing of `pretrained_cfg`, as timm reads it, and whether it is there."""
     cfg = _pretrained(model)
     found = Normalisation.stated(cfg.get("mean"), cfg.get("std"))
     known = found is not None

@@ -25,19 +25,19 @@ from .store import LIBRARY_WEIGHTS
 
 HALF = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
-#: Keys of a configuration that say where a model comes from, and not what it is: two copies of a model are one
-#: checkpoint. Weights are stored as float32.
+#: Keys of a configuration that say where a model comes from, and not what it is: two copies of a model are
+#: one checkpoint. Weights are stored as float32.
 ORIGIN = frozenset({"_name_or_path", "transformers_version", "dtype", "torch_dtype", "_attn_implementation"})
 
 HINT = (
-    "headspan reads `CLIPModel`, `SiglipModel`, `Dinov2Model`, `Dinov2WithRegistersModel`, `DINOv3ViTModel`, `ViTModel`,"
-    " the image towers of CLIP, SigLIP, ChineseCLIP and BLIP, and their classifiers"
+    "headspan reads `CLIPModel`, `SiglipModel`, `Dinov2Model`, `Dinov2WithRegistersModel`, `DINOv3ViTModel`,"
+    " `ViTModel`, their classifiers, and the image towers of CLIP, SigLIP, ChineseCLIP and BLIP"
 )
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What is known of a `model_type`: the representation, and the preprocessing where no processor says one."""
+    """Of a `model_type`: the representation, and the preprocessing where no processor says one."""
 
     represent: Callable[[Any, Tensor], Any]
     stated: Preprocessing
@@ -62,6 +62,10 @@ def _projected(model: Any, pixels: Tensor) -> Any:
     pooled = _pooled(model if tower is None else tower, pixels)
     projection = getattr(model, "visual_projection", None)
     return pooled if projection is None else projection(pooled)
+
+
+def _text_features(model: Any, ids: Tensor) -> Any:
+    return model.text_model(input_ids=ids).pooler_output
 
 
 def _blip(model: Any, pixels: Tensor) -> Any:
@@ -98,7 +102,9 @@ def read(model: Any, images: Any, tokenizer: Any) -> Family:
     name, config = type(model).__name__, _configuration(model)
     kind = KINDS.get(str(config.get("model_type")))
     # What is refused below is refused by headspan's own words, if it knows the model.
-    represent: Features = kind.represent if kind is not None else _unknown(name, str(config.get("model_type")))
+    represent: Features = (
+        kind.represent if kind is not None else _unknown(name, str(config.get("model_type")))
+    )
     tower = config.get("vision_config") or config
     size = _side(tower.get("image_size", 224))
     stated = kind.stated if kind is not None else Preprocessing(Normalisation())
@@ -167,9 +173,7 @@ def _processor(images: Any) -> dict[str, Any] | None:
     return {key: value for key, value in sorted(found.items()) if key not in ORIGIN}
 
 
-def _stated(
-    processor: Mapping[str, Any], standard: Preprocessing, size: int
-) -> tuple[Preprocessing, int]:
+def _stated(processor: Mapping[str, Any], standard: Preprocessing, size: int) -> tuple[Preprocessing, int]:
     """Preprocessing and side of the square that a processor says; headspan refuses what it cannot read."""
     found = Normalisation.stated(processor.get("image_mean"), processor.get("image_std"))
     normalisation = found or standard.normalisation
@@ -209,8 +213,7 @@ def _texts(model: Any, config: Mapping[str, Any], tokenizer: Any) -> FamilyTexts
         return None
     text = config["text_config"]
     limits = text_limits(int(text["max_position_embeddings"]), int(text["vocab_size"]))
-    call: Features = lambda model, ids: model.text_model(input_ids=ids).pooler_output  # type: ignore[operator]
-    return FamilyTexts(limits, padded=True, call=(model, call), tokenizer=tokenizer)
+    return FamilyTexts(limits, padded=True, call=(model, _text_features), tokenizer=tokenizer)
 
 
 def _json(value: object) -> bytes:
