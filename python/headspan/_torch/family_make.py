@@ -108,8 +108,8 @@ def _notes(family: Family, found: Checked | None) -> tuple[list[str], list[str]]
         quiet.append("the folder has no tokenizer.json, which texts need: hand over the model's tokenizer")
     if _rounds_buffers(family.image[0], family.tensors):
         quiet.append(
-            "the model holds buffers of 16 bits that no file holds, such as rotary frequencies: headspan's have"
-            " 32"
+            "the model has buffers of 16 bits that no file holds, such as rotary frequencies: headspan"
+            " computes them in float32"
         )
     if any(tensor.dtype == torch.float64 for tensor in family.tensors.values()):
         quiet.append("the float64 weights were rounded to float32")

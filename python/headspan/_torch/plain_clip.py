@@ -8,8 +8,8 @@ from typing import Any
 from .errors import UnsupportedModel
 
 HINT = (
-    "modules of PyTorch are made of CLIPs with a class token. headspan itself reads this model: extract it, and"
-    ' take contributions from `headspan.open(...)["L3.H1"].contributions()` or `headspan export`'
+    "modules of PyTorch are made of CLIPs with a class token. headspan itself reads this model: extract it,"
+    ' and take contributions from `headspan.open(...)["L3.H1"].contributions()` or `headspan export`'
 )
 
 #: Keys of a tower in `open_clip_config.json` and the values that a plain CLIP has; absent ones are plain.
