@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import TorchInputError, UnsupportedModel
+from .plain_clip import refuse_others
 
 #: The epsilon of every LayerNorm of a model with an `open_clip_config.json`, which has no key for another.
 OPEN_CLIP_EPS = 1e-5
@@ -60,6 +61,11 @@ class Text:
     eps: float
 
 
+def text_limits(context_length: int, vocab_size: int) -> Text:
+    """What a tokenizer must know of a text tower; its sizes are not known."""
+    return Text(context_length, vocab_size, width=0, heads=0, layers=0, mlp_width=0, eps=0.0)
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A CLIP model; `quick_gelu` is the activation of both towers."""
@@ -76,6 +82,20 @@ class Normalisation:
 
     mean: tuple[float, float, float] = OPENAI_MEAN
     std: tuple[float, float, float] = OPENAI_STD
+
+    @classmethod
+    def stated(cls, mean: Any, std: Any) -> Normalisation | None:
+        """Of what a configuration says; `None` if that is not three numbers each."""
+        try:
+            red, green, blue = (float(value) for value in mean)
+            other, others, last = (float(value) for value in std)
+        except (TypeError, ValueError):
+            return None
+        return cls((red, green, blue), (other, others, last))
+
+
+#: timm's `IMAGENET_DEFAULT_MEAN` and `IMAGENET_DEFAULT_STD`.
+IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def configuration(architecture: Architecture, normalisation: Normalisation) -> dict[str, bytes]:
@@ -116,7 +136,7 @@ def _open_clip(architecture: Architecture, normalisation: Normalisation) -> dict
                 "width": vision.width,
                 "head_width": vision.head_dim,
                 "patch_size": vision.patch_size,
-                "mlp_ratio": _ratio(vision.mlp_width, vision.width),
+                "mlp_ratio": mlp_ratio(vision.mlp_width, vision.width),
             },
             "text_cfg": {
                 "context_length": text.context_length,
@@ -124,7 +144,7 @@ def _open_clip(architecture: Architecture, normalisation: Normalisation) -> dict
                 "width": text.width,
                 "heads": text.heads,
                 "layers": text.layers,
-                "mlp_ratio": _ratio(text.mlp_width, text.width),
+                "mlp_ratio": mlp_ratio(text.mlp_width, text.width),
             },
         },
         "preprocess_cfg": {
@@ -136,7 +156,7 @@ def _open_clip(architecture: Architecture, normalisation: Normalisation) -> dict
     }
 
 
-def _ratio(mlp_width: int, width: int) -> float:
+def mlp_ratio(mlp_width: int, width: int) -> float:
     """The ratio that gives `mlp_width` when a reader truncates `width * ratio`."""
     ratio = mlp_width / width
     return ratio if int(width * ratio) == mlp_width else math.nextafter(ratio, math.inf)
@@ -181,6 +201,7 @@ def parse_configuration(name: str, content: bytes, shown: str) -> Architecture:
     """As `read_configuration`, of the content of the file `name`; messages call it `shown`."""
     try:
         value = json.loads(content)
+        refuse_others(value, shown)
         if "model_cfg" in value:
             return _parse_open_clip(value["model_cfg"])
         return _parse_transformers(value, shown)

@@ -28,18 +28,18 @@ def check_features(found: Found, architecture: Architecture) -> tuple[str, ...]:
     pixels = torch.randn(IMAGES, 3, size, size, generator=generator, dtype=torch.float32, device="cpu")
     with undisturbed():
         claimed = head_module(architecture, tensors, "last:1")(pixels).representation
-        off = _difference("image", _own("image", found.image, pixels), claimed)
+        off = _difference("image", own_features("random image", found.image, pixels), claimed)
         checked.append(f"image features of {IMAGES} random images: {off:.1e} of the largest value")
         if found.text is not None:
             ids = _ids(architecture, found.end, generator)
             claimed = text_tower(architecture, tensors)(ids)
-            off = _difference("text", _own("text", found.text, ids), claimed)
+            off = _difference("text", own_features("random text", found.text, ids), claimed)
             checked.append(f"text features of {TEXTS} random texts: {off:.1e} of the largest value")
     return tuple(checked)
 
 
-def _own(what: str, call: tuple[nn.Module, Features], given: Tensor) -> Tensor:
-    """Features by the model's own code."""
+def own_features(what: str, call: tuple[nn.Module, Features], given: Tensor) -> Tensor:
+    """Features by the model's own code, in float32 on the CPU; the model stays as it is."""
     model, function = call
     try:
         return call_in_float32(model, function, given)
@@ -47,7 +47,7 @@ def _own(what: str, call: tuple[nn.Module, Features], given: Tensor) -> Tensor:
         raise
     except Exception as error:
         raise ModelMismatch(
-            f"the model failed on random {what}s of shape {list(given.shape)}: {error}",
+            f"the model failed on {what}s of shape {list(given.shape)}: {error}",
             "headspan ran it in float32 on the CPU, to compare it with its written configuration",
         ) from error
 

@@ -68,7 +68,7 @@ def checkpoint(
         notes.append("the float64 weights were rounded to float32")
 
     content_key = store.content_hash(found.tensors, files)
-    path, name = _place(found, folder, name, content_key)
+    path, name = place_of(f"{found.library}-{_size(found.architecture)}", folder, name, content_key)
     store.write(path, found.tensors, files, content_key)
     return Checkpoint(path, name, tuple(checked), tuple(notes))
 
@@ -105,11 +105,12 @@ def _no_tokenizer(found: Found) -> str:
     )
 
 
-def _place(
-    found: Found, folder: str | os.PathLike[str] | None, name: str | None, content: str
+def place_of(
+    label: str, folder: str | os.PathLike[str] | None, name: str | None, content: str
 ) -> tuple[Path, str]:
+    """Where a checkpoint goes and its name: those given, else by its label and content in the cache."""
     if folder is None:
-        name = name or f"{found.library}-{_size(found.architecture)}-{content[:8]}"
+        name = name or f"{label}-{content[:8]}"
         return store.cache_folder() / content[:16] / name, name
     path = Path(os.path.abspath(os.path.expanduser(folder)))
     return path, name or path.name

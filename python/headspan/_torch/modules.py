@@ -64,6 +64,12 @@ def weights(module: nn.Module) -> dict[str, Tensor]:
     return found
 
 
+def stored(module: nn.Module) -> dict[str, Tensor]:
+    """The float tensors of `weights` that a file of the model holds: its `state_dict`."""
+    kept = {plain(name) for name in module.state_dict()}
+    return {name: tensor for name, tensor in weights(module).items() if name in kept}
+
+
 def refuse_unready(module: nn.Module) -> None:
     """Refuses unmerged adapters, weights that are computed, and weights without values."""
     require(isinstance(module, nn.Module), f"`{type(module).__name__}`", "it is not a PyTorch model")
@@ -202,22 +208,38 @@ def quick_gelu(x: Tensor) -> Tensor:
 _POINTS = (-6.0, 6.0, 97)
 
 
-def is_quick_gelu(activation: Any, part: str) -> bool:
-    """Whether a module computes QuickGELU, judged by its values; False for GELU, an error for others."""
+def activation(module: Any, part: str) -> str:
+    """`quick_gelu`, `gelu` or `gelu_tanh`, judged by a module's values; an error for others."""
     x = torch.linspace(*_POINTS, dtype=torch.float32, device="cpu")
     try:
         with torch.no_grad(), _eager():
-            y = unwrapped(activation)(x.clone())
+            y = unwrapped(module)(x.clone())
     except Exception as error:
         raise UnsupportedModel.part(
-            f"`{part}` (`{type(activation).__name__}`)", f"it cannot be called: {error}"
+            f"`{part}` (`{type(module).__name__}`)", f"it cannot be called: {error}"
         ) from error
-    for is_quick, function in ((True, quick_gelu), (False, nn.functional.gelu)):
+    functions: dict[str, Callable[[Tensor], Tensor]] = {
+        "quick_gelu": quick_gelu,
+        "gelu": nn.functional.gelu,
+        "gelu_tanh": lambda x: nn.functional.gelu(x, approximate="tanh"),
+    }
+    for name, function in functions.items():
         if torch.allclose(y, function(x), rtol=0.0, atol=1e-5):
-            return is_quick
+            return name
     raise UnsupportedModel.part(
-        f"`{part}` (`{type(activation).__name__}`)", "CLIP's activations are QuickGELU and exact GELU"
+        f"`{part}` (`{type(module).__name__}`)", "CLIP's activations are QuickGELU and exact GELU"
     )
+
+
+def is_quick_gelu(module: Any, part: str) -> bool:
+    """Whether a module computes QuickGELU, judged by its values; False for GELU, an error for others."""
+    found = activation(module, part)
+    require(
+        found != "gelu_tanh",
+        f"`{part}` (`{type(module).__name__}`, GELU by tanh)",
+        "CLIP's activations are QuickGELU and exact GELU",
+    )
+    return found == "quick_gelu"
 
 
 def one_activation(activations: Mapping[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 from .architecture import Normalisation
 from .errors import PreprocessMismatch
-from .probe_image import Levels, crop_rounded_down, others, ours, probe_image
+from .probe_image import SHORTEST, Levels, Resize, crop_rounded_down, others, ours, probe_image
 
 #: Largest difference in levels of 255 that is rounding. Pillow rounds to whole levels between its horizontal
 #: and its vertical pass and after it. A resizer that rounds elsewhere differs by half a level each time, the
@@ -40,24 +40,28 @@ class Checked:
     checked: tuple[str, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
+    resize: Resize = SHORTEST
 
 
-def check(preprocess: Any, size: int, stated: Normalisation | None) -> Checked:
+def check(
+    preprocess: Any, size: int, stated: Normalisation | None, resizes: Sequence[Resize] = (SHORTEST,)
+) -> Checked:
     """Mean and standard deviation of a preprocess, and that it makes headspan's pixels otherwise.
 
     `preprocess` is a function of a PIL image (torchvision's `Compose` of OpenCLIP) or an image processor of
     transformers; `size` is the side of the model's input in pixels, `stated` what the model says of its
-    normalisation.
+    normalisation. Of several `resizes` the one counts that is nearest.
     """
-    pixels = _as_function(preprocess)
+    pixels = as_function(preprocess)
     _refuse_random(pixels, size)
-    first = _run(pixels, probe_image(size, portrait=False), size)
+    first = run(pixels, probe_image(size, portrait=False), size)
     normalisation = _normalisation(pixels, size, _declared(preprocess))
     notes: list[str] = []
     found: list[str] = []
-    worst = _compare(first, normalisation, size, portrait=False, notes=notes)
-    second = _run(pixels, probe_image(size, portrait=True), size)
-    worst = max(worst, _compare(second, normalisation, size, portrait=True, notes=notes))
+    resize = _nearest(first, normalisation, size, resizes)
+    worst = _compare(first, normalisation, size, resize, portrait=False, notes=notes)
+    second = run(pixels, probe_image(size, portrait=True), size)
+    worst = max(worst, _compare(second, normalisation, size, resize, portrait=True, notes=notes))
     if worst > ROUNDING:
         found.append(
             f"the preprocess differs from headspan's by up to {worst:.1f} of 255 levels; headspan's is used"
@@ -72,22 +76,22 @@ def check(preprocess: Any, size: int, stated: Normalisation | None) -> Checked:
         f"preprocess: two test images give the same {size} × {size} pixels (largest difference {worst:.2f} of"
         " 255 levels)"
     )
-    return Checked(normalisation, (checked,), tuple(found), tuple(notes))
+    return Checked(normalisation, (checked,), tuple(found), tuple(notes), resize)
 
 
 def _refuse_random(pixels: Callable[[Image.Image], Any], size: int) -> None:
     """Some random crops of a wide image are the same each time, so this one is square."""
     image = probe_image(size, portrait=False)
     square = image.crop((0, 0, image.height, image.height))
-    first = _run(pixels, square, size)
-    if any(not np.array_equal(first, _run(pixels, square, size)) for _ in range(REPEATS - 1)):
+    first = run(pixels, square, size)
+    if any(not np.array_equal(first, run(pixels, square, size)) for _ in range(REPEATS - 1)):
         raise PreprocessMismatch(
             "the preprocess makes other pixels of the same image each time",
             "hand over the preprocess of evaluation; the random one is for training",
         )
 
 
-def _as_function(preprocess: Any) -> Callable[[Image.Image], Any]:
+def as_function(preprocess: Any) -> Callable[[Image.Image], Any]:
     """An image processor of transformers is called by keyword and gives a dictionary."""
     processor = getattr(preprocess, "image_processor", preprocess)
     if not hasattr(processor, "image_mean") and not hasattr(processor, "model_input_names"):
@@ -112,7 +116,7 @@ def _three(values: Any) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _run(pixels: Callable[[Image.Image], Any], image: Image.Image, size: int) -> Levels:
+def run(pixels: Callable[[Image.Image], Any], image: Image.Image, size: int) -> Levels:
     """Normalised pixels `[s, s, 3]` of an image."""
     try:
         made = pixels(image)
@@ -147,9 +151,7 @@ def _normalisation(
     pixels: Callable[[Image.Image], Any], size: int, declared: Normalisation | None
 ) -> Normalisation:
     """From what becomes of black, grey and white."""
-    flat = {
-        level: _run(pixels, Image.new("RGB", (size, size), (level,) * 3), size) for level in (0, 128, 255)
-    }
+    flat = {level: run(pixels, Image.new("RGB", (size, size), (level,) * 3), size) for level in (0, 128, 255)}
     black, grey, white = (flat[level].astype(np.float64).mean((0, 1)) for level in (0, 128, 255))
     slope = white - black
     expected_grey = black + slope * (128 / 255)
@@ -176,33 +178,49 @@ def _close(found: Normalisation, other: Normalisation) -> bool:
     return bool(np.allclose(found.mean + found.std, other.mean + other.std, rtol=STATED, atol=1e-6))
 
 
+def levels_of(pixels: Levels, normalisation: Normalisation) -> Levels:
+    """Normalised pixels `[s, s, 3]` as levels 0 to 255."""
+    mean, std = (np.asarray(values, dtype=np.float64) for values in (normalisation.mean, normalisation.std))
+    levels: Levels = ((pixels * std + mean) * 255).astype(np.float32)
+    return levels
+
+
+def _nearest(made: Levels, normalisation: Normalisation, size: int, resizes: Sequence[Resize]) -> Resize:
+    """Which resize makes the pixels of the landscape, as near as any does."""
+    levels, image = levels_of(made, normalisation), probe_image(size, portrait=False)
+    return min(resizes, key=lambda resize: difference(levels, ours(image, size, resize)))
+
+
 def _compare(
-    made: Levels, normalisation: Normalisation, size: int, portrait: bool, notes: list[str]
+    made: Levels, normalisation: Normalisation, size: int, resize: Resize, portrait: bool, notes: list[str]
 ) -> float:
     """Largest difference from headspan's pixels in levels; an error names what differs."""
-    mean, std = (np.asarray(values, dtype=np.float64) for values in (normalisation.mean, normalisation.std))
-    levels: Levels = ((made * std + mean) * 255).astype(np.float32)
-    image = probe_image(size, portrait)
-    found = _difference(levels, ours(image, size))
+    levels, image = levels_of(made, normalisation), probe_image(size, portrait)
+    found = difference(levels, ours(image, size, resize))
     if found <= SIMILAR:
         return found
-    down = _difference(levels, crop_rounded_down(image, size))
+    down = difference(levels, crop_rounded_down(image, size, resize))
     if portrait and down <= SIMILAR:
         notes.append(
             "the preprocess rounds the place of a centre crop down: images with an odd excess are cropped 1"
             " pixel off"
         )
         return down
-    best, name = min((_difference(levels, other), name) for name, other in others(image, size))
-    cause = f"; it does the same as {name}" if best <= SIMILAR else ""
     raise PreprocessMismatch(
-        f"the preprocess makes other pixels than headspan, by up to {found:.0f} of 255 levels{cause}",
-        f"headspan resizes the shortest side to {size} pixels (bicubic, antialiased), crops the centre and"
-        " normalises; leave `preprocess` out to use that",
+        f"the preprocess makes other pixels than headspan, by up to {found:.0f} of 255 levels"
+        + cause(levels, image, size),
+        f"headspan {resize.described(size)} and normalises; leave `preprocess` out to use that",
     )
 
 
-def _difference(first: Levels, second: Levels) -> float:
+def cause(levels: Levels, image: Image.Image, size: int) -> str:
+    """What makes these levels of a test image, as the end of a sentence; empty if nothing known does."""
+    best, name = min((difference(levels, other), name) for name, other in others(image, size))
+    return f"; it does the same as {name}" if best <= SIMILAR else ""
+
+
+def difference(first: Levels, second: Levels) -> float:
+    """Largest difference of two images in levels."""
     return float(np.abs(first - second).max())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,27 @@ from PIL import Image
 
 #: Levels 0 to 255, `[s, s, 3]`.
 Levels = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Resize:
+    """How an image becomes a square of the model's size."""
+
+    #: Both sides are resized to the model's size, whatever the aspect ratio; else the shortest side is
+    #: resized and the centre is cropped.
+    squash: bool = False
+    #: Length of the shortest side before the crop in pixels; `None` for the model's size.
+    side: int | None = None
+
+    def described(self, size: int) -> str:
+        """What headspan does, for a sentence that begins with its name."""
+        if self.squash:
+            return f"resizes both sides to {size} pixels (bicubic, antialiased)"
+        side = self.side or size
+        return f"resizes the shortest side to {side} pixels (bicubic, antialiased), crops the centre"
+
+
+SHORTEST, SQUASH = Resize(), Resize(squash=True)
 
 
 def probe_image(size: int, portrait: bool) -> Image.Image:
@@ -59,14 +81,19 @@ def as_levels(image: Image.Image) -> Levels:
     return np.asarray(image, dtype=np.float32)
 
 
-def ours(image: Image.Image, size: int) -> Levels:
-    """What headspan does: shortest side by Pillow's bicubic, centre crop."""
-    return as_levels(centre(shortest(image, size, Image.Resampling.BICUBIC), size))
+def ours(
+    image: Image.Image, size: int, resize: Resize = SHORTEST, half: Callable[[float], int] = round
+) -> Levels:
+    """What headspan does: Pillow's bicubic filter, of the shortest side with a centre crop, or of both."""
+    if resize.squash:
+        return as_levels(image.resize((size, size), Image.Resampling.BICUBIC))
+    side = resize.side or size
+    return as_levels(centre(shortest(image, side, Image.Resampling.BICUBIC), size, half))
 
 
-def crop_rounded_down(image: Image.Image, size: int) -> Levels:
+def crop_rounded_down(image: Image.Image, size: int, resize: Resize = SHORTEST) -> Levels:
     """As `ours` with the crop's place rounded down, as transformers does."""
-    return as_levels(centre(shortest(image, size, Image.Resampling.BICUBIC), size, int))
+    return ours(image, size, resize, int)
 
 
 def others(image: Image.Image, size: int) -> Iterator[tuple[str, Levels]]:

@@ -8,6 +8,8 @@ import json
 import os
 import re
 import secrets
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,8 +23,12 @@ from .modules import to_float32
 
 WEIGHTS = "open_clip_model.safetensors"
 TOKENIZER = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+#: Name of the weights of a checkpoint of transformers or timm.
+LIBRARY_WEIGHTS = "model.safetensors"
 
 TEMPORARY = ".headspan-tmp"
+DAY = 24 * 60 * 60
 
 #: Endings of files that may be weights.
 ENDINGS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
@@ -58,14 +64,22 @@ def check_name(name: str) -> str:
     return name
 
 
-def write(folder: Path, tensors: Mapping[str, Tensor], files: Mapping[str, bytes], content: str) -> bool:
+def write(
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    files: Mapping[str, bytes],
+    content: str,
+    weights_name: str = WEIGHTS,
+    written: Path | None = None,
+) -> bool:
     """Writes the files and, last, the weights, each under a temporary name first.
 
     False if the folder holds them already. A folder without weights is one that was not finished. A folder
-    with other files of a checkpoint is an error: nothing is overwritten.
+    with other files of a checkpoint is an error: nothing is overwritten. `written` is a file of the same
+    weights on the same file system, which is moved.
     """
-    weights = folder / WEIGHTS
-    _refuse_other_checkpoint(folder, files, content)
+    weights = folder / weights_name
+    refuse_other_checkpoint(folder, files, content, weights_name)
     missing = [name for name in files if not (folder / name).is_file()]
     if weights.is_file() and not missing:
         return False
@@ -75,34 +89,66 @@ def write(folder: Path, tensors: Mapping[str, Tensor], files: Mapping[str, bytes
         with _replacing(folder / name) as temporary:
             temporary.write_bytes(files[name])
     if not weights.is_file():
-        from safetensors.torch import save_file
-
-        with _replacing(weights) as temporary:
-            # Some versions of safetensors make a file that only its owner may read; this one has the rights
-            # of any new file.
-            temporary.touch()
-            mode = temporary.stat().st_mode
-            save_file(_unshared(tensors), temporary, metadata={CONTENT_KEY: content})
-            temporary.chmod(mode)
+        if written is not None:
+            written.replace(weights)
+        else:
+            write_weights(weights, tensors, content)
     return True
 
 
-def _refuse_other_checkpoint(folder: Path, files: Mapping[str, bytes], content: str) -> None:
+def write_weights(path: Path, tensors: Mapping[str, Tensor], content: str) -> None:
+    """Writes tensors as float32 with the hash of the content, under a temporary name first."""
+    from safetensors.torch import save_file
+
+    with _replacing(path) as temporary:
+        # Some versions of safetensors make a file that only its owner may read; this one has the rights of
+        # any new file.
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        save_file(_unshared(tensors), temporary, metadata={CONTENT_KEY: content})
+        temporary.chmod(mode)
+
+
+def linked(weights: Path, name: Path) -> bool:
+    """Gives finished weights a second name in a scratch folder; False if there are none, or no links."""
+    try:
+        os.link(weights, name)
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """An empty folder on the file system of `folder`, which need not be there; removed afterwards."""
+    place = next(parent for parent in folder.parents if parent.is_dir())
+    for old in place.glob(f".*{TEMPORARY}.d"):
+        with contextlib.suppress(OSError):
+            if time.time() - old.stat().st_mtime > DAY:
+                shutil.rmtree(old, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=".headspan-", suffix=f"{TEMPORARY}.d", dir=place) as name:
+        yield Path(name)
+
+
+def refuse_other_checkpoint(
+    folder: Path, files: Mapping[str, bytes], content: str, weights_name: str = WEIGHTS
+) -> None:
+    """An error if the folder holds anything that would be read as another checkpoint."""
     if folder.exists() and not folder.is_dir():
         raise FolderInUse(f"`{folder}` is a file, expected a folder")
     if not folder.is_dir():
         return
-    weights = folder / WEIGHTS
+    weights = folder / weights_name
     visible = [path for path in folder.iterdir() if path.name[0] != "."]
     others = [path.name for path in visible if path.suffix in ENDINGS and path != weights]
     if weights.is_file() and stored_content(weights) != content:
-        others.append(WEIGHTS)
+        others.append(weights_name)
     # Of a finished checkpoint the tokenizer may have been added; of one that was not finished, nothing else
     # may be there that would be read as part of it.
     mine = (
         files
         if weights.is_file()
-        else {OPEN_CLIP_CONFIG, TRANSFORMERS_CONFIG, TRANSFORMERS_PREPROCESSOR, TOKENIZER}
+        else {OPEN_CLIP_CONFIG, TRANSFORMERS_CONFIG, TRANSFORMERS_PREPROCESSOR, TOKENIZER, TOKENIZER_CONFIG}
     )
     found = [folder / name for name in sorted(mine) if (folder / name).is_file()]
     others += [path.name for path in found if path.read_bytes() != files.get(path.name)]
@@ -141,10 +187,9 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 def _remove_old_temporaries(folder: Path) -> None:
     """What killed processes left; a file of today may be one that another process is writing."""
-    day = 24 * 60 * 60
     for path in folder.glob(f".*{TEMPORARY}"):
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > day:
+            if time.time() - path.stat().st_mtime > DAY:
                 path.unlink()
 
 
