@@ -4,8 +4,8 @@ Usage: science.py WORK --headspan PROGRAM [--quick] [--photos FILE --train FILE 
                   [--images 500] [--float64] [--check]
 
 WORK gets a random checkpoint of ViT-B/32's size (of 5 small blocks with --quick), the runs and the tables. Photos are the first of CIFAR-10's test
-images in Hugging Face's layout, by default from `$HEADSPAN_SHARED/data/cifar10`. With --check the commands are not run again. --float64 computes the
-passes in float64, too; all else is in float64 in any case.
+images in Hugging Face's layout, by default from `$HEADSPAN_SHARED/data/cifar10`; --quick makes do with noise where there are none. With --check the
+commands are not run again. --float64 computes the passes in float64, too; all else is in float64 in any case.
 
 Each line of the output has a check's largest difference and its tolerance. Exit code 1 if one is beyond it. Accuracies must be equal but for images
 whose margin is below 1e-6, where rounding decides; they are counted and named.
@@ -24,7 +24,7 @@ import polars as pl
 import torch
 
 from science_direct import ablations, reconstructions, zeroshot
-from science_model import pixels_of, read_model, write_checkpoint
+from science_model import pixels_of, read_model, write_checkpoint, write_photos
 from science_prune import pruned, steered
 from science_repair import repairs
 from science_report import Report
@@ -150,6 +150,15 @@ def run_checks(work: Path, given: argparse.Namespace) -> int:
     return report.end()
 
 
+def made_photos(work: Path, given: argparse.Namespace) -> None:
+    """Noise in the place of the photos."""
+    work.mkdir(parents=True, exist_ok=True)
+    given.photos, given.train, given.classes = (work / name for name in ("test.parquet", "train.parquet", "classes.txt"))
+    for seed, path in enumerate((given.photos, given.train)):
+        write_photos(path, given.images, seed)
+    given.classes.write_text("\n".join(sorted(VEHICLES) + ["bird", "cat", "deer", "dog", "frog", "horse"]) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     shared = Path(os.environ.get("HEADSPAN_SHARED", ".")) / "data/cifar10"
@@ -165,8 +174,10 @@ def main() -> None:
     parser.add_argument("--float64", action="store_true")
     parser.add_argument("--check", action="store_true")
     given = parser.parse_args()
-    given.photos, given.classes = given.photos.resolve(), given.classes.resolve()
     work = given.work.resolve()
+    if given.quick and not given.photos.is_file():
+        made_photos(work, given)
+    given.photos, given.classes = given.photos.resolve(), given.classes.resolve()
     torch.manual_seed(0)
     np.random.seed(0)
     if not given.check:
