@@ -1,11 +1,12 @@
 """Check every number of headspan's science commands against plain PyTorch: zeroshot, ablate, repair, prune and weights.
 
 Usage: science.py WORK --headspan PROGRAM [--quick] [--photos FILE --train FILE --classes FILE] [--pool FILE] [--tokenizer FILE]
-                  [--images 500] [--float64] [--check]
+                  [--images 500] [--prune 500] [--runs all,last] [--float64] [--check]
 
 WORK gets a random checkpoint of ViT-B/32's size (of 5 small blocks with --quick), the runs and the tables. Photos are the first of CIFAR-10's test
-images in Hugging Face's layout, by default from `$HEADSPAN_SHARED/data/cifar10`; --quick makes do with noise where there are none. With --check the
-commands are not run again. --float64 computes the passes in float64, too; all else is in float64 in any case.
+images in Hugging Face's layout, by default from `$HEADSPAN_SHARED/data/cifar10`; --quick makes do with noise where there are none. Of
+the two runs one has all layers and one the last four, as is the default; repair and prune are asked of the last one. --prune limits the photos that go
+through a pruned model. With --check the commands are not run again. --float64 computes the passes in float64, too; all else is in float64 in any case.
 
 Each line of the output has a check's largest difference and its tolerance. Exit code 1 if one is beyond it. Accuracies must be equal but for images
 whose margin is below 1e-6, where rounding decides; they are counted and named.
@@ -106,11 +107,11 @@ def run_commands(work: Path, given: argparse.Namespace, names: list[str]) -> Non
     heads = write_heads(work)
     program = Program(given.headspan, work)
     data = ("--checkpoint", "model", "--images", given.photos, "--classes", given.classes, "--limit", str(given.images), "--texts", given.pool)
-    program.call("run-all", *data, "--layers", "all", "--dataset", "all")
-    program.call("run-all", *data, "--dataset", "last")
+    for dataset in given.runs:
+        program.call("run-all", *data, *(("--layers", "all") if dataset == "all" else ()), "--dataset", dataset)
     model, groups = "model", ("--groups", "groups.csv")
     by = [part for how in REPLACEMENTS for part in ("--replace", how)]
-    for dataset in ("all", "last"):
+    for dataset in given.runs:
         found, level = chosen_by_labels(work, dataset)
         program.ask(f"zeroshot-{dataset}", dataset, "zeroshot", model, *groups, "--group", "side", "--group", "light")
         program.ask(f"weights-{dataset}", dataset, "weights", model, "--directions", "4", "--texts-per-direction", "5")
@@ -118,15 +119,16 @@ def run_commands(work: Path, given: argparse.Namespace, names: list[str]) -> Non
                     "--heads", ",".join(heads), "--head-file", "heads.txt", "--permutations", "100")
     chosen = ("--heads", found, "--heads", ",".join(heads), "--head-file", "heads.txt", "--by-ablation", "--count", "3",
               "--text", TEXTS[0], "--text", TEXTS[1], *by, "--permutations", "100")
-    program.ask("repair-told", "last", "repair", model, *groups, "--group", "side", "--group", "light", *chosen)
-    program.ask("repair-learned", "last", "repair", model, *groups, "--cue", "light", "--class", "side", "--learn", "--correlation", "0.95",
+    program.ask("repair-told", dataset, "repair", model, *groups, "--group", "side", "--group", "light", *chosen)
+    program.ask("repair-learned", dataset, "repair", model, *groups, "--cue", "light", "--class", "side", "--learn", "--correlation", "0.95",
                 "--test", "split=2", *chosen)
-    program.call("prune", "--checkpoint", "model", "--scales", "scales.csv", "--save", "steered", "--dataset", "last")
+    program.call("prune", "--checkpoint", "model", "--scales", "scales.csv", "--save", "steered", "--dataset", dataset)
+    few = ("--limit", str(given.prune))
     side = ("prune", model, *groups, "--group", "side", "--group", "light")
-    program.ask("prune-level", "last", *side, "--heads", ",".join(heads), "--ccs", str(level), "--random", "2" if given.quick else "0")
+    program.ask("prune-level", dataset, *side, "--heads", ",".join(heads), "--ccs", str(level), "--random", "2" if given.quick else "0", *few)
     if given.quick:
-        program.ask("prune-file", "last", *side, "--head-file", "heads.txt", "--factor", "1.7", "--limit", "101")
-    program.ask("prune-soft", "last", *side, "--heads", found, "--factor", "0.3", "--save", "softer")
+        program.ask("prune-file", dataset, *side, "--head-file", "heads.txt", "--factor", "1.7", "--limit", "101")
+    program.ask("prune-soft", dataset, *side, "--heads", found, "--factor", "0.3", "--save", "softer", *few)
 
 
 def run_checks(work: Path, given: argparse.Namespace) -> int:
@@ -137,7 +139,7 @@ def run_checks(work: Path, given: argparse.Namespace) -> int:
     report = Report()
     world = World(work, model, pixels)
     print(f"\n{'check':58} {'largest difference':>20} {'tolerance':>10}")
-    for dataset in ("all", "last"):
+    for dataset in given.runs:
         run = world.run(dataset)
         zeroshot(report, run)
         weights(report, run)
@@ -145,7 +147,7 @@ def run_checks(work: Path, given: argparse.Namespace) -> int:
         reconstructions(report, run)
     repairs(report, run, "told", TEXTS)
     repairs(report, run, "learned", TEXTS)
-    steered(report, world, pixels[:100])
+    steered(report, run, pixels[:100])
     pruned(report, run, pixels)
     return report.end()
 
@@ -171,6 +173,8 @@ def main() -> None:
     parser.add_argument("--pool", type=Path, default=ROOT / "data/demo/descriptions.csv")
     parser.add_argument("--tokenizer", type=Path, default=ROOT / "data/demo/scenes-4/tokenizer.json")
     parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--prune", type=int, default=500)
+    parser.add_argument("--runs", type=lambda text: text.split(","), default=["all", "last"])
     parser.add_argument("--float64", action="store_true")
     parser.add_argument("--check", action="store_true")
     given = parser.parse_args()

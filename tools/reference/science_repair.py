@@ -3,10 +3,10 @@
 import polars as pl
 import torch
 
-from science_run import Run, without
 from science_draws import draw_heads
 from science_model import embed
 from science_report import Accuracies, Outcome, Report, outcome, together
+from science_run import Run, without
 from zeroshot import replaced
 
 

@@ -20,11 +20,15 @@ def head_of(name: str) -> Head:
 
 
 class World:
-    """The model and the photos."""
+    """The model and the photos. What a pass takes longest for is kept in `WORK/dense-TYPE.pt`, for the next `--check`."""
 
     def __init__(self, work: Path, model: torch.nn.Module, pixels: torch.Tensor) -> None:
         self.work, self.model, self.pixels = work, model, pixels
-        self.heads, self.whole = dense(model, pixels)
+        kept = work / f"dense-{str(pixels.dtype).removeprefix('torch.')}.pt"
+        if not kept.is_file() or kept.stat().st_mtime < (work / "model/open_clip_model.safetensors").stat().st_mtime:
+            torch.save(dense(model, pixels), kept)
+        self.heads, self.whole = torch.load(kept)
+        assert len(self.whole) == len(pixels)
 
     def run(self, dataset: str) -> "Run":
         return Run(self, dataset)

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import torch
 
-from science_run import Run
 from science_report import Report
+from science_run import Run
 
 
 @dataclass
