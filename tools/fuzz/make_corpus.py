@@ -10,7 +10,6 @@ import gzip
 import io
 import json
 import pickle
-import shutil
 import struct
 import tarfile
 import zipfile
@@ -40,8 +39,10 @@ def main() -> None:
         "checkpoint": checkpoints(),
     }.items():
         folder = CORPUS / name
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        # Others were found by fuzzing, and are kept.
+        for seed in folder.glob("[0-9][0-9][0-9]"):
+            seed.unlink()
         for number, seed in enumerate(seeds):
             (folder / f"{number:03}").write_bytes(seed)
 

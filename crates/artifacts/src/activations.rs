@@ -24,7 +24,7 @@ use parquet::{
 
 use crate::{
     atomic::AtomicFile,
-    damaged::{Batches, caught},
+    damaged::{Batches, builder, caught},
     error::{ArtifactError, Result},
     files::{is_file, is_remote, open_file},
     ranges::Ranges,
@@ -357,7 +357,7 @@ impl PartReader {
         let builder = if Stamp::of(&file.metadata()?) == *stamp {
             ParquetRecordBatchReaderBuilder::new_with_metadata(file.into_parts().0, self.footer.clone())
         } else {
-            let builder = caught(|| ParquetRecordBatchReaderBuilder::try_new(file.into_parts().0)).map_err(failed)?;
+            let builder = builder(file.into_parts().0).map_err(failed)?;
             // What was read of the run before does not go with activations of another.
             if origin(&self.path, builder.metadata(), PARTS_VERSION)?.fingerprint != self.metadata.fingerprint {
                 return Err(ArtifactError::Replaced { path: self.path.clone() });

@@ -6,7 +6,7 @@ use headspan_store::Blob;
 use parquet::{
     arrow::{
         ArrowWriter,
-        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+        arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder},
     },
     basic::{Compression, ZstdLevel},
     file::{
@@ -18,7 +18,7 @@ use parquet::{
 
 use crate::{
     atomic::AtomicFile,
-    damaged::{Batches, caught},
+    damaged::{Batches, builder, caught, load},
     error::{ArtifactError, Result},
     files::{is_remote, open_file},
     ranges::Ranges,
@@ -311,19 +311,12 @@ pub(crate) fn metadata_of(path: &Path, file: &Blob) -> Result<TableMetadata> {
 
 /// The footer of an open table or of an open part.
 pub(crate) fn footer(path: &Path, file: &Blob) -> Result<ArrowReaderMetadata> {
-    let options = ArrowReaderOptions::default();
-    let loaded = if is_remote(path) {
-        let end = Ranges::of_footer(file)?;
-        caught(|| ArrowReaderMetadata::load(&end, options))
-    } else {
-        caught(|| ArrowReaderMetadata::load(file, options))
-    };
+    let loaded = if is_remote(path) { load(&Ranges::of_footer(file)?) } else { load(file) };
     loaded.map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source }.or_of_store(file))
 }
 
 pub(crate) fn open(path: &Path, file: &Blob) -> Result<ParquetRecordBatchReaderBuilder<Blob>> {
-    caught(|| ParquetRecordBatchReaderBuilder::try_new(file.clone()))
-        .map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source }.or_of_store(file))
+    builder(file.clone()).map_err(|source| ArtifactError::Parquet { path: path.to_owned(), source }.or_of_store(file))
 }
 
 /// What the footer says, of a table whose schema is of version `newest` at most.

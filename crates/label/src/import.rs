@@ -6,7 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use headspan_artifacts::{Batches, LabelRow, caught, hash_file};
+use headspan_artifacts::{Batches, LabelRow, hash_file};
+use headspan_store::Blob;
 use serde_json::{Value, json};
 
 use crate::{LabelError, LabelRequest, LabelSettings, Labeller, NamedPath, labeller::strangers};
@@ -212,12 +213,9 @@ fn each_of_csv(path: &Path, mut add: impl FnMut(&Record) -> Result<(), ImportErr
 fn each_of_parquet(path: &Path, mut add: impl FnMut(&Record) -> Result<(), ImportError>) -> Result<(), ImportError> {
     use arrow_array::{Array, cast::AsArray};
     use arrow_schema::DataType;
-    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
     let failed = |source: Box<dyn Error + Send + Sync>| ImportError::Parquet { path: path.to_owned(), source };
-    let file = fs_err::File::open(path)?.into_parts().0;
-    let reader = caught(|| ParquetRecordBatchReaderBuilder::try_new(file).and_then(|builder| builder.build()));
-    for batch in Batches::new(reader.map_err(|error| failed(error.into()))?) {
+    for batch in Batches::of(Blob::open(path)?).map_err(|error| failed(error.into()))? {
         let batch = batch.map_err(|error| failed(error.into()))?;
         require(path, |column| batch.column_by_name(column).is_some())?;
         let mut rows = vec![Record::new(); batch.num_rows()];

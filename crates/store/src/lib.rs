@@ -10,6 +10,7 @@
 //! - [`put`] writes a remote file at once: all of it or nothing, and on a condition ([`When`]).
 //! - [`at_once`] asks about many files at the same time.
 //! - [`Lease`] is a lock among machines.
+//! - [`check_footer`] refuses Parquet files that would end the program.
 //!
 //! Failures are `std::io::Error`s around a [`StoreError`], which names the address without its secrets. Requests that fail in
 //! passing are tried again, and a body that breaks off goes on at its byte.
@@ -24,6 +25,7 @@ mod blocks;
 mod disk;
 mod error;
 mod files;
+mod footer;
 mod lease;
 #[cfg(test)]
 mod loopback;
@@ -38,5 +40,6 @@ pub use blob::{Blob, BlobReader};
 pub use disk::cache_folder;
 pub use error::{Cause, StoreError, is_of_the_store};
 pub use files::{Entry, Kind, Metadata, metadata, metadata_of, put, read, read_dir, read_within, remove, walk};
+pub use footer::check_footer;
 pub use lease::{Lease, LeaseError};
 pub use provider::When;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use arrow_schema::Schema;
-use headspan_store::{Blob, Metadata, StoreError};
+use headspan_store::{Blob, Metadata, StoreError, check_footer};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 pub(super) use self::guard::{Batches, unreadable};
@@ -197,7 +197,8 @@ pub(super) fn holds_images(path: &Path, settings: &DatasetSettings) -> Result<bo
 fn metadata_of(path: &Path, blob: &Blob, plain: bool) -> Result<ArrowReaderMetadata, DatasetError> {
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(plain);
     let bytes = blob.length()?;
-    let metadata = caught(|| ArrowReaderMetadata::load(blob, options)).and_then(|metadata| {
+    let loaded = check_footer(blob).and_then(|()| caught(|| ArrowReaderMetadata::load(blob, options)));
+    let metadata = loaded.and_then(|metadata| {
         check_rows(&metadata, bytes)?;
         Ok(metadata)
     });

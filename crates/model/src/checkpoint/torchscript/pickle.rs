@@ -47,6 +47,10 @@ const DEEPEST: usize = 128;
 /// Longest name of a tensor.
 const LONGEST_NAME: usize = 4096;
 
+/// Bytes of the names of all tensors. Those of a ViT-L/14 have some 30,000.
+const MOST_NAMES: usize = 16 << 20;
+
+const LONG_NAMES: &str = "the names of its tensors have more than 16 MiB";
 const LONG_NAME: &str = "a tensor in it has a name of more than 4096 bytes";
 const CIRCLE: &str = "its modules hold each other";
 
@@ -65,25 +69,17 @@ impl Pickle {
 
     /// All tensors by name.
     pub(super) fn arrays(&self) -> Result<BTreeMap<String, Array>> {
-        let mut found = BTreeMap::new();
-        let mut left = self.values.len() * 4;
-        self.collect(self.root, DEEPEST, &mut Vec::new(), &mut left, &mut found)?;
-        Ok(found)
+        let mut walk = Walk { values: self.values.len() * 4, names: MOST_NAMES, found: BTreeMap::new() };
+        self.collect(self.root, DEEPEST, &mut Vec::new(), &mut walk)?;
+        Ok(walk.found)
     }
 
     /// A value may stand at several places, so what is visited is counted.
-    fn collect(
-        &self,
-        place: Place,
-        depth: usize,
-        path: &mut Vec<String>,
-        left: &mut usize,
-        found: &mut BTreeMap<String, Array>,
-    ) -> Result<()> {
-        *left = left.checked_sub(1).ok_or(CIRCLE)?;
+    fn collect(&self, place: Place, depth: usize, path: &mut Vec<String>, walk: &mut Walk) -> Result<()> {
+        walk.values = walk.values.checked_sub(1).ok_or(CIRCLE)?;
         let depth = depth.checked_sub(1).ok_or(CIRCLE)?;
         match &self.values[place] {
-            Value::Object(Some(attributes)) => self.collect(*attributes, depth, path, left, found)?,
+            Value::Object(Some(attributes)) => self.collect(*attributes, depth, path, walk)?,
             Value::Dictionary(items) => {
                 for (key, value) in items {
                     let Value::Text(key) = &self.values[*key] else { continue };
@@ -91,7 +87,7 @@ impl Pickle {
                         return Err(LONG_NAME);
                     }
                     path.push(key.clone());
-                    self.collect(*value, depth, path, left, found)?;
+                    self.collect(*value, depth, path, walk)?;
                     path.pop();
                 }
             }
@@ -100,12 +96,22 @@ impl Pickle {
                 if name.len() > LONGEST_NAME {
                     return Err(LONG_NAME);
                 }
-                _ = found.insert(name, array.clone());
+                walk.names = walk.names.checked_sub(name.len()).ok_or(LONG_NAMES)?;
+                _ = walk.found.insert(name, array.clone());
             }
             _ => {}
         }
         Ok(())
     }
+}
+
+/// What a walk over the values has found, and how much further it may go.
+struct Walk {
+    /// Values that may be visited.
+    values: usize,
+    /// Bytes that names may have.
+    names: usize,
+    found: BTreeMap<String, Array>,
 }
 
 #[cfg(test)]
@@ -183,6 +189,24 @@ mod tests {
         };
         assert_eq!(nested(2), Ok(1));
         assert!(nested(5).is_err());
+        // {"xx…x": {"0000": tensor, "0001": tensor, …}}: each name repeats what stands above all.
+        let wide = |tensors: usize| {
+            let mut bytes =
+                [&b"\x80\x02}(X"[..], &4_000_u32.to_le_bytes(), "x".repeat(4_000).as_bytes(), b"}("].concat();
+            for number in 0..tensors {
+                bytes.extend([&b"X\x04\0\0\0"[..], format!("{number:04}").as_bytes()].concat());
+                if number == 0 {
+                    bytes.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nHalfStorage\n");
+                    bytes.extend(b"X\x01\0\0\x007X\x03\0\0\0cpuK\x0ctQK\0K\x03\x85K\x01\x85tRq\x01");
+                } else {
+                    bytes.extend(b"h\x01");
+                }
+            }
+            bytes.extend(b"uu.");
+            Pickle::read(&bytes).and_then(|pickle| pickle.arrays()).map(|arrays| arrays.len())
+        };
+        assert_eq!(wide(1_000), Ok(1_000));
+        assert_eq!(wide(5_000), Err(LONG_NAMES));
     }
 
     proptest! {
