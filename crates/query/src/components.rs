@@ -146,7 +146,9 @@ impl ExploreRun {
         let functional = Functional { heads: vec![(own, self.column(head)?)], scalars };
         let mean = components.means[component] as f32;
         let mut found = functional.apply(&*self.rows()?);
-        found.iter_mut().for_each(|value| *value -= mean);
+        for value in &mut found {
+            *value -= mean;
+        }
         Ok(found)
     }
 }

@@ -74,7 +74,7 @@ impl ExploreRun {
             return Ok(Arc::default());
         }
         let fingerprint = self.directory().table_metadata(Table::Ablations)?.fingerprint;
-        self.answers().without(fingerprint, || Ok(by_head(read_rows(&path)?)))
+        self.answers().without(fingerprint, || Ok(by_head(&read_rows::<AblatedRow>(&path)?)))
     }
 
     /// The head of another run that the last `headspan diff` of the data set paired with this one; none without such a table.
@@ -114,7 +114,7 @@ fn partner_in(frame: &Frame, row: usize, own: &str, head: HeadId, whole: impl Fn
 }
 
 /// Rows of single heads, by head. Of several replacements the mean counts, else the first.
-fn by_head(rows: Vec<AblatedRow>) -> BTreeMap<HeadId, WithoutHead> {
+fn by_head(rows: &[AblatedRow]) -> BTreeMap<HeadId, WithoutHead> {
     let mut found: BTreeMap<HeadId, WithoutHead> = BTreeMap::new();
     let of_heads = || rows.iter().filter(|row| row.kind == "head");
     for row in of_heads().filter(|row| row.scope == "all") {
@@ -167,7 +167,7 @@ mod tests {
             row("L1.H0", "mean", Some("boat"), 0.7),
             row("L1.H1", "zero", None, 0.95),
         ];
-        let found = by_head(rows);
+        let found = by_head(&rows);
         let first = &found[&HeadId { layer: 1, head: 0 }];
         assert!((first.loss() - 0.1).abs() < 1e-12);
         let classes: Vec<Option<&str>> = first.classes.iter().map(|row| row.class_id.as_deref()).collect();
