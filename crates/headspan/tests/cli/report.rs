@@ -77,24 +77,30 @@ fn a_report_without_runs_says_what_to_do() -> Outcome {
     Ok(())
 }
 
+/// An answer in `status --json`: table, state, and the records that changed.
+type AnswerState = (String, String, Vec<String>);
+
 #[test]
 fn an_answer_that_is_older_than_its_run_says_so() -> Outcome {
     let world = World::new(24)?;
     stderr_of(&world.run_all("runs").output()?, 0);
+    stderr_of(&world.run_all("runs").arg("other").output()?, 0);
     for (command, flags) in [
-        ("zeroshot", &[][..]),
-        ("weights", &[]),
-        ("stability", &["--splits", "2"]),
+        ("zeroshot", &["tiny"][..]),
+        ("weights", &["tiny"]),
+        ("stability", &["tiny", "--splits", "2"]),
         ("prune", &["tiny", "--heads", "L0", "--device", "cpu"]),
-        ("diff", &["tiny", "tiny"]),
+        ("diff", &["tiny", "other"]),
     ] {
         stderr_of(&world.command(command, "runs").args(flags).output()?, 0);
     }
-    let states = || -> Result<Vec<(String, String, Vec<String>)>, Box<dyn std::error::Error>> {
+    let states = || -> Result<Vec<AnswerState>, Box<dyn std::error::Error>> {
         let output = world.command("status", "runs").arg("--json").output()?;
         stderr_of(&output, 0);
         let found: Value = serde_json::from_slice(&output.stdout)?;
-        let answers = found["runs"][0]["answers"].as_array().ok_or("no answers")?;
+        let runs = found["runs"].as_array().ok_or("no runs")?;
+        let tiny = runs.iter().find(|run| run["model"] == "tiny").ok_or("no run")?;
+        let answers = tiny["answers"].as_array().ok_or("no answers")?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let all = |value: &Value| value.as_array().into_iter().flatten().map(text).collect();
         Ok(answers.iter().map(|one| (text(&one["table"]), text(&one["state"]), all(&one["changed"]))).collect())
