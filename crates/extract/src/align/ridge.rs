@@ -225,7 +225,9 @@ mod tests {
         let flat = |count: usize, seed: u64| -> Vec<(Vec<f32>, Vec<f32>)> {
             let mut tiny = numbers(seed + 7);
             let mut all = rows(count, [6, 4], 0.3, seed);
-            all.iter_mut().for_each(|(x, _)| x.push(1e-4 * tiny()));
+            for (x, _) in &mut all {
+                x.push(1e-4 * tiny());
+            }
             all
         };
         let (fit, other) = (moments(&flat(300, 1)), moments(&flat(100, 2)));
