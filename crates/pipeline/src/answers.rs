@@ -52,7 +52,7 @@ impl MadeAnswer {
 
 /// The answers that a run has.
 pub fn answers(run: &RunDirectory) -> Result<Vec<MadeAnswer>> {
-    let mut found = Vec::new();
+    let (now, mut found) = (records(run)?, Vec::new());
     for answer in ANSWERS {
         let table = run.path().join(format!("{}.parquet", answer.name));
         if !run.has(&table)? {
@@ -63,9 +63,14 @@ pub fn answers(run: &RunDirectory) -> Result<Vec<MadeAnswer>> {
         } else {
             footer(&table)?
         };
-        found.push(MadeAnswer { answer, changed: changed(run, &inputs, "")? });
+        found.push(MadeAnswer { answer, changed: changed(&now, &inputs, "") });
     }
     Ok(found)
+}
+
+/// Fingerprints of all records that answers may be made from, as they are now.
+pub(crate) fn records(run: &RunDirectory) -> Result<BTreeMap<String, String>> {
+    made_from(run, &RECORDS)
 }
 
 /// Fingerprints of these records, those that the run has.
@@ -81,18 +86,15 @@ pub(crate) fn made_from(run: &RunDirectory, records: &[&str]) -> Result<BTreeMap
 
 /// Those of the inputs `PREFIXNAME` that are records of the run and are others now.
 pub(crate) fn changed(
-    run: &RunDirectory,
+    now: &BTreeMap<String, String>,
     inputs: &BTreeMap<String, String>,
     prefix: &str,
-) -> Result<Vec<&'static str>> {
-    let mut found = Vec::new();
-    for name in RECORDS {
-        let Some(then) = inputs.get(&format!("{prefix}{name}")) else { continue };
-        if run.record(name)?.is_none_or(|record| record.fingerprint != *then) {
-            found.push(name);
-        }
-    }
-    Ok(found)
+) -> Vec<&'static str> {
+    let is_other = |name: &&str| {
+        let then = inputs.get(&format!("{prefix}{name}"));
+        then.is_some() && now.get(*name) != then
+    };
+    RECORDS.into_iter().filter(is_other).collect()
 }
 
 /// In words, what is wrong with an answer whose run has changed.

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use faer::Mat;
 use headspan_headspace::{HeadId, Moments, Readout, Scalars, eigen, product};
 use serde::Serialize;
 
 use crate::{
     error::{ExploreError, Result},
-    extremes::ExtremesRequest,
-    neighbours::{Functional, Neighbour, best, mean_and_std},
+    neighbours::{Functional, Neighbour, best, factor, mean_and_std},
     run::ExploreRun,
 };
 
@@ -32,8 +30,7 @@ impl Components {
     /// eigenvalues as that of `B u`: nothing here is as long as the joint embedding. None if the moments hold no finite numbers.
     fn new(readout: &Readout, moments: &Moments) -> Option<Self> {
         let m = readout.columns();
-        let matrix = Mat::<f64>::from_fn(readout.d, m, |row, column| f64::from(readout.matrix[row * m + column]));
-        let factor = matrix.qr().thin_R().to_owned();
+        let factor = factor(readout, m);
         let covariance = product(product(factor.as_ref(), moments.covariance().as_ref()).as_ref(), factor.transpose());
         let (vectors, values) = eigen(covariance.as_ref())?;
         let total: f64 = values.iter().map(|value| value.max(0.0)).sum();
@@ -99,19 +96,19 @@ impl ExploreRun {
         Ok(HeadMap { images: self.rows()?.image_index.clone(), points })
     }
 
-    /// Ten parts of the images by their order along something, with some images of each.
-    pub fn tenths(&self, head: HeadId, request: ExtremesRequest<'_>, count: usize) -> Result<Tenths> {
-        let (scores, rows) = (self.along(head, request)?, self.rows()?);
-        let ordered = best(0..scores.len(), &scores, scores.len(), true);
+    /// Ten parts of the images by the order of their values ([`ExploreRun::along`]), with some images of each.
+    pub fn tenths(&self, scores: &[f32], count: usize) -> Result<Tenths> {
+        let rows = self.rows()?;
+        let ordered = best(0..scores.len(), scores, scores.len(), true);
         let place = |part: usize| part * ordered.len() / PARTS;
         let parts = (0..PARTS).map(|part| &ordered[place(part)..place(part + 1)]).filter(|own| !own.is_empty());
         let parts = parts.map(|own| {
             let shown = count.min(own.len());
             let chosen: Vec<usize> = (0..shown).map(|at| own[(2 * at + 1) * own.len() / (2 * shown)]).collect();
-            let images = self.named(&rows, &chosen, &scores);
+            let images = self.named(&rows, &chosen, scores);
             Tenth { low: scores[own[0]], high: scores[own[own.len() - 1]], count: own.len(), images }
         });
-        let (mean, std) = mean_and_std(&scores);
+        let (mean, std) = mean_and_std(scores);
         Ok(Tenths { parts: parts.collect(), mean, std })
     }
 

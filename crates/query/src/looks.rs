@@ -1,10 +1,15 @@
 //! Where heads look in an image, whatever they find there.
 
-use faer::Mat;
-use headspan_headspace::{HeadId, Readout};
+use headspan_headspace::HeadId;
 use serde::Serialize;
 
-use crate::{error::Result, model::ImageTrace, neighbours::dot, run::ExploreRun, selection::HeadSelection};
+use crate::{
+    error::Result,
+    model::ImageTrace,
+    neighbours::{dot, factor},
+    run::ExploreRun,
+    selection::HeadSelection,
+};
 
 /// Attention and what comes of it, by patch.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -32,11 +37,13 @@ pub fn looks(run: &ExploreRun, trace: &ImageTrace, heads: &HeadSelection) -> Res
     let tokens = grid * grid + prefix;
     let (mut attention, mut lengths) = (vec![0.0_f64; tokens], vec![0.0_f64; tokens]);
     for head in &heads {
-        let factor = factor(run.readout(*head)?);
+        let readout = run.readout(*head)?;
+        let factor = factor(readout, readout.head_dim);
+        let factor: Vec<f32> =
+            factor.row_iter().flat_map(|row| row.iter().map(|value| *value as f32).collect::<Vec<_>>()).collect();
         for token in 0..tokens {
             let (weight, value, scalars) = trace.token(*head, token)?;
             attention[token] += f64::from(weight) / heads.len() as f64;
-            // `B = QR`, so the length of `B x` is that of `R x`.
             let square: f32 = factor.chunks_exact(value.len()).map(|row| dot(row, value).powi(2)).sum();
             lengths[token] += f64::from(weight * scalars.inv_scale).abs() * f64::from(square).sqrt();
         }
@@ -49,15 +56,4 @@ pub fn looks(run: &ExploreRun, trace: &ImageTrace, heads: &HeadSelection) -> Res
     };
     let ((attention, elsewhere), (added, added_elsewhere)) = (share(&attention, 1.0), share(&lengths, all));
     Ok(Looks { heads, grid, attention, elsewhere, added, added_elsewhere })
-}
-
-/// `R` of the readout without the scalars' columns, `[rows, head_dim]` row-major.
-fn factor(readout: &Readout) -> Vec<f32> {
-    let columns = readout.columns();
-    let matrix = Mat::<f64>::from_fn(readout.d, readout.head_dim, |row, column| {
-        f64::from(readout.matrix[row * columns + column])
-    });
-    let qr = matrix.qr();
-    let factor = qr.thin_R();
-    (0..factor.nrows()).flat_map(|row| (0..factor.ncols()).map(move |column| factor[(row, column)] as f32)).collect()
 }

@@ -288,6 +288,14 @@ impl Functional {
     }
 }
 
+/// `R` of a readout's first columns, `B = QR`: the length of `B x` is that of `R x`, and `R` is never longer than the columns are many.
+pub(crate) fn factor(readout: &Readout, columns: usize) -> faer::Mat<f64> {
+    let width = readout.columns();
+    let matrix =
+        faer::Mat::<f64>::from_fn(readout.d, columns, |row, column| f64::from(readout.matrix[row * width + column]));
+    matrix.qr().thin_R().to_owned()
+}
+
 /// A direction taken into a head's space: `Bᵀ t · factor`, `[head_dim + 3]`.
 pub(crate) fn into_head(readout: &Readout, direction: &[f64], factor: f64) -> Vec<f32> {
     let mut sums = vec![0.0_f64; readout.columns()];

@@ -99,7 +99,7 @@ impl MapPage {
         // A run that keeps moments alone knows the shares.
         let has_images = !matches!(run.kept(), headspan_artifacts::Kept::Moments { .. });
         let drawn = has_images.then(|| drawn(run, head, &ask, request)).transpose()?;
-        let tenths = has_images.then(|| run.tenths(head, request, OF_TENTH)).transpose()?;
+        let tenths = drawn.as_ref().map(|drawn| run.tenths(&drawn.values, OF_TENTH)).transpose()?;
         let part = match (&drawn, &ask.part) {
             (Some(drawn), Some(part)) => Some(images_of(run, drawn, part)?),
             _ => None,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use headspan_artifacts::{RunDirectory, RunId, is_file, made_from, read_frame};
 
 use crate::{
-    answers::changed,
+    answers::{changed, records},
     diff::{AFTER, BEFORE},
     error::Result,
     publication::{
@@ -91,7 +91,7 @@ fn warning(question: &Question<'_>, inputs: &BTreeMap<String, String>, after: &s
     let (dataset, model) = after.split_once('/').unwrap_or((own.id().dataset(), after));
     let other = RunId::new(dataset, model).ok().map(|id| RunDirectory::at(&question.settings.runs, &id));
     let of = |run: &RunDirectory, side: &str| -> Result<Option<String>> {
-        let changed = changed(run, inputs, side)?;
+        let changed = changed(&records(run)?, inputs, side);
         let told = format!("The runs were compared before {} of {} changed.", changed.join(", "), run.id().model());
         Ok((!changed.is_empty()).then_some(told))
     };
